@@ -1,0 +1,1 @@
+"""Vision networks on what a JPEG holds before it becomes pixels."""

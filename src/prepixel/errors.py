@@ -1,0 +1,70 @@
+"""What can be wrong with an input, said as: what, where, and what to do."""
+
+from __future__ import annotations
+
+
+class PrepixelError(Exception):
+    """Report that an input cannot be used; every error of prepixel's own is one of these."""
+
+
+class JpegError(PrepixelError, ValueError):
+    """Report that a JPEG cannot be read.
+
+    Attributes:
+        what: what is wrong, in the standard's words.
+        byte_offset: where in the file, counted from 0; None where no single place is at fault.
+        remedy: what the reader of the message can do.
+        source: the file's name, or a description of the buffer; None until a caller knows it.
+    """
+
+    def __init__(
+        self, what: str, *, byte_offset: int | None = None, remedy: str = "", source: str | None = None
+    ) -> None:
+        super().__init__(what, byte_offset, remedy, source)
+        self.what = what
+        self.byte_offset = byte_offset
+        self.remedy = remedy
+        self.source = source
+
+    def __str__(self) -> str:
+        where = [part for part in (self.source, self._place()) if part]
+        text = f"{', '.join(where)}: {self.what}" if where else self.what
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+    def _place(self) -> str:
+        return "" if self.byte_offset is None else f"byte {self.byte_offset}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.byte_offset, self.remedy, self.source)
+
+
+def _rebuild(kind: type[JpegError], what: str, byte_offset: int | None, remedy: str, source: str | None) -> JpegError:
+    return kind(what, byte_offset=byte_offset, remedy=remedy, source=source)
+
+
+class MalformedJpeg(JpegError):
+    """Report bytes that contradict ITU-T T.81."""
+
+
+class TruncatedJpeg(MalformedJpeg):
+    """Report a file that ends before its image does."""
+
+
+class UnsupportedJpeg(JpegError):
+    """Report a valid JPEG of a kind that this reader does not decode."""
+
+
+class JpegLimitExceeded(JpegError):
+    """Report a file that asks for more pixels, components, scans or memory than the caller allows."""
+
+
+class UnreadableImage(PrepixelError, ValueError):
+    """Report a file that is no image that prepixel or Pillow can open."""
+
+
+class RecipeError(PrepixelError, ValueError):
+    """Report a recipe, or an override of one, that does not describe a run."""
+
+
+class NonFiniteLoss(PrepixelError, ArithmeticError):
+    """Report a loss that is infinite or not a number; training stops rather than go on with it."""

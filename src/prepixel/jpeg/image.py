@@ -1,0 +1,80 @@
+"""The value that leaves a file: quantized coefficients, their tables, and what the file says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int16, UInt16
+
+Colour = Literal["grey", "ycbcr", "rgb", "cmyk", "ycck"]
+Process = Literal["baseline", "extended", "progressive"]
+Origin = Literal["jpeg", "pixels"]
+
+
+@dataclass(frozen=True)
+class Component:
+    """Hold one component's plane of quantized coefficients.
+
+    Attributes:
+        identifier: the component's id in the frame header, 0..255.
+        sampling: vertical and horizontal sampling factor, each 1..4 (T.81 calls them V and H).
+        height: true samples down; the padding that fills the last block is not counted.
+        width: true samples across.
+        quantized: coefficients as stored, ceil(height / 8) x ceil(width / 8) blocks in natural order (v, u).
+        quantization: the table that was in force for this component, natural order; coefficients are
+            ``quantized * quantization``.
+
+    Source: ITU-T T.81, A.1.1 (dimensions), A.3.4 (quantization), B.2.2 (frame header).
+    """
+
+    identifier: int
+    sampling: tuple[int, int]
+    height: int
+    width: int
+    quantized: Int16[np.ndarray, "bh bw 8 8"]
+    quantization: UInt16[np.ndarray, "8 8"]
+
+
+@dataclass(frozen=True)
+class JpegImage:
+    """Hold what a JPEG file says, decoded as far as its quantized coefficients and no further.
+
+    Attributes:
+        height: luma pixels down, as stored, before orientation is applied.
+        width: luma pixels across, as stored.
+        components: one to four planes, in the frame header's order.
+        colour: what the components mean; decided from Adobe's and JFIF's markers and the component ids.
+        orientation: EXIF orientation, 1..8; 1 where the file says none.
+        process: the coding process of the frame header.
+        precision: bits a sample; 8 here, others are refused.
+        restart_interval: MCUs between restart markers; 0 for none.
+        num_scans: scans read.
+        missing_blocks: blocks that the file ended too early to hold (they are zero); 0 under ``on_truncated="raise"``.
+        origin: ``"pixels"`` where no coefficients of a JPEG existed and pixels were transformed instead
+            (then every table is 1 and coefficients are rounded to integers, as in a quality-100 JPEG).
+    """
+
+    height: int
+    width: int
+    components: tuple[Component, ...]
+    colour: Colour
+    orientation: int = 1
+    process: Process = "baseline"
+    precision: int = 8
+    restart_interval: int = 0
+    num_scans: int = 1
+    missing_blocks: int = 0
+    origin: Origin = "jpeg"
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Give height and width after orientation: orientations 5..8 exchange them."""
+        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+    @property
+    def max_sampling(self) -> tuple[int, int]:
+        """Give the largest vertical and horizontal sampling factor."""
+        return max(c.sampling[0] for c in self.components), max(c.sampling[1] for c in self.components)

@@ -1,0 +1,176 @@
+"""Which of the 192 frequency channels a network sees: the published lists, families of lists, and one's own.
+
+A channel's id is ``component * 64 + 8 * v + u``: Y, Cb, Cr, each in natural order (v vertical, u horizontal).
+Published lists are those of "Learning in the Frequency Domain" (CVPR 2020) and its released code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prepixel.errors import RecipeError
+
+COMPONENT_NAMES = ("Y", "Cb", "Cr")
+
+# Natural index (8 v + u) of each zigzag position. Source: ITU-T T.81, Figure A.6.
+ZIGZAG: tuple[int, ...] = tuple(
+    sorted(
+        range(64),
+        key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8),
+    )
+)
+
+
+def _ranges(text: str) -> tuple[int, ...]:
+    """Expand "0-3 8 16-19" to its numbers."""
+    bounds = (part.partition("-") for part in text.split())
+    return tuple(i for low, _, high in bounds for i in range(int(low), int(high or low) + 1))
+
+
+# name: (Y, each of Cb and Cr), natural indices inside the component.
+_PUBLISHED: dict[str, tuple[str, str]] = {
+    "S-6": ("0 1 8 9", "0"),
+    "S-12": ("0-2 8-10 16 17", "0 1"),
+    "S-24": ("0-3 8-11 16-19 24-27", "0 1 8 9"),
+    "S-32": ("0-4 8-12 16-20 24-27 32-34", "0 1 2 8 9"),
+    "S-48": ("0-5 8-13 16-21 24-29 32-35 40-43", "0 1 2 8 9 10 16 17"),
+    "S-64": ("0-6 8-14 16-21 24-29 32-37 40-45 48-53", "0 1 2 8 9 10 16 17 24 25"),
+    "T-12": ("0-2 8 9 16", "0 1 8"),
+    "T-24": ("0-4 8-11 16 17 24", "0 1 2 8 9 16"),
+    "T-48": ("0-6 8-13 16-20 24-27 32-34 40 41 48", "0-3 8 9 10 16 17 24"),
+    "T-64": ("0-7 8-14 16-21 24-28 32-35 40-42 48", "0-4 8-11 16-18 24 25 32"),
+    "L-24": ("0-5 8-10 16-18 24 32", "0 1 3 8 24"),
+    "192": ("0-63", "0-63"),
+}
+
+PUBLISHED_NAMES: tuple[str, ...] = tuple(_PUBLISHED)
+
+
+@dataclass(frozen=True)
+class BandSet:
+    """Hold the frequency channels a network sees, in the order it sees them.
+
+    Attributes:
+        name: what tables print.
+        channels: ids, ``component * 64 + 8 * v + u``, each at most once.
+        origin: where an own list comes from; empty for published lists and families.
+
+    >>> BandSet.parse("S-24").counts
+    (16, 4, 4)
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        outside = [c for c in self.channels if not 0 <= c < 192]
+        if outside:
+            raise RecipeError(f"band set {self.name!r}: channels {outside} are outside 0..191")
+        if not self.channels:
+            raise RecipeError(f"band set {self.name!r} is empty; name at least one channel")
+        if len(set(self.channels)) != len(self.channels):
+            twice = sorted({c for c in self.channels if self.channels.count(c) > 1})
+            raise RecipeError(f"band set {self.name!r}: channels {twice} are listed twice")
+
+    def __len__(self) -> int:
+        return len(self.channels)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (component, v, u) channel by channel."""
+        return ((c // 64, c % 64 // 8, c % 8) for c in self.channels)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Count the channels of Y, Cb, Cr."""
+        y, cb, cr = (sum(c // 64 == component for c in self.channels) for component in range(3))
+        return y, cb, cr
+
+    def of_component(self, component: int) -> tuple[int, ...]:
+        """List one component's natural indices (8 v + u), in order."""
+        return tuple(c % 64 for c in self.channels if c // 64 == component)
+
+    def num_values(self, grid: tuple[int, int]) -> int:
+        """Count the values of one image on a grid of (blocks down, blocks across)."""
+        return len(self) * grid[0] * grid[1]
+
+    @classmethod
+    def of_components(
+        cls, name: str, y: Iterable[int], cb: Iterable[int], cr: Iterable[int], *, origin: str = ""
+    ) -> BandSet:
+        """Build a set from natural indices (8 v + u) per component."""
+        parts = (tuple(y), tuple(cb), tuple(cr))
+        for component, indices in zip(COMPONENT_NAMES, parts, strict=True):
+            outside = [i for i in indices if not 0 <= i < 64]
+            if outside:
+                raise RecipeError(f"band set {name!r}: {component} indices {outside} are outside 0..63")
+        return cls(name, tuple(64 * c + i for c, indices in enumerate(parts) for i in indices), origin)
+
+    @classmethod
+    def parse(cls, text: str) -> BandSet:
+        """Read a band set from its name or its file.
+
+        Args:
+            text: a published name (``S-24``, ``T-12``, ``L-24``, ``192``); a family with its size per component:
+                ``zigzag-16-4-4`` (the first in zigzag order), ``square-4-2-2`` (v, u < k), ``triangle-4-2-2``
+                (v + u < k); or the path of a ``.json`` file written by `write`.
+
+        Raises:
+            RecipeError: nothing of that name; the nearest names are listed.
+        """
+        if text in _PUBLISHED:
+            y, chroma = (_ranges(part) for part in _PUBLISHED[text])
+            return cls.of_components(text, y, chroma, chroma)
+        family = re.fullmatch(r"(zigzag|square|triangle)-(\d+)-(\d+)-(\d+)", text)
+        if family:
+            sizes = [int(size) for size in family.groups()[1:]]
+            return cls.of_components(text, *(_family_indices(family[1], size, text) for size in sizes))
+        if text.endswith(".json"):
+            return cls.read(Path(text))
+        near = difflib.get_close_matches(text.upper(), PUBLISHED_NAMES, n=3, cutoff=0.3)
+        hint = f"nearest: {', '.join(near)}; " if near else ""
+        raise RecipeError(
+            f"no band set {text!r}; {hint}published: {', '.join(PUBLISHED_NAMES)}; "
+            "families: zigzag-16-4-4, square-4-2-2, triangle-4-2-2; or the path of a .json file"
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> BandSet:
+        """Read a set written by `write`.
+
+        Raises:
+            RecipeError: the file is missing, is not JSON, or does not hold a band set.
+        """
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(fields["name"]), tuple(int(c) for c in fields["channels"]), str(fields.get("origin", "")))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
+
+    def write(self, path: Path) -> None:
+        """Write the set as JSON, by a temporary name and a rename."""
+        temporary = path.with_name(path.name + ".partial")
+        fields = {"name": self.name, "channels": list(self.channels), "origin": self.origin}
+        temporary.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def _family_indices(family: str, size: int, text: str) -> tuple[int, ...]:
+    limit = {"zigzag": 64, "square": 8, "triangle": 15}[family]
+    if size > limit:
+        raise RecipeError(f"band set {text!r}: {family} sizes end at {limit}, not {size}")
+    if family == "zigzag":
+        return ZIGZAG[:size]
+    if family == "square":
+        return tuple(8 * v + u for v in range(size) for u in range(size))
+    return tuple(8 * v + u for v in range(8) for u in range(8) if v + u < size)
