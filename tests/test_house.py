@@ -1,0 +1,77 @@
+"""The house, checked: typechecking is on, the front door is small, the stub speaks the truth, nothing is too long."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+import prepixel
+from prepixel import _native
+from prepixel.spectrum.dct import block_dct
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "src" / "prepixel").rglob("*.py"))
+
+
+def test_annotations_are_checked_while_tests_run() -> None:
+    with pytest.raises(TypeCheckError):
+        block_dct("not a tensor")  # type: ignore[arg-type]
+    with pytest.raises(TypeCheckError):
+        block_dct(torch.zeros(3, dtype=torch.int32))
+
+
+def test_front_door_names_exist_and_are_few() -> None:
+    assert len(prepixel.__all__) <= 16
+    for name in prepixel.__all__:
+        assert getattr(prepixel, name).__doc__, f"{name} has no docstring"
+
+
+def test_stub_names_what_the_compiled_module_holds() -> None:
+    tree = ast.parse((ROOT / "src" / "prepixel" / "_native.pyi").read_text(encoding="utf-8"))
+    declared = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    compiled = {name for name in dir(_native) if not name.startswith("_")}
+    assert declared == compiled
+
+
+@pytest.mark.parametrize("room", ["jpeg", "records", "errors", "plots"])
+def test_rooms_without_torch_do_not_load_it(room: str) -> None:
+    code = f"import sys, prepixel.{room}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_functions_carry_docstrings(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    nested = {inner for node in public if isinstance(node, ast.FunctionDef) for inner in ast.walk(node) if inner is not node}
+    bare = [node.name for node in public if node not in nested and not ast.get_docstring(node)]
+    assert not bare
+
+
+def test_no_room_without_a_name() -> None:
+    forbidden = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
+    assert not [path for path in SOURCES if forbidden.search(path.stem)]
+
+
+def test_no_path_of_a_machine_in_tracked_files() -> None:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git checkout: nothing is tracked")
+    pattern = re.compile(r"(^|[^A-Za-z0-9_.])/(wor" + r"k|farm|tm" + r"p|hom" + r"e)/")
+    hits = []
+    for name in filter(None, listing.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".py", ".cpp", ".hpp", ".c", ".md", ".toml", ".yaml", ".txt", ".sh", ".jsonl"} and path.exists():
+            hits += [f"{name}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if pattern.search(line)]
+    assert not hits
