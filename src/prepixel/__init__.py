@@ -1,1 +1,57 @@
-"""Vision networks on what a JPEG holds before it becomes pixels."""
+"""Vision networks on what a JPEG holds before it becomes pixels.
+
+Data flows one way: bytes -> quantized coefficients (`read_jpeg`) -> spectrum (`read_spectra`, `resample`) -> network
+(`frequency_resnet`) -> task. Names are loaded when first used, so reading files never waits for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prepixel.errors import PrepixelError
+    from prepixel.jpeg import JpegImage, read_image, read_jpeg
+    from prepixel.models import frequency_mobilenet_v2, frequency_resnet
+    from prepixel.recipe import load_run
+    from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra, resample
+
+_ROOMS = {
+    "PrepixelError": "prepixel.errors",
+    "JpegImage": "prepixel.jpeg",
+    "read_image": "prepixel.jpeg",
+    "read_jpeg": "prepixel.jpeg",
+    "BandSet": "prepixel.spectrum",
+    "Spectrum": "prepixel.spectrum",
+    "Statistics": "prepixel.spectrum",
+    "read_spectra": "prepixel.spectrum",
+    "resample": "prepixel.spectrum",
+    "frequency_mobilenet_v2": "prepixel.models",
+    "frequency_resnet": "prepixel.models",
+    "load_run": "prepixel.recipe",
+}
+
+__all__ = [
+    "BandSet",
+    "JpegImage",
+    "PrepixelError",
+    "Spectrum",
+    "Statistics",
+    "frequency_mobilenet_v2",
+    "frequency_resnet",
+    "load_run",
+    "read_image",
+    "read_jpeg",
+    "read_spectra",
+    "resample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return getattr(importlib.import_module(_ROOMS[name]), name)
+    raise AttributeError(f"module 'prepixel' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__
