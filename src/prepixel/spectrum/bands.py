@@ -102,6 +102,19 @@ class BandSet:
         """Count the values of one image on a grid of (blocks down, blocks across)."""
         return len(self) * grid[0] * grid[1]
 
+    def num_values_by_component(self, grid: tuple[int, int]) -> tuple[int, int, int]:
+        """Count the values of one image's Y, Cb, Cr on a grid of (blocks down, blocks across)."""
+        y, cb, cr = (count * grid[0] * grid[1] for count in self.counts)
+        return y, cb, cr
+
+    def num_bytes(self, grid: tuple[int, int], *, bytes_per_value: int = 1) -> int:
+        """Count the bytes of one image on a grid: 1 byte a value as int8, 4 as float32.
+
+        >>> BandSet.parse("S-24").num_bytes((56, 56))
+        75264
+        """
+        return self.num_values(grid) * bytes_per_value
+
     @classmethod
     def of_components(
         cls, name: str, y: Iterable[int], cb: Iterable[int], cr: Iterable[int], *, origin: str = ""
