@@ -1,7 +1,7 @@
 """Ask how fast a JPEG's bytes become coefficients, one thread, with the peers that stop there or at RGB beside it.
 
-All roads run in this process over the same files in memory, in turn, file set by file set; a road's figure is the median
-over rounds, its ratio the median of the ratios to libjpeg-turbo's coefficients in the same round.
+All roads run in this process over the same files in memory, in turn, file set by file set; a road's figure is the
+median over rounds, its ratio the median of the ratios to libjpeg-turbo's coefficients in the same round.
 
     python benchmarks/reading.py -n 9
 """
@@ -24,6 +24,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from prepixel.jpeg import read_jpeg
 
+REFERENCE = "libjpeg-turbo, C: coefficients"
 PEER_SOURCE = Path(__file__).with_name("libjpeg_peer.c")
 
 
@@ -59,7 +60,7 @@ def roads(files: list[bytes], peer: ctypes.CDLL) -> dict[str, Callable[[], None]
 
     tensors = {file: torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files}
     return {
-        "libjpeg-turbo, C: coefficients": each(by_c(peer.read_coefficients)),
+        REFERENCE: each(by_c(peer.read_coefficients)),
         "prepixel: coefficients": each(read_jpeg),
         "libjpeg-turbo, C: RGB": each(by_c(peer.read_rgb)),
         "simplejpeg: RGB": each(simplejpeg.decode_jpeg),

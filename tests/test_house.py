@@ -54,7 +54,9 @@ def test_public_functions_carry_docstrings(path: Path) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     ]
-    nested = {inner for node in public if isinstance(node, ast.FunctionDef) for inner in ast.walk(node) if inner is not node}
+    nested = {
+        inner for node in public if isinstance(node, ast.FunctionDef) for inner in ast.walk(node) if inner is not node
+    }
     bare = [node.name for node in public if node not in nested and not ast.get_docstring(node)]
     assert not bare
 
@@ -72,6 +74,11 @@ def test_no_path_of_a_machine_in_tracked_files() -> None:
     hits = []
     for name in filter(None, listing.stdout.split("\0")):
         path = ROOT / name
-        if path.suffix in {".py", ".cpp", ".hpp", ".c", ".md", ".toml", ".yaml", ".txt", ".sh", ".jsonl"} and path.exists():
-            hits += [f"{name}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if pattern.search(line)]
+        if (
+            path.suffix in {".py", ".cpp", ".hpp", ".c", ".md", ".toml", ".yaml", ".txt", ".sh", ".jsonl"}
+            and path.exists()
+        ):
+            hits += [
+                f"{name}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if pattern.search(line)
+            ]
     assert not hits
