@@ -1,0 +1,176 @@
+"""The state of a run on disk: whole or not there, and enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from prepixel.errors import PrepixelError
+
+FORMAT = 1
+LAST = "last.pt"
+BEST = "best.pt"
+_PARTIAL = ".partial"
+
+
+class CheckpointError(PrepixelError, ValueError):
+    """Report a checkpoint that cannot be read, or that is of another run."""
+
+
+@dataclass
+class Position:
+    """Hold how far a run is.
+
+    Attributes:
+        epoch: the epoch being trained, from 0; the number of epochs once the run is finished.
+        batch: batches of it already used.
+        step: optimizer steps taken.
+        evaluated: whether this epoch's evaluation is done.
+        best_score: the best so far; None before the first evaluation.
+        best_epoch: the epoch it was reached in, from 0; -1 before.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_score: float | None = None
+    best_epoch: int = -1
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state, by a temporary name, a wait for the disk, and a rename.
+
+    Whatever happens on the way, power cut included, ``path`` holds the old state or the new one, whole.
+    """
+    partial = path.with_name(f"{path.name}{_PARTIAL}")
+    with partial.open("wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    if os.name == "posix":  # the rename itself is on disk only when the folder is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a state that `write_checkpoint` wrote; only plain values and tensors are unpickled, so no code runs.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another format.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not compare checksums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({reason}). A killed run never leaves half a checkpoint; "
+            "look at the disk, or at what copied the file"
+        ) from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise CheckpointError(f"{path}: holds no checkpoint of prepixel; weights alone load by load_state_dict")
+    if state["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {state['format']}, and this version of prepixel reads format {FORMAT}; "
+            "go on with the version that wrote it"
+        )
+    return dict(state)
+
+
+def load_weights(network: nn.Module, path: Path, *, averaged: bool = True) -> Position:
+    """Fill a network from a checkpoint.
+
+    Args:
+        network: built as in training.
+        path: ``best.pt`` or ``last.pt`` of a run.
+        averaged: whether to take the moving average where the run kept one.
+
+    Returns:
+        Where the run was.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is of another network.
+    """
+    state = read_checkpoint(path)
+    weights = state["average"] if averaged and state["average"] is not None else state["network"]
+    fill_network(network, weights, path)
+    return Position(**state["position"])
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed while writing left behind."""
+    for partial in folder.glob(f"*{_PARTIAL}"):
+        with contextlib.suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """Give the states of the generators that code inside a network may draw from."""
+    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_generators(states: Mapping[str, Any], device: torch.device) -> None:
+    """Set the generators back to what `generator_states` gave."""
+    torch.set_rng_state(states["torch"])
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """List the settings that differ, as text; one that a side lacks differs."""
+    names = sorted({*saved, *settings})
+    return [
+        f"{name} was {saved.get(name)!r}, is {settings.get(name)!r}"
+        for name in names
+        if saved.get(name) != settings.get(name)
+    ]
+
+
+def position_state(position: Position) -> dict[str, Any]:
+    """Give a position as plain values."""
+    return dataclasses.asdict(position)
+
+
+def fill_network(network: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+    """Fill a network with the weights of a checkpoint.
+
+    Raises:
+        CheckpointError: they are of another network.
+    """
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reasons = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise CheckpointError(f"{path}: the weights are of another network: {reasons}") from error

@@ -1,0 +1,112 @@
+"""The processes of a run: who they are, and how they agree on plain numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from torch import nn
+
+from prepixel.engine.settings import TrainSettings
+from prepixel.errors import RecipeError
+
+T = TypeVar("T")
+
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_INSTEAD = {
+    "precision float16": "use bfloat16 or float32",
+    "sync_batchnorm": "set it to false: each process then normalizes by its own share of the batch",
+}
+_SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
+
+
+def start_accelerator(settings: TrainSettings) -> Accelerator:
+    """Join the other processes of the run, if it was launched with several, and choose a device.
+
+    ``torchrun`` and ``accelerate launch`` both say by environment variables which of how many processes this is.
+    ``process_index`` and ``num_processes`` of what comes back are what loaders need.
+
+    Raises:
+        RecipeError: the settings ask for what this machine or this way of launching does not have.
+    """
+    cpu = settings.device == "cpu" or not torch.accelerator.is_available()
+    asked = {"precision float16": settings.precision == "float16", "sync_batchnorm": settings.sync_batchnorm}
+    for name in asked:
+        if asked[name] and (cpu or not torch.cuda.is_available()):
+            raise RecipeError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    # Accelerate keeps its state for the life of a process; a second run in it may want another precision or device.
+    AcceleratorState._reset_state(reset_partial_state=launched == 1)  # noqa: SLF001
+    accelerator = Accelerator(cpu=cpu, mixed_precision=_PRECISIONS[settings.precision])
+    if accelerator.distributed_type not in _SUPPORTED:
+        raise RecipeError(
+            f"this run was launched for {accelerator.distributed_type.value}; prepixel trains in one process or in "
+            "several that hold the whole network each (DDP): launch it with torchrun, or with accelerate launch "
+            "--multi_gpu or --cpu"
+        )
+    if accelerator.num_processes != launched:
+        raise RecipeError(
+            f"the launcher started {launched} processes but {accelerator.num_processes} joined; "
+            "WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT must be set for each of them"
+        )
+    return accelerator
+
+
+@dataclass(frozen=True)
+class Control:
+    """Exchange plain numbers between processes on the host, so that a busy device is never waited for.
+
+    Every method must be called by all processes at the same point; with one process all of them are free.
+
+    Attributes:
+        rank: which process this is, from 0.
+        world_size: how many there are.
+        group: a gloo group; None with one process.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    group: Any = None
+
+    @classmethod
+    def join(cls) -> Control:
+        """Join the processes that ``torch.distributed`` knows."""
+        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+
+    def gather(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Give every process's integers, by rank."""
+        if self.world_size == 1:
+            return [list(numbers)]
+        own = torch.tensor(numbers, dtype=torch.int64)
+        rows = [torch.empty_like(own) for _ in range(self.world_size)]
+        dist.all_gather(rows, own, group=self.group)
+        return [row.tolist() for row in rows]
+
+    def gather_objects(self, value: T) -> list[T]:
+        """Give every process's value, by rank; values are pickled."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Add up every process's numbers, in rank order, in float64."""
+        return [sum(column) for column in zip(*self.gather_objects([float(number) for number in numbers]), strict=True)]
+
+    def share_buffers(self, *networks: nn.Module | None) -> None:
+        """Give all processes the first one's running statistics, which each made from its own share of the batches."""
+        if self.world_size == 1:
+            return
+        for network in networks:
+            for buffer in network.buffers() if network is not None else ():
+                dist.broadcast(buffer, src=0)

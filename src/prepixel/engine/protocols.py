@@ -1,0 +1,76 @@
+"""What the engine asks of the rooms that it does not know: batches, a loader, a task, its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """Hold one process's share of a global batch; it may be empty where its files could not be read."""
+
+    @property
+    def inputs(self) -> Any:
+        """Give what the network takes."""
+
+    @property
+    def targets(self) -> Any:
+        """Give what the task compares with."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move all arrays to a device."""
+
+    def __len__(self) -> int: ...
+
+
+class Loader(Protocol):
+    """Hold the samples of one process, in an order that depends on the epoch alone.
+
+    The s-th batches of all processes together are the same samples for any number of processes, and every process
+    gives the same number of batches (the last may be empty on some).
+    """
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Any]:
+        """Yield the epoch's batches from ``first_batch`` on, as an undisturbed pass would."""
+
+
+class Result(Protocol):
+    """Hold what an evaluation found."""
+
+    def row(self) -> Mapping[str, float]:
+        """Give the numbers to record, by name."""
+
+
+MetricsT = TypeVar("MetricsT", bound="Metrics")
+
+
+class Metrics(Protocol):
+    """Count, batch by batch, what a result is computed from; it is pickled to reach other processes."""
+
+    def merge(self, other: Self) -> None:
+        """Add what another process counted."""
+
+    def result(self) -> Result:
+        """Compute the result of all that was counted."""
+
+
+class Task(Protocol):
+    """Say what a network is trained for and how it is scored."""
+
+    @property
+    def score(self) -> str:
+        """Name the number of a result that decides which weights are best; larger is better."""
+
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
+        """Compute the mean loss over a batch that has samples."""
+
+    def new_metrics(self) -> Any:
+        """Make metrics that have counted nothing."""
+
+    def measure(self, network: nn.Module, batch: Any, metrics: Any) -> None:
+        """Count a batch that has samples."""

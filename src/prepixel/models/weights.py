@@ -1,0 +1,128 @@
+"""The weights of an RGB network, reused by the frequency network of the same trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from prepixel.errors import PrepixelError
+from prepixel.models.classification import FrequencyNetwork, PixelNetwork
+
+
+class WeightsMismatch(PrepixelError, ValueError):
+    """Report weights that are not those of the network that they were meant for."""
+
+
+@dataclass(frozen=True)
+class WeightReuse:
+    """Hold what became of each weight, by torchvision's names.
+
+    Attributes:
+        copied: taken as they are.
+        cut: those that see the input, of which the first channels were kept.
+        fresh: drawn anew: those that see the input where it has more channels, and a head for other classes.
+        unused: in the checkpoint, but of the stem that a frequency network does not have.
+    """
+
+    copied: tuple[str, ...]
+    cut: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.copied)} weights copied"]
+        named = (("the first input channels kept", self.cut), ("drawn anew", self.fresh), ("left out", self.unused))
+        parts += [f"{what}: {', '.join(names)}" for what, names in named if names]
+        return "; ".join(parts)
+
+
+def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mapping[str, Tensor]) -> WeightReuse:
+    """Copy an RGB network's weights into a network of the same trunk, as the paper's training starts.
+
+    The layers that see the input keep the first of their columns where the bands are fewer than the RGB network's
+    channels at that place (64 in a ResNet, 32 in MobileNetV2), are taken untouched where they are as many, and stay
+    as drawn where they are more. A head for another number of classes stays as drawn. All the rest is copied.
+
+    Args:
+        network: what is filled; left as it was if anything does not fit.
+        state_dict: torchvision's names, as ``torchvision.models.resnet50().state_dict()`` gives them.
+
+    Raises:
+        WeightsMismatch: weights are missing, of another size, or of another trunk.
+
+    Source: "Learning in the Frequency Domain" (CVPR 2020), released code.
+    """
+    given = {key.removeprefix("module."): value for key, value in state_dict.items() if isinstance(value, Tensor)}
+    if not given:
+        raise WeightsMismatch(
+            f"the checkpoint holds no tensors at its top, only {_some(state_dict)}; give its state_dict entry"
+        )
+    own = {name: (key, value) for key, value in network.state_dict().items() if (name := network.torchvision_key(key))}
+    seen = _names_that_see_the_input(network)
+    added = frozenset(name for name in seen if "downsample" in name and network.name in {"resnet18", "resnet34"})
+    new: dict[str, Tensor] = {}
+    kinds: dict[str, list[str]] = {"copied": [], "cut": [], "fresh": []}
+    problems: list[str] = []
+    for name, (key, value) in own.items():
+        kind, source = _choose(name, value, given, seen, added)
+        if kind in kinds:
+            kinds[kind].append(name)
+        else:
+            problems.append(kind)
+        if source is not None:
+            new[key] = source
+    stem = _stem_prefixes(network)
+    unused = [name for name in given if name not in own]
+    problems += [f"{name} has no place in the network" for name in unused if not name.startswith(stem)]
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise WeightsMismatch(f"not the weights of a {network.name}: {'; '.join(problems[:5])}{more}")
+    network.load_state_dict(new, strict=False)
+    return WeightReuse(tuple(kinds["copied"]), tuple(kinds["cut"]), tuple(kinds["fresh"]), tuple(unused))
+
+
+def _choose(
+    name: str, value: Tensor, given: Mapping[str, Tensor], seen: frozenset[str], added: frozenset[str]
+) -> tuple[str, Tensor | None]:
+    """Say what becomes of one weight, and from what it is filled; anything but a kind is a problem."""
+    source = given.get(name)
+    if source is None:
+        # Checkpoints older than torch 0.4 lack this counter, and only momentum=None reads it.
+        absent = name in added or name.endswith("num_batches_tracked")
+        return ("fresh" if absent else f"{name} is missing"), None
+    if source.shape == value.shape:
+        return "copied", source
+    if name in seen and source.ndim == value.ndim:
+        if all(wanted <= offered for wanted, offered in zip(value.shape, source.shape, strict=True)):
+            return "cut", source[tuple(slice(size) for size in value.shape)]
+        return "fresh", None
+    if name in {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}:
+        return "fresh", None
+    return f"{name} is {tuple(source.shape)}, the network's {tuple(value.shape)}", None
+
+
+def _names_that_see_the_input(network: nn.Module) -> frozenset[str]:
+    """Name the weights whose size depends on the number of bands."""
+    if not isinstance(network, FrequencyNetwork):
+        return frozenset()
+    if network.name == "mobilenet_v2":
+        block, parts = "features.1.conv.", ("0.0", "0.1", "1")
+    else:
+        block, parts = "layer1.0.", ("conv1", "downsample.0", "downsample.1")
+        if network.trunk.get_submodule("layer1.0.conv1").in_channels == 64:
+            return frozenset()
+    kinds = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    return frozenset(f"{block}{part}.{kind}" for part in parts for kind in kinds)
+
+
+def _stem_prefixes(network: FrequencyNetwork | PixelNetwork) -> tuple[str, ...]:
+    if not isinstance(network, FrequencyNetwork):
+        return ()
+    return ("features.0.",) if network.name == "mobilenet_v2" else ("conv1.", "bn1.")
+
+
+def _some(names: Mapping[str, object], limit: int = 5) -> str:
+    shown = ", ".join(list(names)[:limit])
+    return f"{shown}, ..." if len(names) > limit else shown or "nothing"
