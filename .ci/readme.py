@@ -1,7 +1,7 @@
 """Run every ``console`` and ``python`` block of a Markdown file as a newcomer would; stop at the first that fails.
 
-A block after the comment ``<!-- not run: REASON -->`` is left out, and its reason printed. The set-up commands (``make``)
-are run by the CI script itself.
+A block after the comment ``<!-- not run: REASON -->`` is left out, and its reason printed. The set-up commands
+(``make``) are run by the CI script itself.
 """
 
 from __future__ import annotations

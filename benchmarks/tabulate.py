@@ -29,11 +29,12 @@ def table(rows: list[TimingRow]) -> str:
         roads = list(group)
         first = roads[0]
         versions = ", ".join(f"{name} {version}" for name, version in first.environment.versions.items())
+        where = first.environment
+        machine = f"{where.cpu}, {where.cores} cores, {where.system}, Python {where.python}"
         lines = [
             f"### {question}: {case}",
             "",
-            f"{first.environment.cpu}, {first.environment.cores} cores, {first.environment.system}, Python "
-            f"{first.environment.python}, {versions}, commit {first.environment.commit}, {first.measured[:10]}.",
+            f"{machine}, {versions}, commit {where.commit}, {first.measured[:10]}.",
             "",
             f"| road | {first.unit}, median | lowest to highest | n | ratio |",
             "|---|---:|---:|---:|---:|",
