@@ -230,8 +230,9 @@ class Statistics:
             height, width = (int(side) for side in fields["grid"])
             if min(counts) < 1 or counts[0] * height * width != counts[1] or bool((arrays["squares"] < 0).any()):
                 raise ValueError("counts, grid or squares are impossible")
-            blank = cls.empty(bands, (height, width), source=str(fields["source"]))
-            return replace(blank, num_images=counts[0], num_positions=counts[1], **arrays)
+            mean, squares, minimum, maximum = arrays.values()
+            source = str(fields["source"])
+            return cls(bands, (height, width), source, *counts, mean, squares, minimum, maximum)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecipeError(f"{path}: not a statistics file ({error}); make one with: prepixel stats") from error
 
