@@ -1,7 +1,147 @@
 #include "bindings.hpp"
 
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <exception>
+#include <memory>
+#include <optional>
+
+#include "reader.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
 namespace prepixel {
 
-void bind_jpeg(nanobind::module_& /*module*/) {}
+namespace {
+
+const char* name_of(Colour colour) {
+  switch (colour) {
+    case Colour::grey: return "grey";
+    case Colour::ycbcr: return "ycbcr";
+    case Colour::rgb: return "rgb";
+    case Colour::cmyk: return "cmyk";
+    case Colour::ycck: return "ycck";
+    case Colour::unknown: break;
+  }
+  return "unknown";
+}
+
+const char* name_of(Process process) {
+  switch (process) {
+    case Process::baseline: return "baseline";
+    case Process::extended: return "extended";
+    case Process::progressive: break;
+  }
+  return "progressive";
+}
+
+const char* name_of(Fault kind) {
+  switch (kind) {
+    case Fault::malformed: return "MalformedJpeg";
+    case Fault::truncated: return "TruncatedJpeg";
+    case Fault::unsupported: return "UnsupportedJpeg";
+    case Fault::limit: break;
+  }
+  return "JpegLimitExceeded";
+}
+
+// An array that owns what it was made from; nothing is copied.
+template <class Element, class Owned, class... Sizes>
+nb::object adopt(std::unique_ptr<Owned> owned, Element* elements, Sizes... sizes) {
+  nb::capsule owner(owned.get(), [](void* pointer) noexcept { delete static_cast<Owned*>(pointer); });
+  owned.release();
+  return nb::ndarray<nb::numpy, Element>(elements, {static_cast<std::size_t>(sizes)...}, owner).cast();
+}
+
+nb::dict to_python(const Header& header) {
+  nb::dict fields;
+  fields["height"] = header.height;
+  fields["width"] = header.width;
+  fields["colour"] = name_of(header.colour);
+  fields["process"] = name_of(header.process);
+  fields["precision"] = header.precision;
+  fields["orientation"] = header.orientation;
+  return fields;
+}
+
+nb::dict to_python(Component&& component) {
+  nb::dict fields;
+  fields["identifier"] = static_cast<int>(component.identifier);
+  fields["sampling"] = nb::make_tuple(component.sampling_v, component.sampling_h);
+  fields["height"] = component.height;
+  fields["width"] = component.width;
+  auto blocks = std::make_unique<Blocks>(std::move(component.blocks));
+  std::int16_t* coefficients = blocks->empty() ? nullptr : blocks->data()->data();
+  fields["quantized"] = adopt(std::move(blocks), coefficients, component.blocks_down, component.blocks_across, 8, 8);
+  auto table = std::make_unique<std::array<std::uint16_t, 64>>(component.quantization);
+  std::uint16_t* steps = table->data();
+  fields["quantization"] = adopt(std::move(table), steps, 8, 8);
+  return fields;
+}
+
+nb::dict to_python(Image&& image) {
+  nb::dict fields = to_python(static_cast<const Header&>(image));
+  nb::list components;
+  for (Component& component : image.components) components.append(to_python(std::move(component)));
+  fields["components"] = nb::tuple(components);
+  fields["restart_interval"] = image.restart_interval;
+  fields["num_scans"] = image.num_scans;
+  fields["missing_blocks"] = image.missing_blocks;
+  nb::list warnings;
+  for (const std::string& warning : image.warnings) warnings.append(nb::str(warning.c_str()));
+  fields["warnings"] = nb::tuple(warnings);
+  return fields;
+}
+
+Limits limits_of(std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
+  return {.max_pixels = max_pixels, .max_memory_bytes = max_memory_bytes, .max_scans = max_scans};
+}
+
+void translate(const std::exception_ptr& pointer, void* /*payload*/) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const JpegFault& fault) {
+    const nb::object error = error_of(fault);
+    PyErr_SetObject(error.type().ptr(), error.ptr());
+  }
+}
+
+}  // namespace
+
+nb::object error_of(const JpegFault& fault) {
+  const nb::object offset = fault.byte_offset == no_offset ? nb::none() : nb::object(nb::int_(fault.byte_offset));
+  return nb::module_::import_("prepixel.errors").attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "remedy"_a = fault.remedy);
+}
+
+void bind_jpeg(nb::module_& module) {
+  nb::register_exception_translator(translate);
+
+  module.def(
+      "read_header",
+      [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
+        const ByteView view(buffer);
+        return to_python(read_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans)));
+      },
+      "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
+      "Read a JPEG's markers up to its first scan.");
+
+  module.def(
+      "decode",
+      [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans, bool keep_truncated) {
+        const ByteView view(buffer);
+        Image image;
+        {
+          const nb::gil_scoped_release unlocked;
+          image = decode(view.bytes(), {.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
+                                        .keep_truncated = keep_truncated});
+        }
+        return to_python(std::move(image));
+      },
+      "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a,
+      "Decode a JPEG to its quantized coefficients.");
+}
 
 }  // namespace prepixel

@@ -4,9 +4,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace prepixel {
@@ -25,7 +29,8 @@ class JpegFault : public std::runtime_error {
   std::string remedy;
 };
 
-enum class Colour : std::uint8_t { grey, ycbcr, rgb, cmyk, ycck };
+// unknown: two components, whose meaning neither the standard nor JFIF fixes.
+enum class Colour : std::uint8_t { grey, ycbcr, rgb, cmyk, ycck, unknown };
 enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
@@ -35,6 +40,44 @@ struct Limits {
 };
 
 using Block = std::array<std::int16_t, 64>;       // natural order, index 8 * v + u
+
+// Natural index of each zigzag position. Source: ITU-T T.81, Figure A.6.
+constexpr std::array<std::uint8_t, 64> zigzag_to_natural = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+// Zeroed memory straight from calloc, a cache line aligned: pages of blocks that no scan reaches stay untouched, so a
+// header's promise of a large image costs address space, not memory.
+template <class T>
+struct ZeroedAllocator {
+  using value_type = T;
+  static constexpr std::size_t line = 64;
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+  ZeroedAllocator() = default;
+  template <class U>
+  explicit ZeroedAllocator(const ZeroedAllocator<U>& /*other*/) {}
+
+  T* allocate(std::size_t count) {
+    if (count > (std::numeric_limits<std::size_t>::max() - line) / sizeof(T)) throw std::bad_alloc();
+    void* start = std::calloc(count * sizeof(T) + line, 1);
+    if (start == nullptr) throw std::bad_alloc();
+    const auto address = reinterpret_cast<std::uintptr_t>(start);
+    auto* aligned = static_cast<char*>(start) + (line - address % line);  // at least 16 bytes on: room for the pointer
+    reinterpret_cast<void**>(aligned)[-1] = start;
+    return reinterpret_cast<T*>(aligned);
+  }
+  void deallocate(T* blocks, std::size_t /*count*/) { std::free(reinterpret_cast<void**>(blocks)[-1]); }
+  void construct(T* /*block*/) {}  // calloc has zeroed it
+  template <class... Arguments>
+  void construct(T* block, Arguments&&... arguments) {
+    ::new (static_cast<void*>(block)) T(std::forward<Arguments>(arguments)...);
+  }
+  friend bool operator==(const ZeroedAllocator&, const ZeroedAllocator&) { return true; }
+};
+
+using Blocks = std::vector<Block, ZeroedAllocator<Block>>;
 
 // One component's plane: blocks_down x blocks_across blocks, ceil of true samples / 8 (A.1.1).
 struct Component {
@@ -47,7 +90,7 @@ struct Component {
   int blocks_across = 0;
   std::uint8_t table_id = 0;
   std::array<std::uint16_t, 64> quantization{};   // natural order
-  std::vector<Block> blocks;                      // row by row
+  Blocks blocks;                                  // row by row
 };
 
 struct Header {

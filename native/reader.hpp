@@ -1,4 +1,21 @@
 // From a file's bytes to its quantized coefficients. Input is hostile: every read is bounded.
+//
+// What ends a file's decoding, without keep_truncated: anything that leaves a coefficient unknown or contradicts T.81 in
+// the entropy-coded data. What is only a warning, as in libjpeg: bytes between segments, EOI missing behind a complete
+// image, bytes left over at the end of an entropy-coded segment, progressive parameters of a sequential scan.
+//
+// With keep_truncated, damage inside a scan ends the current restart interval; decoding resumes at the next restart
+// marker, whose number tells how many intervals were lost. Without restart markers the rest of the scan is lost. The block
+// at which damage showed is put back as it was, so no coefficient is made up from bits that were not there. A
+// progressive scan that refines a band which an earlier damaged scan left unknown is left out. A damaged segment after the
+// first scan ends the file there. Damage in the headers is always a fault, and so is a file of which no block is left.
+//
+// Blocks count as missing when the scan that first codes them (progressive: their first DC scan) did not reach them.
+//
+// Hostile sizes: pixels and plane memory are checked before planes are made. Without keep_truncated a file too short to
+// hold its blocks (two bits each in a sequential scan, one in a progressive DC scan) is refused before that, too; with it,
+// pages that no scan reaches are never touched. All scans together may visit max_pixels blocks: an image of max_pixels
+// 4:4:4 pixels can still have some twenty scans over every component, and a bomb of empty scans ends within seconds.
 #pragma once
 
 #include <cstdint>

@@ -8,9 +8,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int16, UInt16
 
-Colour = Literal["grey", "ycbcr", "rgb", "cmyk", "ycck"]
+Colour = Literal["grey", "ycbcr", "rgb", "cmyk", "ycck", "unknown"]
 Process = Literal["baseline", "extended", "progressive"]
 Origin = Literal["jpeg", "pixels"]
+
+
+def upright(height: int, width: int, orientation: int) -> tuple[int, int]:
+    """Give height and width after EXIF orientation: orientations 5..8 exchange them."""
+    return (width, height) if orientation >= 5 else (height, width)
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,15 @@ class JpegImage:
         height: luma pixels down, as stored, before orientation is applied.
         width: luma pixels across, as stored.
         components: one to four planes, in the frame header's order.
-        colour: what the components mean; decided from Adobe's and JFIF's markers and the component ids.
+        colour: what the components mean; decided from Adobe's and JFIF's markers and the component ids, as
+            libjpeg does. ``"unknown"``: two components, for which no convention exists.
         orientation: EXIF orientation, 1..8; 1 where the file says none.
         process: the coding process of the frame header.
         precision: bits a sample; 8 here, others are refused.
         restart_interval: MCUs between restart markers; 0 for none.
         num_scans: scans read.
-        missing_blocks: blocks that the file ended too early to hold (they are zero); 0 under ``on_truncated="raise"``.
+        missing_blocks: blocks that the file ended too early to hold, or lost to damage (they are zero); 0 under
+            ``on_truncated="raise"``.
         origin: ``"pixels"`` where no coefficients of a JPEG existed and pixels were transformed instead
             (then every table is 1 and coefficients are rounded to integers, as in a quality-100 JPEG).
     """
@@ -72,7 +79,7 @@ class JpegImage:
     @property
     def upright_size(self) -> tuple[int, int]:
         """Give height and width after orientation: orientations 5..8 exchange them."""
-        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+        return upright(self.height, self.width, self.orientation)
 
     @property
     def max_sampling(self) -> tuple[int, int]:

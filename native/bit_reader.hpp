@@ -1,0 +1,92 @@
+// Bits out of an entropy-coded segment. Source: ITU-T T.81, B.1.1.5 (stuffing), F.2.2.5 (NEXTBIT).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace prepixel {
+
+// One entropy-coded segment with its stuffed zero bytes taken out.
+struct EntropySegment {
+  const std::uint8_t* data = nullptr;  // followed by `segment_padding` zero bytes
+  std::size_t size = 0;
+  std::size_t file_begin = 0;
+  std::size_t file_end = 0;            // of the 0xFF of the marker that ends it, or the file's size
+  std::uint8_t marker = 0;             // the marker that ends it; 0: the file ends first
+  std::size_t after_marker = 0;        // offset behind that marker
+};
+
+// More than any one block can consume (64 codes of 16 bits, each with 15 more), so that running out of data needs to be
+// looked at only once a block and no load ever leaves the buffer.
+constexpr std::size_t segment_padding = 512;
+
+// Takes segments out of a file, into one buffer that the next segment overwrites.
+class SegmentReader {
+ public:
+  explicit SegmentReader(std::span<const std::uint8_t> file) : file_(file) {}
+
+  // The segment that begins at `offset`, up to the next marker of any kind.
+  EntropySegment read(std::size_t offset);
+
+  // Where in the file the segment's byte number `index` stands.
+  std::size_t file_offset(const EntropySegment& segment, std::size_t index) const;
+
+ private:
+  std::span<const std::uint8_t> file_;
+  std::unique_ptr<std::uint8_t[]> buffer_;
+  std::size_t capacity_ = 0;
+};
+
+// A window of at least 56 bits, first bit on top, after each refill.
+class BitReader {
+ public:
+  explicit BitReader(const EntropySegment& segment)
+      : next_(segment.data), end_(segment.data + segment.size), begin_(segment.data) {}
+
+  // Bits below the counted ones hold the bytes that `next_` still points to, so loading them again changes nothing.
+  void refill() {
+    window_ |= load(next_) >> count_;
+    next_ += (63 - count_) >> 3;
+    count_ |= 56;
+  }
+
+  std::uint64_t window() const { return window_; }
+  std::uint32_t peek(int length) const { return static_cast<std::uint32_t>(window_ >> (64 - length)); }  // length 1..32
+  void consume(int length) {
+    window_ <<= length;
+    count_ -= length;
+  }
+  std::uint32_t take(int length) {
+    const std::uint32_t value = peek(length);
+    consume(length);
+    return value;
+  }
+
+  // Whether more bits were consumed than the segment holds.
+  bool overrun() const { return (next_ - end_) * 8 > count_; }
+
+  std::size_t consumed_bits() const { return static_cast<std::size_t>((next_ - begin_) * 8 - count_); }
+
+  // Whole bytes left when all wanted bits are out; the last byte's 1-padding does not count.
+  std::size_t unread_bytes() const {
+    const std::ptrdiff_t bits = (end_ - next_) * 8 + count_;
+    return bits > 0 ? static_cast<std::size_t>(bits) / 8 : 0;
+  }
+
+ private:
+  static std::uint64_t load(const std::uint8_t* bytes) {  // compilers make one byte-swapped load of it
+    std::uint64_t value = 0;
+    for (int i = 0; i < 8; ++i) value = value << 8 | bytes[i];
+    return value;
+  }
+
+  std::uint64_t window_ = 0;
+  int count_ = 0;
+  const std::uint8_t* next_;
+  const std::uint8_t* end_;
+  const std::uint8_t* begin_;
+};
+
+}  // namespace prepixel

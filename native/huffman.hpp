@@ -1,0 +1,81 @@
+// Huffman codes and the tables that decode them. Source: ITU-T T.81, Annex C, F.2.2.3, K.3.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace prepixel {
+
+// A table as its DHT segment gives it (B.2.4.2).
+struct HuffmanSpec {
+  std::array<std::uint8_t, 17> counts{};    // number of codes of each length, 1..16
+  std::array<std::uint8_t, 256> symbols{};  // by increasing code; the rest 0
+  bool operator==(const HuffmanSpec&) const = default;
+};
+
+enum class HuffmanClass : std::uint8_t { dc, ac };
+
+// The tables of K.3, which files cut out of a motion JPEG leave away: 0 luminance, 1 chrominance.
+const HuffmanSpec& standard_huffman(HuffmanClass table_class, int id);
+
+// The value that `size` additional bits stand for (F.2.2.1, EXTEND). size 1..15.
+constexpr int extend(std::uint32_t bits, int size) {
+  const int value = static_cast<int>(bits);
+  return value < 1 << (size - 1) ? value - (1 << size) + 1 : value;
+}
+
+// A symbol and its code's length; length 0: no code begins like these bits.
+struct Symbol {
+  int value;
+  int length;
+};
+
+// Canonical code: symbol by symbol.
+class HuffmanCode {
+ public:
+  // Empty where the counts are no prefix code, use the code of all ones (C.2), or hold a DC symbol above 15.
+  static std::optional<HuffmanCode> make(const HuffmanSpec& spec, HuffmanClass table_class);
+
+  // The symbol at the top of a window of at least 16 bits.
+  Symbol find(std::uint64_t window) const {
+    const std::uint16_t entry = short_codes_[window >> (64 - short_length)];
+    if (entry != 0) return {entry & 0xFF, entry >> 8};
+    return find_long(window);
+  }
+
+ private:
+  static constexpr int short_length = 9;
+  Symbol find_long(std::uint64_t window) const;
+
+  std::array<std::uint16_t, 1u << short_length> short_codes_{};  // length << 8 | symbol; 0: longer
+  std::array<std::uint32_t, 17> limits_{};                       // by length: 16-bit windows below it begin with a code
+  std::array<std::int32_t, 17> offsets_{};                       // by length: code + offset = index of its symbol
+  std::array<std::uint8_t, 256> symbols_{};
+};
+
+// How many bits one lookup sees.
+constexpr int lookup_length = 11;
+constexpr std::size_t lookup_size = 1u << lookup_length;
+
+// Advances in a pair entry that are no run: end of block, and "take the long road".
+constexpr int advance_end = 128;
+constexpr int advance_slow = 255;
+
+// The lookups of a sequential scan: code and additional bits at once.
+struct SequentialTable {
+  HuffmanCode code;
+
+  // DC: difference << 16 | total length; 0: code and bits do not fit in a lookup.
+  // AC, one or two symbols: total length | total advance << 8 | first length << 16 | first advance << 24
+  //     | first value << 32 | second value << 48. An entry of one symbol names it twice.
+  std::array<std::uint64_t, lookup_size> entries{};
+};
+
+// Make a table, or hand out one that this thread made before: the files of a data set share few.
+// Empty for the reasons of HuffmanCode::make.
+std::shared_ptr<const SequentialTable> sequential_table(const HuffmanSpec& spec, HuffmanClass table_class);
+
+}  // namespace prepixel

@@ -1,0 +1,574 @@
+#include "scan.hpp"
+
+#include <algorithm>
+
+#include "huffman.hpp"
+
+namespace prepixel {
+
+namespace {
+
+const std::string damaged_file = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
+const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
+
+// Position k - 1 in zigzag order, natural index: the lookups count past the coefficient they set.
+constexpr std::array<std::uint8_t, 65> natural_before = [] {
+  std::array<std::uint8_t, 65> table{};
+  for (std::size_t k = 1; k <= 64; ++k) table[k] = zigzag_to_natural[k - 1];
+  return table;
+}();
+
+// Two's complement at 16 bits, as libjpeg stores it: an overflowing coefficient wraps.
+std::int16_t store(std::int64_t value) { return static_cast<std::int16_t>(static_cast<std::uint16_t>(value)); }
+
+std::uint64_t band_mask(int start, int end) {
+  return (end == 63 ? ~std::uint64_t{0} : (std::uint64_t{1} << (end + 1)) - 1) & ~((std::uint64_t{1} << start) - 1);
+}
+
+int ceil_divide(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+void warn(Image& image, const std::string& text) {
+  constexpr std::size_t most = 20;
+  if (image.warnings.size() < most) image.warnings.push_back(text);
+  if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
+}
+
+// F.2.2: DC difference, then AC coefficients, with code and additional bits found in one lookup.
+struct ScanDecoder::Sequential {
+  std::array<std::shared_ptr<const SequentialTable>, 4> dc;
+  std::array<std::shared_ptr<const SequentialTable>, 4> ac;
+  std::array<std::uint32_t, 4> prediction{};
+
+  void restart() { prediction.fill(0); }
+
+  Status block(BitReader& reader, Block& block, std::size_t component) {
+    BitReader bits = reader;
+    const Status status = decode(bits, block.data(), *dc[component], *ac[component], prediction[component]);
+    reader = bits;
+    return status;
+  }
+
+  static Status decode(BitReader& bits, std::int16_t* block, const SequentialTable& dc, const SequentialTable& ac,
+                       std::uint32_t& prediction) {
+    bits.refill();
+    const std::uint64_t dc_entry = dc.entries[bits.peek(lookup_length)];
+    int lookups = 4;  // 56 bits hold one DC and four AC lookups of 11 bits
+    if (dc_entry != 0) {
+      bits.consume(static_cast<int>(dc_entry & 63));
+      prediction += static_cast<std::uint32_t>(static_cast<std::int16_t>(dc_entry >> 16));
+    } else {
+      const Symbol symbol = dc.code.find(bits.window());
+      if (symbol.length == 0) return Status::bad_code;
+      bits.consume(symbol.length);
+      if (symbol.value != 0) prediction += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
+      bits.refill();
+    }
+    block[0] = store(prediction);
+
+    int k = 1;
+    for (;;) {
+      std::uint64_t entry = 0;
+      do {
+        entry = ac.entries[bits.peek(lookup_length)];
+        const int next = k + static_cast<int>(entry >> 8 & 255);
+        if (next >= 64) break;
+        const int between = k + static_cast<int>(entry >> 24 & 255);
+        block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
+        block[natural_before[static_cast<std::size_t>(next)]] = static_cast<std::int16_t>(entry >> 48);
+        bits.consume(static_cast<int>(entry & 63));
+        k = next;
+        entry = 0;
+      } while (--lookups != 0);
+      if (entry != 0) {
+        const int first_advance = static_cast<int>(entry >> 24 & 255);
+        if (first_advance != advance_slow) return finish(bits, block, entry, k);
+        bits.refill();
+        const Symbol symbol = ac.code.find(bits.window());
+        if (symbol.length == 0) return Status::bad_code;
+        bits.consume(symbol.length);
+        const int size = symbol.value & 15;
+        const int run = symbol.value >> 4;
+        if (size == 0 && run != 15) return Status::ok;
+        k += run + 1;
+        if (k > 64) return Status::past_band;
+        if (size != 0) block[natural_before[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(extend(bits.take(size), size));
+        if (k == 64) return Status::ok;
+      }
+      bits.refill();
+      lookups = 5;
+    }
+  }
+
+  // The entry that reaches position 63, passes it or ends the block. Its second symbol is another block's if the first
+  // one ends this block.
+  static Status finish(BitReader& bits, std::int16_t* block, std::uint64_t entry, int k) {
+    const int first_advance = static_cast<int>(entry >> 24 & 255);
+    const int between = k + first_advance;
+    if (between >= 64) {
+      bits.consume(static_cast<int>(entry >> 16 & 63));
+      if (first_advance == advance_end) return Status::ok;
+      if (between > 64) return Status::past_band;
+      block[63] = static_cast<std::int16_t>(entry >> 32);
+      return Status::ok;
+    }
+    const int next = k + static_cast<int>(entry >> 8 & 255);
+    bits.consume(static_cast<int>(entry & 63));
+    block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
+    if (next - between == advance_end) return Status::ok;
+    if (next > 64) return Status::past_band;
+    block[63] = static_cast<std::int16_t>(entry >> 48);
+    return Status::ok;
+  }
+};
+
+// G.1.2.1: the first scan of DC, all but its lowest bits.
+struct ScanDecoder::DcFirst {
+  std::array<std::optional<HuffmanCode>, 4> codes;
+  int low = 0;
+  std::array<std::uint32_t, 4> prediction{};
+
+  void restart() { prediction.fill(0); }
+
+  Status block(BitReader& bits, Block& block, std::size_t component) {
+    bits.refill();
+    const Symbol symbol = codes[component]->find(bits.window());
+    if (symbol.length == 0) return Status::bad_code;
+    bits.consume(symbol.length);
+    std::uint32_t& value = prediction[component];
+    if (symbol.value != 0) value += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
+    block[0] = store(std::int64_t{value << low});
+    return Status::ok;
+  }
+};
+
+// G.1.2.1: one more bit of DC.
+struct ScanDecoder::DcRefine {
+  int low = 0;
+
+  void restart() {}
+
+  Status block(BitReader& bits, Block& block, std::size_t /*component*/) const {
+    bits.refill();
+    if (bits.take(1) != 0) block[0] = store(block[0] | 1 << low);
+    return Status::ok;
+  }
+};
+
+// G.1.2.2: the first scan of a band of AC, all but its lowest bits.
+struct ScanDecoder::AcFirst {
+  HuffmanCode code;
+  int start, end, low;
+  std::uint32_t end_of_band_run = 0;
+
+  void restart() { end_of_band_run = 0; }
+
+  Status block(BitReader& reader, Block& block, std::size_t /*component*/) {
+    if (end_of_band_run != 0) {
+      --end_of_band_run;
+      return Status::ok;
+    }
+    BitReader bits = reader;
+    const Status status = decode(bits, block);
+    reader = bits;
+    return status;
+  }
+
+  Status decode(BitReader& bits, Block& block) {
+    for (int k = start; k <= end; ++k) {
+      bits.refill();
+      const Symbol symbol = code.find(bits.window());
+      if (symbol.length == 0) return Status::bad_code;
+      bits.consume(symbol.length);
+      const int size = symbol.value & 15;
+      const int run = symbol.value >> 4;
+      if (size == 0 && run != 15) {
+        end_of_band_run = (1u << run) - 1;
+        if (run != 0) end_of_band_run += bits.take(run);
+        return Status::ok;
+      }
+      k += run;
+      if (k > end) return Status::past_band;
+      if (size != 0) {
+        const int value = extend(bits.take(size), size);
+        block[zigzag_to_natural[static_cast<std::size_t>(k)]] = store(std::int64_t{value} * (1 << low));
+      }
+    }
+    return Status::ok;
+  }
+};
+
+// G.1.2.3: one more bit of a band of AC.
+struct ScanDecoder::AcRefine {
+  HuffmanCode code;
+  int start, end, low;
+  std::uint32_t end_of_band_run = 0;
+
+  void restart() { end_of_band_run = 0; }
+
+  Status block(BitReader& reader, Block& block, std::size_t /*component*/) {
+    BitReader bits = reader;
+    const Status status = decode(bits, block);
+    reader = bits;
+    return status;
+  }
+
+  // A correction bit for a coefficient that is not zero already; the bit may have been set by a scan out of order.
+  void correct(BitReader& bits, std::int16_t& value) const {
+    bits.refill();
+    if (bits.take(1) == 0 || (value & 1 << low) != 0) return;
+    value = store(value >= 0 ? value + (1 << low) : value - (1 << low));
+  }
+
+  Status decode(BitReader& bits, Block& block) {
+    int k = start;
+    for (; end_of_band_run == 0 && k <= end; ++k) {
+      bits.refill();
+      const Symbol symbol = code.find(bits.window());
+      if (symbol.length == 0) return Status::bad_code;
+      bits.consume(symbol.length);
+      const int size = symbol.value & 15;
+      int run = symbol.value >> 4;
+      int value = 0;
+      if (size == 0) {
+        if (run != 15) {
+          end_of_band_run = 1u << run;
+          if (run != 0) end_of_band_run += bits.take(run);
+          break;
+        }
+      } else {
+        if (size != 1) return Status::bad_code;  // a new coefficient is +-1 at its first bit
+        value = bits.take(1) != 0 ? 1 << low : -(1 << low);
+      }
+      // Pass `run` zeros, correcting what is not zero on the way.
+      for (; k <= end; ++k) {
+        std::int16_t& passed = block[zigzag_to_natural[static_cast<std::size_t>(k)]];
+        if (passed != 0) {
+          correct(bits, passed);
+        } else if (--run < 0) {
+          break;
+        }
+      }
+      if (value != 0) {
+        if (k > end) return Status::past_band;
+        block[zigzag_to_natural[static_cast<std::size_t>(k)]] = store(value);
+      }
+    }
+    if (end_of_band_run != 0) {
+      for (; k <= end; ++k) {
+        std::int16_t& passed = block[zigzag_to_natural[static_cast<std::size_t>(k)]];
+        if (passed != 0) correct(bits, passed);
+      }
+      --end_of_band_run;
+    }
+    return Status::ok;
+  }
+};
+
+ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, bool keep)
+    : image_(image), segments_(file), keep_(keep), progress_(image.components.size()) {
+  for (Progress& progress : progress_) progress.low_bits.fill(-1);
+}
+
+std::uint64_t ScanDecoder::count_visits(const ScanHeader& scan) const {
+  std::uint64_t visits = 0;
+  for (const ScanComponent& part : scan.components) visits += image_.components[part.index].blocks.size();
+  return visits;
+}
+
+// G.1.1.1.1, and the order of successive approximation.
+void ScanDecoder::check_progression(const ScanHeader& scan) {
+  const int start = scan.spectral_start;
+  const int end = scan.spectral_end;
+  const int high = scan.approximation_high;
+  const int low = scan.approximation_low;
+  const bool is_dc = start == 0;
+  const bool valid = (is_dc ? end == 0 : start <= end && end <= 63 && scan.components.size() == 1) &&
+                     (high == 0 || low == high - 1) && low <= 13;
+  if (!valid) {
+    throw JpegFault(Fault::malformed, scan.offset,
+                    "progressive scan of coefficients " + std::to_string(start) + " to " + std::to_string(end) + ", bits " +
+                        std::to_string(high) + " to " + std::to_string(low) + ", of " +
+                        std::to_string(scan.components.size()) + " components; no such scan exists",
+                    damaged_header);
+  }
+  for (const ScanComponent& part : scan.components) {
+    auto& known = progress_[part.index].low_bits;
+    for (int k = is_dc ? 0 : start; k <= end; ++k) {
+      const int before = known[static_cast<std::size_t>(k)];
+      if (high != std::max(before, 0) || (!is_dc && known[0] < 0)) {
+        throw JpegFault(Fault::malformed, scan.offset,
+                        "progressive scan out of order: coefficient " + std::to_string(k) + " of component " +
+                            std::to_string(part.index) + " cannot go to bit " + std::to_string(low) + " now",
+                        damaged_header);
+      }
+      known[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(low);
+    }
+  }
+}
+
+void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tables) {
+  for (const ScanComponent& part : scan.components) {
+    Component& component = image_.components[part.index];
+    Progress& progress = progress_[part.index];
+    if (progress.table_latched) continue;
+    if (component.table_id > 3 || !tables.quantization[component.table_id]) {
+      throw JpegFault(Fault::malformed, scan.offset,
+                      "component " + std::to_string(part.index) + " uses quantization table " +
+                          std::to_string(component.table_id) + ", which no DQT has defined",
+                      damaged_header);
+    }
+    component.quantization = *tables.quantization[component.table_id];
+    progress.table_latched = true;
+  }
+}
+
+// A.2: one component is scanned block by block over its own blocks, several MCU by MCU.
+void ScanDecoder::lay_out(const ScanHeader& scan) {
+  const bool interleaved = scan.components.size() > 1;
+  const bool counts = image_.process != Process::progressive || (scan.spectral_start == 0 && scan.approximation_high == 0);
+  slots_.clear();
+  int num_blocks = 0;
+  for (std::size_t i = 0; i < scan.components.size(); ++i) {
+    const std::size_t index = scan.components[i].index;
+    Component& component = image_.components[index];
+    Progress& progress = progress_[index];
+    std::uint64_t* decoded = counts && !progress.scanned ? &progress.decoded_blocks : &uncounted_;
+    progress.scanned = progress.scanned || counts;
+    const int across = interleaved ? component.sampling_h : 1;
+    const int down = interleaved ? component.sampling_v : 1;
+    num_blocks += across * down;
+    for (int y = 0; y < down; ++y) {
+      for (int x = 0; x < across; ++x) {
+        slots_.push_back({.scan_index = i, .across = component.blocks_across, .down = component.blocks_down,
+                          .step_x = across, .step_y = down, .x = x, .y = y, .plane = component.blocks.data(),
+                          .decoded = decoded});
+      }
+    }
+  }
+  if (interleaved && num_blocks > 10) {
+    throw JpegFault(Fault::malformed, scan.offset,
+                    "interleaved scan with " + std::to_string(num_blocks) + " blocks in an MCU; 10 is the most (B.2.3)",
+                    damaged_header);
+  }
+  const Component& first = image_.components[scan.components[0].index];
+  int across = first.blocks_across;
+  int down = first.blocks_down;
+  if (interleaved) {
+    int max_h = 1;
+    int max_v = 1;
+    for (const Component& component : image_.components) {
+      max_h = std::max(max_h, component.sampling_h);
+      max_v = std::max(max_v, component.sampling_v);
+    }
+    across = ceil_divide(image_.width, 8 * max_h);
+    down = ceil_divide(image_.height, 8 * max_v);
+  }
+  mcus_across_ = static_cast<std::uint64_t>(across);
+  num_mcus_ = mcus_across_ * static_cast<std::uint64_t>(down);
+}
+
+const HuffmanSpec& ScanDecoder::huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+  const auto& defined = table_class == HuffmanClass::dc ? tables.dc : tables.ac;
+  if (id < 4 && defined[static_cast<std::size_t>(id)]) return *defined[static_cast<std::size_t>(id)];
+  if (id < 2 && image_.process != Process::progressive) return standard_huffman(table_class, id);
+  throw JpegFault(Fault::malformed, scan_.offset,
+                  std::string("scan uses ") + (table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " +
+                      std::to_string(id) + ", which no DHT has defined",
+                  damaged_header);
+}
+
+namespace {
+
+JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
+  return {Fault::malformed, offset,
+          std::string(table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " + std::to_string(id) +
+              " is no prefix code that leaves the code of all ones free (C.2), or holds a DC symbol above 15",
+          damaged_header};
+}
+
+}  // namespace
+
+std::shared_ptr<const SequentialTable> ScanDecoder::lookups(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+  auto table = sequential_table(huffman_spec(tables, table_class, id), table_class);
+  if (!table) throw bad_table(scan_.offset, table_class, id);
+  return table;
+}
+
+HuffmanCode ScanDecoder::code(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+  auto made = HuffmanCode::make(huffman_spec(tables, table_class, id), table_class);
+  if (!made) throw bad_table(scan_.offset, table_class, id);
+  return *made;
+}
+
+std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset) {
+  scan_ = scan;
+  damaged_ = false;
+  const int start = scan.spectral_start;
+  const int end = scan.spectral_end;
+  const int low = scan.approximation_low;
+  const bool progressive = image_.process == Process::progressive;
+  if (progressive) {
+    check_progression(scan);
+  } else {
+    for (const ScanComponent& part : scan.components) {
+      if (progress_[part.index].scanned) {
+        throw JpegFault(Fault::malformed, scan.offset,
+                        "a second sequential scan of component " + std::to_string(part.index), damaged_header);
+      }
+    }
+    if (start != 0 || end != 63 || scan.approximation_high != 0 || low != 0) {
+      warn(image_, "byte " + std::to_string(scan.offset) + ": a sequential scan gives progressive parameters; ignored");
+    }
+  }
+  latch_tables(scan, tables);
+  lay_out(scan);
+
+  if (!progressive) {
+    Sequential coder;
+    for (std::size_t i = 0; i < scan.components.size(); ++i) {
+      coder.dc[i] = lookups(tables, HuffmanClass::dc, scan.components[i].dc_table);
+      coder.ac[i] = lookups(tables, HuffmanClass::ac, scan.components[i].ac_table);
+    }
+    return run(std::move(coder), offset, tables.restart_interval);
+  }
+  if (start == 0 && scan.approximation_high == 0) {
+    DcFirst coder{.codes = {}, .low = low};
+    for (std::size_t i = 0; i < scan.components.size(); ++i) {
+      coder.codes[i] = code(tables, HuffmanClass::dc, scan.components[i].dc_table);
+    }
+    return run(std::move(coder), offset, tables.restart_interval);
+  }
+  if (start == 0) return run(DcRefine{.low = low}, offset, tables.restart_interval);
+  Progress& progress = progress_[scan.components[0].index];
+  const HuffmanCode ac = code(tables, HuffmanClass::ac, scan.components[0].ac_table);
+  std::size_t next = 0;
+  if (scan.approximation_high == 0) {
+    next = run(AcFirst{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
+  } else if ((progress.spoiled & band_mask(start, end)) == 0) {
+    next = run(AcRefine{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
+  } else {
+    // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
+    warn(image_, "byte " + std::to_string(scan.offset) + ": a scan that refines damaged coefficients is left out");
+    EntropySegment segment = segments_.read(offset);
+    while (marker::is_restart(segment.marker)) segment = segments_.read(segment.after_marker);
+    next = segment.file_end;
+  }
+  if (damaged_) progress.spoiled |= band_mask(start, end);
+  return next;
+}
+
+template <class Coder>
+std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interval) {
+  EntropySegment segment = segments_.read(offset);
+  const auto interval = static_cast<std::uint64_t>(restart_interval);
+  int expected = 0;
+  for (std::uint64_t mcu = 0; mcu < num_mcus_;) {
+    const std::uint64_t end = interval == 0 ? num_mcus_ : std::min(num_mcus_, mcu + interval);
+    coder.restart();
+    if (const auto fault = decode_interval(coder, segment, mcu, end)) damage(*fault);
+    mcu = end;
+    if (mcu == num_mcus_ || !resume(segment, mcu, expected, restart_interval)) break;
+  }
+  // What is left of a damaged scan: restart markers that nobody waits for.
+  while (damaged_ && marker::is_restart(segment.marker)) segment = segments_.read(segment.after_marker);
+  return segment.file_end;
+}
+
+template <class Coder>
+std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
+                                                      std::uint64_t end) {
+  BitReader bits(segment);
+  Block scratch{};
+  Block before{};
+  std::uint64_t row = first / mcus_across_;
+  std::uint64_t column = first % mcus_across_;
+  for (std::uint64_t mcu = first; mcu < end; ++row, column = 0) {
+    for (Slot& slot : slots_) {
+      const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
+      slot.columns = block_row < slot.down ? slot.across : 0;
+      slot.row = slot.columns != 0 ? slot.plane + block_row * slot.across : nullptr;
+      slot.column = static_cast<int>(column) * slot.step_x + slot.x;
+    }
+    const std::uint64_t row_end = std::min(end, mcu + (mcus_across_ - column));
+    for (; mcu < row_end; ++mcu) {
+      for (Slot& slot : slots_) {
+        const bool inside = slot.column < slot.columns;  // blocks that only fill an MCU are decoded and dropped
+        Block& block = inside ? slot.row[slot.column] : scratch;
+        if (keep_) before = block;
+        const Status status = coder.block(bits, block, slot.scan_index);
+        if (status != Status::ok || bits.overrun()) [[unlikely]] {
+          if (keep_) block = before;
+          return describe(status, bits, segment, slot, inside ? &block : nullptr);
+        }
+        *slot.decoded += inside ? 1 : 0;
+        slot.column += slot.step_x;
+      }
+    }
+  }
+  if (const std::size_t unread = bits.unread_bytes(); unread != 0) {
+    warn(image_, "byte " + std::to_string(segment.file_end) + ": " + std::to_string(unread) +
+                     " bytes before this marker belong to no block");
+  }
+  return std::nullopt;
+}
+
+// Step over the restart marker that must follow (E.2.4). With `keep`, a wrong one is taken for what its number says, as
+// far as three bits can say: one or two ahead, intervals were lost; one or two behind, it is left over; else it is the
+// expected one, damaged.
+bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval) {
+  if (segment.marker != marker::rst0 + expected) {
+    const std::string wanted = marker::name(static_cast<std::uint8_t>(marker::rst0 + expected));
+    if (segment.marker == 0 || segment.marker == marker::eoi) {
+      damage({Fault::truncated, segment.file_end,
+              std::string(segment.marker == 0 ? "the file ends" : "EOI stands") + " where " + wanted + " of scan " +
+                  std::to_string(image_.num_scans) + " must follow, " + std::to_string(mcu) + " of " +
+                  std::to_string(num_mcus_) + " MCUs decoded",
+              damaged_file});
+      return false;
+    }
+    damage({Fault::malformed, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker), damaged_file});
+    for (;;) {
+      if (!marker::is_restart(segment.marker)) return false;
+      const int ahead = (segment.marker - marker::rst0 - expected) & 7;
+      if (ahead == 1 || ahead == 2) {
+        mcu += static_cast<std::uint64_t>(ahead) * static_cast<std::uint64_t>(restart_interval);
+        expected = (expected + ahead) & 7;
+      }
+      if (ahead < 6) break;
+      segment = segments_.read(segment.after_marker);
+    }
+    if (mcu >= num_mcus_) return false;
+  }
+  expected = (expected + 1) & 7;
+  segment = segments_.read(segment.after_marker);
+  return true;
+}
+
+void ScanDecoder::damage(const JpegFault& fault) {
+  if (!keep_) throw fault;
+  damaged_ = true;
+  if (!first_damage_) first_damage_ = fault;
+  warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
+}
+
+JpegFault ScanDecoder::describe(Status status, const BitReader& bits, const EntropySegment& segment, const Slot& slot,
+                                const Block* block) const {
+  const std::size_t index = scan_.components[slot.scan_index].index;
+  std::string where = " in scan " + std::to_string(image_.num_scans) + ", component " + std::to_string(index);
+  if (block != nullptr) {
+    const auto at = block - slot.plane;
+    where += ", block (" + std::to_string(at / slot.across) + ", " + std::to_string(at % slot.across) + ")";
+  }
+  if (bits.overrun()) {
+    if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, damaged_file};
+    const Fault kind = segment.marker == marker::eoi ? Fault::truncated : Fault::malformed;
+    return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where, damaged_file};
+  }
+  const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
+  if (status == Status::bad_code) return {Fault::malformed, offset, "bits that begin no Huffman code" + where, damaged_file};
+  return {Fault::malformed, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
+}
+
+}  // namespace prepixel

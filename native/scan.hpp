@@ -1,0 +1,92 @@
+// One scan's entropy-coded data into coefficient planes. Source: ITU-T T.81, Annexes A.2, E.2, F.2.2, G.2.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bit_reader.hpp"
+#include "jpeg.hpp"
+#include "segments.hpp"
+
+namespace prepixel {
+
+// What scans have done to one component so far.
+struct Progress {
+  bool table_latched = false;              // the quantization table of its first scan is the one in force
+  bool scanned = false;                    // sequential: coded; progressive: its first DC scan is coded
+  std::uint64_t decoded_blocks = 0;        // by that scan, wholly
+  std::array<std::int8_t, 64> low_bits{};  // progressive, zigzag: lowest bit known of each coefficient; -1: none
+  std::uint64_t spoiled = 0;               // progressive, zigzag bits: coefficients that a damaged scan left unknown
+};
+
+// Decodes the scans of one frame. With `keep`, damage ends a restart interval and is told as a warning; without, it is
+// thrown. The policy is in reader.hpp.
+class ScanDecoder {
+ public:
+  ScanDecoder(Image& image, std::span<const std::uint8_t> file, bool keep);
+
+  // Decode the scan whose data begin at `offset`; give the offset of the marker that ends it.
+  std::size_t decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset);
+
+  // How many blocks that scan visits, those that only fill MCUs left out: the measure of its work.
+  std::uint64_t count_visits(const ScanHeader& scan) const;
+
+  const std::vector<Progress>& progress() const { return progress_; }
+  const std::optional<JpegFault>& first_damage() const { return first_damage_; }
+
+ private:
+  // One block of the MCU, and where the current MCU row's next such block lies.
+  struct Slot {
+    std::size_t scan_index;
+    int across, down;        // the plane's blocks
+    int step_x, step_y;      // blocks of this component in an MCU
+    int x, y;                // this block's place among them
+    Block* plane;
+    std::uint64_t* decoded;
+    Block* row = nullptr;
+    int column = 0;
+    int columns = 0;         // of this row; 0: the row is padding
+  };
+  enum class Status : std::uint8_t { ok, bad_code, past_band };
+  struct Sequential;
+  struct DcFirst;
+  struct DcRefine;
+  struct AcFirst;
+  struct AcRefine;
+
+  void check_progression(const ScanHeader& scan);
+  void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
+  void lay_out(const ScanHeader& scan);
+  const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  std::shared_ptr<const SequentialTable> lookups(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  HuffmanCode code(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  template <class Coder>
+  std::size_t run(Coder coder, std::size_t offset, int restart_interval);
+  template <class Coder>
+  std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first, std::uint64_t end);
+  bool resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval);
+  void damage(const JpegFault& fault);
+  JpegFault describe(Status status, const BitReader& bits, const EntropySegment& segment, const Slot& slot, const Block* block) const;
+
+  Image& image_;
+  SegmentReader segments_;
+  bool keep_;
+  std::vector<Progress> progress_;
+  std::optional<JpegFault> first_damage_;
+  // Of the current scan.
+  ScanHeader scan_;
+  std::vector<Slot> slots_;
+  std::uint64_t mcus_across_ = 0;
+  std::uint64_t num_mcus_ = 0;
+  bool damaged_ = false;
+  std::uint64_t uncounted_ = 0;
+};
+
+// Add a warning to the image, unless it has said enough already.
+void warn(Image& image, const std::string& text);
+
+}  // namespace prepixel

@@ -1,0 +1,193 @@
+"""From a file or a buffer to what its JPEG says, by the compiled reader."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy.typing as npt
+
+from prepixel import _native
+from prepixel.errors import JpegError, TruncatedJpeg
+from prepixel.jpeg.image import Colour, Component, JpegImage, Process, upright
+
+Contents: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]
+"""A file's bytes in any contiguous buffer; of a kind not listed, give its ``memoryview``."""
+
+Source: TypeAlias = Contents | str | os.PathLike[str]
+"""A path, or a file's bytes."""
+
+OnTruncated: TypeAlias = Literal["raise", "keep"]
+
+# Enough for the header of nearly every file; of the others the rest is read, too.
+_HEADER_BYTES = 1 << 16
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hold what a file may ask for before it is refused; the defaults suit files from strangers.
+
+    Attributes:
+        max_pixels: height times width; also the number of blocks that all scans together may visit, which ends
+            a file of countless empty scans after seconds and leaves an image of that size some twenty scans.
+        max_memory_bytes: for all coefficient planes together. While a file is decoded, up to its own size comes on top.
+        max_scans: scans of a file; progressive files have about ten.
+    """
+
+    max_pixels: int = 2**28
+    max_memory_bytes: int = 2**31
+    max_scans: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("max_pixels", "max_memory_bytes", "max_scans"):
+            if not 0 < getattr(self, name) < 2 ** (31 if name == "max_scans" else 63):
+                raise ValueError(f"Limits.{name} is {getattr(self, name)}; give a positive number")
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """Hold what a JPEG says before its first scan; every field means what it means in `JpegImage`."""
+
+    height: int
+    width: int
+    colour: Colour
+    process: Process
+    orientation: int
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Give height and width after orientation: orientations 5..8 exchange them."""
+        return upright(self.height, self.width, self.orientation)
+
+
+def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
+    """Read a JPEG's header, up to its first scan.
+
+    Of a path, only as many bytes are read as the header needs, as a rule 64 KiB; the height of a file that leaves it
+    to a DNL segment costs the whole file.
+
+    Args:
+        source: a path, or a buffer of the file's bytes.
+        limits: what the file may ask for.
+
+    Raises:
+        TruncatedJpeg: the file ends before its first scan.
+        MalformedJpeg: it is no JPEG, or its header contradicts the standard.
+        UnsupportedJpeg: arithmetic, lossless, hierarchical, 12-bit, JPEG-LS, or more than four components.
+        JpegLimitExceeded: the image is larger than `limits` allow.
+
+    Source: ITU-T T.81, Annex B.
+    """
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            begin = file.read(_HEADER_BYTES)
+            try:
+                return _header(begin, limits)
+            except TruncatedJpeg:
+                rest = file.read()
+            except JpegError as error:
+                error.source = os.fspath(source)
+                raise
+        return _named(source, begin + rest, lambda whole: _header(whole, limits))
+    return _named(source, source, lambda whole: _header(whole, limits))
+
+
+def read_jpeg(
+    source: Source,
+    *,
+    limits: Limits = Limits(),
+    on_truncated: OnTruncated = "raise",
+) -> JpegImage:
+    """Decode a JPEG as far as its quantized coefficients.
+
+    Baseline, extended and progressive Huffman files of 8 bits a sample and 1 to 4 components are read, and give
+    libjpeg's coefficients integer for integer. Nothing is dequantized, and nothing becomes a pixel. The interpreter
+    lock is free meanwhile; any number of threads may read at once.
+
+    Like libjpeg, it takes bytes between segments, a missing EOI behind a complete image and data left over at the end
+    of a scan for warnings (``JpegImage.warnings``), and a sequential file without Huffman tables for a frame of motion
+    JPEG, which uses the standard's. Unlike libjpeg, it invents no coefficients: damage raises, or is left zero.
+
+    Args:
+        source: a path, or a buffer of the file's bytes.
+        limits: what the file may ask for.
+        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or cut file still holds. Then a block that bits
+            are missing for, or whose bits no code fits, ends its restart interval; reading resumes at the next restart
+            marker, by its number, or else the rest of the scan is lost. Lost blocks are zero and counted in
+            ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning tells
+            of later scans that are.
+
+    Raises:
+        TruncatedJpeg: the file ends before its image does; under ``"keep"``, before its first whole block.
+        MalformedJpeg: it is no JPEG, or contradicts the standard; under ``"keep"``, before its first whole block.
+        UnsupportedJpeg: arithmetic, lossless, hierarchical, 12-bit, JPEG-LS, or more than four components.
+        JpegLimitExceeded: it asks for more than `limits` allow; ``"keep"`` changes nothing about that.
+
+    Source: ITU-T T.81, Annexes B, F.2.2, G.2.
+    """
+    return _named(source, _contents(source), lambda whole: _image(whole, limits, on_truncated))
+
+
+def _contents(source: Source) -> Contents:
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    return source
+
+
+def _named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -> _T:
+    """Read; an error learns the source's name."""
+    try:
+        return read(contents)
+    except JpegError as error:
+        if isinstance(source, str | os.PathLike):
+            error.source = os.fspath(source)
+        else:
+            error.source = f"buffer of {memoryview(contents).nbytes} bytes"
+        raise
+
+
+def _header(contents: Contents, limits: Limits) -> JpegHeader:
+    fields = _native.read_header(
+        contents,
+        max_pixels=limits.max_pixels,
+        max_memory_bytes=limits.max_memory_bytes,
+        max_scans=limits.max_scans,
+    )
+    return JpegHeader(
+        height=fields["height"],
+        width=fields["width"],
+        colour=fields["colour"],
+        process=fields["process"],
+        orientation=fields["orientation"],
+    )
+
+
+def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated) -> JpegImage:
+    if on_truncated not in {"raise", "keep"}:
+        raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
+    fields = _native.decode(
+        contents,
+        max_pixels=limits.max_pixels,
+        max_memory_bytes=limits.max_memory_bytes,
+        max_scans=limits.max_scans,
+        keep_truncated=on_truncated == "keep",
+    )
+    return JpegImage(
+        height=fields["height"],
+        width=fields["width"],
+        components=tuple(Component(**component) for component in fields["components"]),
+        colour=fields["colour"],
+        orientation=fields["orientation"],
+        process=fields["process"],
+        precision=fields["precision"],
+        restart_interval=fields["restart_interval"],
+        num_scans=fields["num_scans"],
+        missing_blocks=fields["missing_blocks"],
+        warnings=fields["warnings"],
+    )
