@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,18 +47,19 @@ def test_rooms_without_torch_do_not_load_it(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def _public(parent: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Yield what a reader may call: public functions and classes of a module, and of its public classes."""
+    for node in parent.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_public_functions_carry_docstrings(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    public = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    ]
-    nested = {
-        inner for node in public if isinstance(node, ast.FunctionDef) for inner in ast.walk(node) if inner is not node
-    }
-    bare = [node.name for node in public if node not in nested and not ast.get_docstring(node)]
+    bare = [node.name for node in _public(tree) if not ast.get_docstring(node)]
     assert not bare
 
 
