@@ -1,7 +1,7 @@
 """Write the benchmarks' tables in docs/results.md from their records; nothing in them is typed by hand.
 
-python benchmarks/tabulate.py                   # print
-python benchmarks/tabulate.py docs/results.md   # replace what stands between the markers
+python benchmarks/write_tables.py                   # print
+python benchmarks/write_tables.py docs/results.md   # replace what stands between the markers
 """
 
 from __future__ import annotations
