@@ -165,9 +165,9 @@ class BandSet:
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             return cls(str(fields["name"]), tuple(int(c) for c in fields["channels"]), str(fields.get("origin", "")))
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from error
         except (OSError, ValueError, TypeError, KeyError) as error:
-            if isinstance(error, RecipeError):
-                raise
             raise RecipeError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
 
     def write(self, path: Path) -> None:

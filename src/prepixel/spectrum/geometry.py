@@ -18,6 +18,9 @@ from torch import Tensor
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.spectrum.dct import BLOCK
 
+# Whole numbers are welcome where real ones are.
+Real = float | int
+
 # A box may stick out of its image by the rounding of float arithmetic, in pixels; taps are clipped to the image anyway.
 BOX_SLACK = 1e-6
 
@@ -135,10 +138,10 @@ class Box:
         width: more than 0.
     """
 
-    top: float
-    left: float
-    height: float
-    width: float
+    top: Real
+    left: Real
+    height: Real
+    width: Real
 
     def check_inside(self, size: tuple[int, int]) -> None:
         """Refuse a box that is empty, not finite, or sticks out of an upright image of (height, width).

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from prepixel.spectrum.dct import BLOCK
+from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.layout import Spectrum
 
 _KR, _KB = Fraction(299, 1000), Fraction(114, 1000)
@@ -52,7 +53,7 @@ def ycbcr_to_rgb(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor
     return torch.einsum("ij,j...->i...", colour_matrix(YCBCR_TO_RGB).to(components), components)
 
 
-def adjust_brightness(spectrum: Spectrum, offset: float) -> Spectrum:
+def adjust_brightness(spectrum: Spectrum, offset: Real) -> Spectrum:
     """Add an offset to every pixel's R, G and B, exactly: luma's DC moves by 8 times as much.
 
     Args:
@@ -62,7 +63,7 @@ def adjust_brightness(spectrum: Spectrum, offset: float) -> Spectrum:
     return _map_components(spectrum, (1.0, 1.0, 1.0), offset)
 
 
-def adjust_contrast(spectrum: Spectrum, factor: float, *, level: float = 128.0) -> Spectrum:
+def adjust_contrast(spectrum: Spectrum, factor: Real, *, level: Real = 128.0) -> Spectrum:
     """Scale every pixel's R, G and B about one level, exactly: all coefficients scale, luma's DC moves.
 
     Args:
@@ -76,7 +77,7 @@ def adjust_contrast(spectrum: Spectrum, factor: float, *, level: float = 128.0) 
     return _map_components(spectrum, (factor, factor, factor), (1 - factor) * (level - 128))
 
 
-def adjust_saturation(spectrum: Spectrum, factor: float) -> Spectrum:
+def adjust_saturation(spectrum: Spectrum, factor: Real) -> Spectrum:
     """Blend every pixel with its own luma, exactly: chroma scales.
 
     Args:
@@ -89,7 +90,7 @@ def adjust_saturation(spectrum: Spectrum, factor: float) -> Spectrum:
     return _map_components(spectrum, (1.0, factor, factor), 0.0)
 
 
-def _map_components(spectrum: Spectrum, factors: tuple[float, float, float], luma_offset: float) -> Spectrum:
+def _map_components(spectrum: Spectrum, factors: tuple[Real, Real, Real], luma_offset: Real) -> Spectrum:
     if min(factors) <= 0:
         raise ValueError(f"a photometric factor must be above 0, not {min(factors):g}")
     scale = torch.tensor([factors[c] for c, _, _ in spectrum.bands]).to(spectrum.unit)

@@ -24,7 +24,7 @@ from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import BLOCK, dct_basis
-from prepixel.spectrum.geometry import BOX_SLACK, Box, axis_order
+from prepixel.spectrum.geometry import BOX_SLACK, Box, Real, axis_order
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
 
 Filter = Literal["bilinear", "bicubic"]
@@ -35,8 +35,8 @@ def axis_matrix(
     num_blocks: int,
     num_frequencies: int = BLOCK,
     *,
-    start: float = 0.0,
-    length: float | None = None,
+    start: Real = 0.0,
+    length: Real | None = None,
     flip: bool = False,
     filter: Filter = "bilinear",  # noqa: A002  (the word of torchvision's and Pillow's users)
 ) -> Float64[Tensor, "rows columns"]:
@@ -232,7 +232,7 @@ def _weight(image: JpegImage, channel: int, component: int) -> float:
 
 
 def _axis_band(
-    num_samples: int, num_blocks: int, num_frequencies: int, start: float, length: float, flip: bool, name: Filter
+    num_samples: int, num_blocks: int, num_frequencies: int, start: Real, length: Real, flip: bool, name: Filter
 ) -> tuple[int, Float64[Tensor, "rows columns"]]:
     """Give the part of an axis's matrix that the crop touches, and the input block that it begins with."""
     _check_axis(num_samples, num_blocks, num_frequencies, start, length, name)
@@ -250,7 +250,7 @@ def _axis_band(
 
 
 def _check_axis(
-    num_samples: int, num_blocks: int, num_frequencies: int, start: float, length: float, name: Filter
+    num_samples: int, num_blocks: int, num_frequencies: int, start: Real, length: Real, name: Filter
 ) -> None:
     if name not in get_args(Filter):
         raise ValueError(f"no filter {name!r}; there are {', '.join(get_args(Filter))}")
@@ -266,7 +266,7 @@ def _check_axis(
 
 
 def _resize_weights(
-    first: int, stop: int, num_outputs: int, start: float, length: float, name: Filter
+    first: int, stop: int, num_outputs: int, start: Real, length: Real, name: Filter
 ) -> Float64[Tensor, "outputs taps"]:
     """Give the antialiased weights of samples first..stop-1 in each output; each row sums to 1.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prepixel.errors import RecipeError
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.layout import INT8_LIMIT, Spectrum
 
 _FORMAT = "prepixel statistics 1"
@@ -161,7 +162,7 @@ class Statistics:
         std = self.std()
         return torch.where(std > 0, std, torch.ones_like(std))
 
-    def int8_unit(self, *, reach: float = 16.0) -> Float64[Tensor, " f"]:
+    def int8_unit(self, *, reach: Real = 16.0) -> Float64[Tensor, " f"]:
         """Choose the step of each channel's int8 values: min(largest distance from `shift`, reach * std) / 127.
 
         Args:
