@@ -1,8 +1,10 @@
 // Bits out of an entropy-coded segment. Source: ITU-T T.81, B.1.1.5 (stuffing), F.2.2.5 (NEXTBIT).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
@@ -52,6 +54,11 @@ class BitReader {
     count_ |= 56;
   }
 
+  // See that `length` bits are in the window.
+  void ensure(int length) {
+    if (count_ < length) refill();
+  }
+
   std::uint64_t window() const { return window_; }
   std::uint32_t peek(int length) const { return static_cast<std::uint32_t>(window_ >> (64 - length)); }  // length 1..32
   void consume(int length) {
@@ -76,10 +83,10 @@ class BitReader {
   }
 
  private:
-  static std::uint64_t load(const std::uint8_t* bytes) {  // compilers make one byte-swapped load of it
+  static std::uint64_t load(const std::uint8_t* bytes) {
     std::uint64_t value = 0;
-    for (int i = 0; i < 8; ++i) value = value << 8 | bytes[i];
-    return value;
+    std::memcpy(&value, bytes, sizeof value);
+    return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
   }
 
   std::uint64_t window_ = 0;

@@ -108,7 +108,7 @@ class FileReader {
       throw JpegFault(Fault::malformed, mark.offset, "reserved " + marker::name(mark.code), damaged);
     }
     const auto ends = [&](std::size_t offset) {
-      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment", cut_short);
+      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment", image_.num_scans == 0 ? damaged : cut_short);
     };
     if (file_.size() - at_ < 2) throw ends(file_.size());
     const std::size_t length = static_cast<std::size_t>(file_[at_] << 8 | file_[at_ + 1]);

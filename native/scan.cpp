@@ -1,6 +1,11 @@
 #include "scan.hpp"
 
 #include <algorithm>
+#include <bit>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "huffman.hpp"
 
@@ -27,6 +32,37 @@ std::uint64_t band_mask(int start, int end) {
 
 int ceil_divide(int a, int b) { return (a + b - 1) / b; }
 
+// For each row of a block: the zigzag bits of its nonzero columns.
+constexpr std::array<std::array<std::uint64_t, 256>, 8> row_in_zigzag = [] {
+  std::array<std::array<std::uint64_t, 256>, 8> table{};
+  for (std::size_t k = 0; k < 64; ++k) {
+    const std::size_t row = zigzag_to_natural[k] / 8;
+    const std::size_t column = zigzag_to_natural[k] % 8;
+    for (std::size_t columns = 0; columns < 256; ++columns) {
+      if (columns >> column & 1) table[row][columns] |= std::uint64_t{1} << k;
+    }
+  }
+  return table;
+}();
+
+// Which coefficients are not zero, bit k for zigzag position k.
+std::uint64_t nonzero_in_zigzag(const Block& block) {
+  std::uint64_t result = 0;
+  for (std::size_t row = 0; row < 8; ++row) {
+    const std::int16_t* values = block.data() + 8 * row;
+#ifdef __SSE2__
+    const __m128i loaded = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
+    const __m128i zeros = _mm_cmpeq_epi16(loaded, _mm_setzero_si128());
+    const auto columns = static_cast<std::size_t>(~_mm_movemask_epi8(_mm_packs_epi16(zeros, zeros)) & 255);
+#else
+    std::size_t columns = 0;
+    for (std::size_t column = 0; column < 8; ++column) columns |= std::size_t{values[column] != 0} << column;
+#endif
+    result |= row_in_zigzag[row][columns];
+  }
+  return result;
+}
+
 }  // namespace
 
 void warn(Image& image, const std::string& text) {
@@ -50,7 +86,8 @@ struct ScanDecoder::Sequential {
     return status;
   }
 
-  static Status decode(BitReader& bits, std::int16_t* block, const SequentialTable& dc, const SequentialTable& ac,
+  // Inlined, so that the reader's window stays in registers.
+  [[gnu::always_inline]] static Status decode(BitReader& bits, std::int16_t* block, const SequentialTable& dc, const SequentialTable& ac,
                        std::uint32_t& prediction) {
     bits.refill();
     const std::uint64_t dc_entry = dc.entries[bits.peek(lookup_length)];
@@ -103,7 +140,7 @@ struct ScanDecoder::Sequential {
 
   // The entry that reaches position 63, passes it or ends the block. Its second symbol is another block's if the first
   // one ends this block.
-  static Status finish(BitReader& bits, std::int16_t* block, std::uint64_t entry, int k) {
+  [[gnu::always_inline]] static Status finish(BitReader& bits, std::int16_t* block, std::uint64_t entry, int k) {
     const int first_advance = static_cast<int>(entry >> 24 & 255);
     const int between = k + first_advance;
     if (between >= 64) {
@@ -199,37 +236,49 @@ struct ScanDecoder::AcFirst {
   }
 };
 
-// G.1.2.3: one more bit of a band of AC.
+// G.1.2.3: one more bit of a band of AC. Which coefficients are not zero yet is one 64-bit word in zigzag order, so that
+// zeros are passed and corrections counted without a look at each.
 struct ScanDecoder::AcRefine {
   HuffmanCode code;
-  int start, end, low;
+  int low;
+  std::uint64_t band;
   std::uint32_t end_of_band_run = 0;
 
   void restart() { end_of_band_run = 0; }
 
   Status block(BitReader& reader, Block& block, std::size_t /*component*/) {
+    const std::uint64_t nonzero = nonzero_in_zigzag(block) & band;
+    if (end_of_band_run != 0 && nonzero == 0) {
+      --end_of_band_run;
+      return Status::ok;
+    }
     BitReader bits = reader;
-    const Status status = decode(bits, block);
+    const Status status = decode(bits, block, nonzero, band & ~nonzero);
     reader = bits;
     return status;
   }
 
-  // A correction bit for a coefficient that is not zero already; the bit may have been set by a scan out of order.
-  void correct(BitReader& bits, std::int16_t& value) const {
-    bits.refill();
-    if (bits.take(1) == 0 || (value & 1 << low) != 0) return;
-    value = store(value >= 0 ? value + (1 << low) : value - (1 << low));
+  // One correction bit each. An earlier scan out of order may have set a bit already; then it stays, as in libjpeg.
+  [[gnu::always_inline]] void correct(BitReader& bits, Block& block, std::uint64_t which) const {
+    for (; which != 0; which &= which - 1) {
+      std::int16_t& coefficient = block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(which))]];
+      const int value = coefficient;
+      const int sign = value >> 15;
+      bits.ensure(1);
+      const int change = static_cast<int>(bits.take(1)) & ~(value >> low) & 1;
+      coefficient = store(value + (((1 << low) ^ sign) - sign) * change);
+    }
   }
 
-  Status decode(BitReader& bits, Block& block) {
-    int k = start;
-    for (; end_of_band_run == 0 && k <= end; ++k) {
+  // `known` and `zeros` are what the band still holds of each behind the place reached.
+  [[gnu::always_inline]] Status decode(BitReader& bits, Block& block, std::uint64_t known, std::uint64_t zeros) {
+    for (std::uint64_t left = band; end_of_band_run == 0 && left != 0;) {
       bits.refill();
       const Symbol symbol = code.find(bits.window());
       if (symbol.length == 0) return Status::bad_code;
       bits.consume(symbol.length);
       const int size = symbol.value & 15;
-      int run = symbol.value >> 4;
+      const int run = symbol.value >> 4;
       int value = 0;
       if (size == 0) {
         if (run != 15) {
@@ -241,25 +290,21 @@ struct ScanDecoder::AcRefine {
         if (size != 1) return Status::bad_code;  // a new coefficient is +-1 at its first bit
         value = bits.take(1) != 0 ? 1 << low : -(1 << low);
       }
-      // Pass `run` zeros, correcting what is not zero on the way.
-      for (; k <= end; ++k) {
-        std::int16_t& passed = block[zigzag_to_natural[static_cast<std::size_t>(k)]];
-        if (passed != 0) {
-          correct(bits, passed);
-        } else if (--run < 0) {
-          break;
-        }
+      for (int i = 0; i < run; ++i) zeros &= zeros - 1;
+      const std::uint64_t here = zeros & (~zeros + 1);  // 0: the run reaches past the band
+      const std::uint64_t passed = here - 1;
+      correct(bits, block, known & passed);
+      if (here == 0) {
+        if (value != 0) return Status::past_band;
+        return Status::ok;
       }
-      if (value != 0) {
-        if (k > end) return Status::past_band;
-        block[zigzag_to_natural[static_cast<std::size_t>(k)]] = store(value);
-      }
+      if (value != 0) block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(here))]] = store(value);
+      known &= ~passed;
+      zeros &= ~here;
+      left = band & ~passed & ~here;
     }
     if (end_of_band_run != 0) {
-      for (; k <= end; ++k) {
-        std::int16_t& passed = block[zigzag_to_natural[static_cast<std::size_t>(k)]];
-        if (passed != 0) correct(bits, passed);
-      }
+      correct(bits, block, known);
       --end_of_band_run;
     }
     return Status::ok;
@@ -447,7 +492,7 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
   if (scan.approximation_high == 0) {
     next = run(AcFirst{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
   } else if ((progress.spoiled & band_mask(start, end)) == 0) {
-    next = run(AcRefine{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
+    next = run(AcRefine{.code = ac, .low = low, .band = band_mask(start, end)}, offset, tables.restart_interval);
   } else {
     // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
     warn(image_, "byte " + std::to_string(scan.offset) + ": a scan that refines damaged coefficients is left out");

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from prepixel import _native
@@ -148,7 +149,8 @@ def _named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -
         if isinstance(source, str | os.PathLike):
             error.source = os.fspath(source)
         else:
-            error.source = f"buffer of {memoryview(contents).nbytes} bytes"
+            size = contents.nbytes if isinstance(contents, memoryview | np.ndarray) else len(contents)
+            error.source = f"buffer of {size} bytes"
         raise
 
 
