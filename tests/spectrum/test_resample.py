@@ -16,13 +16,12 @@ from tests.oracles import pixel_road
 from tests.spectrum.images import SAMPLINGS, boxes, forms, make_image
 from torch.nn import functional
 
-import prepixel.spectrum.resample as resample_module
 from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import block_dct
 from prepixel.spectrum.geometry import Box, upright
-from prepixel.spectrum.resample import axis_matrix, dequantize, resample, resample_plane
+from prepixel.spectrum.resample import _check_axis, axis_matrix, dequantize, resample, resample_plane
 
 # Coefficients of these tests reach some hundreds; a sum of a few thousand float64 products errs by 1e-11 at most.
 TOLERANCE = 1e-9
@@ -236,6 +235,13 @@ def test_inks_are_refused_with_the_way_out(colour: Literal["cmyk", "ycck"]) -> N
         resample(image, None, (2, 3), ALL)
 
 
+def test_unknown_colour_is_refused_with_the_way_out() -> None:
+    image = make_image(16, 24)
+    image = dataclasses.replace(image, colour="unknown", components=image.components[:2])
+    with pytest.raises(UnsupportedJpeg, match=r"image of 2 components has no colours.*by resample_plane"):
+        resample(image, None, (2, 3), ALL)
+
+
 def test_errors_say_what_is_wrong() -> None:
     image = make_image(16, 24, orientation=6)
     with pytest.raises(ValueError, match=r"outside the upright image of 24 x 16 \(height x width\)"):
@@ -256,6 +262,6 @@ def test_errors_say_what_is_wrong() -> None:
 
 def test_unknown_filter_names_the_known() -> None:
     # The tests' type checking stands before it, so the check is called without.
-    unchecked = inspect.unwrap(resample_module._check_axis)
+    unchecked = inspect.unwrap(_check_axis)
     with pytest.raises(ValueError, match="no filter 'lanczos'; there are bilinear, bicubic"):
         unchecked(16, 2, 8, 0, 16, "lanczos")  # type: ignore[arg-type]

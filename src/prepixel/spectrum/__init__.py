@@ -1,0 +1,9 @@
+"""What networks eat: chosen frequencies of images on a grid of blocks, and the exact maps that lead there."""
+
+from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.geometry import Box
+from prepixel.spectrum.layout import Spectrum, encode_int8
+from prepixel.spectrum.resample import resample
+from prepixel.spectrum.statistics import Statistics
+
+__all__ = ["BandSet", "Box", "Spectrum", "Statistics", "encode_int8", "resample"]

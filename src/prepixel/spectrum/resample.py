@@ -140,14 +140,10 @@ def resample(
         Orthonormal coefficients of level-shifted samples: an unresized image gives back its dequantized coefficients.
 
     Raises:
-        UnsupportedJpeg: the image is CMYK or YCCK.
+        UnsupportedJpeg: the image is CMYK, YCCK, or of unknown colour.
         ValueError: the box is empty or outside the image, the grid is empty, or the filter has no such name.
     """
-    if image.colour in ("cmyk", "ycck"):
-        raise UnsupportedJpeg(
-            f"a {image.colour.upper()} image has no YCbCr coefficients, and no linear map leads to them",
-            remedy="read it by prepixel.jpeg.read_image, which converts its pixels",
-        )
+    _check_colour(image)
     upright_box = Box(0, 0, *image.upright_size) if box is None else box
     upright_box.check_inside(image.upright_size)
     if min(grid) < 1:
@@ -163,6 +159,19 @@ def resample(
             for f, v, u, weight in wanted:
                 out[f] += weight * plane[v, u]
     return out
+
+
+def _check_colour(image: JpegImage) -> None:
+    if image.colour in ("cmyk", "ycck"):
+        raise UnsupportedJpeg(
+            f"a {image.colour.upper()} image has no YCbCr coefficients, and no linear map leads to them",
+            remedy="read it by prepixel.jpeg.read_image, which converts its pixels",
+        )
+    if image.colour == "unknown":
+        raise UnsupportedJpeg(
+            f"an image of {len(image.components)} components has no colours that any convention names",
+            remedy="use its components one by one, by resample_plane",
+        )
 
 
 @dataclass(frozen=True)
