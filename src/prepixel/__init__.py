@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prepixel.jpeg import JpegImage, read_image, read_jpeg
     from prepixel.models import frequency_mobilenet_v2, frequency_resnet
     from prepixel.recipe import load_run
-    from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra, resample
+    from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra, resample
 
 _ROOMS = {
     "PrepixelError": "prepixel.errors",
@@ -22,6 +22,7 @@ _ROOMS = {
     "read_image": "prepixel.jpeg",
     "read_jpeg": "prepixel.jpeg",
     "BandSet": "prepixel.spectrum",
+    "Box": "prepixel.spectrum",
     "Spectrum": "prepixel.spectrum",
     "Statistics": "prepixel.spectrum",
     "read_spectra": "prepixel.spectrum",
@@ -33,6 +34,7 @@ _ROOMS = {
 
 __all__ = [
     "BandSet",
+    "Box",
     "JpegImage",
     "PrepixelError",
     "Spectrum",
