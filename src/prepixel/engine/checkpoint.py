@@ -35,9 +35,8 @@ class Position:
 
     Attributes:
         epoch: the epoch being trained, from 0; the number of epochs once the run is finished.
-        batch: batches of it already used.
+        batch: batches of it already used; all of them where only the epoch's evaluation is still to be done.
         step: optimizer steps taken.
-        evaluated: whether this epoch's evaluation is done.
         best_score: the best so far; None before the first evaluation.
         best_epoch: the epoch it was reached in, from 0; -1 before.
     """
@@ -122,6 +121,13 @@ def remove_partial(folder: Path) -> None:
     for partial in folder.glob(f"*{_PARTIAL}"):
         with contextlib.suppress(FileNotFoundError):
             partial.unlink()
+
+
+def seed_generators(seed: int, rank: int) -> None:
+    """Start the generators that code inside a network may draw from, differently on each process."""
+    torch.manual_seed(seed + rank)
+    random.seed(seed + rank)
+    np.random.seed((seed + rank) % 2**32)  # noqa: NPY002
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:

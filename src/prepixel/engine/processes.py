@@ -99,7 +99,7 @@ class Control:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def sum(self, numbers: Sequence[float]) -> list[float]:
+    def sum(self, numbers: Sequence[int | float]) -> list[float]:
         """Add up every process's numbers, in rank order, in float64."""
         return [sum(column) for column in zip(*self.gather_objects([float(number) for number in numbers]), strict=True)]
 

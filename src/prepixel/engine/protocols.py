@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class Batch(Protocol):
     """Hold one process's share of a global batch; it may be empty where its files could not be read."""
 
@@ -20,12 +21,13 @@ class Batch(Protocol):
     def targets(self) -> Any:
         """Give what the task compares with."""
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> Batch:
         """Move all arrays to a device."""
 
     def __len__(self) -> int: ...
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Hold the samples of one process, in an order that depends on the epoch alone.
 
@@ -39,26 +41,30 @@ class Loader(Protocol):
         """Yield the epoch's batches from ``first_batch`` on, as an undisturbed pass would."""
 
 
+@runtime_checkable
 class Result(Protocol):
     """Hold what an evaluation found."""
+
+    @property
+    def images(self) -> int:
+        """Count the images that it is about."""
 
     def row(self) -> Mapping[str, float]:
         """Give the numbers to record, by name."""
 
 
-MetricsT = TypeVar("MetricsT", bound="Metrics")
-
-
+@runtime_checkable
 class Metrics(Protocol):
     """Count, batch by batch, what a result is computed from; it is pickled to reach other processes."""
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: Any) -> None:
         """Add what another process counted."""
 
     def result(self) -> Result:
         """Compute the result of all that was counted."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """Say what a network is trained for and how it is scored."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+@runtime_checkable
 class LabelledBatch(Protocol):
     """Hold inputs and one label for each of them."""
 
@@ -49,8 +51,8 @@ class ClassificationResult:
 
     def row(self) -> dict[str, float]:
         """Give the numbers of one line of a table; top5 only where it says something."""
-        row = {"loss": self.loss, "top1": self.top1, "top5": self.top5, "images": self.images}
-        return {name: value for name, value in row.items() if value == value or name != "top5"}
+        row = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+        return {name: value for name, value in row.items() if name != "top5" or not math.isnan(value)}
 
     def class_rows(self, classes: Sequence[str]) -> list[dict[str, str | int | float]]:
         """Give one row a class, in label order.

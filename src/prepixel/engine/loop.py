@@ -1,0 +1,399 @@
+"""Training: steps over a loader's batches, saved so that a run that was cut off goes on as if it had not been."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from prepixel.engine import checkpoint
+from prepixel.engine.checkpoint import CheckpointError, Position
+from prepixel.engine.evaluation import evaluate
+from prepixel.engine.optimization import learning_rate
+from prepixel.engine.processes import Control, start_accelerator
+from prepixel.engine.protocols import Loader, Task
+from prepixel.engine.reporting import Meter, Record, Reporter
+from prepixel.engine.settings import OptimizationSettings, TrainSettings
+from prepixel.engine.stepping import Stepper
+from prepixel.engine.stopping import StopRequest, TrainingInterrupted
+from prepixel.errors import NonFiniteLoss, PrepixelError
+
+_LOG = logging.getLogger(__name__)
+# What may change between two starts of a run without making it another run.
+_FREE = {"device", "channels_last", "compile", "compile_backend", "evaluate_every", "checkpoint_steps", "record_steps"}
+_FREE |= {"tensorboard", "progress"}
+_LOSS, _WEIGHTS = 1, 2
+
+
+class LoaderEnded(PrepixelError):
+    """Report a loader that gave fewer batches than its length says."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Hold how a run ended.
+
+    Attributes:
+        steps: optimizer steps of the whole run.
+        resumed_at: steps done before this start; 0 for a fresh one.
+        best_score: the best evaluation's score; None without evaluation.
+        best_epoch: the epoch that it followed, from 0; -1 without evaluation.
+        evaluation: the last evaluation's result, of the averaged weights where there are some; None without.
+        seconds: this start's duration.
+    """
+
+    steps: int
+    resumed_at: int
+    best_score: float | None
+    best_epoch: int
+    evaluation: Any
+    seconds: float
+
+
+def train(
+    network: nn.Module,
+    task: Task,
+    loader: Loader,
+    *,
+    settings: TrainSettings,
+    optimization: OptimizationSettings,
+    folder: Path,
+    evaluation: Loader | None = None,
+    name: str = "run",
+    record: Record | None = None,
+    resume: bool = False,
+    resume_hint: str = "Train again with resume=True to go on from there",
+    accelerator: Accelerator | None = None,
+) -> TrainResult:
+    """Train a network, and keep all that is needed to go on after any interruption.
+
+    On the CPU a run that was stopped or killed and resumed ends with the bits of an undisturbed one. Several processes
+    train as one would with the same global batch, whatever the sizes of their shares: a step's gradient is that of
+    the mean loss over all its images. Batch norm alone sees each process's share; see ``sync_batchnorm``.
+
+    Args:
+        network: trained in place; ends with the last weights, not the best. Draws that made it are the caller's.
+        task: what it is trained for.
+        loader: this process's training batches.
+        settings: how long, in which precision, with which record.
+        optimization: how the weights move.
+        folder: where ``checkpoints/last.pt``, ``checkpoints/best.pt`` and TensorBoard's files go.
+        evaluation: this process's evaluation batches; None for no evaluation.
+        name: the run's name in its records.
+        record: takes rows, on the first process only.
+        resume: whether to go on from ``last.pt``; where there is none yet, the run starts.
+        resume_hint: what to tell the user of a run that is asked to stop.
+        accelerator: from `start_accelerator` with the same settings; made here if None.
+
+    Raises:
+        NonFiniteLoss: a loss, or a weight, is not finite; checkpoints are those from before.
+        TrainingInterrupted: SIGINT or SIGTERM came; the step was finished and everything saved.
+        CheckpointError: the folder holds a run and ``resume`` is false, or holds another run.
+        LoaderEnded: the loader gave fewer batches than its length says.
+        EmptyShare: a process got no samples in a step, under ``sync_batchnorm``.
+    """
+    run = _Run(network, task, loader, evaluation, settings, optimization, accelerator or start_accelerator(settings))
+    run.open(folder, name, record, resume=resume, resume_hint=resume_hint)
+    try:
+        with run.stop:
+            return run.finish()
+    finally:
+        run.close()
+
+
+class _Run:
+    """Hold one start of a run."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        loader: Loader,
+        evaluation: Loader | None,
+        settings: TrainSettings,
+        optimization: OptimizationSettings,
+        accelerator: Accelerator,
+    ) -> None:
+        self.task, self.loader, self.evaluation = task, loader, evaluation
+        self.settings, self.optimization = settings, optimization
+        self.accelerator, self.device = accelerator, accelerator.device
+        self.control = Control.join()
+        self.batches = len(loader)
+        if self.batches < 1:
+            raise LoaderEnded("the training loader has no batch: the data set is smaller than one batch, or empty")
+        self.steps_per_epoch = math.ceil(self.batches / settings.gradient_accumulation)
+        checkpoint.seed_generators(settings.seed, self.control.rank)
+        self.stepper = Stepper(network, task, settings, optimization, accelerator)
+        self.position = Position()
+        self.meter = Meter()
+        self.stop = StopRequest()
+        self.result: Any = None
+        self.saved_step = -1
+        self.resumed_at = 0
+        self.trouble = (0, -1)  # what is not finite, and since which step
+        self.unread_losses: list[tuple[int, Tensor]] = []
+        self.began = time.perf_counter()
+
+    # -- opening and closing ------------------------------------------------------------------------------------------
+
+    def open(self, folder: Path, name: str, record: Record | None, *, resume: bool, resume_hint: str) -> None:
+        """Make the folder, go on from its checkpoint if there is one, and open the records."""
+        self.checkpoints = folder / "checkpoints"
+        self.resume_hint = resume_hint
+        if self.control.rank == 0:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            checkpoint.remove_partial(self.checkpoints)
+        last = self.checkpoints / checkpoint.LAST
+        if last.exists():
+            if not resume:
+                raise CheckpointError(f"{last} holds a run; resume it, or give another folder")
+            self._restore(last)
+        steps = {row[0] for row in self.control.gather([self.position.step])}
+        if len(steps) > 1:
+            raise CheckpointError(
+                f"processes found different checkpoints in {self.checkpoints} (steps {sorted(steps)}); "
+                "the folder must be one that all of them share"
+            )
+        if self.settings.compile:
+            self.stepper.network.compile(backend=self.settings.compile_backend)
+        self.reporter = Reporter(
+            name,
+            record=record,
+            tensorboard=folder / "tensorboard" if self.settings.tensorboard else None,
+            progress=self.settings.progress,
+            step=self.position.step,
+            main=self.control.rank == 0,
+        )
+
+    def close(self) -> None:
+        """Close the records, and let go of the device's memory."""
+        self.reporter.close()
+        self.accelerator.free_memory()
+
+    def _identity(self) -> dict[str, Any]:
+        """Give what makes this run this run and no other."""
+        kept = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _FREE}
+        return {**kept, **dataclasses.asdict(self.optimization), "batches per epoch": self.batches}
+
+    def _restore(self, path: Path) -> None:
+        state = checkpoint.read_checkpoint(path)
+        if differences := checkpoint.differences(state["settings"], self._identity()):
+            raise CheckpointError(
+                f"{path} is of a run with other settings: {'; '.join(differences)}. Set them back to resume it, or "
+                "give another folder to start anew"
+            )
+        self.stepper.restore(state, path)
+        self.position = Position(**state["position"])
+        self.saved_step = self.resumed_at = self.position.step
+        if self.control.rank == 0:  # the sums are those of all processes
+            self.meter.loss_sum, self.meter.images = state["meter"]
+        generators = state["generators"]
+        if len(generators) == self.control.world_size:
+            checkpoint.restore_generators(generators[self.control.rank], self.device)
+        else:
+            _LOG.warning(
+                "%s was written by %d processes and is resumed by %d: draws inside the network will differ",
+                path,
+                len(generators),
+                self.control.world_size,
+            )
+            checkpoint.seed_generators(self.settings.seed + self.position.step, self.control.rank)
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> TrainResult:
+        """Train and evaluate until all epochs are done."""
+        position = self.position
+        while position.epoch < self.settings.epochs:
+            if position.batch < self.batches:
+                self._train_epoch()
+            self._record_training()
+            last = position.epoch + 1 == self.settings.epochs
+            if self.evaluation is not None and (last or (position.epoch + 1) % self.settings.evaluate_every == 0):
+                self._save()  # an evaluation may take long, and may fail
+                self._agree(0)
+                self._evaluate(self.evaluation)
+            position.epoch, position.batch = position.epoch + 1, 0
+            self._save()
+        return TrainResult(
+            steps=position.step,
+            resumed_at=self.resumed_at,
+            best_score=position.best_score,
+            best_epoch=position.best_epoch,
+            evaluation=self.result,
+            seconds=time.perf_counter() - self.began,
+        )
+
+    def _train_epoch(self) -> None:
+        position, settings = self.position, self.settings
+        self.stepper.network.train()
+        self.meter.started = time.perf_counter()
+        batches = iter(self.loader.epoch(position.epoch, position.batch))
+        try:
+            while position.batch < self.batches:
+                group = self._read_group(batches)
+                images = self._agree(sum(len(batch) for batch in group))
+                if images:
+                    self._step(group, images)
+                position.step += 1
+                position.batch += len(group)
+                self.reporter.show(f"epoch {position.epoch + 1}/{settings.epochs}", position.batch, self.batches)
+                record = position.step % settings.record_steps == 0
+                save = settings.checkpoint_steps is not None and position.step % settings.checkpoint_steps == 0
+                if record or save or self.device.type == "cpu":
+                    self._read_losses()
+                if record:
+                    self._record_training()
+                if save and position.batch < self.batches:
+                    self._save()
+        finally:
+            if close := getattr(batches, "close", None):
+                close()
+        self._read_losses()
+
+    def _read_group(self, batches: Iterator[Any]) -> list[Any]:
+        """Read the batches of one step."""
+        size = min(self.settings.gradient_accumulation, self.batches - self.position.batch)
+        started = time.perf_counter()
+        group = list(itertools.islice(batches, size))
+        self.meter.waited += time.perf_counter() - started
+        if len(group) < size:
+            got = self.position.batch + len(group)
+            raise LoaderEnded(
+                f"the training loader gave {got} batches in epoch {self.position.epoch}, not {self.batches}"
+            )
+        return group
+
+    def _step(self, group: list[Any], images: int) -> None:
+        rate = self._learning_rate(self.position.step)
+        loss_sum = self.stepper.take(group, rate, images, self.control.world_size)
+        self.unread_losses.append((self.position.step, loss_sum))
+        self.meter.count(sum(len(batch) for batch in group))
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.optimization, step, self.steps_per_epoch, self.settings.epochs)
+
+    # -- agreeing -----------------------------------------------------------------------------------------------------
+
+    def _agree(self, images: int, *, stopping: bool = True) -> int:
+        """Add up the images of all processes, and stop them together where one of them has a reason to."""
+        kind, step = self.trouble
+        rows = self.control.gather([images, self.stop.signal_number, kind, step])
+        if found := [(row[3], row[2]) for row in rows if row[2]]:
+            raise NonFiniteLoss(self._describe_trouble(*min(found)))
+        signals = [row[1] for row in rows if row[1]]
+        if signals and stopping:
+            if self.saved_step != self.position.step:
+                self._save()
+            raise self._interrupted(signals[0])
+        return sum(row[0] for row in rows)
+
+    def _read_losses(self) -> None:
+        """Wait for the device, add up its losses, and note the first that is not finite."""
+        if not self.unread_losses:
+            return
+        values = torch.stack([loss for _, loss in self.unread_losses]).tolist()
+        for (step, _), value in zip(self.unread_losses, values, strict=True):
+            if not math.isfinite(value) and not self.trouble[0]:
+                self.trouble = (_LOSS, step)
+        self.meter.loss_sum += sum(values)
+        self.unread_losses.clear()
+
+    def _describe_trouble(self, step: int, kind: int) -> str:
+        last = self.checkpoints / checkpoint.LAST
+        kept = f"{last} holds the run after step {self.saved_step}" if self.saved_step >= 0 else "no checkpoint yet"
+        what = "the loss is not finite in" if kind == _LOSS else "weights or running statistics are not finite after"
+        return (
+            f"{what} step {step + 1} (epoch {step // self.steps_per_epoch + 1}, learning rate "
+            f"{self._learning_rate(step):g}); {kept}. Lower learning_rate, lengthen warmup_epochs or set "
+            "max_gradient_norm; with float16 try bfloat16; in the first steps, look at how the inputs are normalized"
+        )
+
+    def _interrupted(self, number: int) -> TrainingInterrupted:
+        position = self.position
+        return TrainingInterrupted(
+            f"{signal.Signals(number).name}: stopped after step {position.step} of "
+            f"{self.steps_per_epoch * self.settings.epochs} (epoch {position.epoch + 1} of {self.settings.epochs}); "
+            f"all of it is in {self.checkpoints / checkpoint.LAST}. {self.resume_hint}",
+            number,
+        )
+
+    # -- saving and scoring -------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._read_losses()
+        if not self.trouble[0] and not self.stepper.all_finite():
+            self.trouble = (_WEIGHTS, max(self.position.step - 1, 0))
+        self._agree(0, stopping=False)
+        generators = self.control.gather_objects(checkpoint.generator_states(self.device))
+        loss_sum, images = self.control.sum([self.meter.loss_sum, self.meter.images])
+        if self.control.rank == 0:
+            state = {
+                **self.stepper.state(),
+                "position": checkpoint.position_state(self.position),
+                "generators": generators,
+                "meter": (loss_sum, int(images)),
+                "settings": self._identity(),
+            }
+            checkpoint.write_checkpoint(self.checkpoints / checkpoint.LAST, state)
+        self.saved_step = self.position.step
+
+    def _evaluate(self, loader: Loader) -> None:
+        """Score the weights, the averaged ones too where there are some, and keep them if they are the best."""
+        position = self.position
+        averaged = self.stepper.averaged
+        self.control.share_buffers(self.stepper.network, averaged)
+        networks = {"": self.stepper.network} if averaged is None else {"plain/": self.stepper.network, "": averaged}
+        numbers: dict[str, float] = {}
+        for prefix, network in networks.items():
+            self.result = evaluate(
+                network,
+                self.task,
+                loader,
+                precision=self.settings.precision,
+                control=self.control,
+                after_batch=self._stop_evaluation,
+            )
+            numbers |= {f"{prefix}{name}": value for name, value in self.result.row().items()}
+        images = dict.fromkeys(numbers, self.result.images)
+        self.reporter.rows("val", numbers, epoch=position.epoch + 1, step=position.step, images=images)
+        score = float(numbers[self.task.score])
+        if score > (-math.inf if position.best_score is None else position.best_score):
+            position.best_score, position.best_epoch = score, position.epoch
+            if self.control.rank == 0:
+                state = {**self.stepper.weights(), "position": checkpoint.position_state(position)}
+                checkpoint.write_checkpoint(self.checkpoints / checkpoint.BEST, state)
+
+    def _stop_evaluation(self) -> None:
+        # Alone, this process may leave at once, having saved before; several must leave together, after the last batch.
+        if self.stop.signal_number and self.control.world_size == 1:
+            raise self._interrupted(self.stop.signal_number)
+
+    def _record_training(self) -> None:
+        meter, position = self.meter, self.position
+        elapsed = time.perf_counter() - meter.started
+        loss_sum, images, timed, waited = self.control.sum(
+            [meter.loss_sum, meter.images, meter.timed_images, meter.waited]
+        )
+        self.meter = Meter()
+        if not images:
+            return
+        numbers = {"loss": loss_sum / images, "learning_rate": self._learning_rate(max(position.step - 1, 0))}
+        if timed:
+            numbers["images_per_second"] = timed / elapsed
+            numbers["data_wait_share"] = min(waited / self.control.world_size / elapsed, 1.0)
+        if self.stepper.gradient_norm is not None:
+            numbers["gradient_norm"] = float(self.stepper.gradient_norm)
+        epoch = position.epoch + position.batch / self.batches
+        self.reporter.rows("train", numbers, epoch=epoch, step=position.step, images={"loss": int(images)})
