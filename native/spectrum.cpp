@@ -1,0 +1,368 @@
+#include "spectrum.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace prepixel {
+
+namespace {
+
+// A box may stick out by the rounding of float arithmetic; taps are clipped to the image anyway.
+constexpr double box_slack = 1e-6;
+
+// Floats of one intermediate: two of them stay in a core's second-level cache.
+constexpr std::size_t strip_floats = 1 << 16;
+
+std::string text_of(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.7g", number);
+  return text;
+}
+
+std::string text_of(const Box& box) {
+  return "Box(top=" + text_of(box.top) + ", left=" + text_of(box.left) + ", height=" + text_of(box.height) +
+         ", width=" + text_of(box.width) + ")";
+}
+
+void check_inside(const Box& box, int height, int width) {
+  const bool finite = std::isfinite(box.top) && std::isfinite(box.left) && std::isfinite(box.height) &&
+                      std::isfinite(box.width);
+  if (!finite || box.height <= 0 || box.width <= 0)
+    throw std::invalid_argument(text_of(box) + " is not a box: its edges must be finite and its height and width above 0");
+  if (box.top < -box_slack || box.left < -box_slack || box.top + box.height > height + box_slack ||
+      box.left + box.width > width + box_slack)
+    throw std::invalid_argument(text_of(box) + " reaches from (" + text_of(box.top) + ", " + text_of(box.left) +
+                                ") to (" + text_of(box.top + box.height) + ", " + text_of(box.left + box.width) +
+                                "), outside the upright image of " + std::to_string(height) + " x " +
+                                std::to_string(width) + " (height x width); boxes count from the picture as seen");
+}
+
+void check_image(const ImageView& image) {
+  if (image.colour == Colour::unknown)
+    throw JpegFault(Fault::unsupported, no_offset,
+                    "an image of " + std::to_string(image.planes.size()) +
+                        " components has no colours that any convention names",
+                    "Use its components one by one, by resample_plane");
+  if (!is_linear(image.colour))
+    throw JpegFault(Fault::unsupported, no_offset,
+                    "a CMYK or YCCK image has no YCbCr coefficients, and no linear map leads to them",
+                    "Read it by prepixel.jpeg.read_image, which converts its pixels");
+  if (image.planes.size() != (image.colour == Colour::grey ? 1u : 3u))
+    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) + " components is neither grey nor of three colours");
+  if (image.orientation < 1 || image.orientation > 8)
+    throw std::invalid_argument("EXIF orientations are 1..8, not " + std::to_string(image.orientation));
+  for (const PlaneView& plane : image.planes) {
+    if (plane.height > max_side || plane.width > max_side)
+      throw JpegFault(Fault::limit, no_offset,
+                      "a side of " + std::to_string(std::max(plane.height, plane.width)) + " samples is above " +
+                          std::to_string(max_side),
+                      "Cut the image in pieces");
+    if (plane.height < 1 || plane.width < 1 || plane.blocks_down != (plane.height + 7) / 8 ||
+        plane.blocks_across != (plane.width + 7) / 8)
+      throw std::invalid_argument(std::to_string(plane.height) + " x " + std::to_string(plane.width) +
+                                  " samples do not fill " + std::to_string(plane.blocks_down) + " x " +
+                                  std::to_string(plane.blocks_across) + " blocks");
+    if (plane.sampling_v < 1 || plane.sampling_v > 4 || plane.sampling_h < 1 || plane.sampling_h > 4)
+      throw std::invalid_argument("sampling factors are 1..4, not " + std::to_string(plane.sampling_v) + " and " +
+                                  std::to_string(plane.sampling_h));
+  }
+}
+
+// Mirror the stored axes, then perhaps transpose. Source: Exif 2.32 (CIPA DC-008), tag 274.
+struct AxisOrder {
+  bool reverse_rows;
+  bool reverse_columns;
+  bool transposed;
+};
+
+AxisOrder axis_order(int orientation) {
+  switch (orientation) {
+    case 2: return {false, true, false};
+    case 3: return {true, true, false};
+    case 4: return {true, false, false};
+    case 5: return {false, false, true};
+    case 6: return {true, false, true};
+    case 7: return {true, true, true};
+    case 8: return {false, true, true};
+    default: return {false, false, false};
+  }
+}
+
+// The share of a stored component in Y, Cb, Cr. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
+float weight_of(Colour colour, int channel, std::size_t component) {
+  if (colour != Colour::rgb) return static_cast<std::size_t>(channel) == component ? 1.0f : 0.0f;
+  constexpr double red = 0.299, green = 0.587, blue = 0.114;
+  constexpr double matrix[3][3] = {{red, green, blue},
+                                   {-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5},
+                                   {0.5, -green / (2 * (1 - red)), -blue / (2 * (1 - red))}};
+  return static_cast<float>(matrix[channel][component]);
+}
+
+// Multiply-adds of applying one map to lines of `width`, then another to the result.
+double cost(const AxisMap& first, int first_frequencies, const AxisMap& second, int second_frequencies) {
+  const double once = 8.0 * static_cast<double>(first.num_matrices()) * first_frequencies * 8.0 * second.num_blocks();
+  const double twice = 8.0 * static_cast<double>(second.num_matrices()) * second_frequencies *
+                       static_cast<double>(first_frequencies) * first.grid();
+  return once + twice;
+}
+
+constexpr std::size_t round_up_8(std::size_t count) { return (count + 7) / 8 * 8; }
+
+}  // namespace
+
+bool is_linear(Colour colour) {
+  return colour == Colour::grey || colour == Colour::ycbcr || colour == Colour::rgb;
+}
+
+ImageView view_of(const Image& image) {
+  ImageView view{image.height, image.width, image.orientation, image.colour, {}};
+  view.planes.reserve(image.components.size());
+  for (const Component& component : image.components)
+    view.planes.push_back({component.blocks.empty() ? nullptr : component.blocks.data()->data(), component.blocks_down,
+                           component.blocks_across, component.height, component.width, component.sampling_v,
+                           component.sampling_h, component.quantization});
+  return view;
+}
+
+std::size_t SpectrumRequest::num_values() const {
+  return channels.size() * static_cast<std::size_t>(grid_down) * static_cast<std::size_t>(grid_across);
+}
+
+void SpectrumRequest::check() const {
+  if (std::min(grid_down, grid_across) < 1 || std::max(grid_down, grid_across) > max_grid)
+    throw std::invalid_argument("a grid has 1 x 1 to " + std::to_string(max_grid) + " x " + std::to_string(max_grid) +
+                                " blocks, not " + std::to_string(grid_down) + " x " + std::to_string(grid_across));
+  if (channels.empty() || factors.size() != channels.size() || offsets.size() != channels.size())
+    throw std::invalid_argument("one factor and one offset are needed for each of at least one channel");
+  for (const Channel& channel : channels)
+    if (channel.component < 0 || channel.component > 2 || channel.v < 0 || channel.v > 7 || channel.u < 0 || channel.u > 7)
+      throw std::invalid_argument("a channel is outside 0..191");
+  if (!has_simd(simd)) throw std::invalid_argument("this machine lacks the instruction set asked for");
+}
+
+void SpectrumMaker::Buffer::Free::operator()(float* floats) const {
+  ::operator delete[](floats, std::align_val_t{64});
+}
+
+float* SpectrumMaker::Buffer::reserve(std::size_t count) {
+  if (count > capacity_) {
+    floats_.reset();
+    capacity_ = 0;
+    floats_.reset(static_cast<float*>(::operator new[](count * sizeof(float), std::align_val_t{64})));
+    std::fill_n(floats_.get(), count, 0.0f);
+    capacity_ = count;
+  }
+  return floats_.get();
+}
+
+SpectrumMaker::SpectrumMaker(const SpectrumRequest& request) : request_(request), kernels_(kernels(request.simd)) {
+  request.check();
+}
+
+void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void* out) {
+  check_image(image);
+  const AxisOrder order = axis_order(image.orientation);
+  const Box whole{0, 0, static_cast<double>(order.transposed ? image.width : image.height),
+                  static_cast<double>(order.transposed ? image.height : image.width)};
+  const Box& upright = box == nullptr ? whole : *box;
+  check_inside(upright, static_cast<int>(whole.height), static_cast<int>(whole.width));
+
+  StoredView view{};
+  view.box = order.transposed ? Box{upright.left, upright.top, upright.width, upright.height} : upright;
+  if (order.reverse_rows) view.box.top = image.height - (view.box.top + view.box.height);
+  if (order.reverse_columns) view.box.left = image.width - (view.box.left + view.box.width);
+  // A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
+  view.reverse_rows = order.reverse_rows != (flip && order.transposed);
+  view.reverse_columns = order.reverse_columns != (flip && !order.transposed);
+  view.transposed = order.transposed;
+  view.grid_down = order.transposed ? request_.grid_across : request_.grid_down;
+  view.grid_across = order.transposed ? request_.grid_down : request_.grid_across;
+  for (const PlaneView& plane : image.planes) {
+    view.max_v = std::max(view.max_v, plane.sampling_v);
+    view.max_h = std::max(view.max_h, plane.sampling_h);
+  }
+
+  out_ = out;
+  maps_.clear();
+  sum_channels_ = image.colour == Colour::rgb;
+  if (sum_channels_) std::fill_n(sums_.reserve(request_.num_values()), request_.num_values(), 0.0f);
+  std::vector<bool> made(request_.channels.size(), false);
+  std::vector<Wanted> wanted;
+  for (std::size_t p = 0; p < image.planes.size(); ++p) {
+    wanted.clear();
+    for (std::size_t f = 0; f < request_.channels.size(); ++f) {
+      const Channel& channel = request_.channels[f];
+      const float weight = weight_of(image.colour, channel.component, p);
+      if (weight == 0.0f) continue;
+      const bool exchange = order.transposed;
+      wanted.push_back({f, exchange ? channel.u : channel.v, exchange ? channel.v : channel.u, weight});
+      made[f] = true;
+    }
+    if (!wanted.empty()) make_plane(image.planes[p], view, wanted);
+  }
+  for (std::size_t f = 0; f < made.size(); ++f)
+    if (!made[f]) write_zeros(f);
+  if (sum_channels_) write_sums();
+}
+
+const AxisMap& SpectrumMaker::axis_map(const AxisCrop& crop, int grid, int frequencies) {
+  for (const KnownMap& known : maps_)
+    if (known.crop == crop && known.grid == grid && known.frequencies == frequencies) return *known.map;
+  maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter)});
+  return *maps_.back().map;
+}
+
+void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted) {
+  int rows = 0, columns = 0;
+  for (const Wanted& channel : wanted) {
+    rows = std::max(rows, channel.v + 1);
+    columns = std::max(columns, channel.u + 1);
+  }
+  // Multiplied before divided, so that what is whole comes out whole.
+  const AxisCrop down{plane.height, view.box.top * plane.sampling_v / view.max_v,
+                      view.box.height * plane.sampling_v / view.max_v, view.reverse_rows};
+  const AxisCrop across{plane.width, view.box.left * plane.sampling_h / view.max_h,
+                        view.box.width * plane.sampling_h / view.max_h, view.reverse_columns};
+  const AxisMap& row_map = axis_map(down, view.grid_down, rows);
+  const AxisMap& column_map = axis_map(across, view.grid_across, columns);
+  const bool rows_first = cost(row_map, rows, column_map, columns) <= cost(column_map, columns, row_map, rows);
+  first_ = rows_first ? &row_map : &column_map;
+  second_ = rows_first ? &column_map : &row_map;
+  first_frequencies_ = rows_first ? rows : columns;
+  second_frequencies_ = rows_first ? columns : rows;
+  for (std::size_t i = 0; i < 64; ++i) {
+    const std::size_t k = rows_first ? i : 8 * (i % 8) + i / 8;
+    table_[i] = static_cast<float>(plane.quantization[k]);
+  }
+
+  const std::size_t grid = static_cast<std::size_t>(first_->grid());
+  const std::size_t width = 8 * static_cast<std::size_t>(second_->num_blocks());
+  const std::size_t per_block = static_cast<std::size_t>(first_frequencies_) * width;
+  const std::size_t num_strips = std::min((grid * per_block + strip_floats - 1) / strip_floats, (grid + 7) / 8);
+  strip_ = round_up_8((grid + num_strips - 1) / num_strips);
+  for (std::size_t begin = 0; begin < grid; begin += strip_) {
+    const int step_begin = static_cast<int>(begin), step_end = static_cast<int>(std::min(grid, begin + strip_));
+    run_strip(plane, rows_first, step_begin, step_end);
+    write_strip(wanted, rows_first, view.transposed, step_begin, step_end);
+  }
+}
+
+void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end) {
+  const std::size_t width = 8 * static_cast<std::size_t>(second_->num_blocks());
+  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
+  float* lines = lines_.reserve(8 * width);
+  float* halfway = halfway_.reserve(num_lines * width);
+  std::fill_n(halfway, num_lines * width, 0.0f);
+  used_.assign(width, 0);
+
+  // First axis: each line of blocks is dequantized once and added to all output blocks that it reaches.
+  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
+  int block = first_->num_blocks(), block_end = 0;
+  for (int s = step_begin; s < step_end; ++s) {
+    block = std::min(block, first_->step(s).first_block);
+    block_end = std::max(block_end, first_->step(s).first_block + first_->step(s).num_blocks);
+  }
+  const std::size_t across = static_cast<std::size_t>(plane.blocks_across);
+  const std::size_t line_step = 64 * (rows_first ? across : 1);
+  const std::size_t block_step = 64 * (rows_first ? 1 : across);
+  const std::int16_t* origin = plane.blocks + static_cast<std::size_t>(first_->first_block()) * line_step +
+                               static_cast<std::size_t>(second_->first_block()) * block_step;
+  const auto load = rows_first ? kernels_.load_row : kernels_.load_column;
+  for (; block < block_end; ++block) {
+    const unsigned occupied = load(origin + static_cast<std::size_t>(block) * line_step, block_step,
+                                   static_cast<std::size_t>(second_->num_blocks()), table_.data(), lines, width,
+                                   used_.data());
+    if (occupied == 0) continue;
+    for (int s = step_begin; s < step_end; ++s) {
+      const AxisMap::Step& step = first_->step(s);
+      if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
+      const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
+      kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
+                          static_cast<int>(std::bit_width(occupied)), lines, width, halfway + position * width,
+                          strip_ * width, width);
+    }
+  }
+
+  // Second axis: the same, on lines that run along the first.
+  float* turned = turned_.reserve(width * num_lines);
+  kernels_.transpose(halfway, width, num_lines, width, turned, num_lines);
+  const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
+  float* finished = finished_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
+  std::fill_n(finished, static_cast<std::size_t>(second_->grid()) * per_output, 0.0f);
+  for (int s = 0; s < second_->grid(); ++s) {
+    const AxisMap::Step& step = second_->step(s);
+    float* out = finished + static_cast<std::size_t>(second_->output(s)) * per_output;
+    for (int i = 0; i < step.num_blocks; ++i) {
+      const std::size_t line = 8 * static_cast<std::size_t>(step.first_block + i);
+      int taps = 8;
+      while (taps > 0 && used_[line + static_cast<std::size_t>(taps) - 1] == 0) --taps;
+      if (taps > 0)
+        kernels_.accumulate(second_->matrix(step, i), second_frequencies_, taps, turned + line * num_lines, num_lines,
+                            out, num_lines, num_lines);
+    }
+  }
+}
+
+void SpectrumMaker::write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, int step_begin,
+                                int step_end) {
+  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
+  const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
+  const std::size_t count = static_cast<std::size_t>(step_end - step_begin);
+  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
+  const int grid = second_->grid();
+  const bool first_is_down = rows_first != transposed;
+  const float* finished = finished_.reserve(0);
+  for (const Wanted& channel : wanted) {
+    const int a = rows_first ? channel.v : channel.u;
+    const int b = rows_first ? channel.u : channel.v;
+    const float* source = finished + static_cast<std::size_t>(b) * num_lines + static_cast<std::size_t>(a) * strip_;
+    if (first_is_down) {
+      const std::size_t stride = round_up_8(static_cast<std::size_t>(grid));
+      float* tile = tile_.reserve(strip_ * stride);
+      kernels_.transpose(source, per_output, stride, strip_, tile, stride);
+      for (std::size_t o = 0; o < count; ++o)
+        write(channel, tile + o * stride, output_begin + static_cast<int>(o), 0, static_cast<std::size_t>(grid));
+    } else {
+      for (int row = 0; row < grid; ++row)
+        write(channel, source + static_cast<std::size_t>(row) * per_output, row, output_begin, count);
+    }
+  }
+}
+
+void SpectrumMaker::write(const Wanted& wanted, const float* values, int row, int column, std::size_t count) {
+  const std::size_t across = static_cast<std::size_t>(request_.grid_across);
+  const std::size_t plane = static_cast<std::size_t>(request_.grid_down) * across;
+  const std::size_t position =
+      wanted.channel * plane + static_cast<std::size_t>(row) * across + static_cast<std::size_t>(column);
+  if (sum_channels_) {
+    float* sums = sums_.reserve(0) + position;
+    for (std::size_t i = 0; i < count; ++i) sums[i] += wanted.weight * values[i];
+    return;
+  }
+  const float factor = request_.factors[wanted.channel], offset = request_.offsets[wanted.channel];
+  if (request_.int8)
+    kernels_.write_int8(values, count, factor, offset, static_cast<std::int8_t*>(out_) + position);
+  else
+    kernels_.write_float(values, count, factor, offset, static_cast<float*>(out_) + position);
+}
+
+void SpectrumMaker::write_zeros(std::size_t channel) {
+  const std::vector<float> zeros(static_cast<std::size_t>(request_.grid_across), 0.0f);
+  const bool sums = std::exchange(sum_channels_, false);
+  for (int row = 0; row < request_.grid_down; ++row) write({channel, 0, 0, 0.0f}, zeros.data(), row, 0, zeros.size());
+  sum_channels_ = sums;
+}
+
+void SpectrumMaker::write_sums() {
+  sum_channels_ = false;
+  const std::size_t across = static_cast<std::size_t>(request_.grid_across);
+  const float* sums = sums_.reserve(0);
+  for (std::size_t f = 0; f < request_.channels.size(); ++f)
+    for (int row = 0; row < request_.grid_down; ++row, sums += across) write({f, 0, 0, 1.0f}, sums, row, 0, across);
+}
+
+}  // namespace prepixel

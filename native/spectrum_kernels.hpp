@@ -1,0 +1,39 @@
+// The inner loops of the spectrum road, compiled once per instruction set and chosen when first used.
+//
+// All levels give the same bits: each output is the same sum in the same order, and products are not fused with
+// additions (the core is compiled with -ffp-contract=off).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace prepixel {
+
+enum class Simd : unsigned char { portable, avx2, avx512 };
+
+struct Kernels {
+  // Dequantize a row of blocks to its 8 lines of frequencies, lines[v][8 * block + u] = quantized * table, the v-th at
+  // `lines + v * stride`. Returns which lines are not all zero, a bit each; which columns are not is or-ed to `used`.
+  unsigned (*load_row)(const std::int16_t* blocks, std::size_t block_step, std::size_t num_blocks, const float* table,
+                       float* lines, std::size_t stride, std::int16_t* used);
+  // The same of a column of blocks, v and u exchanged: lines[u][8 * block + v].
+  unsigned (*load_column)(const std::int16_t* blocks, std::size_t block_step, std::size_t num_blocks,
+                          const float* table, float* lines, std::size_t stride, std::int16_t* used);
+  // out[r][x] += sum over k < taps of matrix[r][k] * in[k][x]; matrix is rows x 8, rows 1..8, taps 1..8; width a
+  // multiple of 8.
+  void (*accumulate)(const float* matrix, int rows, int taps, const float* in, std::size_t in_stride, float* out,
+                     std::size_t out_stride, std::size_t width);
+  // out[c][r] = in[r][c]; both sides multiples of 8.
+  void (*transpose)(const float* in, std::size_t in_stride, std::size_t rows, std::size_t columns, float* out,
+                    std::size_t out_stride);
+  // out = in * factor + offset
+  void (*write_float)(const float* in, std::size_t count, float factor, float offset, float* out);
+  // The same, rounded half to even and clipped to +-127.
+  void (*write_int8)(const float* in, std::size_t count, float factor, float offset, std::int8_t* out);
+};
+
+bool has_simd(Simd level);
+Simd best_simd();                                 // that this machine has
+const Kernels& kernels(Simd level);               // level must be one that this machine has
+
+}  // namespace prepixel
