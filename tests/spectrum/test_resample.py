@@ -220,6 +220,12 @@ def test_padding_of_the_last_block_is_never_read() -> None:
     torch.testing.assert_close(results[0], results[1], atol=TOLERANCE, rtol=0)
 
 
+def test_a_box_that_sticks_out_by_rounding_reads_no_padding() -> None:
+    image = make_image(19, 21, sampling="4:2:0")
+    beyond = resample(image, Box(0, 0, 19 + 1e-7, 21 + 1e-7), (2, 3), ALL)
+    torch.testing.assert_close(beyond, resample(image, None, (2, 3), ALL), atol=1e-4, rtol=0)
+
+
 def test_resample_changes_nothing_that_it_was_given() -> None:
     image = make_image(17, 13, colour="rgb", orientation=5)
     before = [component.quantized.copy() for component in image.components]

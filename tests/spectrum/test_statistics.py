@@ -135,18 +135,18 @@ def test_normalized_uses_shift_and_scale() -> None:
     torch.testing.assert_close(columns.mean(1)[[0, 2]], torch.zeros(2, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
-def test_int8_unit_covers_all_where_tails_are_short_and_reach_where_they_are_long() -> None:
+def test_int8_unit_reaches_what_was_seen_what_dc_can_be_or_no_farther_than_asked() -> None:
     images = make_images(400)
     images[0, 1, 0, 0] = 5000  # one value at 250 standard deviations
     statistics = seen(images)
-    unit = statistics.int8_unit(reach=16)
-    shift = statistics.shift()
-    farthest = (images.transpose(0, 1).reshape(4, -1) - shift[:, None]).abs().amax(1)
-    torch.testing.assert_close(unit[[0, 2, 3]], farthest[[0, 2, 3]] / 127)
-    about_zero = images[:, 1].square().mean().sqrt()
-    torch.testing.assert_close(unit[1], 16 * about_zero / 127)
+    unit, shift = statistics.int8_unit(reach=20), statistics.shift()
+    assert unit[0].item() == pytest.approx((1024 + shift[0].abs().item()) / 127), "DC: what 8-bit samples can have"
+    for channel, spread in ((1, images[:, 1].square().mean().sqrt()), (2, statistics.std()[2])):
+        assert unit[channel].item() == pytest.approx(20 * spread.item() / 127), "the reach"
+    assert unit[3].item() == pytest.approx(images[:, 3].abs().max().item() / 127), "the farthest seen"
     stored = encode_int8(Spectrum.of_coefficients(images, BANDS), shift, unit)
-    assert int((stored.values.abs() == 127).sum()) == 4, "the extremes of three channels, and the one value clipped"
+    at_the_limit = (stored.values.abs() == 127).sum((0, 2, 3))
+    assert at_the_limit.tolist() == [0, 1, 0, 1], "the one value clipped, and the farthest itself"
 
 
 def test_for_bands_takes_channels_in_the_order_asked() -> None:

@@ -9,6 +9,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 BLOCK = 8
+# The largest size that the DC of an 8 x 8 block of 8-bit samples can have: 8 times the level shift.
+DC_BOUND = 1024
 
 
 def dct_basis(size: int) -> Float64[Tensor, "u x"]:

@@ -1,7 +1,7 @@
 """How frequency channels are distributed over a data set: streaming, mergeable, in float64.
 
 Mean and standard deviation are taken over all positions of all images, which is what normalising a network's input
-needs. (The constants published with the method are the spread of each image's own mean: 18 to 80 times too small.)
+needs. (The constants published with the method are the spread of each image's own mean: tens of times smaller.)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prepixel.errors import RecipeError
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.dct import DC_BOUND
 from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.layout import INT8_LIMIT, Spectrum
 
@@ -162,12 +163,19 @@ class Statistics:
         std = self.std()
         return torch.where(std > 0, std, torch.ones_like(std))
 
-    def int8_unit(self, *, reach: Real = 16.0) -> Float64[Tensor, " f"]:
-        """Choose the step of each channel's int8 values: min(largest distance from `shift`, reach * std) / 127.
+    def int8_unit(self, *, reach: Real = 28.0) -> Float64[Tensor, " f"]:
+        """Choose the step of each channel's int8 values, so that 127 steps reach as far as the data do.
+
+        That is: to the farthest coefficient seen, counted from `shift`, but for the three DCs to the farthest one that
+        8-bit samples can have, so that no unseen image is clipped there; and never more than ``reach`` standard
+        deviations, since the rare extremes of natural images would cost all others their precision.
+
+        On photos (steps from one half of 160, judged on the other half, 56 x 56 grid) fewer than 3 values in 100,000
+        are clipped, and the error is 3.5 % of a channel's standard deviation over S-24 and 5.2 % over all 192 (root of
+        the mean square). 28 is where the latter is smallest; 20 to 40 are nearly as good.
 
         Args:
-            reach: how many standard deviations 127 steps cover, where the data go that far. DC never does (it is
-                bounded by 1024, 2 to 6 std), so it is never clipped; AC has the heavy tails of natural images.
+            reach: in standard deviations, taken about `shift`.
 
         Returns:
             Coefficient units a step; 1 for a channel that is always at its shift.
@@ -178,8 +186,8 @@ class Statistics:
         if reach <= 0:
             raise ValueError(f"reach must be above 0, not {reach:g}")
         shift = self.shift()
-        farthest = torch.maximum(self.maximum - shift, shift - self.minimum)
-        # About the shift rather than the mean: that is where the steps count from.
+        seen = torch.maximum(self.maximum - shift, shift - self.minimum)
+        farthest = torch.where(self._is_dc(), DC_BOUND + shift.abs(), seen)
         spread = (self.std().square() + (self.mean - shift).square()).sqrt()
         unit = torch.minimum(farthest, reach * spread) / INT8_LIMIT
         return torch.where(unit > 0, unit, torch.ones_like(unit))
