@@ -2,8 +2,8 @@
 
 The pixel road decodes to RGB by libjpeg (which rounds, clamps to 0..255, and enlarges chroma by a triangle filter),
 crops, resizes by torchvision with antialiasing, on uint8 as is usual (rounding and clamping again) or on floats, and
-takes the block DCT of the unrounded YCbCr. The linear map does none of that. A photo's figure is the root mean square of the
-difference over its channels and blocks, in units of one orthonormal coefficient; n counts photos.
+takes the block DCT of the unrounded YCbCr. The linear map does none of that. A photo's figure is the root mean square
+of the difference over its channels and blocks, in units of one orthonormal coefficient; n counts photos.
 
     python benchmarks/pixel_road_difference.py
 """
