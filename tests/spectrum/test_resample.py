@@ -56,7 +56,7 @@ def by_pixels(
     return torch.from_numpy(road.reshape(192, *grid))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), form=forms(), flip=st.booleans(), name=st.sampled_from(FILTERS))
 def test_resample_is_the_pixel_road(
     data: st.DataObject, form: Callable[[], JpegImage], flip: bool, name: Filter
@@ -224,6 +224,13 @@ def test_a_box_that_sticks_out_by_rounding_reads_no_padding() -> None:
     image = make_image(19, 21, sampling="4:2:0")
     beyond = resample(image, Box(0, 0, 19 + 1e-7, 21 + 1e-7), (2, 3), ALL)
     torch.testing.assert_close(beyond, resample(image, None, (2, 3), ALL), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("top", [-5e-7, 19.0])
+def test_a_sliver_beside_the_image_is_its_border(top: float) -> None:
+    image = make_image(19, 21)
+    border = resample(image, Box(min(max(0.0, top), 18.0), 0, 1, 21), (2, 3), ALL)
+    torch.testing.assert_close(resample(image, Box(top, 0, 1e-7, 21), (2, 3), ALL), border, atol=TOLERANCE, rtol=0)
 
 
 def test_resample_changes_nothing_that_it_was_given() -> None:

@@ -245,7 +245,9 @@ def _axis_band(
 ) -> tuple[int, Float64[Tensor, "rows columns"]]:
     """Give the part of an axis's matrix that the crop touches, and the input block that it begins with."""
     _check_axis(num_samples, num_blocks, num_frequencies, start, length, name)
-    first, stop = max(0, math.floor(start)), min(num_samples, math.ceil(start + length))
+    # Within the slack a crop may lie beside the axis altogether; then the sample at the border stands for it.
+    first = min(max(0, math.floor(start)), num_samples - 1)
+    stop = min(max(first + 1, math.ceil(start + length)), num_samples)
     weights = _resize_weights(first, stop, BLOCK * num_blocks, start, length, name)
     if flip:
         weights = weights.flip(0)
