@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # else each child imports it anew
+import torch._dynamo  # noqa: F401 -- else each child imports it anew
 from tests.engine.toy import Loader, drawing_network, run
 
 from prepixel.engine.checkpoint import read_checkpoint

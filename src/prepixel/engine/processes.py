@@ -41,20 +41,26 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
     for name in asked:
         if asked[name] and (cpu or not torch.cuda.is_available()):
             raise RecipeError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if "WORLD_SIZE" not in os.environ and "MASTER_PORT" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
+        raise RecipeError(
+            "accelerate launch --cpu starts one process whatever --num_processes says, unless it has mpirun; "
+            "use torchrun --nproc-per-node N, or accelerate launch --multi_gpu with device: cpu"
+        )
     # Accelerate keeps its state for the life of a process; a second run in it may want another precision or device.
-    AcceleratorState._reset_state(reset_partial_state=launched == 1)  # noqa: SLF001
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    AcceleratorState._reset_state(reset_partial_state=alone)  # noqa: SLF001
     accelerator = Accelerator(cpu=cpu, mixed_precision=_PRECISIONS[settings.precision])
     if accelerator.distributed_type not in _SUPPORTED:
         raise RecipeError(
             f"this run was launched for {accelerator.distributed_type.value}; prepixel trains in one process or in "
             "several that hold the whole network each (DDP): launch it with torchrun, or with accelerate launch "
-            "--multi_gpu or --cpu"
+            "--multi_gpu"
         )
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes != launched:
         raise RecipeError(
             f"the launcher started {launched} processes but {accelerator.num_processes} joined; "
-            "WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT must be set for each of them"
+            "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT must be set for each of them"
         )
     return accelerator
 

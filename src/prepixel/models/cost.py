@@ -29,8 +29,14 @@ def count_macs(network: nn.Module, example: Spectrum | Tensor) -> int:
     """
     shapes = {name: tensor.detach().to("meta") for name, tensor in _tensors(network)}
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        torch.func.functional_call(network, shapes, (example.to("meta"),))
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()  # in training, batch norm refuses the single value a channel that one small image leaves
+    try:
+        with torch.no_grad(), counter:
+            torch.func.functional_call(network, shapes, (example.to("meta"),))
+    finally:
+        for module, training in modes:
+            module.training = training
     return int(counter.get_total_flops()) // 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class WeightReuse:
         return "; ".join(parts)
 
 
-def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mapping[str, Tensor]) -> WeightReuse:
+def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mapping[str, Any]) -> WeightReuse:
     """Copy an RGB network's weights into a network of the same trunk, as the paper's training starts.
 
     The layers that see the input keep the first of their columns where the bands are fewer than the RGB network's

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.engine.toy import Loader, plain_network, run, same
+from torch import nn
+
+from prepixel.engine import CheckpointError, checkpoint, load_weights
+from prepixel.engine.checkpoint import (
+    differences,
+    generator_states,
+    read_checkpoint,
+    remove_partial,
+    restore_generators,
+    seed_generators,
+    write_checkpoint,
+)
+
+STATE = {
+    "network": {"weight": torch.arange(30011.0), "counter": torch.tensor(7)},
+    "position": {"epoch": 1},
+    "none": None,
+}
+
+
+def test_a_state_comes_back_to_the_bit_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, {"old": 1})
+    write_checkpoint(path, STATE)
+    assert same(read_checkpoint(path), {"format": 1, **STATE})
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("when", ["while writing", "before the rename"])
+def test_the_old_state_stays_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, STATE)
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((torch, "save") if when == "while writing" else (Path, "replace")), fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_checkpoint(path, {"new": 1})
+    monkeypatch.undo()
+    assert same(read_checkpoint(path), {"format": 1, **STATE})
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_partial(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = []
+    fsync, replace = checkpoint.os.fsync, Path.replace
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda number: (events.append("sync"), fsync(number)))
+    monkeypatch.setattr(Path, "replace", lambda path, target: (events.append("rename"), replace(path, target))[1])
+    write_checkpoint(tmp_path / "last.pt", STATE)
+    assert events == ["sync", "rename", "sync"]
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, STATE)
+    whole = path.read_bytes()
+    for position in (len(whole) // 2, len(whole) // 3, 4001):
+        flipped = bytearray(whole)
+        flipped[position] ^= 4
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=r"last\.pt: not a checkpoint, or a damaged one \(wrong checksum of "):
+            read_checkpoint(path)
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="A killed run never leaves half a checkpoint; look at the disk"):
+            read_checkpoint(path)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent\.pt: no such checkpoint"):
+        read_checkpoint(tmp_path / "absent.pt")
+    path = tmp_path / "weights.pt"
+    torch.save({"fc.weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError, match="holds no checkpoint of prepixel; weights alone load by"):
+        read_checkpoint(path)
+    torch.save({"format": 2}, path)
+    with pytest.raises(CheckpointError, match="format 2, and this version of prepixel reads format 1; go on with"):
+        read_checkpoint(path)
+    torch.save({"format": 1, "code": print}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint, or a damaged one"):
+        read_checkpoint(path)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, plain_network(), Loader(7), epochs=1)
+    path = tmp_path / "checkpoints" / "last.pt"
+    assert load_weights(plain_network(), path).epoch == 1
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt: the weights are of another network: .*Missing key.*1\.weight"
+    ):
+        load_weights(nn.Sequential(nn.ReLU(), nn.Linear(3, 2)), path)
+
+
+def test_generators_go_on_where_they_were() -> None:
+    def draw() -> tuple[float, ...]:
+        return float(torch.rand(())), random.random(), float(np.random.rand()), float(np.random.randn())  # noqa: NPY002
+
+    device = torch.device("cpu")
+    seed_generators(3, 0)
+    draw()
+    states = generator_states(device)
+    drawn = [draw() for _ in range(3)]
+    restore_generators(states, device)
+    assert [draw() for _ in range(3)] == drawn
+    seed_generators(3, 1)
+    other = draw()
+    seed_generators(3, 0)
+    assert all(a != b for a, b in zip(draw(), other, strict=True))
+
+
+def test_differences_name_each_setting_once() -> None:
+    assert differences({"a": 1, "b": 2.5, "c": None}, {"a": 1, "b": 2.0, "d": "x"}) == [
+        "b was 2.5, is 2.0",
+        "d was None, is 'x'",
+    ]

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.utils import DistributedType
+from tests.engine.toy import same
+from tests.engine.two_processes import SCENARIOS
+
+from prepixel.engine import Control, TrainSettings, processes, start_accelerator
+from prepixel.engine.checkpoint import read_checkpoint
+from prepixel.errors import RecipeError
+
+ROOT = Path(__file__).resolve().parents[2]
+TORCHRUN = ["torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+TORCHRUN += ["--nproc-per-node=2"]
+ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
+ACCELERATE += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+
+
+def _launch(launcher: list[str], folder: Path, *scenarios: str) -> None:
+    program = ["-m", "tests.engine.two_processes", str(folder), *scenarios]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, *program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run all scenarios in two processes; starting them takes longer than they do."""
+    folder = tmp_path_factory.mktemp("pair")
+    _launch(TORCHRUN, folder, *SCENARIOS)
+    return folder
+
+
+def _state(folder: Path, name: str = "last.pt") -> dict[str, Any]:
+    return read_checkpoint(folder / "checkpoints" / name)
+
+
+def _assert_near(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for part in ("network", "average"):
+        for name in one[part]:
+            torch.testing.assert_close(one[part][name], other[part][name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scenario", ["equal_shares", "unequal_shares"])
+def test_two_processes_train_and_score_as_one_with_the_same_global_batch(
+    pair: Path, tmp_path: Path, scenario: str
+) -> None:
+    SCENARIOS[scenario](tmp_path / scenario, 0, 1)
+    one, two = _state(tmp_path / scenario), _state(pair / scenario)
+    assert (len(one["generators"]), len(two["generators"])) == (1, 2)
+    _assert_near(one, two)
+    assert one["position"] == two["position"]
+    _assert_near(_state(tmp_path / scenario, "best.pt"), _state(pair / scenario, "best.pt"))
+    rows, rows_of_two = (json.loads((folder / scenario / "rows.json").read_text()) for folder in (tmp_path, pair))
+    assert [row[:4] for row in rows] == [row[:4] for row in rows_of_two]
+    for row, row_of_two in zip(rows, rows_of_two, strict=True):
+        if row[1] not in {"images_per_second", "data_wait_share"}:
+            assert abs(row[4] - row_of_two[4]) < 1e-6, row
+
+
+def test_accelerate_launch_starts_the_same_two_processes(pair: Path, tmp_path: Path) -> None:
+    _launch(ACCELERATE, tmp_path, "equal_shares")
+    torchrun, accelerate = (_state(folder / "equal_shares") for folder in (pair, tmp_path))
+    assert len(accelerate["generators"]) == 2
+    assert same(torchrun["network"], accelerate["network"])
+
+
+def test_a_signal_to_one_process_stops_both_at_one_step_and_resume_is_to_the_bit(pair: Path) -> None:
+    texts = {(pair / "stopped" / f"stopped-{rank}.txt").read_text() for rank in (0, 1)}
+    assert len(texts) == 1
+    assert texts.pop().startswith("SIGTERM: stopped after step 9 of 18 (epoch 2 of 3); all of it is in ")
+    cut, straight = (_state(pair / "stopped" / name) for name in ("cut", "straight"))
+    # Dropout draws differently in each process, or both would have the same generator.
+    first, second = straight["generators"]
+    assert not torch.equal(first["torch"], second["torch"])
+    assert same(cut, straight)
+
+
+def test_a_loss_that_is_not_finite_on_one_process_stops_both(pair: Path) -> None:
+    texts = {(pair / "spoilt" / f"spoilt-{rank}.txt").read_text() for rank in (0, 1)}
+    assert len(texts) == 1
+    assert texts.pop().startswith("the loss is not finite in step 3 (epoch 1")
+    state = _state(pair / "spoilt")
+    assert state["position"]["step"] == 2
+    assert all(value.isfinite().all() for value in state["network"].values())
+
+
+def test_what_needs_cuda_is_refused_without() -> None:
+    with pytest.raises(RecipeError, match="precision float16 needs a CUDA device, .*; use bfloat16 or float32"):  # noqa: RUF043
+        start_accelerator(TrainSettings(precision="float16", device="cpu"))
+    with pytest.raises(RecipeError, match="sync_batchnorm needs a CUDA device, .*; set it to false: each"):  # noqa: RUF043
+        start_accelerator(TrainSettings(sync_batchnorm=True, device="cpu"))
+
+
+def test_a_launch_that_would_train_apart_or_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("MASTER_PORT", "1")
+        patch.setenv("ACCELERATE_USE_CPU", "True")
+        patch.delenv("WORLD_SIZE", raising=False)
+        with pytest.raises(RecipeError, match="accelerate launch --cpu starts one process whatever"):
+            start_accelerator(TrainSettings(device="cpu"))
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "_SUPPORTED", {DistributedType.FSDP})
+        with pytest.raises(RecipeError, match="this run was launched for NO; prepixel trains in one process or"):
+            start_accelerator(TrainSettings(device="cpu"))
+
+
+def test_another_precision_may_follow_in_the_same_process() -> None:
+    for precision, short in (("bfloat16", "bf16"), ("float32", "no")):
+        accelerator = start_accelerator(TrainSettings(precision=precision, device="cpu"))
+        assert accelerator.mixed_precision == short
+        assert (accelerator.process_index, accelerator.num_processes) == (0, 1)
+
+
+def test_one_process_agrees_with_itself() -> None:
+    control = Control.join()
+    assert control == Control(0, 1, None)
+    assert control.gather([3, 5]) == [[3, 5]]
+    assert control.gather_objects("a") == ["a"]
+    assert control.sum([0.5, 2]) == [0.5, 2.0]
