@@ -96,8 +96,8 @@ class FileReader {
       const std::uint8_t code = file_[at_++];
       if (code == 0) continue;
       if (run != begin) {
-        warn(image_, "byte " + std::to_string(begin) + ": " + std::to_string(run - begin) + " bytes before " +
-                         marker::name(code) + " belong to no segment");
+        warn(image_, "byte " + std::to_string(begin) + ": " + counted(run - begin, "byte") + " before " +
+                         marker::name(code) + " outside any segment");
       }
       return Mark{code, run};
     }
@@ -263,8 +263,10 @@ class FileReader {
     if (!refined_to_the_end()) {
       throw JpegFault(Fault::truncated, file_.size(), "the progressive file ends without EOI before its last bits are coded", cut_short);
     }
-    warn(image_, "byte " + std::to_string(file_.size()) + ": EOI is missing");
+    warn_of_missing_end();
   }
+
+  void warn_of_missing_end() { warn(image_, "byte " + std::to_string(file_.size()) + ": EOI is missing"); }
 
   void count_missing() {
     std::uint64_t decoded = 0;
@@ -279,8 +281,9 @@ class FileReader {
       throw JpegFault(Fault::truncated, file_.size(), "no block is left of the image", damaged);
     }
     if (!options_.keep_truncated) return;
+    if (!saw_end_ && !damage_ && !scans_->first_damage()) warn_of_missing_end();
     if (!saw_end_ && !refined_to_the_end()) warn(image_, "the progressive file ends before its last bits are coded");
-    if (image_.missing_blocks != 0) warn(image_, std::to_string(image_.missing_blocks) + " blocks are missing and left zero");
+    if (image_.missing_blocks != 0) warn(image_, counted(image_.missing_blocks, "block") + " missing and left zero");
   }
 
   JpegFault no_scan() const {

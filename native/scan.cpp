@@ -553,8 +553,8 @@ std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const Entrop
     }
   }
   if (const std::size_t unread = bits.unread_bytes(); unread != 0) {
-    warn(image_, "byte " + std::to_string(segment.file_end) + ": " + std::to_string(unread) +
-                     " bytes before this marker belong to no block");
+    warn(image_, "byte " + std::to_string(segment.file_end) + ": " + counted(unread, "byte") +
+                     " before this marker beyond the last block");
   }
   return std::nullopt;
 }

@@ -40,8 +40,8 @@ class Cursor {
 
 void expect_end(const Cursor& cursor, const Segment& segment) {
   if (cursor.left() != 0) {
-    malformed(cursor.offset(), marker::name(segment.code) + " segment is " + std::to_string(cursor.left()) +
-                                   " bytes longer than what it holds");
+    malformed(cursor.offset(), marker::name(segment.code) + " segment is " + counted(cursor.left(), "byte") +
+                                   " longer than what it holds");
   }
 }
 
@@ -97,6 +97,10 @@ bool has_identifiers(const FrameHeader& frame, std::array<int, 3> wanted) {
 }
 
 }  // namespace
+
+std::string counted(std::uint64_t count, const char* noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
 
 std::string marker::name(std::uint8_t code) {
   const auto numbered = [code](const char* stem, std::uint8_t first) { return stem + std::to_string(code - first); };

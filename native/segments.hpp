@@ -64,6 +64,9 @@ struct ScanHeader {  // B.2.3
 
 using QuantizationTable = std::array<std::uint16_t, 64>;  // natural order
 
+// "1 byte", "2 bytes".
+std::string counted(std::uint64_t count, const char* noun);
+
 // What the segments before a scan have set, and later ones may set anew.
 struct DecoderTables {
   std::array<std::optional<QuantizationTable>, 4> quantization;

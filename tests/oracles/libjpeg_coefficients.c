@@ -1,8 +1,9 @@
 /* What libjpeg says a JPEG's quantized coefficients are. Paths come on standard input, one a line; records go to standard
- * output, native byte order:
- *   int32 status (0: libjpeg read the file; 1: it refused), int32 number of warnings, 20 x int32 the first warnings' codes,
- *   200 bytes the refusal's text, int32 colour space, int32 progressive, int32 number of components; then a component
- *   int32 id, h, v, blocks down, blocks across, table present; 64 x uint16 table; int16 coefficients; all in natural order.
+ * output, native byte order, text as int32 size and bytes:
+ *   int32 status (0: libjpeg read the file; 1: it refused), number of warnings, number of names; the first warnings' names
+ *   (JWRN_...); the refusal's text; and if it read the file: int32 colour space, progressive, number of components; a
+ *   component: int32 id, h, v, blocks down, blocks across, table present; 64 x uint16 table; int16 coefficients. All in
+ *   natural order.
  * Build: cc -O2 libjpeg_coefficients.c -ljpeg */
 #include <setjmp.h>
 #include <stdint.h>
@@ -12,12 +13,25 @@
 
 #include <jpeglib.h>
 
+/* The codes' names, in the order of the installed header. */
+#define JMESSAGE(code, string) code,
+typedef enum {
+#include <jerror.h>
+  LAST_CODE
+} message_code;
+#undef JMAKE_ENUM_LIST
+#undef JMESSAGE
+#define JMESSAGE(code, string) #code,
+static const char *const names[] = {
+#include <jerror.h>
+};
+
 #define MOST_WARNINGS 20
 
 struct errors {
   struct jpeg_error_mgr manager; /* first: libjpeg sees only this */
   jmp_buf refused;
-  int32_t codes[MOST_WARNINGS];
+  int codes[MOST_WARNINGS];
   char text[JMSG_LENGTH_MAX];
 };
 
@@ -36,13 +50,19 @@ static void note(j_common_ptr info, int level) {
 
 static void put(int32_t value) { fwrite(&value, sizeof value, 1, stdout); }
 
+static void put_text(const char *text) {
+  put((int32_t)strlen(text));
+  fputs(text, stdout);
+}
+
 static void put_head(const struct errors *errors, int status) {
-  char text[200] = {0};
-  snprintf(text, sizeof text, "%.199s", errors->text);
+  long num_warnings = errors->manager.num_warnings;
+  long num_names = num_warnings < MOST_WARNINGS ? num_warnings : MOST_WARNINGS;
   put(status);
-  put((int32_t)errors->manager.num_warnings);
-  fwrite(errors->codes, sizeof errors->codes, 1, stdout);
-  fwrite(text, sizeof text, 1, stdout);
+  put((int32_t)num_warnings);
+  put((int32_t)num_names);
+  for (long i = 0; i < num_names; i++) put_text(errors->codes[i] < LAST_CODE ? names[errors->codes[i]] : "unknown");
+  put_text(errors->text);
 }
 
 static void put_component(struct jpeg_decompress_struct *info, jvirt_barray_ptr plane, const jpeg_component_info *part) {
@@ -73,11 +93,10 @@ static void dump(const char *path) {
     put_head(&errors, 1);
     return;
   }
+  jpeg_create_decompress(&info);
   if (setjmp(errors.refused)) {
     put_head(&errors, 1);
   } else {
-    jpeg_create_decompress(&info);
-    info.mem->max_memory_to_use = 1L << 30;
     jpeg_stdio_src(&info, file);
     jpeg_read_header(&info, TRUE);
     jvirt_barray_ptr *planes = jpeg_read_coefficients(&info);

@@ -1,0 +1,90 @@
+"""Quantization and Huffman tables: which is in force, how it is read, and codes that take the long road."""
+
+from __future__ import annotations
+
+import numpy as np
+from tests.jpeg.by_hand import entropy, frame, huffman, joined, quantization, scan
+
+from prepixel.jpeg import read_jpeg
+
+BLOCK = "001010"  # difference 0, end of block, in the standard's luminance tables
+TWO = [(1, 1, 1, 0), (2, 1, 1, 0)]
+
+
+def test_the_table_of_a_components_first_scan_is_in_force() -> None:
+    dc = huffman(0, 0, (1,) + (0,) * 15, b"\0")
+    ac = huffman(1, 0, (1,) + (0,) * 15, b"\0")
+    file = joined(
+        quantization(steps=(2,) * 64),
+        dc + ac,
+        frame(8, 8, TWO, marker=0xC2),
+        scan([(1, 0, 0)], end=0, low=0),
+        entropy("0"),
+        quantization(steps=(3,) * 64),
+        scan([(2, 0, 0)], end=0, low=0),
+        entropy("0"),
+        quantization(steps=(5,) * 64),
+        scan([(1, 0, 0)], start=1),
+        entropy("0"),
+    )
+    assert [int(c.quantization[3, 4]) for c in read_jpeg(file).components] == [2, 3]
+
+
+def test_tables_are_read_in_natural_order_and_in_sixteen_bits() -> None:
+    steps = [1000 + k for k in range(64)]
+    image = read_jpeg(joined(quantization(steps=steps), frame(marker=0xC1), scan(), entropy(BLOCK)))
+    table = image.components[0].quantization
+    assert table.dtype == np.uint16
+    assert table[0, :4].tolist() == [1000, 1001, 1005, 1006]
+    assert table[:4, 0].tolist() == [1000, 1002, 1003, 1009]
+    assert table[7, 7] == 1063
+
+
+def test_huffman_tables_may_change_between_scans() -> None:
+    # Difference -1: symbol 1 and a 0 bit. The same bits under two tables.
+    swapped = huffman(0, 0, (0, 2) + (0,) * 14, b"\1\0")  # 00: size 1, 01: size 0
+    plain = huffman(0, 0, (0, 2) + (0,) * 14, b"\0\1")
+    end = huffman(1, 0, (1,) + (0,) * 15, b"\0")
+    file = joined(
+        quantization(),
+        frame(8, 8, TWO),
+        end + plain,
+        scan([(1, 0, 0)]),
+        entropy("00" + "0"),
+        swapped,
+        scan([(2, 0, 0)]),
+        entropy("00" + "0" + "0"),
+    )
+    assert [int(c.quantized[0, 0, 0, 0]) for c in read_jpeg(file).components] == [0, -1]
+
+
+def test_long_codes_and_large_values_take_the_long_road() -> None:
+    # Sixteen-bit codes, and coefficients of 15 bits: nothing fits in a lookup.
+    counts = (1,) + (0,) * 14 + (1,)
+    tables = huffman(0, 0, counts, b"\0\x0f") + huffman(1, 0, counts, b"\0\x0f")
+    first_long = "1" + "0" * 15
+    most = "1" * 15
+    file = joined(
+        quantization(),
+        frame(8, 16),
+        tables,
+        scan(),
+        entropy(first_long + most + (first_long + most) * 63 + first_long + "0" * 15 + "0"),
+    )
+    plane = read_jpeg(file).components[0].quantized.reshape(2, 64)
+    assert (plane[0] == 32767).all()
+    assert plane[1, 0] == 0  # 32767 - 32767
+    assert not plane[1, 1:].any()
+
+
+def test_the_last_coefficient_ends_a_block_and_the_next_begins_with_its_dc() -> None:
+    # A pair lookup may see the end of one block and the begin of the next.
+    dc = huffman(0, 0, (0, 2) + (0,) * 14, b"\0\1")
+    ac = huffman(1, 0, (0, 3) + (0,) * 14, b"\0\1\xf1")
+    ones = "011" * 63  # sixty-three times run 0, value 1
+    file = joined(quantization(), frame(8, 24), dc, ac, scan(), entropy("011" + ones + "010" + ones + "00" + "00"))
+    plane = read_jpeg(file).components[0].quantized.reshape(3, 64)
+    assert (plane[0] == 1).all()
+    assert (plane[1, 1:] == 1).all()
+    assert plane[1:, 0].tolist() == [0, 0]
+    assert not plane[2, 1:].any()
