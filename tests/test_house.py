@@ -37,6 +37,7 @@ def test_front_door_names_exist_and_are_few() -> None:
 def test_stub_names_what_the_compiled_module_holds() -> None:
     tree = ast.parse((ROOT / "src" / "prepixel" / "_native.pyi").read_text(encoding="utf-8"))
     declared = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    declared = {name for name in declared if not name.startswith("_")}  # shapes of results, for the type checker alone
     compiled = {name for name in dir(_native) if not name.startswith("_")}
     assert declared == compiled
 
