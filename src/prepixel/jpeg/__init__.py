@@ -1,6 +1,20 @@
 """What JPEG files hold: quantized coefficients, their tables, and what the files say of themselves."""
 
+from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
 from prepixel.jpeg.image import Component, JpegImage
+from prepixel.jpeg.pixels import read_image, read_size
 from prepixel.jpeg.reading import JpegHeader, Limits, read_header, read_jpeg
 
-__all__ = ["Component", "JpegHeader", "JpegImage", "Limits", "read_header", "read_jpeg"]
+__all__ = [
+    "Component",
+    "Failure",
+    "JpegHeader",
+    "JpegImage",
+    "Limits",
+    "SizesRead",
+    "read_header",
+    "read_image",
+    "read_jpeg",
+    "read_size",
+    "read_sizes",
+]

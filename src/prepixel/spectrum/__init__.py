@@ -3,7 +3,19 @@
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.geometry import Box
 from prepixel.spectrum.layout import Spectrum, encode_int8
+from prepixel.spectrum.reading import SpectraRead, read_spectra, read_spectrum, spectrum_of
 from prepixel.spectrum.resample import resample
 from prepixel.spectrum.statistics import Statistics
 
-__all__ = ["BandSet", "Box", "Spectrum", "Statistics", "encode_int8", "resample"]
+__all__ = [
+    "BandSet",
+    "Box",
+    "SpectraRead",
+    "Spectrum",
+    "Statistics",
+    "encode_int8",
+    "read_spectra",
+    "read_spectrum",
+    "resample",
+    "spectrum_of",
+]

@@ -1,0 +1,172 @@
+"""Many files at once: their upright sizes, and what is done with those that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
+from jaxtyping import Int64
+
+from prepixel import _native
+from prepixel.errors import JpegError, PrepixelError
+from prepixel.jpeg.pixels import read_size
+from prepixel.jpeg.reading import Limits, Source
+
+OnError: TypeAlias = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Hold why one source of a batch could not be read.
+
+    Attributes:
+        index: its place among the sources.
+        source: its path, or a description of the buffer.
+        error: what reading it alone would have raised.
+    """
+
+    index: int
+    source: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class SizesRead:
+    """Hold upright sizes of the sources whose header could be read.
+
+    Attributes:
+        sizes: (height, width) in luma pixels, upright.
+        kept: for each size its source's place.
+        failures: the sources that are left out; none under ``on_error="raise"``.
+    """
+
+    sizes: Int64[np.ndarray, "kept 2"]
+    kept: Int64[np.ndarray, " kept"]
+    failures: tuple[Failure, ...] = ()
+
+
+def read_sizes(
+    sources: Sequence[Source],
+    *,
+    threads: int = 0,
+    limits: Limits = Limits(),
+    on_error: OnError = "raise",
+) -> SizesRead:
+    """Read the upright sizes of many images from their headers: of a JPEG's path, as a rule, the first 64 KiB.
+
+    Args:
+        sources: paths, or buffers of files' bytes.
+        threads: threads to read on; 0 for one a processor.
+        limits: what each file may ask for.
+        on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out,
+            and list them.
+
+    Raises:
+        PrepixelError: a header cannot be read, as `read_size`; not under ``"skip"``.
+        OSError: a file cannot be opened; not under ``"skip"``.
+    """
+    check_choice("on_error", on_error, ("raise", "skip"))
+    failed, others, found = _native.read_sizes(
+        native_sources(sources), **native_limits(limits), threads=checked_threads(threads)
+    )
+
+    def by_pillow(index: int) -> None:
+        found[index] = read_size(sources[index], limits=limits)
+
+    errors = dict(failed) | run_each(by_pillow, others, threads)
+    kept, failures = sort_out(sources, errors, on_error)
+    sizes = np.array([found[i] for i in kept.tolist()], dtype=np.int64).reshape(len(kept), 2)
+    return SizesRead(sizes, kept, failures)
+
+
+class NativeLimits(TypedDict):
+    """Name the limits as the compiled module does."""
+
+    max_pixels: int
+    max_memory_bytes: int
+    max_scans: int
+
+
+def native_limits(limits: Limits) -> NativeLimits:
+    """Give limits as the compiled module takes them."""
+    return NativeLimits(
+        max_pixels=limits.max_pixels, max_memory_bytes=limits.max_memory_bytes, max_scans=limits.max_scans
+    )
+
+
+def native_sources(sources: Sequence[Source]) -> list[Any]:
+    """Give sources as the compiled module takes them: paths as str, and contiguous buffers."""
+    return [_native_source(source) for source in sources]
+
+
+def _native_source(source: Source) -> Any:
+    if isinstance(source, bytes | str):
+        return source
+    if isinstance(source, os.PathLike):
+        return os.fspath(source)
+    view = memoryview(source)  # type: ignore[arg-type]
+    return view if view.c_contiguous else view.tobytes()
+
+
+def source_name(source: Source) -> str:
+    """Name a source in messages: its path, or the size of its buffer."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return f"buffer of {memoryview(source).nbytes} bytes"  # type: ignore[arg-type]
+
+
+def run_each(work: Callable[[int], None], indices: Sequence[int], threads: int) -> dict[int, Exception]:
+    """Call ``work(index)`` for each index on threads, and give what was raised."""
+
+    def attempt(index: int) -> Exception | None:
+        try:
+            work(index)
+        except Exception as error:
+            return error
+        return None
+
+    if len(indices) < 2 or threads == 1:
+        outcomes = [attempt(index) for index in indices]
+    else:
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            outcomes = list(pool.map(attempt, indices))
+    return {index: error for index, error in zip(indices, outcomes, strict=True) if error is not None}
+
+
+def sort_out(
+    sources: Sequence[Source], errors: Mapping[int, Exception], on_error: OnError
+) -> tuple[Int64[np.ndarray, " kept"], tuple[Failure, ...]]:
+    """Give the places of good sources, and a `Failure` for each bad one; or raise, the lowest place first.
+
+    Only what a file is to blame for is ever skipped: a box outside its image is the caller's mistake, and want of
+    memory the machine's.
+    """
+    failures = []
+    for index in sorted(errors):
+        error, name = errors[index], source_name(sources[index])
+        if isinstance(error, JpegError):
+            error.source = name if isinstance(sources[index], str | os.PathLike) else f"source {index}, {name}"
+        elif not isinstance(error, OSError):
+            error.add_note(f"source {index}: {name}")
+        if on_error == "raise" or not isinstance(error, PrepixelError | OSError):
+            raise error
+        failures.append(Failure(index, name, error))
+    good = [i for i in range(len(sources)) if i not in errors]
+    return np.array(good, dtype=np.int64), tuple(failures)
+
+
+def checked_threads(threads: int) -> int:
+    """Give the number of threads back, unless it is none."""
+    if threads < 0:
+        raise ValueError(f"threads is {threads}; give how many, or 0 for one a processor")
+    return threads
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is none of a few words."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; it can be {' or '.join(map(repr, choices))}")
