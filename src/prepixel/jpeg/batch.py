@@ -100,16 +100,7 @@ def native_limits(limits: Limits) -> NativeLimits:
 
 def native_sources(sources: Sequence[Source]) -> list[Any]:
     """Give sources as the compiled module takes them: paths as str, and contiguous buffers."""
-    return [_native_source(source) for source in sources]
-
-
-def _native_source(source: Source) -> Any:
-    if isinstance(source, bytes | str):
-        return source
-    if isinstance(source, os.PathLike):
-        return os.fspath(source)
-    view = memoryview(source)  # type: ignore[arg-type]
-    return view if view.c_contiguous else view.tobytes()
+    return [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
 
 
 def source_name(source: Source) -> str:

@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int16, Shaped
@@ -90,9 +89,10 @@ def _opened(source: Source) -> tuple[bytes | memoryview, str]:
     """Give a source's bytes, and its name for messages."""
     if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes(), os.fspath(source)
-    buffer: Any = source
-    view = memoryview(buffer)
-    return view if view.c_contiguous and view.format == "B" else view.tobytes(), f"buffer of {view.nbytes} bytes"
+    view = memoryview(source)  # type: ignore[arg-type]
+    if not view.c_contiguous:
+        raise BufferError("a file's bytes must be contiguous; give bytes(...) of them")
+    return view.cast("B"), f"buffer of {view.nbytes} bytes"
 
 
 @contextlib.contextmanager
