@@ -39,9 +39,10 @@ def test_from_bytes_to_loss() -> None:
     reference = resample(image, Box(*boxes[0].tolist()), grid=(5, 7), bands=bands, flip=True)
     torch.testing.assert_close(spectrum.coefficients()[0].double(), reference, rtol=0, atol=2e-3)
 
-    # Spectrum -> logits -> loss: a ResNet without a stem.
+    # Spectrum -> logits -> loss: a ResNet without a stem. Two images, as batch norm asks for.
+    batch = read_spectra([file, file], grid=(5, 7), bands=bands, flips=np.array([False, True])).spectrum
     network = frequency_resnet(18, bands, num_classes=10)
-    loss = torch.nn.functional.cross_entropy(network(spectrum), torch.tensor([3]))
+    loss = torch.nn.functional.cross_entropy(network(batch), torch.tensor([3, 3]))
     loss.backward()
     assert torch.isfinite(loss)
     assert all(parameter.grad is not None for parameter in network.parameters())
