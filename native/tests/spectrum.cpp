@@ -1,0 +1,273 @@
+// The spectrum road at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
+// both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked for what needs no
+// second road: constants, bounds, agreement of instruction sets and of thread counts.
+#include "spectrum.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#include "batch.hpp"
+
+namespace {
+
+using prepixel::Box;
+using prepixel::Colour;
+using prepixel::ImageView;
+using prepixel::Simd;
+using prepixel::SpectrumRequest;
+
+void expect(bool promise, const char* text) {
+  if (promise) return;
+  std::fprintf(stderr, "broken promise: %s\n", text);
+  std::abort();
+}
+
+std::mt19937 generator(20251);
+
+int between(int low, int high) { return std::uniform_int_distribution(low, high)(generator); }
+double fraction() { return std::uniform_real_distribution(0.0, 1.0)(generator); }
+
+// Planes on the heap, each of exactly its size: one coefficient beyond is one that the sanitizer sees.
+struct Planes {
+  ImageView view;
+  std::vector<std::unique_ptr<std::int16_t[]>> memory;
+};
+
+Planes make_planes(int height, int width, Colour colour, int orientation, int constant = -1) {
+  Planes planes;
+  planes.view = {height, width, orientation, colour, {}};
+  const int count = colour == Colour::grey ? 1 : 3;
+  std::array<std::array<int, 2>, 3> factors{};
+  int max_v = 1, max_h = 1;
+  for (int c = 0; c < count; ++c) {
+    factors[c] = {between(1, 4), between(1, 4)};
+    max_v = std::max(max_v, factors[c][0]);
+    max_h = std::max(max_h, factors[c][1]);
+  }
+  for (int c = 0; c < count; ++c) {
+    prepixel::PlaneView plane;
+    plane.sampling_v = factors[c][0];
+    plane.sampling_h = factors[c][1];
+    plane.height = (height * plane.sampling_v + max_v - 1) / max_v;
+    plane.width = (width * plane.sampling_h + max_h - 1) / max_h;
+    plane.blocks_down = (plane.height + 7) / 8;
+    plane.blocks_across = (plane.width + 7) / 8;
+    for (auto& step : plane.quantization)
+      step = static_cast<std::uint16_t>(constant >= 0 ? 1 : between(0, 9) == 0 ? 65535 : between(1, 60));
+    const std::size_t size = 64 * static_cast<std::size_t>(plane.blocks_down) * static_cast<std::size_t>(plane.blocks_across);
+    planes.memory.push_back(std::make_unique<std::int16_t[]>(size));
+    const int density = between(0, 8);
+    for (std::size_t i = 0; i < size; ++i) {
+      const bool set = constant < 0 && between(0, 8) < density;
+      planes.memory.back()[i] = static_cast<std::int16_t>(set ? between(-32768, 32767) : 0);
+      if (constant >= 0 && i % 64 == 0) planes.memory.back()[i] = static_cast<std::int16_t>(constant);
+    }
+    plane.blocks = planes.memory.back().get();
+    planes.view.planes.push_back(plane);
+  }
+  return planes;
+}
+
+SpectrumRequest make_request(int grid_down, int grid_across, bool int8) {
+  SpectrumRequest request;
+  request.grid_down = grid_down;
+  request.grid_across = grid_across;
+  request.filter = between(0, 1) == 0 ? prepixel::Filter::bilinear : prepixel::Filter::bicubic;
+  request.int8 = int8;
+  const int count = between(1, 30);
+  for (int f = 0; f < count; ++f) request.channels.push_back({between(0, 2), between(0, 7), between(0, 7)});
+  request.factors.assign(static_cast<std::size_t>(count), 0.01f);
+  request.offsets.assign(static_cast<std::size_t>(count), 0.5f);
+  return request;
+}
+
+Box draw_box(double height, double width) {
+  switch (between(0, 5)) {
+    case 0: return {0, 0, height, width};
+    case 1: return {height - 1e-3, width - 1e-3, 1e-3, 1e-3};
+    case 2: return {-5e-7, -5e-7, height + 1e-6, width + 1e-6};
+    case 3: return {height, width, 4e-7, 4e-7};   // beside the image, by less than rounding may be blamed for
+    case 4: {
+      const int top = between(0, static_cast<int>(height) - 1), left = between(0, static_cast<int>(width) - 1);
+      return {top + 0.0, left + 0.0, 1.0 + between(0, static_cast<int>(height) - top - 1),
+              1.0 + between(0, static_cast<int>(width) - left - 1)};
+    }
+    default: {
+      const double top = fraction() * height, left = fraction() * width;
+      return {top, left, std::max(1e-6, fraction() * (height - top)), std::max(1e-6, fraction() * (width - left))};
+    }
+  }
+}
+
+// An exact buffer for each level; equal bits, finite, and every value written.
+void run(const ImageView& image, SpectrumRequest request, const Box& box, bool flip) {
+  const std::size_t size = request.num_values() * (request.int8 ? 1 : sizeof(float));
+  std::vector<std::uint8_t> first;
+  for (const Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+    if (!prepixel::has_simd(level)) continue;
+    request.simd = level;
+    for (const std::uint8_t fill : {std::uint8_t{0x80}, std::uint8_t{0x7F}}) {
+      const auto out = std::make_unique<std::uint8_t[]>(size);
+      std::memset(out.get(), fill, size);
+      prepixel::SpectrumMaker(request).make(image, &box, flip, out.get());
+      if (first.empty()) first.assign(out.get(), out.get() + size);
+      expect(std::memcmp(first.data(), out.get(), size) == 0, "all levels write every value, with the same bits");
+    }
+  }
+  for (std::size_t i = 0; i < request.num_values(); ++i) {
+    if (request.int8) {
+      expect(static_cast<std::int8_t>(first[i]) != -128, "int8 stays within 127");
+    } else {
+      float value;
+      std::memcpy(&value, first.data() + 4 * i, 4);
+      expect(std::isfinite(value), "values are finite");
+    }
+  }
+}
+
+void random_images(int count) {
+  constexpr std::array colours = {Colour::grey, Colour::ycbcr, Colour::rgb};
+  for (int i = 0; i < count; ++i) {
+    const bool line = between(0, 3) == 0;
+    const int height = line ? 1 : between(1, 90), width = between(1, 90);
+    const Planes planes = make_planes(height, width, colours[between(0, 2)], between(1, 8));
+    const bool turned = planes.view.orientation >= 5;
+    const Box box = draw_box(turned ? width : height, turned ? height : width);
+    const SpectrumRequest request = make_request(between(1, 20), between(1, 20), between(0, 1) == 1);
+    run(planes.view, request, box, between(0, 1) == 1);
+  }
+}
+
+void extreme_scales() {
+  for (const auto& [height, width, down, across] : std::vector<std::array<int, 4>>{
+           {1, 1, 4096, 1}, {1, 1, 1, 4096}, {1, 1, 300, 300}, {2, 65535, 1, 1}, {65535, 2, 1, 3},
+           {1, 65535, 4096, 1}, {3000, 2000, 1, 1}, {2000, 3000, 2, 200}}) {
+    const Planes planes = make_planes(height, width, Colour::ycbcr, between(1, 4));
+    run(planes.view, make_request(down, across, false), {0, 0, height + 0.0, width + 0.0}, true);
+  }
+}
+
+void constants_stay_constant() {
+  for (int i = 0; i < 200; ++i) {
+    const int height = between(1, 60), width = between(1, 60);
+    const Planes planes = make_planes(height, width, Colour::ycbcr, between(1, 8), 100);
+    const bool turned = planes.view.orientation >= 5;
+    SpectrumRequest request;
+    request.grid_down = between(1, 9);
+    request.grid_across = between(1, 9);
+    request.filter = between(0, 1) == 0 ? prepixel::Filter::bilinear : prepixel::Filter::bicubic;
+    for (int k = 0; k < 64; ++k) request.channels.push_back({k % 3, k / 8, k % 8});
+    request.factors.assign(64, 1.0f);
+    request.offsets.assign(64, 0.0f);
+    std::vector<float> out(request.num_values());
+    // A whole picture: the padding of the last block holds the constant, too, so nothing shows where it would be read.
+    const Box box{0, 0, turned ? width + 0.0 : height + 0.0, turned ? height + 0.0 : width + 0.0};
+    prepixel::SpectrumMaker(request).make(planes.view, &box, false, out.data());
+    const std::size_t plane = request.num_values() / 64;
+    for (std::size_t at = 0; at < out.size(); ++at)
+      expect(std::abs(out[at] - (at / plane == 0 ? 100.0f : 0.0f)) < 1e-3f, "a constant image has DC alone");
+  }
+}
+
+template <class Call>
+void expect_refused(const Call& call, const char* text) {
+  try {
+    call();
+  } catch (const std::invalid_argument&) {
+    return;
+  } catch (const prepixel::JpegFault&) {
+    return;
+  }
+  expect(false, text);
+}
+
+void hostile_requests() {
+  const Planes planes = make_planes(20, 30, Colour::ycbcr, 1);
+  SpectrumRequest request = make_request(2, 3, false);
+  std::vector<float> out(request.num_values());
+  constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  for (const double bad : {nan, infinity, -infinity, 0.0, -1.0, 1e300}) {
+    for (const Box& box : {Box{0, 0, bad, 4}, Box{0, 0, 4, bad}, Box{bad == 0.0 ? 1e9 : bad, 0, 4, 4}}) {
+      expect_refused([&] { prepixel::SpectrumMaker(request).make(planes.view, &box, false, out.data()); },
+                     "a box that is none is refused");
+    }
+  }
+  for (const int bad : {0, -1, prepixel::max_grid + 1, std::numeric_limits<int>::max()}) {
+    SpectrumRequest wrong = request;
+    wrong.grid_across = bad;
+    expect_refused([&] { prepixel::SpectrumMaker maker(wrong); }, "a grid out of range is refused");
+  }
+  for (const Colour colour : {Colour::cmyk, Colour::ycck, Colour::unknown, Colour::grey}) {
+    ImageView wrong = planes.view;
+    wrong.colour = colour;
+    expect_refused([&] { prepixel::SpectrumMaker(request).make(wrong, nullptr, false, out.data()); },
+                   "colours that are none of ours are refused");
+  }
+  ImageView wrong = planes.view;
+  wrong.planes[1].blocks_down += 1;
+  expect_refused([&] { prepixel::SpectrumMaker(request).make(wrong, nullptr, false, out.data()); },
+                 "blocks that do not fit their samples are refused");
+}
+
+// The smallest baseline JPEG: 8 x 8 grey, all zero. DC table: code 0 is difference 0; AC: code 0 is end of block.
+std::vector<std::uint8_t> smallest_jpeg() {
+  std::vector<std::uint8_t> file = {0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
+  file.insert(file.end(), 64, 1);
+  const std::vector<std::uint8_t> frame = {0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
+  file.insert(file.end(), frame.begin(), frame.end());
+  for (const std::uint8_t id : {std::uint8_t{0x00}, std::uint8_t{0x10}}) {
+    const std::vector<std::uint8_t> table = {0xFF, 0xC4, 0, 20, id, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    file.insert(file.end(), table.begin(), table.end());
+  }
+  const std::vector<std::uint8_t> scan = {0xFF, 0xDA, 0, 8, 1, 1, 0x00, 0, 63, 0, 0x3F, 0xFF, 0xD9};
+  file.insert(file.end(), scan.begin(), scan.end());
+  return file;
+}
+
+void batches() {
+  const std::vector<std::uint8_t> good = smallest_jpeg();
+  const std::vector<std::uint8_t> cut(good.begin(), good.begin() + 100), none = {'P', 'N', 'G'};
+  std::vector<prepixel::Input> inputs;
+  for (int i = 0; i < 40; ++i) inputs.push_back({i % 5 == 3 ? std::span(cut) : i % 5 == 4 ? std::span(none) : std::span(good), {}});
+  inputs.push_back({{}, "no such file"});
+  std::vector<Box> boxes(inputs.size(), Box{1, 2, 5, 4});
+  boxes[0] = {0, 0, 9, 9};
+  const std::vector<std::uint8_t> flips(inputs.size(), 1);
+  const SpectrumRequest request = make_request(3, 5, true);
+  std::vector<std::int8_t> first;
+  for (const int threads : {1, 2, 8, 1000, 0}) {
+    std::vector<std::int8_t> out(request.num_values() * inputs.size(), 0);
+    const auto outcomes = prepixel::read_spectra(inputs, boxes, flips, request, {}, threads, out.data());
+    using prepixel::Status;
+    expect(outcomes[0].status == Status::refused && !outcomes[0].message.empty(), "a bad box is refused");
+    expect(outcomes[1].status == Status::read && outcomes[1].height == 8, "a good file is read");
+    expect(outcomes[3].status == Status::faulty && outcomes[3].fault.has_value(), "a cut file is faulty");
+    expect(outcomes[4].status == Status::needs_pixels, "what is no JPEG needs pixels");
+    expect(outcomes.back().status == Status::unreadable && outcomes.back().error_number == 2, "no file, no bytes");
+    if (first.empty()) first = out;
+    expect(first == out, "threads change nothing");
+    const auto sizes = prepixel::read_sizes(inputs, {}, threads);
+    expect(sizes[0].status == Status::read && sizes[0].width == 8, "a size is read");
+  }
+  expect(prepixel::read_spectra({}, {}, {}, request, {}, 0, nullptr).empty(), "no file, no outcome");
+}
+
+}  // namespace
+
+int main() {
+  random_images(3000);
+  extreme_scales();
+  constants_stay_constant();
+  hostile_requests();
+  batches();
+  std::puts("spectrum: 3000 random images, extreme scales, constants, hostile requests, batches");
+}
