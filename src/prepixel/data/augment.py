@@ -1,0 +1,195 @@
+"""Which part of an image a network sees: drawn first, as numbers, and applied afterwards by a kernel without chance.
+
+Every draw is a function of (seed, epoch, sample index) alone, so it is the same for any number of worker processes,
+threads or ranks, and for coefficients and pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from prepixel.spectrum.geometry import Box
+
+_WORD = 2**64
+_DEFAULT_AREAS = (0.08, 1.0)
+_DEFAULT_RATIOS = (3 / 4, 4 / 3)
+_TRIES = 10
+
+
+class Stream(IntEnum):
+    """Name what random numbers are for, so that no two purposes share them."""
+
+    ORDER = 0
+    CROP = 1
+
+
+class Draw(NamedTuple):
+    """Hold what was drawn for one sample.
+
+    Attributes:
+        box: the part of the upright image to keep.
+        flipped: mirror that part left to right.
+    """
+
+    box: Box
+    flipped: bool
+
+
+def sample_generator(seed: int, epoch: int, index: int, stream: Stream = Stream.CROP) -> np.random.Generator:
+    """Make the random generator of one sample in one epoch.
+
+    Philox is keyed by (seed, epoch) and counts from (index, stream), so generators of different samples never share
+    a number: each has 2**64 blocks of its own before the next begins.
+
+    Args:
+        seed, epoch, index: each in [0, 2**64).
+        stream: what the numbers are for.
+
+    Raises:
+        ValueError: a number is outside its range.
+
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+    """
+    for name, value in (("seed", seed), ("epoch", epoch), ("index", index)):
+        if not 0 <= value < _WORD:
+            raise ValueError(f"{name} {value} is outside [0, 2**64); use a whole number that is not negative")
+    key = np.array([seed, epoch], dtype=np.uint64)
+    counter = np.array([0, index, int(stream), 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def draw_order(num_samples: int, seed: int, epoch: int) -> Int64[np.ndarray, " num_samples"]:
+    """Draw the order of an epoch's samples: a permutation, each as likely as any other.
+
+    It sorts raw 64-bit numbers of Philox, whose stream is fixed for ever, so orders outlive versions of NumPy.
+    """
+    raw = sample_generator(seed, epoch, 0, Stream.ORDER).bit_generator.random_raw(num_samples)
+    return np.argsort(np.asarray(raw, dtype=np.uint64), kind="stable").astype(np.int64)
+
+
+def draw_flip(generator: np.random.Generator, probability: float = 0.5) -> bool:
+    """Draw whether to mirror."""
+    return bool(generator.random() < probability)
+
+
+def draw_random_resized_crop(
+    height: int,
+    width: int,
+    generator: np.random.Generator,
+    *,
+    areas: tuple[float, float] = _DEFAULT_AREAS,
+    ratios: tuple[float, float] = _DEFAULT_RATIOS,
+) -> Box:
+    """Draw a box as torchvision's RandomResizedCrop does: whole pixels, the same distribution, another generator.
+
+    Area uniform, ratio of width to height uniform in its logarithm, ten tries to fit; else the largest centred box
+    whose ratio is inside the bounds.
+
+    Args:
+        height, width: of the upright image, at least 1.
+        generator: advanced by four numbers a try.
+        areas: smallest and largest part of the image's area.
+        ratios: smallest and largest width / height.
+
+    Source: torchvision.transforms.v2.RandomResizedCrop.make_params.
+    """
+    low, high = math.log(ratios[0]), math.log(ratios[1])
+    for _ in range(_TRIES):
+        # four uniforms a try, wanted or not: what comes later does not hang on which tries fitted
+        for_area, for_ratio, for_top, for_left = generator.random(4).tolist()
+        area = height * width * (areas[0] + (areas[1] - areas[0]) * for_area)
+        ratio = math.exp(low + (high - low) * for_ratio)
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return _whole_box(int(for_top * (height - h + 1)), int(for_left * (width - w + 1)), h, w)
+    w, h = width, height
+    if width / height < ratios[0]:
+        h = max(1, round(width / ratios[0]))
+    elif width / height > ratios[1]:
+        w = max(1, round(height * ratios[1]))
+    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
+
+
+def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
+    """Give the centred box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
+
+    The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
+    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by at most one
+    pixel of the original, or of the resized image if those are larger.
+
+    Args:
+        height, width: of the upright image, at least 1.
+        fraction: in (0, 1]; published: 224 / 256 = .875, 448 / 512, 896 / 1024.
+        aspect: width / height of the output.
+
+    >>> center_box(401, 467, 0.875)
+    Box(top=25.0, left=58.0, height=351.0, width=351.0)
+    """
+    full = min(height, width / aspect)
+    h = min(height, max(1, round(full * fraction)))
+    w = min(width, max(1, round(full * aspect * fraction)))
+    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
+
+
+def _whole_box(top: int, left: int, height: int, width: int) -> Box:
+    return Box(float(top), float(left), float(height), float(width))
+
+
+class Crop(Protocol):
+    """Say which part of an image a sample is."""
+
+    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
+        """Draw box and flip for an upright image of (height, width) and an output of ``aspect`` = width / height."""
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Cut a random part, as networks on ImageNet are trained: torchvision's RandomResizedCrop, then a random flip.
+
+    Attributes:
+        areas: smallest and largest part of the image's area, each in (0, 1].
+        ratios: smallest and largest width / height of the part.
+        flip_probability: how often it is mirrored left to right, in [0, 1].
+    """
+
+    areas: tuple[float, float] = _DEFAULT_AREAS
+    ratios: tuple[float, float] = _DEFAULT_RATIOS
+    flip_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.areas[0] <= self.areas[1] <= 1:
+            raise ValueError(f"areas {self.areas} are not low <= high within (0, 1]; published: {_DEFAULT_AREAS}")
+        if not 0 < self.ratios[0] <= self.ratios[1] < math.inf:
+            raise ValueError(f"ratios {self.ratios} are not 0 < low <= high; published: (3/4, 4/3)")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(f"flip_probability {self.flip_probability} is outside [0, 1]; published: 0.5")
+
+    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
+        """Draw box and flip; ``aspect`` plays no part, as in torchvision."""
+        flipped = draw_flip(generator, self.flip_probability)
+        return Draw(draw_random_resized_crop(*size, generator, areas=self.areas, ratios=self.ratios), flipped)
+
+
+@dataclass(frozen=True)
+class CenterCrop:
+    """Cut the centred part that evaluation sees; nothing is random.
+
+    Attributes:
+        fraction: of the short side, in (0, 1]; see `center_box`.
+    """
+
+    fraction: float = 0.875
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: 0.875")
+
+    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
+        """Give the centred box; the generator is not touched."""
+        return Draw(center_box(*size, self.fraction, aspect=aspect), flipped=False)

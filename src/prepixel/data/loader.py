@@ -1,0 +1,303 @@
+"""Batches for training and evaluation: the same samples and draws for any number of threads, workers and ranks.
+
+The order of an epoch and every draw are functions of (seed, epoch, sample index). A global batch is a run of that
+order; of it each rank takes every world_size-th sample. So a run can be continued from any batch, by any number of
+processes, and coefficients and pixels of a sample are always the same part of the same image.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from prepixel.data.augment import CenterCrop, Crop, draw_order, sample_generator
+from prepixel.data.folder import FolderDataset
+from prepixel.data.reading import PixelReader, SpectrumReader, ViewReader, Views
+from prepixel.errors import PrepixelError
+from prepixel.jpeg import Failure, read_sizes
+from prepixel.spectrum import Spectrum
+
+_LOG = logging.getLogger(__name__)
+# So many bad files are bad luck in a small data set; more than that, and more than the share allowed, are a mistake.
+_FEW_BAD_FILES = 3
+
+OnError = Literal["raise", "skip"]
+_T = TypeVar("_T")
+
+
+class TooManyBadFiles(PrepixelError, ValueError):  # noqa: N818  (as jpeg's errors, named by what is wrong)
+    """Report a data set of which more cannot be read than the caller allows."""
+
+
+class BadFile(NamedTuple):
+    """Name a file that was left out, and why."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold one process's share of a global batch; smaller than asked for where files could not be read.
+
+    Attributes:
+        inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
+        targets: labels.
+        indices: places of the samples in the data set.
+    """
+
+    inputs: Spectrum | Tensor
+    targets: Int64[Tensor, " n"]
+    indices: Int64[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return int(self.targets.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move all arrays to a device."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            indices=self.indices.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
+        return replace(
+            self,
+            inputs=self.inputs.pin_memory(),
+            targets=self.targets.pin_memory(),
+            indices=self.indices.pin_memory(),
+        )
+
+
+class Fetched(NamedTuple):
+    """Hold a batch and the failures met on the way; what worker processes send."""
+
+    batch: Batch
+    failures: tuple[Failure, ...]
+
+
+class ViewDataset(Dataset[Fetched]):
+    """Fetch whole batches of (epoch, index) pairs by one call of the native pool: a map-style torch data set.
+
+    torch's DataLoader asks a data set that has ``__getitems__`` for a batch at once; give it ``collate_fn=identity``.
+
+    Args:
+        files: the data set on disk.
+        reader: how files become inputs.
+        crop: which part of an image a sample is.
+        seed: what draws are made from.
+        threads: of the native pool; 0 for one a processor.
+    """
+
+    def __init__(self, files: FolderDataset, reader: ViewReader, crop: Crop, seed: int, threads: int) -> None:
+        self.files, self.reader, self.crop, self.seed, self.threads = files, reader, crop, seed, threads
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: tuple[int, int]) -> Fetched:
+        """Fetch one view as a batch of one."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
+        """Fetch the views of (epoch, index) pairs; files that cannot be read are left out and listed."""
+        samples = [self.files.samples[index] for _, index in keys]
+        paths = [sample.path for sample in samples]
+        measured = read_sizes(paths, threads=self.threads, on_error="skip")
+        draws, places = [], []
+        for place, (height, width) in zip(measured.kept.tolist(), measured.sizes.tolist(), strict=True):
+            epoch, index = keys[place]
+            generator = sample_generator(self.seed, epoch, index)
+            draws.append(self.crop.draw((height, width), self.reader.aspect, generator))
+            places.append(place)
+        views: Views = self.reader.read([paths[place] for place in places], draws, self.threads)
+        kept = [places[i] for i in views.kept]
+        targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
+        indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
+        later = tuple(replace(failure, index=places[failure.index]) for failure in views.failures)
+        failures = tuple(sorted(measured.failures + later, key=lambda failure: failure.index))
+        return Fetched(Batch(views.inputs, targets, indices), failures)
+
+
+def identity(fetched: Any) -> Any:
+    """Collate nothing: the data set gives whole batches."""
+    return fetched
+
+
+class ViewLoader:
+    """Yield an epoch's batches, read ahead while the network works.
+
+    Args:
+        files: the data set on disk.
+        reader: `SpectrumReader` or `PixelReader`.
+        batch_size: samples of a global batch, those of all ranks together.
+        crop: which part of an image a sample is.
+        seed: what order and draws are made from.
+        training: shuffle each epoch and leave out a last batch that is not full; else keep the data set's order and
+            all samples.
+        rank: this process's number.
+        world_size: processes.
+        threads: of the native pool; 0 for one a processor.
+        workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
+        read_ahead: batches that wait for the network.
+        pin_memory: whether batches lie in page-locked memory.
+        on_error: ``"raise"`` the first file's error, or ``"skip"`` the file: logged once, counted in `failures`, never
+            replaced by another.
+        max_bad_fraction: of the data set; if more files (and more than 3) are skipped, reading stops.
+
+    Attributes:
+        failures: the files that were left out so far, each once.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        files: FolderDataset,
+        reader: ViewReader,
+        *,
+        batch_size: int,
+        crop: Crop | None = None,
+        seed: int = 0,
+        training: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        threads: int = 0,
+        workers: int = 0,
+        read_ahead: int = 2,
+        pin_memory: bool = False,
+        on_error: OnError = "raise",
+        max_bad_fraction: float = 0.01,
+    ) -> None:
+        if batch_size < 1 or read_ahead < 1 or workers < 0:
+            raise ValueError(f"batch_size {batch_size}, read_ahead {read_ahead}, workers {workers}: 1, 1, 0 or more")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is none of {world_size} processes; ranks count from 0")
+        if training and len(files) < batch_size:
+            raise ValueError(
+                f"{files.root} has {len(files)} images, fewer than one batch of {batch_size}; lower batch_size"
+            )
+        self.dataset = ViewDataset(files, reader, crop or CenterCrop(), seed, threads)
+        self.batch_size, self.training = batch_size, training
+        self.rank, self.world_size = rank, world_size
+        self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
+        self.on_error, self.max_bad_fraction = on_error, max_bad_fraction
+        self._failures: dict[str, str] = {}
+
+    @property
+    def failures(self) -> tuple[BadFile, ...]:
+        """List the files that were left out so far, in the order in which they were met."""
+        return tuple(BadFile(path, message) for path, message in self._failures.items())
+
+    def __len__(self) -> int:
+        n = len(self.dataset)
+        return n // self.batch_size if self.training else math.ceil(n / self.batch_size)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
+
+        Raises:
+            PrepixelError, OSError: a file cannot be read, under ``on_error="raise"``.
+            TooManyBadFiles: more than allowed cannot be read.
+        """
+        n = len(self.dataset)
+        order = draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
+        size = self.batch_size
+        keys = [
+            [(epoch, int(index)) for index in order[size * b : size * (b + 1)][self.rank :: self.world_size]]
+            for b in range(first_batch, len(self))
+        ]
+        loader: DataLoader[Any] = DataLoader(
+            self.dataset,
+            batch_sampler=keys,
+            num_workers=self.workers,
+            collate_fn=identity,
+            prefetch_factor=self.read_ahead if self.workers else None,
+        )
+        fetched = iter(loader) if self.workers else _read_ahead(iter(loader), self.read_ahead)
+        for batch, failures in fetched:
+            self._note(failures)
+            yield batch.pin_memory() if self.pin_memory else batch
+
+    def _note(self, failures: tuple[Failure, ...]) -> None:
+        for failure in failures:
+            if self.on_error == "raise":
+                raise failure.error
+            if failure.source not in self._failures:
+                self._failures[failure.source] = str(failure.error)
+                _LOG.warning("left out: %s", failure.error)
+        n = len(self.dataset)
+        if len(self._failures) > max(_FEW_BAD_FILES, self.max_bad_fraction * n):
+            raise TooManyBadFiles(
+                f"{len(self._failures)} of {n} files cannot be read, more than max_bad_fraction = "
+                f"{self.max_bad_fraction:g} allows; the last: {next(reversed(self._failures.values()))}. "
+                "List them all with: prepixel scan"
+            )
+
+
+class SpectrumLoader(ViewLoader):
+    """Yield batches of spectra; see `ViewLoader`."""
+
+    def __init__(self, files: FolderDataset, reader: SpectrumReader, **options: Any) -> None:
+        super().__init__(files, reader, **options)
+
+
+class PixelLoader(ViewLoader):
+    """Yield batches of uint8 RGB pixels, of the same samples and draws; see `ViewLoader`."""
+
+    def __init__(self, files: FolderDataset, reader: PixelReader, **options: Any) -> None:
+        super().__init__(files, reader, **options)
+
+
+def _read_ahead(items: Iterator[_T], most: int) -> Iterator[_T]:
+    """Yield what an iterator yields, drawn on a thread of its own, at most so many items ahead."""
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=most)
+    stopped = threading.Event()
+
+    def put(outcome: tuple[bool, Any]) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put(outcome, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((True, item)):
+                    return
+            put((False, None))
+        except BaseException as error:  # whatever it is, it belongs to the caller's thread
+            put((False, error))
+
+    thread = threading.Thread(target=work, name="prepixel read ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = ready.get()
+            if more:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+    finally:
+        stopped.set()
+        thread.join()
