@@ -113,7 +113,8 @@ void translate(const std::exception_ptr& pointer, void* /*payload*/) {
 
 nb::object error_of(const JpegFault& fault) {
   const nb::object offset = fault.byte_offset == no_offset ? nb::none() : nb::object(nb::int_(fault.byte_offset));
-  return nb::module_::import_("prepixel.errors").attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "remedy"_a = fault.remedy);
+  return nb::module_::import_("prepixel.errors")
+      .attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "remedy"_a = fault.remedy);
 }
 
 void bind_jpeg(nb::module_& module) {
@@ -123,14 +124,20 @@ void bind_jpeg(nb::module_& module) {
       "read_header",
       [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
         const ByteView view(buffer);
-        return to_python(read_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans)));
+        Header header;
+        {
+          const nb::gil_scoped_release unlocked;
+          header = read_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));
+        }
+        return to_python(header);
       },
       "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
       "Read a JPEG's markers up to its first scan.");
 
   module.def(
       "decode",
-      [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans, bool keep_truncated) {
+      [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans,
+         bool keep_truncated) {
         const ByteView view(buffer);
         Image image;
         {

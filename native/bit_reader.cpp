@@ -20,7 +20,8 @@ EntropySegment SegmentReader::read(std::size_t offset) {
     buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(needed);
     capacity_ = needed;
   }
-  EntropySegment segment{.data = buffer_.get(), .file_begin = offset, .file_end = file_.size(), .after_marker = file_.size()};
+  EntropySegment segment{
+      .data = buffer_.get(), .file_begin = offset, .file_end = file_.size(), .after_marker = file_.size()};
   std::uint8_t* out = buffer_.get();
   const std::uint8_t* bytes = file_.data();
   while (offset < file_.size()) {

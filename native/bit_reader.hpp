@@ -15,9 +15,9 @@ struct EntropySegment {
   const std::uint8_t* data = nullptr;  // followed by `segment_padding` zero bytes
   std::size_t size = 0;
   std::size_t file_begin = 0;
-  std::size_t file_end = 0;            // of the 0xFF of the marker that ends it, or the file's size
-  std::uint8_t marker = 0;             // the marker that ends it; 0: the file ends first
-  std::size_t after_marker = 0;        // offset behind that marker
+  std::size_t file_end = 0;      // of the 0xFF of the marker that ends it, or the file's size
+  std::uint8_t marker = 0;       // the marker that ends it; 0: the file ends first
+  std::size_t after_marker = 0;  // offset behind that marker
 };
 
 // More than any one block can consume (64 codes of 16 bits, each with 15 more), so that running out of data needs to be

@@ -131,7 +131,8 @@ std::optional<HuffmanCode> HuffmanCode::make(const HuffmanSpec& spec, HuffmanCla
   for (int length = 1; length <= 16; ++length) {
     const std::uint32_t count = spec.counts[static_cast<std::size_t>(length)];
     if (index + count > 256) return std::nullopt;
-    result.offsets_[static_cast<std::size_t>(length)] = static_cast<std::int32_t>(index) - static_cast<std::int32_t>(code);
+    result.offsets_[static_cast<std::size_t>(length)] =
+        static_cast<std::int32_t>(index) - static_cast<std::int32_t>(code);
     for (std::uint32_t i = 0; i < count; ++i, ++code, ++index) {
       const std::uint8_t symbol = spec.symbols[index];
       if (table_class == HuffmanClass::dc && symbol > 15) return std::nullopt;
@@ -152,7 +153,8 @@ Symbol HuffmanCode::find_long(std::uint64_t window) const {
   for (int length = short_length + 1; length <= 16; ++length) {
     const auto at = static_cast<std::size_t>(length);
     if (top < limits_[at]) {
-      return {symbols_[static_cast<std::size_t>(static_cast<std::int32_t>(top >> (16 - length)) + offsets_[at]) & 255], length};
+      return {symbols_[static_cast<std::size_t>(static_cast<std::int32_t>(top >> (16 - length)) + offsets_[at]) & 255],
+              length};
     }
   }
   return {0, 0};

@@ -22,11 +22,9 @@ class FileReader {
 
   Header header() {
     begin();
-    while (next_scan()) {
-      settle_frame();
-      return image_;
-    }
-    throw no_scan();
+    if (!next_scan()) throw no_scan();
+    settle_frame();
+    return image_;
   }
 
   Image image() {
@@ -68,7 +66,8 @@ class FileReader {
         return false;
       }
       if (mark->code == marker::tem || marker::is_restart(mark->code)) continue;
-      if (mark->code == marker::soi) throw JpegFault(Fault::malformed, mark->offset, "a second SOI inside the image", damaged);
+      if (mark->code == marker::soi)
+        throw JpegFault(Fault::malformed, mark->offset, "a second SOI inside the image", damaged);
       const Segment segment = read_segment(*mark);
       if (mark->code == marker::sos) {
         if (!frame_) throw JpegFault(Fault::malformed, mark->offset, "SOS before any frame header", damaged);
@@ -108,16 +107,20 @@ class FileReader {
       throw JpegFault(Fault::malformed, mark.offset, "reserved " + marker::name(mark.code), damaged);
     }
     const auto ends = [&](std::size_t offset) {
-      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment", image_.num_scans == 0 ? damaged : cut_short);
+      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment",
+                       image_.num_scans == 0 ? damaged : cut_short);
     };
     if (file_.size() - at_ < 2) throw ends(file_.size());
     const std::size_t length = static_cast<std::size_t>(file_[at_] << 8 | file_[at_ + 1]);
     if (length < 2) {
-      throw JpegFault(Fault::malformed, at_, marker::name(mark.code) + " segment of length " + std::to_string(length), damaged);
+      throw JpegFault(Fault::malformed, at_, marker::name(mark.code) + " segment of length " + std::to_string(length),
+                      damaged);
     }
     if (file_.size() - at_ < length) throw ends(file_.size());
-    const Segment segment{.contents = file_.subspan(at_ + 2, length - 2), .offset = at_ + 2,
-                          .marker_offset = mark.offset, .code = mark.code};
+    const Segment segment{.contents = file_.subspan(at_ + 2, length - 2),
+                          .offset = at_ + 2,
+                          .marker_offset = mark.offset,
+                          .code = mark.code};
     at_ += length;
     return segment;
   }
@@ -128,8 +131,11 @@ class FileReader {
       case marker::dht: return read_huffman(segment, tables_);
       case marker::dri: return read_restart_interval(segment, tables_);
       case marker::dnl: return check_number_of_lines(segment);
-      case marker::dac: case marker::com: return;
-      case marker::sof0: case marker::sof1: case marker::sof2:
+      case marker::dac:
+      case marker::com: return;
+      case marker::sof0:
+      case marker::sof1:
+      case marker::sof2:
         if (frame_) throw JpegFault(Fault::malformed, segment.marker_offset, "a second frame header", damaged);
         frame_ = read_frame(segment);
         return;
@@ -159,12 +165,13 @@ class FileReader {
       if (!mark || !marker::is_restart(mark->code)) break;
     }
     if (!mark) {
-      throw JpegFault(Fault::truncated, file_.size(), "the frame header leaves the height to DNL, and the file ends before it",
-                      damaged);
+      throw JpegFault(Fault::truncated, file_.size(),
+                      "the frame header leaves the height to DNL, and the file ends before it", damaged);
     }
     int lines = 0;
     if (mark->code == marker::dnl) lines = read_number_of_lines(read_segment(*mark));
-    if (lines == 0) throw JpegFault(Fault::malformed, mark->offset, "frame of height 0, and no DNL that says it", damaged);
+    if (lines == 0)
+      throw JpegFault(Fault::malformed, mark->offset, "frame of height 0, and no DNL that says it", damaged);
     at_ = scan_data;
     return lines;
   }
@@ -182,8 +189,8 @@ class FileReader {
     const auto pixels = static_cast<std::uint64_t>(image_.width) * static_cast<std::uint64_t>(image_.height);
     if (pixels > options_.limits.max_pixels) {
       throw JpegFault(Fault::limit, frame.offset,
-                      "image of " + std::to_string(image_.height) + " x " + std::to_string(image_.width) + " pixels, more than " +
-                          std::to_string(options_.limits.max_pixels),
+                      "image of " + std::to_string(image_.height) + " x " + std::to_string(image_.width) +
+                          " pixels, more than " + std::to_string(options_.limits.max_pixels),
                       "Raise Limits.max_pixels if you trust the file");
     }
   }
@@ -207,12 +214,14 @@ class FileReader {
       component.blocks_down = ceil_divide(component.height, 8);
       component.blocks_across = ceil_divide(component.width, 8);
       component.quantization.fill(1);
-      num_blocks += static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
+      num_blocks +=
+          static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
       image_.components.push_back(std::move(component));
     }
     check_size(num_blocks);
     for (Component& component : image_.components) {
-      component.blocks = Blocks(static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across));
+      component.blocks =
+          Blocks(static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across));
     }
     scans_ = std::make_unique<ScanDecoder>(image_, file_, options_.keep_truncated);
   }
@@ -246,22 +255,25 @@ class FileReader {
 
   // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
   bool refined_to_the_end() const {
-    return image_.process != Process::progressive || std::ranges::all_of(scans_->progress(), [](const Progress& progress) {
-      return std::ranges::all_of(progress.low_bits, [](std::int8_t low) { return low == 0; });
-    });
+    return image_.process != Process::progressive ||
+           std::ranges::all_of(scans_->progress(), [](const Progress& progress) {
+             return std::ranges::all_of(progress.low_bits, [](std::int8_t low) { return low == 0; });
+           });
   }
 
   void check_complete() {
     const auto& progress = scans_->progress();
     for (std::size_t i = 0; i < progress.size(); ++i) {
       if (progress[i].scanned) continue;
-      throw JpegFault(Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
-                      std::string(saw_end_ ? "EOI stands" : "the file ends") + " before any scan of component " + std::to_string(i),
-                      cut_short);
+      throw JpegFault(
+          Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
+          std::string(saw_end_ ? "EOI stands" : "the file ends") + " before any scan of component " + std::to_string(i),
+          cut_short);
     }
     if (saw_end_) return;
     if (!refined_to_the_end()) {
-      throw JpegFault(Fault::truncated, file_.size(), "the progressive file ends without EOI before its last bits are coded", cut_short);
+      throw JpegFault(Fault::truncated, file_.size(),
+                      "the progressive file ends without EOI before its last bits are coded", cut_short);
     }
     warn_of_missing_end();
   }
@@ -311,6 +323,8 @@ Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
   return FileReader(file, {.limits = limits}).header();
 }
 
-Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) { return FileReader(file, options).image(); }
+Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
+  return FileReader(file, options).image();
+}
 
 }  // namespace prepixel

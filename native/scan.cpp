@@ -1,12 +1,8 @@
 #include "scan.hpp"
 
 #include <algorithm>
-#include <bit>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
+#include "block_decoding.hpp"
 #include "huffman.hpp"
 
 namespace prepixel {
@@ -16,52 +12,7 @@ namespace {
 const std::string damaged_file = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
 const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
 
-// Position k - 1 in zigzag order, natural index: the lookups count past the coefficient they set.
-constexpr std::array<std::uint8_t, 65> natural_before = [] {
-  std::array<std::uint8_t, 65> table{};
-  for (std::size_t k = 1; k <= 64; ++k) table[k] = zigzag_to_natural[k - 1];
-  return table;
-}();
-
-// Two's complement at 16 bits, as libjpeg stores it: an overflowing coefficient wraps.
-std::int16_t store(std::int64_t value) { return static_cast<std::int16_t>(static_cast<std::uint16_t>(value)); }
-
-std::uint64_t band_mask(int start, int end) {
-  return (end == 63 ? ~std::uint64_t{0} : (std::uint64_t{1} << (end + 1)) - 1) & ~((std::uint64_t{1} << start) - 1);
-}
-
 int ceil_divide(int a, int b) { return (a + b - 1) / b; }
-
-// For each row of a block: the zigzag bits of its nonzero columns.
-constexpr std::array<std::array<std::uint64_t, 256>, 8> row_in_zigzag = [] {
-  std::array<std::array<std::uint64_t, 256>, 8> table{};
-  for (std::size_t k = 0; k < 64; ++k) {
-    const std::size_t row = zigzag_to_natural[k] / 8;
-    const std::size_t column = zigzag_to_natural[k] % 8;
-    for (std::size_t columns = 0; columns < 256; ++columns) {
-      if (columns >> column & 1) table[row][columns] |= std::uint64_t{1} << k;
-    }
-  }
-  return table;
-}();
-
-// Which coefficients are not zero, bit k for zigzag position k.
-std::uint64_t nonzero_in_zigzag(const Block& block) {
-  std::uint64_t result = 0;
-  for (std::size_t row = 0; row < 8; ++row) {
-    const std::int16_t* values = block.data() + 8 * row;
-#ifdef __SSE2__
-    const __m128i loaded = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
-    const __m128i zeros = _mm_cmpeq_epi16(loaded, _mm_setzero_si128());
-    const auto columns = static_cast<std::size_t>(~_mm_movemask_epi8(_mm_packs_epi16(zeros, zeros)) & 255);
-#else
-    std::size_t columns = 0;
-    for (std::size_t column = 0; column < 8; ++column) columns |= std::size_t{values[column] != 0} << column;
-#endif
-    result |= row_in_zigzag[row][columns];
-  }
-  return result;
-}
 
 }  // namespace
 
@@ -70,246 +21,6 @@ void warn(Image& image, const std::string& text) {
   if (image.warnings.size() < most) image.warnings.push_back(text);
   if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
 }
-
-// F.2.2: DC difference, then AC coefficients, with code and additional bits found in one lookup.
-struct ScanDecoder::Sequential {
-  std::array<std::shared_ptr<const SequentialTable>, 4> dc;
-  std::array<std::shared_ptr<const SequentialTable>, 4> ac;
-  std::array<std::uint32_t, 4> prediction{};
-
-  void restart() { prediction.fill(0); }
-
-  Status block(BitReader& reader, Block& block, std::size_t component) {
-    BitReader bits = reader;
-    const Status status = decode(bits, block.data(), *dc[component], *ac[component], prediction[component]);
-    reader = bits;
-    return status;
-  }
-
-  // Inlined, so that the reader's window stays in registers.
-  [[gnu::always_inline]] static Status decode(BitReader& bits, std::int16_t* block, const SequentialTable& dc, const SequentialTable& ac,
-                       std::uint32_t& prediction) {
-    bits.refill();
-    const std::uint64_t dc_entry = dc.entries[bits.peek(lookup_length)];
-    int lookups = 4;  // 56 bits hold one DC and four AC lookups of 11 bits
-    if (dc_entry != 0) {
-      bits.consume(static_cast<int>(dc_entry & 63));
-      prediction += static_cast<std::uint32_t>(static_cast<std::int16_t>(dc_entry >> 16));
-    } else {
-      const Symbol symbol = dc.code.find(bits.window());
-      if (symbol.length == 0) return Status::bad_code;
-      bits.consume(symbol.length);
-      if (symbol.value != 0) prediction += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
-      bits.refill();
-    }
-    block[0] = store(prediction);
-
-    int k = 1;
-    for (;;) {
-      std::uint64_t entry = 0;
-      do {
-        entry = ac.entries[bits.peek(lookup_length)];
-        const int next = k + static_cast<int>(entry >> 8 & 255);
-        if (next >= 64) break;
-        const int between = k + static_cast<int>(entry >> 24 & 255);
-        block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
-        block[natural_before[static_cast<std::size_t>(next)]] = static_cast<std::int16_t>(entry >> 48);
-        bits.consume(static_cast<int>(entry & 63));
-        k = next;
-        entry = 0;
-      } while (--lookups != 0);
-      if (entry != 0) {
-        const int first_advance = static_cast<int>(entry >> 24 & 255);
-        if (first_advance != advance_slow) return finish(bits, block, entry, k);
-        bits.refill();
-        const Symbol symbol = ac.code.find(bits.window());
-        if (symbol.length == 0) return Status::bad_code;
-        bits.consume(symbol.length);
-        const int size = symbol.value & 15;
-        const int run = symbol.value >> 4;
-        if (size == 0 && run != 15) return Status::ok;
-        k += run + 1;
-        if (k > 64) return Status::past_band;
-        if (size != 0) block[natural_before[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(extend(bits.take(size), size));
-        if (k == 64) return Status::ok;
-      }
-      bits.refill();
-      lookups = 5;
-    }
-  }
-
-  // The entry that reaches position 63, passes it or ends the block. Its second symbol is another block's if the first
-  // one ends this block.
-  [[gnu::always_inline]] static Status finish(BitReader& bits, std::int16_t* block, std::uint64_t entry, int k) {
-    const int first_advance = static_cast<int>(entry >> 24 & 255);
-    const int between = k + first_advance;
-    if (between >= 64) {
-      bits.consume(static_cast<int>(entry >> 16 & 63));
-      if (first_advance == advance_end) return Status::ok;
-      if (between > 64) return Status::past_band;
-      block[63] = static_cast<std::int16_t>(entry >> 32);
-      return Status::ok;
-    }
-    const int next = k + static_cast<int>(entry >> 8 & 255);
-    bits.consume(static_cast<int>(entry & 63));
-    block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
-    if (next - between == advance_end) return Status::ok;
-    if (next > 64) return Status::past_band;
-    block[63] = static_cast<std::int16_t>(entry >> 48);
-    return Status::ok;
-  }
-};
-
-// G.1.2.1: the first scan of DC, all but its lowest bits.
-struct ScanDecoder::DcFirst {
-  std::array<std::optional<HuffmanCode>, 4> codes;
-  int low = 0;
-  std::array<std::uint32_t, 4> prediction{};
-
-  void restart() { prediction.fill(0); }
-
-  Status block(BitReader& bits, Block& block, std::size_t component) {
-    bits.refill();
-    const Symbol symbol = codes[component]->find(bits.window());
-    if (symbol.length == 0) return Status::bad_code;
-    bits.consume(symbol.length);
-    std::uint32_t& value = prediction[component];
-    if (symbol.value != 0) value += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
-    block[0] = store(std::int64_t{value << low});
-    return Status::ok;
-  }
-};
-
-// G.1.2.1: one more bit of DC.
-struct ScanDecoder::DcRefine {
-  int low = 0;
-
-  void restart() {}
-
-  Status block(BitReader& bits, Block& block, std::size_t /*component*/) const {
-    bits.refill();
-    if (bits.take(1) != 0) block[0] = store(block[0] | 1 << low);
-    return Status::ok;
-  }
-};
-
-// G.1.2.2: the first scan of a band of AC, all but its lowest bits.
-struct ScanDecoder::AcFirst {
-  HuffmanCode code;
-  int start, end, low;
-  std::uint32_t end_of_band_run = 0;
-
-  void restart() { end_of_band_run = 0; }
-
-  Status block(BitReader& reader, Block& block, std::size_t /*component*/) {
-    if (end_of_band_run != 0) {
-      --end_of_band_run;
-      return Status::ok;
-    }
-    BitReader bits = reader;
-    const Status status = decode(bits, block);
-    reader = bits;
-    return status;
-  }
-
-  Status decode(BitReader& bits, Block& block) {
-    for (int k = start; k <= end; ++k) {
-      bits.refill();
-      const Symbol symbol = code.find(bits.window());
-      if (symbol.length == 0) return Status::bad_code;
-      bits.consume(symbol.length);
-      const int size = symbol.value & 15;
-      const int run = symbol.value >> 4;
-      if (size == 0 && run != 15) {
-        end_of_band_run = (1u << run) - 1;
-        if (run != 0) end_of_band_run += bits.take(run);
-        return Status::ok;
-      }
-      k += run;
-      if (k > end) return Status::past_band;
-      if (size != 0) {
-        const int value = extend(bits.take(size), size);
-        block[zigzag_to_natural[static_cast<std::size_t>(k)]] = store(std::int64_t{value} * (1 << low));
-      }
-    }
-    return Status::ok;
-  }
-};
-
-// G.1.2.3: one more bit of a band of AC. Which coefficients are not zero yet is one 64-bit word in zigzag order, so that
-// zeros are passed and corrections counted without a look at each.
-struct ScanDecoder::AcRefine {
-  HuffmanCode code;
-  int low;
-  std::uint64_t band;
-  std::uint32_t end_of_band_run = 0;
-
-  void restart() { end_of_band_run = 0; }
-
-  Status block(BitReader& reader, Block& block, std::size_t /*component*/) {
-    const std::uint64_t nonzero = nonzero_in_zigzag(block) & band;
-    if (end_of_band_run != 0 && nonzero == 0) {
-      --end_of_band_run;
-      return Status::ok;
-    }
-    BitReader bits = reader;
-    const Status status = decode(bits, block, nonzero, band & ~nonzero);
-    reader = bits;
-    return status;
-  }
-
-  // One correction bit each. An earlier scan out of order may have set a bit already; then it stays, as in libjpeg.
-  [[gnu::always_inline]] void correct(BitReader& bits, Block& block, std::uint64_t which) const {
-    for (; which != 0; which &= which - 1) {
-      std::int16_t& coefficient = block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(which))]];
-      const int value = coefficient;
-      const int sign = value >> 15;
-      bits.ensure(1);
-      const int change = static_cast<int>(bits.take(1)) & ~(value >> low) & 1;
-      coefficient = store(value + (((1 << low) ^ sign) - sign) * change);
-    }
-  }
-
-  // `known` and `zeros` are what the band still holds of each behind the place reached.
-  [[gnu::always_inline]] Status decode(BitReader& bits, Block& block, std::uint64_t known, std::uint64_t zeros) {
-    for (std::uint64_t left = band; end_of_band_run == 0 && left != 0;) {
-      bits.refill();
-      const Symbol symbol = code.find(bits.window());
-      if (symbol.length == 0) return Status::bad_code;
-      bits.consume(symbol.length);
-      const int size = symbol.value & 15;
-      const int run = symbol.value >> 4;
-      int value = 0;
-      if (size == 0) {
-        if (run != 15) {
-          end_of_band_run = 1u << run;
-          if (run != 0) end_of_band_run += bits.take(run);
-          break;
-        }
-      } else {
-        if (size != 1) return Status::bad_code;  // a new coefficient is +-1 at its first bit
-        value = bits.take(1) != 0 ? 1 << low : -(1 << low);
-      }
-      for (int i = 0; i < run; ++i) zeros &= zeros - 1;
-      const std::uint64_t here = zeros & (~zeros + 1);  // 0: the run reaches past the band
-      const std::uint64_t passed = here - 1;
-      correct(bits, block, known & passed);
-      if (here == 0) {
-        if (value != 0) return Status::past_band;
-        return Status::ok;
-      }
-      if (value != 0) block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(here))]] = store(value);
-      known &= ~passed;
-      zeros &= ~here;
-      left = band & ~passed & ~here;
-    }
-    if (end_of_band_run != 0) {
-      correct(bits, block, known);
-      --end_of_band_run;
-    }
-    return Status::ok;
-  }
-};
 
 ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, bool keep)
     : image_(image), segments_(file), keep_(keep), progress_(image.components.size()) {
@@ -333,8 +44,8 @@ void ScanDecoder::check_progression(const ScanHeader& scan) {
                      (high == 0 || low == high - 1) && low <= 13;
   if (!valid) {
     throw JpegFault(Fault::malformed, scan.offset,
-                    "progressive scan of coefficients " + std::to_string(start) + " to " + std::to_string(end) + ", bits " +
-                        std::to_string(high) + " to " + std::to_string(low) + ", of " +
+                    "progressive scan of coefficients " + std::to_string(start) + " to " + std::to_string(end) +
+                        ", bits " + std::to_string(high) + " to " + std::to_string(low) + ", of " +
                         std::to_string(scan.components.size()) + " components; no such scan exists",
                     damaged_header);
   }
@@ -372,7 +83,8 @@ void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tabl
 // A.2: one component is scanned block by block over its own blocks, several MCU by MCU.
 void ScanDecoder::lay_out(const ScanHeader& scan) {
   const bool interleaved = scan.components.size() > 1;
-  const bool counts = image_.process != Process::progressive || (scan.spectral_start == 0 && scan.approximation_high == 0);
+  const bool counts =
+      image_.process != Process::progressive || (scan.spectral_start == 0 && scan.approximation_high == 0);
   slots_.clear();
   int num_blocks = 0;
   for (std::size_t i = 0; i < scan.components.size(); ++i) {
@@ -386,8 +98,14 @@ void ScanDecoder::lay_out(const ScanHeader& scan) {
     num_blocks += across * down;
     for (int y = 0; y < down; ++y) {
       for (int x = 0; x < across; ++x) {
-        slots_.push_back({.scan_index = i, .across = component.blocks_across, .down = component.blocks_down,
-                          .step_x = across, .step_y = down, .x = x, .y = y, .plane = component.blocks.data(),
+        slots_.push_back({.scan_index = i,
+                          .across = component.blocks_across,
+                          .down = component.blocks_down,
+                          .step_x = across,
+                          .step_y = down,
+                          .x = x,
+                          .y = y,
+                          .plane = component.blocks.data(),
                           .decoded = decoded});
       }
     }
@@ -435,7 +153,8 @@ JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
 
 }  // namespace
 
-std::shared_ptr<const SequentialTable> ScanDecoder::lookups(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+std::shared_ptr<const SequentialTable> ScanDecoder::lookups(const DecoderTables& tables, HuffmanClass table_class,
+                                                            int id) const {
   auto table = sequential_table(huffman_spec(tables, table_class, id), table_class);
   if (!table) throw bad_table(scan_.offset, table_class, id);
   return table;
@@ -471,7 +190,7 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
   lay_out(scan);
 
   if (!progressive) {
-    Sequential coder;
+    SequentialScan coder;
     for (std::size_t i = 0; i < scan.components.size(); ++i) {
       coder.dc[i] = lookups(tables, HuffmanClass::dc, scan.components[i].dc_table);
       coder.ac[i] = lookups(tables, HuffmanClass::ac, scan.components[i].ac_table);
@@ -479,20 +198,21 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
     return run(std::move(coder), offset, tables.restart_interval);
   }
   if (start == 0 && scan.approximation_high == 0) {
-    DcFirst coder{.codes = {}, .low = low};
+    DcFirstScan coder{.codes = {}, .low = low};
     for (std::size_t i = 0; i < scan.components.size(); ++i) {
       coder.codes[i] = code(tables, HuffmanClass::dc, scan.components[i].dc_table);
     }
     return run(std::move(coder), offset, tables.restart_interval);
   }
-  if (start == 0) return run(DcRefine{.low = low}, offset, tables.restart_interval);
+  if (start == 0) return run(DcRefinementScan{.low = low}, offset, tables.restart_interval);
   Progress& progress = progress_[scan.components[0].index];
   const HuffmanCode ac = code(tables, HuffmanClass::ac, scan.components[0].ac_table);
   std::size_t next = 0;
   if (scan.approximation_high == 0) {
-    next = run(AcFirst{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
+    next = run(AcFirstScan{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
   } else if ((progress.spoiled & band_mask(start, end)) == 0) {
-    next = run(AcRefine{.code = ac, .low = low, .band = band_mask(start, end)}, offset, tables.restart_interval);
+    next =
+        run(AcRefinementScan{.code = ac, .low = low, .band = band_mask(start, end)}, offset, tables.restart_interval);
   } else {
     // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
     warn(image_, "byte " + std::to_string(scan.offset) + ": a scan that refines damaged coefficients is left out");
@@ -542,8 +262,8 @@ std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const Entrop
         const bool inside = slot.column < slot.columns;  // blocks that only fill an MCU are decoded and dropped
         Block& block = inside ? slot.row[slot.column] : scratch;
         if (keep_) before = block;
-        const Status status = coder.block(bits, block, slot.scan_index);
-        if (status != Status::ok || bits.overrun()) [[unlikely]] {
+        const BlockStatus status = coder.block(bits, block, slot.scan_index);
+        if (status != BlockStatus::ok || bits.overrun()) [[unlikely]] {
           if (keep_) block = before;
           return describe(status, bits, segment, slot, inside ? &block : nullptr);
         }
@@ -573,7 +293,8 @@ bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expec
               damaged_file});
       return false;
     }
-    damage({Fault::malformed, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker), damaged_file});
+    damage({Fault::malformed, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker),
+            damaged_file});
     for (;;) {
       if (!marker::is_restart(segment.marker)) return false;
       const int ahead = (segment.marker - marker::rst0 - expected) & 7;
@@ -598,8 +319,8 @@ void ScanDecoder::damage(const JpegFault& fault) {
   warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
 }
 
-JpegFault ScanDecoder::describe(Status status, const BitReader& bits, const EntropySegment& segment, const Slot& slot,
-                                const Block* block) const {
+JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment,
+                                const Slot& slot, const Block* block) const {
   const std::size_t index = scan_.components[slot.scan_index].index;
   std::string where = " in scan " + std::to_string(image_.num_scans) + ", component " + std::to_string(index);
   if (block != nullptr) {
@@ -612,7 +333,8 @@ JpegFault ScanDecoder::describe(Status status, const BitReader& bits, const Entr
     return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where, damaged_file};
   }
   const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
-  if (status == Status::bad_code) return {Fault::malformed, offset, "bits that begin no Huffman code" + where, damaged_file};
+  if (status == BlockStatus::bad_code)
+    return {Fault::malformed, offset, "bits that begin no Huffman code" + where, damaged_file};
   return {Fault::malformed, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
 }
 

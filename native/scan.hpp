@@ -14,6 +14,8 @@
 
 namespace prepixel {
 
+enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
+
 // What scans have done to one component so far.
 struct Progress {
   bool table_latched = false;              // the quantization table of its first scan is the one in force
@@ -42,22 +44,15 @@ class ScanDecoder {
   // One block of the MCU, and where the current MCU row's next such block lies.
   struct Slot {
     std::size_t scan_index;
-    int across, down;        // the plane's blocks
-    int step_x, step_y;      // blocks of this component in an MCU
-    int x, y;                // this block's place among them
+    int across, down;    // the plane's blocks
+    int step_x, step_y;  // blocks of this component in an MCU
+    int x, y;            // this block's place among them
     Block* plane;
     std::uint64_t* decoded;
     Block* row = nullptr;
     int column = 0;
-    int columns = 0;         // of this row; 0: the row is padding
+    int columns = 0;  // of this row; 0: the row is padding
   };
-  enum class Status : std::uint8_t { ok, bad_code, past_band };
-  struct Sequential;
-  struct DcFirst;
-  struct DcRefine;
-  struct AcFirst;
-  struct AcRefine;
-
   void check_progression(const ScanHeader& scan);
   void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
   void lay_out(const ScanHeader& scan);
@@ -67,10 +62,12 @@ class ScanDecoder {
   template <class Coder>
   std::size_t run(Coder coder, std::size_t offset, int restart_interval);
   template <class Coder>
-  std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first, std::uint64_t end);
+  std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
+                                           std::uint64_t end);
   bool resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval);
   void damage(const JpegFault& fault);
-  JpegFault describe(Status status, const BitReader& bits, const EntropySegment& segment, const Slot& slot, const Block* block) const;
+  JpegFault describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment, const Slot& slot,
+                     const Block* block) const;
 
   Image& image_;
   SegmentReader segments_;

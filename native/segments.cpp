@@ -49,7 +49,8 @@ bool begins_with(std::span<const std::uint8_t> bytes, std::string_view text) {
   return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
 
-// Numbers of a TIFF structure, in either byte order; out of bounds is nothing, not a fault: Exif is no part of the image.
+// Numbers of a TIFF structure, in either byte order; out of bounds is nothing, not a fault: Exif is no part of the
+// image.
 class Tiff {
  public:
   explicit Tiff(std::span<const std::uint8_t> bytes) : bytes_(bytes), big_(begins_with(bytes, "MM")) {}
@@ -190,8 +191,8 @@ FrameHeader read_frame(const Segment& segment) {
                           ", precision 12); only 8 bits a sample are read",
                       "Decode it with libjpeg-turbo 3's djpeg and code it again with 8 bits");
     }
-    malformed(segment.offset, "sample precision " + std::to_string(frame.precision) + " in " + marker::name(segment.code) +
-                                  "; 8 and 12 exist");
+    malformed(segment.offset, "sample precision " + std::to_string(frame.precision) + " in " +
+                                  marker::name(segment.code) + "; 8 and 12 exist");
   }
   if (frame.width == 0) malformed(segment.offset + 3, "frame of width 0");
   if (num_components == 0) malformed(segment.offset + 5, "frame without components");
@@ -236,7 +237,8 @@ ScanHeader read_scan(const Segment& segment, const FrameHeader& frame) {
     const auto taken = [&scan](std::size_t candidate) {
       return std::ranges::any_of(scan.components, [candidate](const ScanComponent& c) { return c.index == candidate; });
     };
-    while (index < frame.components.size() && (frame.components[index].identifier != identifier || taken(index))) ++index;
+    while (index < frame.components.size() && (frame.components[index].identifier != identifier || taken(index)))
+      ++index;
     if (index == frame.components.size()) {
       malformed(offset, "scan names component " + std::to_string(identifier) +
                             ", which the frame does not hold or the scan named before");
@@ -265,7 +267,8 @@ void read_application(const Segment& segment, Application& application) {
     application.jfif = true;
   } else if (segment.code == marker::app14 && contents.size() >= 12 && begins_with(contents, "Adobe")) {
     application.adobe_transform = contents[11];
-  } else if (segment.code == marker::app1 && begins_with(contents, std::string_view("Exif\0", 5)) && contents.size() > 6) {
+  } else if (segment.code == marker::app1 && begins_with(contents, std::string_view("Exif\0", 5)) &&
+             contents.size() > 6) {
     if (!application.orientation) application.orientation = exif_orientation(contents.subspan(6));
   }
 }
@@ -282,21 +285,32 @@ void refuse_frame(const Segment& segment) {
       unsupported("lossless JPEG (" + name + precision + "): it holds predicted samples, no DCT coefficients",
                   "Decode it with libjpeg-turbo 3's djpeg and code it again as a baseline JPEG");
       break;
-    case 0xC9: case 0xCA: {
+    case 0xC9:
+    case 0xCA: {
       const char* process = segment.code == 0xC9 ? "extended sequential" : "progressive";
-      unsupported("arithmetic-coded " + std::string(process) + " JPEG (" + name + precision + "); Huffman coding alone is read",
-                  "Re-code it without loss: jpegtran IN > OUT writes Huffman codes");
+      unsupported(
+          "arithmetic-coded " + std::string(process) + " JPEG (" + name + precision + "); Huffman coding alone is read",
+          "Re-code it without loss: jpegtran IN > OUT writes Huffman codes");
       break;
     }
     case 0xCB:
-      unsupported("arithmetic-coded lossless JPEG (" + name + precision + "): it holds predicted samples, no DCT coefficients",
-                  "Decode it with the program that wrote it and code it again as a baseline JPEG");
+      unsupported(
+          "arithmetic-coded lossless JPEG (" + name + precision + "): it holds predicted samples, no DCT coefficients",
+          "Decode it with the program that wrote it and code it again as a baseline JPEG");
       break;
-    case marker::dhp: case marker::exp: case 0xC5: case 0xC6: case 0xC7: case 0xCD: case 0xCE: case 0xCF:
+    case marker::dhp:
+    case marker::exp:
+    case 0xC5:
+    case 0xC6:
+    case 0xC7:
+    case 0xCD:
+    case 0xCE:
+    case 0xCF:
       unsupported("hierarchical JPEG (" + name + precision + "): its image is a pyramid of frames",
                   "Decode it with the program that wrote it and code it again as a baseline JPEG");
       break;
-    case marker::sof55: case marker::lse:
+    case marker::sof55:
+    case marker::lse:
       unsupported("JPEG-LS file (ITU-T T.87, " + name + "): it holds predicted samples, no DCT coefficients",
                   "Decode it with CharLS or FFmpeg and code it again as a baseline JPEG");
       break;

@@ -15,10 +15,10 @@
 namespace prepixel {
 
 namespace marker {
-constexpr std::uint8_t tem = 0x01, sof0 = 0xC0, sof1 = 0xC1, sof2 = 0xC2, sof3 = 0xC3, dht = 0xC4, sof15 = 0xCF, jpg = 0xC8,
-                       dac = 0xCC, rst0 = 0xD0, rst7 = 0xD7, soi = 0xD8, eoi = 0xD9, sos = 0xDA, dqt = 0xDB, dnl = 0xDC,
-                       dri = 0xDD, dhp = 0xDE, exp = 0xDF, app0 = 0xE0, app1 = 0xE1, app14 = 0xEE, app15 = 0xEF,
-                       jpg0 = 0xF0, sof55 = 0xF7, lse = 0xF8, jpg13 = 0xFD, com = 0xFE;
+constexpr std::uint8_t tem = 0x01, sof0 = 0xC0, sof1 = 0xC1, sof2 = 0xC2, sof3 = 0xC3, dht = 0xC4, sof15 = 0xCF,
+                       jpg = 0xC8, dac = 0xCC, rst0 = 0xD0, rst7 = 0xD7, soi = 0xD8, eoi = 0xD9, sos = 0xDA, dqt = 0xDB,
+                       dnl = 0xDC, dri = 0xDD, dhp = 0xDE, exp = 0xDF, app0 = 0xE0, app1 = 0xE1, app14 = 0xEE,
+                       app15 = 0xEF, jpg0 = 0xF0, sof55 = 0xF7, lse = 0xF8, jpg13 = 0xFD, com = 0xFE;
 constexpr bool is_restart(std::uint8_t code) { return code >= rst0 && code <= rst7; }
 std::string name(std::uint8_t code);
 }  // namespace marker
@@ -81,13 +81,13 @@ struct Application {
   std::optional<int> orientation;
 };
 
-void read_quantization(const Segment& segment, DecoderTables& tables);           // DQT
-void read_huffman(const Segment& segment, DecoderTables& tables);                // DHT
-void read_restart_interval(const Segment& segment, DecoderTables& tables);       // DRI
-FrameHeader read_frame(const Segment& segment);                                  // SOF0, SOF1, SOF2
-ScanHeader read_scan(const Segment& segment, const FrameHeader& frame);          // SOS
-int read_number_of_lines(const Segment& segment);                                // DNL
-void read_application(const Segment& segment, Application& application);         // APPn; what it does not know it skips
+void read_quantization(const Segment& segment, DecoderTables& tables);      // DQT
+void read_huffman(const Segment& segment, DecoderTables& tables);           // DHT
+void read_restart_interval(const Segment& segment, DecoderTables& tables);  // DRI
+FrameHeader read_frame(const Segment& segment);                             // SOF0, SOF1, SOF2
+ScanHeader read_scan(const Segment& segment, const FrameHeader& frame);     // SOS
+int read_number_of_lines(const Segment& segment);                           // DNL
+void read_application(const Segment& segment, Application& application);    // APPn; what it does not know it skips
 
 // Why a frame of this marker is not read, and what to do; only for those that are not.
 [[noreturn]] void refuse_frame(const Segment& segment);

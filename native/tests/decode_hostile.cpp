@@ -32,7 +32,8 @@ void expect(bool promise, const char* text) {
 void check(const prepixel::Image& image, bool keep) {
   std::uint64_t blocks = 0;
   for (const prepixel::Component& component : image.components) {
-    const auto size = static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
+    const auto size =
+        static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
     expect(component.blocks.size() == size, "a plane has blocks_down x blocks_across blocks");
     expect(component.blocks_down == (component.height + 7) / 8, "blocks down");
     expect(component.blocks_across == (component.width + 7) / 8, "blocks across");
@@ -139,8 +140,9 @@ int main(int argc, char** argv) {
 
   Counts corrupted;
   std::mt19937_64 random(20020);
-  for (long i = 0; i < corruptions; ++i) decode(corrupt(files[static_cast<std::size_t>(i) % files.size()], random), corrupted);
-  std::printf("%ld corruptions: %ld images, %ld partial, %ld faults\n", corruptions, corrupted.images, corrupted.partial,
-              corrupted.faults);
+  for (long i = 0; i < corruptions; ++i)
+    decode(corrupt(files[static_cast<std::size_t>(i) % files.size()], random), corrupted);
+  std::printf("%ld corruptions: %ld images, %ld partial, %ld faults\n", corruptions, corrupted.images,
+              corrupted.partial, corrupted.faults);
   return 0;
 }

@@ -26,7 +26,8 @@ void segments_end_at_markers() {
   SegmentReader reader(file);
   const EntropySegment first = reader.read(0);
   check(first.size == 5 && first.data[0] == 0x12 && first.data[1] == 0xFF && first.data[2] == 0x34 &&
-            first.data[3] == 0xFF && first.data[4] == 0x56, "stuffed zeros go, with fill bytes before them");
+            first.data[3] == 0xFF && first.data[4] == 0x56,
+        "stuffed zeros go, with fill bytes before them");
   for (std::size_t i = 0; i < segment_padding; ++i) check(first.data[first.size + i] == 0, "zeros follow the data");
   check(first.marker == 0xD3 && first.file_end == 8 && first.after_marker == 11, "fill bytes belong to the marker");
   const std::size_t places[] = {0, 1, 3, 4, 7};
@@ -75,7 +76,8 @@ HuffmanSpec random_spec(std::mt19937& random, int most_symbol) {
     free -= spec.counts[length];
     total += spec.counts[length];
   }
-  for (std::size_t i = 0; i < total; ++i) spec.symbols[i] = static_cast<std::uint8_t>(random() % static_cast<unsigned>(most_symbol));
+  for (std::size_t i = 0; i < total; ++i)
+    spec.symbols[i] = static_cast<std::uint8_t>(random() % static_cast<unsigned>(most_symbol));
   return spec;
 }
 
@@ -99,7 +101,8 @@ void symbols_are_found(std::mt19937& random) {
   const auto code = HuffmanCode::make(spec, HuffmanClass::ac);
   check(code.has_value(), "a code that leaves room is taken");
   for (int i = 0; i < 2000; ++i) {
-    const std::uint64_t window = static_cast<std::uint64_t>(random()) << 32 | (i % 2 == 0 ? 0 : 0xFFFFFFFFu << (i % 32));
+    const std::uint64_t window =
+        static_cast<std::uint64_t>(random()) << 32 | (i % 2 == 0 ? 0 : 0xFFFFFFFFu << (i % 32));
     const Symbol expected = decode_slowly(spec, window);
     const Symbol found = code->find(window);
     check(found.length == expected.length && (found.length == 0 || found.value == expected.value), "symbol");
@@ -136,16 +139,19 @@ void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec) {
     const int total = static_cast<int>(entry & 255);
     const int used = first.length + size;
     if (total == used) {
-      check((entry >> 8 & 255) == static_cast<std::uint64_t>(advance) && entry >> 48 == (entry >> 32 & 0xFFFF), "one symbol twice");
+      check((entry >> 8 & 255) == static_cast<std::uint64_t>(advance) && entry >> 48 == (entry >> 32 & 0xFFFF),
+            "one symbol twice");
       continue;
     }
     const Symbol second = decode_slowly(spec, window << used);
     const int second_size = second.value & 15;
     const int second_run = second.value >> 4;
-    check(!ends && second.length != 0 && total == used + second.length + second_size && total <= lookup_length, "second length");
+    check(!ends && second.length != 0 && total == used + second.length + second_size && total <= lookup_length,
+          "second length");
     const int second_advance = second_size == 0 && second_run != 15 ? advance_end : second_run + 1;
     check(static_cast<int>(entry >> 8 & 255) == advance + second_advance, "second advance");
-    check(static_cast<std::int16_t>(entry >> 48) == additional(window << used, second.length, second_size), "second value");
+    check(static_cast<std::int16_t>(entry >> 48) == additional(window << used, second.length, second_size),
+          "second value");
   }
 }
 

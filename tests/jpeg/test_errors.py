@@ -17,6 +17,8 @@ RESTART = segment(0xDD, b"\0\1")
 ONE_CODE = (1,) + (0,) * 15
 PROGRESSIVE = DQT + frame(marker=0xC2) + huffman(0, 0, ONE_CODE, b"\0") + huffman(1, 0, ONE_CODE, b"\0")
 DC = scan(end=0, low=1) + entropy("0")
+# Sixty-one coefficients, then one behind two zeros: by one past the last, as the second symbol of a lookup.
+BY_ONE_TOO_FAR = entropy("00" + "011" * 61 + "101")
 THREE = [(1, 1, 1, 0), (2, 1, 1, 0), (3, 1, 1, 0)]
 
 
@@ -238,6 +240,15 @@ CASES = [
         at=b"\x3f\xff\0\xff\0",
     ),
     malformed("bits that begin no Huffman code", DQT, SOF, SOS, entropy("1" * 30), at=b"\xff\0" * 4 + EOI),
+    malformed(
+        "a run of zeros passes the band's last coefficient in scan 1, component 0, block (0, 0)",
+        DQT,
+        SOF,
+        huffman(1, 0, (0, 3) + (0,) * 14, b"\0\1\x21"),
+        SOS,
+        BY_ONE_TOO_FAR,
+        at=BY_ONE_TOO_FAR[23:] + EOI,
+    ),
     malformed(
         "a run of zeros passes the band's last coefficient in scan 1, component 0, block (0, 0)",
         DQT,
