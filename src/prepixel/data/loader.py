@@ -36,7 +36,7 @@ OnError = Literal["raise", "skip"]
 _T = TypeVar("_T")
 
 
-class TooManyBadFiles(PrepixelError, ValueError):  # noqa: N818  (as jpeg's errors, named by what is wrong)
+class TooManyBadFiles(PrepixelError, ValueError):
     """Report a data set of which more cannot be read than the caller allows."""
 
 

@@ -260,7 +260,7 @@ def _draw_clouds(generator: np.random.Generator, height: int, width: int) -> Pla
     return clouds / power**0.5
 
 
-def _draw_colour(generator: np.random.Generator, low: float = 40, high: float = 215) -> Float[np.ndarray, "3"]:
+def _draw_colour(generator: np.random.Generator, low: float = 40, high: float = 215) -> Float[np.ndarray, " 3"]:
     return generator.uniform(low, high, 3)
 
 
