@@ -20,10 +20,13 @@ from prepixel.engine import (
     NothingToEvaluate,
     OptimizationSettings,
     TrainingInterrupted,
+    TrainSettings,
     evaluate,
     load_weights,
+    start_accelerator,
 )
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
+from prepixel.engine.loop import _Run
 from prepixel.engine.stepping import _LossModule
 from prepixel.errors import NonFiniteLoss
 from prepixel.records import MetricRow
@@ -130,11 +133,12 @@ def test_a_signal_during_evaluation_loses_no_step(tmp_path: Path) -> None:
     calls = itertools.count()
 
     def before_batch(epoch: int, batch: int) -> None:
-        if next(calls) == 6:  # two networks of two batches an evaluation: the second epoch's
+        if next(calls) == 5:  # two networks of two batches an evaluation: the second epoch's
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(TrainingInterrupted, match="stopped after step 12 of 18"):
         run(tmp_path / "cut", drawing_network(), Loader(), evaluation=Loader(13, before_batch=before_batch))
+    assert next(calls) == 6  # the batch that was in hand was the last
     loader = Loader()
     run(tmp_path / "cut", drawing_network(), loader, evaluation=Loader(13), resume=True)
     assert loader.epochs_begun == [(2, 0)]
@@ -274,10 +278,11 @@ def test_training_learns_and_the_best_weights_are_the_averaged_ones_of_their_epo
     assert position.epoch == result.best_epoch
     found = evaluate(best, Classification(CLASSES), Loader())
     assert found.top1 == result.best_score == max(row.value for row in rows if row.name == "top1")
-    load_weights(best, tmp_path / "checkpoints" / "last.pt", averaged=False)
-    assert same(dict(best.state_dict()), dict(network.state_dict()))
-    load_weights(best, tmp_path / "checkpoints" / "last.pt")
-    assert not same(dict(best.state_dict()), dict(network.state_dict()))
+    for averaged, name in ((False, "plain/loss"), (True, "loss")):
+        load_weights(best, tmp_path / "checkpoints" / "last.pt", averaged=averaged)
+        assert same(dict(best.state_dict()), dict(network.state_dict())) is not averaged
+        loss = evaluate(best, Classification(CLASSES), Loader()).loss
+        assert loss == [row.value for row in rows if (row.split, row.name) == ("val", name)][-1]
 
 
 @pytest.mark.parametrize(
@@ -293,6 +298,38 @@ def test_ways_to_compute_end_near_the_plain_one(tmp_path: Path, settings: dict[s
         torch.testing.assert_close(a, b, rtol=0, atol=0.02 if "precision" in settings else 1e-5)
     exact = same(dict(plain.state_dict()), dict(other.state_dict()))
     assert exact is not ("precision" in settings)
+
+
+@pytest.mark.parametrize("begin", [None, 5])
+def test_losses_that_stay_on_the_device_until_a_record_count_the_same(tmp_path: Path, begin: int | None) -> None:
+    """Let a run take its device for one that must not be waited for."""
+    steps = itertools.count()
+
+    def before_batch(epoch: int, batch: int) -> None:
+        if next(steps) == begin:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def late(loader: Loader, rows: list[MetricRow], *, resume: bool) -> None:
+        settings = TrainSettings(epochs=3, device="cpu", tensorboard=False, progress=False, record_steps=4)
+        optimization = OptimizationSettings(average_decay=0.9, warmup_epochs=0.5)
+        accelerator = start_accelerator(settings)
+        task = Classification(CLASSES, label_smoothing=0.1)
+        late_run = _Run(drawing_network(), task, loader, None, settings, optimization, accelerator)
+        late_run.device = torch.device("meta")
+        late_run.open(tmp_path / "late", "run", rows.extend, resume=resume, resume_hint="")
+        with late_run.stop:
+            late_run.finish()
+
+    rows: list[MetricRow] = []
+    rows_of_late: list[MetricRow] = []
+    run(tmp_path / "straight", drawing_network(), Loader(), rows=rows)
+    if begin is not None:
+        with pytest.raises(TrainingInterrupted):
+            late(Loader(before_batch=before_batch), rows_of_late, resume=False)
+    late(Loader(), rows_of_late, resume=True)
+    assert same(_last(tmp_path / "straight"), _last(tmp_path / "late"))
+    losses = [{(r.step, r.value, r.n) for r in kept if r.name == "loss"} for kept in (rows, rows_of_late)]
+    assert losses[0] == losses[1]
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:

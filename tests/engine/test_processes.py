@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from accelerate.utils import DistributedType
-from tests.engine.toy import same
+from tests.engine.toy import CLASSES, Loader, drawing_network, same
 from tests.engine.two_processes import SCENARIOS
 
-from prepixel.engine import Control, TrainSettings, processes, start_accelerator
+from prepixel.engine import Control, TrainSettings, evaluate, load_weights, processes, start_accelerator
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
+from prepixel.tasks import Classification
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ["torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
@@ -90,6 +91,16 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_resume_is_to_the_bit
     first, second = straight["generators"]
     assert not torch.equal(first["torch"], second["torch"])
     assert same(cut, straight)
+
+
+def test_all_processes_score_the_running_statistics_that_are_saved(pair: Path) -> None:
+    folder = pair / "stopped" / "straight"
+    rows = json.loads((folder / "rows.json").read_text())
+    network = drawing_network()
+    for name, averaged in (("loss", True), ("plain/loss", False)):
+        load_weights(network, folder / "checkpoints" / "last.pt", averaged=averaged)
+        loss = evaluate(network, Classification(CLASSES), Loader(13)).loss
+        assert loss == pytest.approx([row[4] for row in rows if row[:2] == ["val", name]][-1], abs=1e-6)
 
 
 def test_a_loss_that_is_not_finite_on_one_process_stops_both(pair: Path) -> None:

@@ -53,7 +53,9 @@ def stopped(folder: Path, rank: int, world_size: int) -> None:
         (folder / f"stopped-{rank}.txt").write_text(str(interrupted))
     loader = Loader(41, 7, rank, world_size)
     run(folder / "cut", drawing_network(), loader, evaluation=evaluation, resume=True)
-    run(folder / "straight", drawing_network(), Loader(41, 7, rank, world_size), evaluation=evaluation)
+    rows: list[MetricRow] = []
+    run(folder / "straight", drawing_network(), Loader(41, 7, rank, world_size), evaluation=evaluation, rows=rows)
+    _write_rows(folder / "straight", rows)
 
 
 def spoilt(folder: Path, rank: int, world_size: int) -> None:
@@ -68,6 +70,10 @@ def spoilt(folder: Path, rank: int, world_size: int) -> None:
 def _train(folder: Path, loader: Loader, evaluation: Loader, **settings: Any) -> None:
     rows: list[MetricRow] = []
     run(folder, plain_network(), loader, evaluation=evaluation, rows=rows, **settings)
+    _write_rows(folder, rows)
+
+
+def _write_rows(folder: Path, rows: list[MetricRow]) -> None:
     if rows:
         kept = [[row.split, row.name, row.step, row.n, row.value] for row in rows]
         (folder / "rows.json").write_text(json.dumps(kept))
