@@ -91,7 +91,7 @@ struct SequentialScan {
     int lookups = 4;  // 56 bits hold one DC and four AC lookups of 11 bits
     if (dc_entry != 0) {
       bits.consume(static_cast<int>(dc_entry & 63));
-      prediction += static_cast<std::uint32_t>(static_cast<std::int16_t>(dc_entry >> 16));
+      prediction += static_cast<std::uint32_t>(dc_entry >> 16);  // modulo 2^16 is all that is stored
     } else {
       const Symbol symbol = dc.code.find(bits.window());
       if (symbol.length == 0) return BlockStatus::bad_code;
