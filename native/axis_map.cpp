@@ -97,6 +97,18 @@ class Resizer {
   int stop_ = 0;
 };
 
+// D_out: the lowest frequencies of 8 rows of 8, rounded to float.
+void keep_frequencies(const double* rows, std::size_t stride, int num_frequencies, bool reverse, float* out) {
+  for (std::size_t k = 0; k < static_cast<std::size_t>(num_frequencies); ++k, out += 8) {
+    double sums[8] = {};
+    for (std::size_t i = 0; i < 8; ++i)
+      for (std::size_t u = 0; u < 8; ++u) sums[u] += basis[i][k] * rows[i * stride + u];
+    // Mirroring a block negates its odd frequencies.
+    const double sign = reverse && k % 2 == 1 ? -1 : 1;
+    for (std::size_t u = 0; u < 8; ++u) out[u] = static_cast<float>(sign * sums[u]);
+  }
+}
+
 }  // namespace
 
 AxisMap::AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter filter)
@@ -129,18 +141,11 @@ AxisMap::AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter fil
     }
     steps_.push_back({first, blocks, weights_.size()});
     num_matrices_ += blocks;
-    for (std::size_t b = 0; b < static_cast<std::size_t>(blocks); ++b) {
-      for (std::size_t k = 0; k < static_cast<std::size_t>(num_frequencies); ++k) {  // D_out
-        std::array<double, 8> sums{};
-        for (std::size_t i = 0; i < 8; ++i) {
-          const double* in = from_coefficients.data() + i * row + b * 8;
-          for (std::size_t u = 0; u < 8; ++u) sums[u] += basis[i][k] * in[u];
-        }
-        // Mirroring a block negates its odd frequencies.
-        const double sign = reverse_ && k % 2 == 1 ? -1 : 1;
-        for (const double sum : sums) weights_.push_back(static_cast<float>(sign * sum));
-      }
-    }
+    const std::size_t matrix = 8 * static_cast<std::size_t>(num_frequencies);
+    weights_.resize(weights_.size() + static_cast<std::size_t>(blocks) * matrix);
+    float* out = weights_.data() + steps_.back().weights;
+    for (std::size_t b = 0; b < static_cast<std::size_t>(blocks); ++b, out += matrix)
+      keep_frequencies(from_coefficients.data() + 8 * b, row, num_frequencies, reverse_, out);
   }
 }
 

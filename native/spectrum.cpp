@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <cstdio>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 namespace prepixel {
 
@@ -211,7 +212,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
 
 const AxisMap& SpectrumMaker::axis_map(const AxisCrop& crop, int grid, int frequencies) {
   for (const KnownMap& known : maps_)
-    if (known.crop == crop && known.grid == grid && known.frequencies == frequencies) return *known.map;
+    if (known.crop == crop && known.grid == grid && known.frequencies >= frequencies) return *known.map;
   maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter)});
   return *maps_.back().map;
 }
