@@ -1,0 +1,262 @@
+"""Records and arrays become figures: training curves, confusion, frequency channels, heat maps of channels.
+
+Only this file draws. Every function writes one file, in the format of its suffix (png, svg, pdf), whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Integer, Real
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from prepixel.records import ConfusionRow, MetricRow, Records
+
+# Okabe and Ito's colours: told apart by most colour-blind readers, and in grey print by their lightness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_INK = "#26303a"
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#8a949e",
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e3e7eb",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+_SHADES = LinearSegmentedColormap.from_list("prepixel", ["#ffffff", "#cfe3f1", "#5aa5d3", "#0072B2", "#08304f"])
+_COMPONENT_NAMES = {1: ("grey",), 3: ("Y", "Cb", "Cr")}
+
+
+def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: str = "") -> None:
+    """Draw loss and top-1 over epochs, one colour a row of the table.
+
+    Args:
+        runs: the records of each row by its name; several runs of a row (its seeds) become their mean and, as a band,
+            their lowest to highest.
+        output: the figure's file.
+        title: printed above.
+
+    Raises:
+        ValueError: no run holds a loss or a top-1.
+    """
+    panels = [
+        ("training loss", "train", "loss", 1.0),
+        ("validation loss", "val", "loss", 1.0),
+        ("validation top-1", "val", "top1", 100.0),
+    ]
+    with _figure(output, (12.0, 3.9)) as figure:
+        drawn = 0
+        for index, (heading, split, name, factor) in enumerate(panels, start=1):
+            axes = figure.add_subplot(1, len(panels), index)
+            axes.set_title(heading)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if factor != 1:
+                axes.yaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
+            for position, (label, repetitions) in enumerate(runs.items()):
+                rows = [records.metrics("train" if split == "train" else "val", name) for records in repetitions]
+                colour = COLOURS[position % len(COLOURS)]
+                drawn += _draw_repetitions(axes, [r for r in rows if r], factor, colour, label)
+        if not drawn:
+            raise ValueError("nothing to draw: these records hold neither a loss nor a top-1")
+        handles, labels = figure.axes[-1].get_legend_handles_labels() if figure.axes[-1].lines else ([], [])
+        if not handles:
+            handles, labels = next(axes for axes in figure.axes if axes.lines).get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))))
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _draw_repetitions(
+    axes: Axes, repetitions: Sequence[Sequence[MetricRow]], factor: float, colour: str, label: str
+) -> int:
+    """Draw one row of the table; seeds are averaged over the epochs that all of them reached."""
+    if not repetitions:
+        return 0
+    length = min(len(rows) for rows in repetitions)
+    epochs = np.array([row.epoch for row in repetitions[0][:length]])
+    values = factor * np.array([[row.value for row in rows[:length]] for rows in repetitions])
+    name = label if len(repetitions) == 1 else f"{label} (mean of {len(repetitions)} seeds, lowest to highest)"
+    marker = "o" if length <= 30 else ""
+    axes.plot(epochs, values.mean(axis=0), color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
+    if len(repetitions) > 1:
+        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
+    return 1
+
+
+def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
+    """Draw how often each class was taken for each: shades are shares of the true class, numbers are counts."""
+    counts = np.array(row.counts, dtype=np.int64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(row.classes)
+    side = min(16.0, 2.6 + 0.42 * max(size, 5))
+    with _figure(output, (side + 1.2, side)) as figure:
+        axes = figure.add_subplot()
+        axes.grid(visible=False)
+        picture = axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        correct = int(np.trace(counts))
+        total = int(counts.sum())
+        score = f"{correct} of {total} right ({100 * correct / max(total, 1):.1f} %)"
+        axes.set_title(f"{title}\n{score}" if title else score)
+        if size <= 60:
+            axes.set_xticks(
+                range(size), row.classes, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right"
+            )
+            axes.set_yticks(range(size), row.classes)
+        if size <= 25:
+            for y, x in zip(*np.nonzero(counts), strict=True):
+                axes.text(
+                    x, y, str(counts[y, x]), ha="center", va="center", fontsize=8,
+                    color="white" if shares[y, x] > 0.55 else _INK,
+                )  # fmt: skip
+        bar = figure.colorbar(picture, ax=axes, shrink=0.7, format=PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        bar.outline.set_visible(False)
+        bar.set_label("share of the true class")
+
+
+def plot_frequency_channels(
+    planes: Mapping[str, Real[np.ndarray, "bh bw 8 8"]], output: Path, *, title: str = ""
+) -> None:
+    """Draw each component as a mosaic of its 64 frequency channels, v down and u across.
+
+    Args:
+        planes: dequantized coefficients by component name; grids may differ between components.
+        output: the figure's file.
+        title: printed above.
+
+    DC is drawn as the small photo that it is; every other channel by the square root of its magnitude on one scale for
+    all components, so channels can be compared, and what quantization removed is white.
+    """
+    columns = len(planes)
+    sizes = [plane.shape[:2] for plane in planes.values()]
+    tallest = max(height / width for height, width in sizes)
+    width_inches = {1: 8.0, 2: 12.0}.get(columns, 16.5)
+    height_inches = min(12.0, width_inches / columns * tallest * 0.98 + 1.1)
+    top = max(1.0, *(float(np.quantile(_without_dc(plane)[:, :, :2, :2], 0.97)) for plane in planes.values()))
+    with _figure(output, (width_inches, height_inches)) as figure:
+        for index, (name, plane) in enumerate(planes.items(), start=1):
+            axes = figure.add_subplot(1, columns, index)
+            axes.grid(visible=False)
+            bh, bw = plane.shape[:2]
+            axes.imshow(_mosaic(plane, top), extent=(0, 8, 8, 0), aspect=bh / bw, interpolation="antialiased")
+            for edge in range(9):
+                axes.axhline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
+                axes.axvline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
+            share = float((_without_dc(plane) != 0).mean()) * 64 / 63
+            axes.set_title(f"{name}: {bh} x {bw} blocks, {100 * share:.0f} % of AC not zero")
+            centres = np.arange(8) + 0.5
+            axes.set_xticks(centres, [str(i) for i in range(8)])
+            axes.set_yticks(centres, [str(i) for i in range(8)])
+            axes.tick_params(length=0)
+            axes.set_xlabel("u (horizontal frequency)")
+            axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
+            axes.spines[:].set_visible(False)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _without_dc(plane: Real[np.ndarray, "bh bw 8 8"]) -> Float[np.ndarray, "bh bw 8 8"]:
+    magnitudes = np.abs(plane.astype(np.float64))
+    magnitudes[:, :, 0, 0] = 0
+    return magnitudes
+
+
+def _mosaic(plane: Real[np.ndarray, "bh bw 8 8"], top: float) -> Float[np.ndarray, "y x 4"]:
+    """Lay the 64 channels side by side as colours."""
+    bh, bw = plane.shape[:2]
+    shade = np.sqrt(np.minimum(np.abs(plane.astype(np.float64)) / top, 1))
+    tiles = shade.transpose(2, 0, 3, 1).reshape(8 * bh, 8 * bw)
+    colours = np.asarray(_SHADES(tiles), dtype=np.float64)
+    dc = plane[:, :, 0, 0].astype(np.float64)
+    low, high = float(dc.min()), float(dc.max())
+    grey = (dc - low) / (high - low) if high > low else np.full_like(dc, 0.5)
+    colours[:bh, :bw, :3] = grey[:, :, None]
+    return colours
+
+
+def plot_heat_map(
+    values: Float[np.ndarray, "c 8 8"],
+    output: Path,
+    *,
+    title: str = "",
+    ids: Integer[np.ndarray, "8 8"] | None = None,
+) -> None:
+    """Draw one number a frequency channel, an 8 x 8 map a component.
+
+    Args:
+        values: one map a component (1 or 3), v down and u across; shades run from 0 to the largest of them.
+        output: the figure's file.
+        title: printed above.
+        ids: small numbers printed in the corners, such as zigzag positions.
+    """
+    names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
+    top = float(values.max()) if values.size and values.max() > 0 else 1.0
+    with _figure(output, (4.6 * len(values) + 0.8, 4.9)) as figure:
+        for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
+            axes = figure.add_subplot(1, len(values), index)
+            axes.grid(visible=False)
+            axes.set_title(name)
+            picture = axes.imshow(channel, cmap=_SHADES, vmin=0, vmax=top)
+            axes.set_xticks(range(8))
+            axes.set_yticks(range(8))
+            axes.tick_params(length=0)
+            axes.set_xlabel("u (horizontal frequency)")
+            axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
+            axes.spines[:].set_visible(False)
+            for v, u in np.ndindex(8, 8):
+                dark = channel[v, u] > 0.55 * top
+                colour = "white" if dark else _INK
+                axes.text(
+                    u,
+                    v,
+                    f"{channel[v, u]:.2f}" if top <= 10 else f"{channel[v, u]:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=colour,
+                )
+                if ids is not None:
+                    axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=colour)
+        bar = figure.colorbar(picture, ax=figure.axes, shrink=0.75, pad=0.01)
+        bar.outline.set_visible(False)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+@contextmanager
+def _figure(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
+    """Give a figure, and write it by a temporary name and a rename once it is drawn."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        suffix = output.suffix.lstrip(".").lower()
+        known = sorted(figure.canvas.get_supported_filetypes())
+        if suffix not in known:
+            raise ValueError(f"{output}: no figure format {suffix!r}; end the name in .png, .svg or .pdf")
+        yield figure
+        temporary = output.with_name(output.name + ".partial")
+        try:
+            figure.savefig(temporary, format=suffix, dpi=150)
+            temporary.replace(output)
+        finally:
+            temporary.unlink(missing_ok=True)
