@@ -31,7 +31,10 @@ class Batch:
 
 @dataclass
 class Loader:
-    """Give the rank's share of shuffled global batches; ``bad`` samples are left out, as unreadable files are."""
+    """Give the rank's share of shuffled global batches; ``bad`` samples are left out, as unreadable files are.
+
+    It draws from torch's own generator when an epoch begins, as torch's DataLoader does.
+    """
 
     samples: int = 41
     batch: int = 7
@@ -54,6 +57,7 @@ class Loader:
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         self.epochs_begun.append((epoch, first_batch))
+        torch.rand(())
         order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(1000 + epoch)).tolist()
         for index in range(first_batch, len(self)):
             if self.before_batch is not None:

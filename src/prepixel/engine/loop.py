@@ -34,6 +34,7 @@ _LOG = logging.getLogger(__name__)
 _FREE = {"device", "channels_last", "compile", "compile_backend", "evaluate_every", "checkpoint_steps", "record_steps"}
 _FREE |= {"tensorboard", "progress"}
 _LOSS, _WEIGHTS = 1, 2
+_HOST = torch.device("cpu")
 
 
 class LoaderEnded(PrepixelError):
@@ -131,7 +132,7 @@ class _Run:
         self.control = Control.join()
         self.batches = len(loader)
         if self.batches < 1:
-            raise LoaderEnded("the training loader has no batch: the data set is smaller than one batch, or empty")
+            raise LoaderEnded("the training loader has no batch: the data set is smaller than one batch")
         self.steps_per_epoch = math.ceil(self.batches / settings.gradient_accumulation)
         checkpoint.seed_generators(settings.seed, self.control.rank)
         self.stepper = Stepper(network, task, settings, optimization, accelerator)
@@ -144,8 +145,6 @@ class _Run:
         self.trouble = (0, -1)  # what is not finite, and since which step
         self.unread_losses: list[tuple[int, Tensor]] = []
         self.began = time.perf_counter()
-
-    # -- opening and closing ------------------------------------------------------------------------------------------
 
     def open(self, folder: Path, name: str, record: Record | None, *, resume: bool, resume_hint: str) -> None:
         """Make the folder, go on from its checkpoint if there is one, and open the records."""
@@ -210,8 +209,6 @@ class _Run:
             )
             checkpoint.seed_generators(self.settings.seed + self.position.step, self.control.rank)
 
-    # -- the run ------------------------------------------------------------------------------------------------------
-
     def finish(self) -> TrainResult:
         """Train and evaluate until all epochs are done."""
         position = self.position
@@ -263,11 +260,13 @@ class _Run:
         self._read_losses()
 
     def _read_group(self, batches: Iterator[Any]) -> list[Any]:
-        """Read the batches of one step."""
+        """Read the batches of one step; what a loader draws (torch's does) leaves the network's draws alone."""
+        states = checkpoint.generator_states(_HOST)
         size = min(self.settings.gradient_accumulation, self.batches - self.position.batch)
         started = time.perf_counter()
         group = list(itertools.islice(batches, size))
         self.meter.waited += time.perf_counter() - started
+        checkpoint.restore_generators(states, _HOST)
         if len(group) < size:
             got = self.position.batch + len(group)
             raise LoaderEnded(
@@ -283,8 +282,6 @@ class _Run:
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.optimization, step, self.steps_per_epoch, self.settings.epochs)
-
-    # -- agreeing -----------------------------------------------------------------------------------------------------
 
     def _agree(self, images: int, *, stopping: bool = True) -> int:
         """Add up the images of all processes, and stop them together where one of them has a reason to."""
@@ -329,8 +326,6 @@ class _Run:
             number,
         )
 
-    # -- saving and scoring -------------------------------------------------------------------------------------------
-
     def _save(self) -> None:
         self._read_losses()
         if not self.trouble[0] and not self.stepper.all_finite():
@@ -366,7 +361,7 @@ class _Run:
                 after_batch=self._stop_evaluation,
             )
             numbers |= {f"{prefix}{name}": value for name, value in self.result.row().items()}
-        images = dict.fromkeys(numbers, self.result.images)
+        images = self.result.images
         self.reporter.rows("val", numbers, epoch=position.epoch + 1, step=position.step, images=images)
         score = float(numbers[self.task.score])
         if score > (-math.inf if position.best_score is None else position.best_score):
