@@ -1,0 +1,165 @@
+"""Ask how fast a JPEG's bytes become a training-ready sample: random resized crop, flip, scale; one thread.
+
+prepixel makes S-24 spectra on a 56 x 56 grid, which is what a 448 x 448 crop holds; the pixel roads make 224 x 224 RGB,
+as their users do. Every road gets the same photos in memory and the same drawn crops and flips, in batches of 32, in
+turn; a road's figure is the median over rounds, its ratio the median of the ratios to Pillow's road in the same round.
+OpenCV's road is run where OpenCV is installed. A second table asks what a second thread gives.
+
+    python benchmarks/spectra.py -n 9
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+import torch
+from measure import arguments, interleave, photos, report
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms.v2 import functional
+
+from prepixel.jpeg import read_sizes
+from prepixel.spectrum import BandSet, Statistics, read_spectra
+
+BATCH = 32
+GRID = (56, 56)
+BANDS = BandSet.parse("S-24")
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+REFERENCE = "Pillow + torchvision v2: float RGB 224"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Hold what every road is given."""
+
+    files: list[bytes]
+    boxes: np.ndarray
+    flips: np.ndarray
+
+    def one_by_one(self) -> Iterator[tuple[bytes, list[int], bool]]:
+        """Yield file, (top, left, height, width) and flip."""
+        yield from zip(self.files, self.boxes.astype(int).tolist(), self.flips.tolist(), strict=True)
+
+
+def draw(files: list[bytes]) -> Samples:
+    """Draw area .08 to 1 and aspect 3/4 to 4/3 as RandomResizedCrop does, cut to the photo where it would stick out."""
+    generator = np.random.default_rng(1)
+    boxes = []
+    for height, width in read_sizes(files).sizes.tolist():
+        area = height * width * generator.uniform(0.08, 1)
+        aspect = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
+        h, w = min(height, round((area / aspect) ** 0.5)), min(width, round((area * aspect) ** 0.5))
+        boxes.append([generator.integers(0, height - h + 1), generator.integers(0, width - w + 1), h, w])
+    return Samples(files, np.array(boxes, dtype=np.float64), generator.random(len(files)) < 0.5)
+
+
+def spectra(samples: Samples, *, threads: int, **options: object) -> Callable[[], None]:
+    """Read batch after batch by prepixel."""
+
+    def run() -> None:
+        for begin in range(0, len(samples.files), BATCH):
+            part = slice(begin, begin + BATCH)
+            read_spectra(
+                samples.files[part],
+                grid=GRID,
+                bands=BANDS,
+                boxes=samples.boxes[part],
+                flips=samples.flips[part],
+                threads=threads,
+                **options,
+            )
+
+    return run
+
+
+def pixels(samples: Samples, sample: Callable[[bytes, list[int], bool], torch.Tensor]) -> Callable[[], None]:
+    """Read image after image and stack batches."""
+
+    def run() -> None:
+        batch = []
+        for file, box, flip in samples.one_by_one():
+            batch.append(sample(file, box, flip))
+            if len(batch) == BATCH:
+                torch.stack(batch)
+                batch.clear()
+
+    return run
+
+
+def by_pillow(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+    """Do as the usual training script does."""
+    picture = functional.resized_crop(Image.open(io.BytesIO(file)).convert("RGB"), *box, [224, 224], antialias=True)
+    picture = functional.horizontal_flip(picture) if flip else picture
+    return _scaled(functional.pil_to_tensor(picture))
+
+
+def by_torchvision(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+    """Decode and resize by torchvision alone."""
+    buffer = torch.frombuffer(bytearray(file), dtype=torch.uint8)
+    return _scaled(_resized(decode_jpeg(buffer, mode=ImageReadMode.RGB), box, flip))
+
+
+def by_simplejpeg(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+    """Decode by simplejpeg's fast modes."""
+    decoded = simplejpeg.decode_jpeg(file, fastdct=True, fastupsample=True)
+    return _scaled(_resized(torch.from_numpy(decoded).permute(2, 0, 1), box, flip))
+
+
+def by_opencv(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+    """Decode by simplejpeg's fast modes, and resize by area to bytes: the quickest pixel road in use."""
+    import cv2
+
+    top, left, height, width = box
+    decoded = simplejpeg.decode_jpeg(file, fastdct=True, fastupsample=True)
+    crop = decoded[top : top + height, left : left + width]
+    resized = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.ascontiguousarray(resized[:, ::-1]) if flip else resized)
+
+
+def _resized(decoded: torch.Tensor, box: list[int], flip: bool) -> torch.Tensor:
+    crop = functional.resized_crop(decoded, *box, [224, 224], antialias=True)
+    return functional.horizontal_flip(crop) if flip else crop
+
+
+def _scaled(rgb: torch.Tensor) -> torch.Tensor:
+    return functional.normalize(functional.to_dtype(rgb, torch.float32, scale=True), MEAN, STD)
+
+
+def main() -> None:
+    """Time every road on the photos as distributed."""
+    options = arguments(__doc__)
+    torch.set_num_threads(1)
+    paths = sorted((photos() / "imagenet_samples").glob("*.JPEG"))[: options.files]
+    samples = draw([path.read_bytes() for path in paths])
+    statistics = Statistics.empty(BANDS, GRID)
+    statistics.update(read_spectra(samples.files[:BATCH], grid=GRID, bands=BANDS).spectrum)
+    scale = {"shift": statistics.shift(), "unit": statistics.scale()}
+    steps = {"shift": statistics.shift(), "unit": statistics.int8_unit(), "dtype": torch.int8}
+    roads = {
+        REFERENCE: pixels(samples, by_pillow),
+        "torchvision decode_jpeg + v2: float RGB 224": pixels(samples, by_torchvision),
+        "simplejpeg + torchvision v2: float RGB 224": pixels(samples, by_simplejpeg),
+        "prepixel: float32 S-24, 56 x 56": spectra(samples, threads=1, **scale),
+        "prepixel: int8 S-24, 56 x 56": spectra(samples, threads=1, **steps),
+    }
+    if importlib.util.find_spec("cv2"):
+        roads["simplejpeg + OpenCV area: uint8 RGB 224"] = pixels(samples, by_opencv)
+    timings = interleave(roads, rounds=options.n)
+    report("training-ready samples", "one thread", timings, per=len(paths), reference=REFERENCE, options=options)
+
+    one = "prepixel: int8 S-24, one thread"
+    roads = {
+        one: spectra(samples, threads=1, **steps),
+        "prepixel: int8 S-24, two threads": spectra(samples, threads=2, **steps),
+    }
+    timings = interleave(roads, rounds=options.n)
+    report("training-ready samples", "threads", timings, per=len(paths), reference=one, options=options)
+
+
+if __name__ == "__main__":
+    main()
