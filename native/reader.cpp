@@ -14,6 +14,8 @@ namespace {
 const std::string cut_short = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
 const std::string damaged = "The file is damaged; fetch it again or leave it out";
 
+const std::string unrefined = "the progressive file ends without EOI before its last bits are coded";
+
 int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
 class FileReader {
@@ -142,7 +144,7 @@ class FileReader {
       default: break;
     }
     if (segment.code < marker::app0 || segment.code > marker::app15) refuse_frame(segment);
-    if (image_.num_scans == 0) read_application(segment, application_);
+    read_application(segment, application_);  // behind the first scan header it changes nothing: colour is settled
   }
 
   // B.2.5: the lines are counted behind the first scan where the frame header leaves them open.
@@ -272,8 +274,7 @@ class FileReader {
     }
     if (saw_end_) return;
     if (!refined_to_the_end()) {
-      throw JpegFault(Fault::truncated, file_.size(),
-                      "the progressive file ends without EOI before its last bits are coded", cut_short);
+      throw JpegFault(Fault::truncated, file_.size(), unrefined, cut_short);
     }
     warn_of_missing_end();
   }
@@ -293,8 +294,11 @@ class FileReader {
       throw JpegFault(Fault::truncated, file_.size(), "no block is left of the image", damaged);
     }
     if (!options_.keep_truncated) return;
-    if (!saw_end_ && !damage_ && !scans_->first_damage()) warn_of_missing_end();
-    if (!saw_end_ && !refined_to_the_end()) warn(image_, "the progressive file ends before its last bits are coded");
+    if (!saw_end_ && !refined_to_the_end()) {
+      warn(image_, "byte " + std::to_string(file_.size()) + ": " + unrefined);
+    } else if (!saw_end_ && !damage_ && !scans_->first_damage()) {
+      warn_of_missing_end();
+    }
     if (image_.missing_blocks != 0) warn(image_, counted(image_.missing_blocks, "block") + " missing and left zero");
   }
 

@@ -193,6 +193,18 @@ def test_damage_in_a_progressive_scan_spoils_only_what_refines_it(files: dict[st
     assert not np.array_equal(image.components[0].quantized, whole.components[0].quantized)
 
 
+def test_a_progressive_file_cut_between_scans_says_so(files: dict[str, bytes]) -> None:
+    file = files["progressive"]
+    last_scan = file.rindex(b"\xff\xc4")
+    image = read_jpeg(file[:last_scan], on_truncated="keep")
+    assert image.missing_blocks == 0
+    assert image.warnings == (
+        f"byte {last_scan}: the progressive file ends without EOI before its last bits are coded",
+    )
+    with pytest.raises(TruncatedJpeg, match="the progressive file ends without EOI before its last bits are coded"):
+        read_jpeg(file[:last_scan])
+
+
 def test_a_hundred_bytes_allocate_no_gigabytes() -> None:
     def file(height: int, width: int) -> bytes:
         return joined(quantization(), frame(height, width), scan(), entropy("001010"))

@@ -88,3 +88,27 @@ def test_the_last_coefficient_ends_a_block_and_the_next_begins_with_its_dc() -> 
     assert (plane[1, 1:] == 1).all()
     assert plane[1:, 0].tolist() == [0, 0]
     assert not plane[2, 1:].any()
+
+
+def test_a_first_scan_sent_twice_counts_once_and_overwrites(libjpeg: Libjpeg, tmp_path: Path) -> None:
+    """Successive approximation has no order to break where the first scan already sent every bit."""
+    dc, ac = huffman(0, 0, (0, 2) + (0,) * 14, b"\0\1"), huffman(1, 0, (0, 3) + (0,) * 14, b"\0\1\x21")
+    file = joined(
+        quantization(),
+        frame(8, 16, marker=0xC2),
+        dc + ac,
+        scan(end=0) + entropy("011" + "00"),
+        scan(start=1) + entropy("011" + "00" + "101" + "00"),
+        scan(end=0) + entropy("010" + "011"),
+        scan(start=1) + entropy("010" + "00" + "011" + "00"),
+    )
+    image = read_jpeg(file)
+    assert image.missing_blocks == 0
+    assert image.num_scans == 4
+    (tmp_path / "twice.jpg").write_bytes(file)
+    (reading,) = libjpeg.read([tmp_path / "twice.jpg"])
+    assert reading.is_clean
+    plane = image.components[0].quantized.reshape(1, 2, 64)
+    assert np.array_equal(plane, reading.planes[0].quantized)
+    assert plane[0, :, 0].tolist() == [-1, 0]
+    assert plane[0, :, 1].tolist() == [-1, 1]
