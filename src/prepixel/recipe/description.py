@@ -1,0 +1,181 @@
+"""What a run is, in typed, frozen values: all that decides its result, and nothing that does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prepixel.engine.settings import OptimizationSettings, TrainSettings
+from prepixel.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Say which images a run learns from and is scored on.
+
+    ``${NAME}`` in a path stands for the environment variable of that name, ``~`` for the home folder.
+
+    Attributes:
+        train: folder of training images, one folder a class (or a layout that FolderDataset reads).
+        val: folder of validation images; null for no evaluation.
+        batch_size: images of one training batch, those of all processes together.
+        val_batch_size: images of one validation batch; null for twice the training batch.
+        threads: threads that read images; 0 for one a processor.
+        workers: processes that read images; 0 reads on threads of the training process.
+        read_ahead: batches read ahead of the network.
+        on_error: raise the error of the first bad file, or skip bad files, count and report them.
+        max_bad_fraction: with skip, the share of bad files beyond which the run stops.
+    """
+
+    train: str
+    val: str | None = None
+    batch_size: int = 64
+    val_batch_size: int | None = None
+    threads: int = 0
+    workers: int = 0
+    read_ahead: int = 2
+    on_error: Literal["raise", "skip"] = "raise"
+    max_bad_fraction: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "read_ahead"):
+            _demand(self, name, lambda value: value >= 1, "1 or greater")
+        for name in ("threads", "workers"):
+            _demand(self, name, lambda value: value >= 0, "0 or greater")
+        if self.val_batch_size is not None:
+            _demand(self, "val_batch_size", lambda value: value >= 1, "1 or greater, or null")
+        _demand(self, "max_bad_fraction", lambda value: 0 <= value <= 1, "from 0 to 1")
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """Say what a network sees of an image.
+
+    Attributes:
+        kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
+        bands: for spectrum, the frequency channels: S-24, T-24, L-24, 192, zigzag-16-4-4, or a .json file.
+        grid: for spectrum, blocks down and across; 8 times as many pixels of the (resized) image.
+        encoding: for spectrum, how values travel to the device: float32, or int8 at a quarter of the bytes.
+        statistics: for spectrum, a file written by ``prepixel stats``; null measures the training images once.
+        statistics_images: how many training images, evenly spaced, are measured at most.
+        pixels: for rgb, pixels down and across.
+        crop_fraction: side of the centred crop that evaluation sees, as a share of the short side.
+        areas: smallest and largest share of the image that a training crop keeps.
+        ratios: smallest and largest width / height of a training crop.
+        flip_probability: how often a training image is mirrored.
+        filter: of the antialiased resize; rgb has bilinear only.
+    """
+
+    kind: Literal["spectrum", "rgb"] = "spectrum"
+    bands: str | None = None
+    grid: tuple[int, int] | None = None
+    encoding: Literal["float32", "int8"] | None = None
+    statistics: str | None = None
+    statistics_images: int = 10_000
+    pixels: tuple[int, int] | None = None
+    crop_fraction: float = 0.875
+    areas: tuple[float, float] = (0.08, 1.0)
+    ratios: tuple[float, float] = (3 / 4, 4 / 3)
+    flip_probability: float = 0.5
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        needed = ("bands", "grid") if self.kind == "spectrum" else ("pixels",)
+        foreign = ("pixels",) if self.kind == "spectrum" else ("bands", "grid", "encoding", "statistics")
+        for name in needed:
+            if getattr(self, name) is None:
+                raise RecipeError(f"kind {self.kind} needs {name}; {_EXAMPLES[name]}")
+        for name in foreign:
+            if getattr(self, name) is not None:
+                other = "rgb" if self.kind == "spectrum" else "spectrum"
+                raise RecipeError(f"{name} belongs to kind {other}, and kind is {self.kind}; remove one of the two")
+        if self.kind == "rgb" and self.filter != "bilinear":
+            raise RecipeError(f"filter is {self.filter}, and kind rgb resizes by torchvision's bilinear; remove it")
+        for name in ("grid", "pixels"):
+            if getattr(self, name) is not None and min(getattr(self, name)) < 1:
+                raise RecipeError(f"{name} is {list(getattr(self, name))}; both sides must be 1 or greater")
+        _demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
+        _demand(self, "crop_fraction", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        _demand(self, "flip_probability", lambda value: 0 <= value <= 1, "from 0 to 1")
+        for name, most in (("areas", 1.0), ("ratios", math.inf)):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= most or math.isinf(high):
+                limit = " <= 1" if most == 1 else ""
+                raise RecipeError(f"{name} is {[low, high]}; it must be [low, high] with 0 < low <= high{limit}")
+
+
+_EXAMPLES = {
+    "bands": "for example bands: S-24",
+    "grid": "for example grid: [28, 28], the blocks of a 224 x 224 image",
+    "pixels": "for example pixels: [224, 224]",
+}
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Say which network is trained.
+
+    Attributes:
+        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
+        layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
+        rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
+            from random weights.
+    """
+
+    name: str = "resnet18"
+    layer2_stride: int = 2
+    rgb_weights: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Say what is learned.
+
+    Attributes:
+        label_smoothing: share of the target that is spread evenly over all classes while training.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _demand(self, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Describe one run completely; two runs of a recipe differ in nothing but where they ran.
+
+    Attributes:
+        data: the images.
+        input: what the network sees of them.
+        network: the network.
+        task: what is learned.
+        optimization: how the weights move.
+        training: how long, in which precision, with which record.
+        name: what tables and plots call it; empty for the name of the recipe's file.
+        seed: what every draw is made from: first weights, order, crops, dropout.
+    """
+
+    data: DataSettings
+    input: InputSettings
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
+    training: TrainSettings = field(default_factory=TrainSettings)
+    name: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _demand(self, "seed", lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
+        if self.training.seed:
+            raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        if self.input.kind == "rgb" and self.network.layer2_stride != 2:
+            raise RecipeError("network.layer2_stride belongs to kind spectrum, and input.kind is rgb; remove it")
+
+
+def _demand(settings: object, name: str, accepts: Callable[[float], bool], wanted: str) -> None:
+    value = getattr(settings, name)
+    if not math.isfinite(value) or not accepts(value):
+        raise RecipeError(f"{name} is {value}; it must be {wanted}")
