@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from prepixel.jpeg import JpegImage, read_image, read_jpeg
     from prepixel.models import frequency_mobilenet_v2, frequency_resnet
     from prepixel.recipe import load_run
-    from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra, resample
+    from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra
+    from prepixel.spectrum.resample import resample
 
 _ROOMS = {
     "PrepixelError": "prepixel.errors",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -141,6 +141,7 @@ def _whole_box(top: int, left: int, height: int, width: int) -> Box:
     return Box(float(top), float(left), float(height), float(width))
 
 
+@runtime_checkable
 class Crop(Protocol):
     """Say which part of an image a sample is."""
 

@@ -7,11 +7,12 @@ processes, and coefficients and pixels of a sample are always the same part of t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -208,7 +209,7 @@ class ViewLoader:
         n = len(self.dataset)
         return n // self.batch_size if self.training else math.ceil(n / self.batch_size)
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
 
         Raises:
@@ -229,10 +230,13 @@ class ViewLoader:
             collate_fn=identity,
             prefetch_factor=self.read_ahead if self.workers else None,
         )
-        fetched = iter(loader) if self.workers else _read_ahead(iter(loader), self.read_ahead)
-        for batch, failures in fetched:
-            self._note(failures)
-            yield batch.pin_memory() if self.pin_memory else batch
+        with contextlib.ExitStack() as stack:
+            fetched: Iterator[Fetched] = iter(loader)
+            if not self.workers:
+                fetched = stack.enter_context(contextlib.closing(_read_ahead(fetched, self.read_ahead)))
+            for batch, failures in fetched:
+                self._note(failures)
+                yield batch.pin_memory() if self.pin_memory else batch
 
     def _note(self, failures: tuple[Failure, ...]) -> None:
         for failure in failures:
@@ -264,7 +268,7 @@ class PixelLoader(ViewLoader):
         super().__init__(files, reader, **options)
 
 
-def _read_ahead(items: Iterator[_T], most: int) -> Iterator[_T]:
+def _read_ahead(items: Iterator[_T], most: int) -> Generator[_T, None, None]:
     """Yield what an iterator yields, drawn on a thread of its own, at most so many items ahead."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=most)
     stopped = threading.Event()

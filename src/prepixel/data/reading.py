@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Views(NamedTuple):
     failures: tuple[Failure, ...]
 
 
+@runtime_checkable
 class ViewReader(Protocol):
     """Turn files and draws into a network's inputs."""
 
