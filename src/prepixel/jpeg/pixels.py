@@ -198,8 +198,7 @@ def _samples(picture: Image.Image, name: str) -> Shaped[np.ndarray, "y x *rgb"]:
 
 
 def _orientation(picture: Image.Image) -> int:
-    if picture.format == "TIFF":
-        return 1  # Pillow has turned it already
+    """Give what is still to be done: a TIFF that is loaded has been turned by Pillow, and says 1."""
     try:
         orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # Exif is no part of the image: a broken one does not spoil it
