@@ -56,11 +56,11 @@ class InputSettings:
     Attributes:
         kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
         bands: for spectrum, the frequency channels: S-24, T-24, L-24, 192, zigzag-16-4-4, or a .json file.
-        grid: for spectrum, blocks down and across; 8 times as many pixels of the (resized) image.
+        grid: for spectrum, blocks down and across, one number for both; 8 times as many pixels of the (resized) image.
         encoding: for spectrum, how values travel to the device: float32, or int8 at a quarter of the bytes.
         statistics: for spectrum, a file written by ``prepixel stats``; null measures the training images once.
         statistics_images: how many training images, evenly spaced, are measured at most.
-        pixels: for rgb, pixels down and across.
+        pixels: for rgb, pixels down and across, one number for both.
         crop_fraction: side of the centred crop that evaluation sees, as a share of the short side.
         areas: smallest and largest share of the image that a training crop keeps.
         ratios: smallest and largest width / height of a training crop.
@@ -108,8 +108,8 @@ class InputSettings:
 
 _EXAMPLES = {
     "bands": "for example bands: S-24",
-    "grid": "for example grid: [28, 28], the blocks of a 224 x 224 image",
-    "pixels": "for example pixels: [224, 224]",
+    "grid": "for example grid: 28, the blocks of a 224 x 224 image",
+    "pixels": "for example pixels: 224",
 }
 
 

@@ -149,6 +149,8 @@ class _Reading:
         kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
         if str in kinds and isinstance(value, int | float) and not isinstance(value, bool):
             value = str(value)  # bands: 192
+        if tuple[int, int] in kinds and isinstance(value, int) and not isinstance(value, bool):
+            value = [value, value]  # grid: 28
         if value is None and types.NoneType not in kinds:
             raise RecipeError(f"{self.place(key)} is null; it must be {_describe(hint)}")
         if isinstance(value, bool) and bool not in kinds:  # which Python takes for the numbers 0 and 1
@@ -274,7 +276,8 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return " or ".join(str(choice) for choice in arguments)
     if typing.get_origin(hint) is tuple:
-        return f"a list of {len(arguments)}, each {_describe(arguments[0])}"
+        alone = ", or one number for both" if hint == tuple[int, int] else ""
+        return f"a list of {len(arguments)}, each {_describe(arguments[0])}{alone}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
 
 

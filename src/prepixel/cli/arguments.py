@@ -1,0 +1,260 @@
+"""The command's words: verbs, options, and help with an example each."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from prepixel.errors import RecipeError
+
+_ABOUT = """\
+Train and run vision networks on what a JPEG holds before it becomes pixels.
+
+A first walk:
+  prepixel inspect photo.jpg --plot channels.png     what a file holds
+  prepixel synthesize runs/data                      make a small data set
+  prepixel train recipes/demo_dct24.yaml             train on it
+  prepixel predict runs/demo_dct24 photo.jpg         ask the network
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parse, but leave errors to the command's one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, with where help is."""
+        raise RecipeError(f"{message}; see: {self.prog} --help")
+
+
+def parse_arguments(words: list[str]) -> tuple[str, argparse.Namespace]:
+    """Give the verb's place in the code, as ``module:function``, and its options.
+
+    Raises:
+        RecipeError: a verb or an option is unknown, or lacks its value.
+        SystemExit: help or the version was asked for, and printed.
+    """
+    parser, verbs = _build()
+    if not words:
+        parser.print_help()
+        sys.exit(0)
+    if not words[0].startswith("-") and words[0] not in verbs:
+        near = difflib.get_close_matches(words[0], verbs, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(verbs)}"
+        raise RecipeError(f"no verb {words[0]!r}; {hint}")
+    overrides: list[str] = []
+    if words[0] == "train":
+        words, overrides = _split_overrides(words, verbs["train"])
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        known = [option for action in verbs[words[0]]._actions for option in action.option_strings]  # noqa: SLF001
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see: prepixel {words[0]} --help"
+        raise RecipeError(f"prepixel {words[0]} has no {unknown[0]}; {hint}")
+    options.overrides = overrides
+    return str(options.verb), options
+
+
+def _split_overrides(words: Sequence[str], train: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Take ``--section.key value`` out of train's words: argparse would take the value for the recipe."""
+    known = {option: action.nargs != 0 for action in train._actions for option in action.option_strings}  # noqa: SLF001
+    kept: list[str] = []
+    overrides: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name, equals, _ = word.partition("=")
+        target = kept if name in known or not word.startswith("--") else overrides
+        target.append(word)
+        takes_value = known.get(name, target is overrides) and not equals
+        if takes_value and left:
+            target.append(left.pop(0))
+    return kept, overrides
+
+
+def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(prog="prepixel", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=_Parser)
+    _add_files(verbs)
+    _add_runs(verbs)
+    _add_reports(verbs)
+    return parser, dict(verbs.choices)
+
+
+class _Version(argparse.Action):
+    """Print the version; reading it costs an import, so only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import importlib.metadata
+
+        print(f"prepixel {importlib.metadata.version('prepixel')}")
+        parser.exit()
+
+
+def _verb(verbs: Any, name: str, place: str, summary: str, about: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=about,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(verb=place)
+    return parser
+
+
+def _threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads to read on (default: one a core)")
+
+
+def _add_files(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "inspect",
+        "files:inspect",
+        "say what one image file holds",
+        "Say what one image file holds: size, colour, process, each component's blocks, table and quality.\n"
+        "Damaged files are read as far as they go, and what is missing is counted.",
+        "prepixel inspect photo.jpg --plot channels.png",
+    )
+    verb.add_argument("file", type=Path, help="a JPEG, or any image that Pillow opens")
+    verb.add_argument("--plot", type=Path, metavar="FILE", help="draw the frequency channels there (.png, .svg, .pdf)")
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+    verb = _verb(
+        verbs,
+        "scan",
+        "files:scan",
+        "say what a folder of images holds, and which files are broken",
+        "Decode every image below a folder and say what there is: sizes, kinds, samplings, broken files.\n"
+        "The exit status is 1 if a file is broken.",
+        "prepixel scan photos/train",
+    )
+    verb.add_argument("folder", type=Path, help="the folder; folders inside it are read too")
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")
+    _threads(verb)
+
+    verb = _verb(
+        verbs,
+        "stats",
+        "files:stats",
+        "measure mean and spread of each frequency channel",
+        "Measure each frequency channel's mean, spread and extremes over a data set's centred crops.\n"
+        "Training does this by itself; a file serves several runs (recipe key input.statistics).",
+        "prepixel stats photos/train --grid 28 28 --bands 192 --output statistics.json",
+    )
+    verb.add_argument("folder", type=Path, help="the images, one folder a class")
+    verb.add_argument("--grid", type=int, nargs=2, required=True, metavar=("DOWN", "ACROSS"), help="blocks of a crop")
+    verb.add_argument("--bands", default="192", help="band set (default: 192, which serves every other)")
+    verb.add_argument("--crop-fraction", type=float, default=0.875, help="share of the short side (default: .875)")
+    verb.add_argument("--images", type=int, metavar="N", help="at most so many, evenly spaced (default: all)")
+    verb.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .json file to write")
+    _threads(verb)
+
+    verb = _verb(
+        verbs,
+        "synthesize",
+        "files:synthesize",
+        "write the embedded data set: real JPEG files, ten classes",
+        "Write the embedded data set: pictures of ten classes as real JPEG files of many kinds. Four classes differ\n"
+        "only in a fine texture, which a small resize destroys. A complete data set is left as it is.",
+        "prepixel synthesize runs/data --train 60 --val 20",
+    )
+    verb.add_argument("folder", type=Path, help="gets train/CLASS and val/CLASS")
+    verb.add_argument("--train", type=int, default=60, metavar="N", help="training images a class (default: 60)")
+    verb.add_argument("--val", type=int, default=20, metavar="N", help="validation images a class (default: 20)")
+    verb.add_argument("--seed", type=int, default=0, help="other seed, other pictures (default: 0)")
+    _threads(verb)
+
+
+def _add_runs(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "train",
+        "runs:train",
+        "train a recipe",
+        "Train a recipe into a folder: weights, records, statistics, versions. Any key of the recipe can be changed\n"
+        "by --section.key VALUE. Ctrl-C stops after the running step with everything saved; --resume goes on.\n"
+        "Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE",
+        "prepixel train recipes/demo_dct24.yaml --optimization.learning_rate 0.02 --seed 3 --output runs/trial",
+    )
+    verb.add_argument("recipe", type=Path, help="a YAML file; see recipes/")
+    verb.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the run's folder (default: runs/RECIPE)")
+    verb.add_argument("--resume", action="store_true", help="go on with the run in that folder; start if there is none")
+
+    verb = _verb(
+        verbs,
+        "evaluate",
+        "runs:evaluate",
+        "score a run's network: top-1, top-5, per class, confusion",
+        "Score a run's network on its validation images or on another folder of its classes.",
+        "prepixel evaluate runs/demo_dct24 --data photos/val",
+    )
+    verb.add_argument("run", type=Path, help="a run's folder")
+    verb.add_argument("--data", type=Path, metavar="FOLDER", help="images, one folder a class (default: the recipe's)")
+    verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
+    verb.add_argument("--plot", type=Path, metavar="FILE", help="the confusion plot (default: RUN/confusion.png)")
+    verb.add_argument("--batch-size", type=int, metavar="N", help="images a batch (default: the recipe's)")
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")
+    _threads(verb)
+
+    verb = _verb(
+        verbs,
+        "predict",
+        "runs:predict",
+        "say what images show",
+        "Say what images show, by a run's network. Files that cannot be read are named on standard error, the others\n"
+        "are done all the same, and the exit status is then 1.",
+        "prepixel predict runs/demo_dct24 photo.jpg photos/ --json",
+    )
+    verb.add_argument("run", type=Path, help="a run's folder")
+    verb.add_argument("files", type=Path, nargs="+", help="image files, or folders of them")
+    verb.add_argument("--top", type=int, default=5, metavar="K", help="classes to name (default: 5)")
+    verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
+    verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+    verb.add_argument("--json", action="store_true", help="print one JSON object a line instead")
+    _threads(verb)
+
+
+def _add_reports(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        "table",
+        "tables:table",
+        "compare runs: scores beside all that they cost",
+        "Compare runs: top-1 after the last epoch (mean and standard deviation where runs differ in their seed\n"
+        "alone), the resolution that the input was made from, values and bytes a sample, images/s, parameters,\n"
+        "multiply-adds.",
+        "prepixel table runs/* --format markdown",
+    )
+    verb.add_argument("runs", type=Path, nargs="+", help="folders of runs, or folders that hold such")
+    verb.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="default: text")
+    verb.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of printing")
+
+    verb = _verb(
+        verbs,
+        "plot",
+        "tables:plot",
+        "draw runs' loss and top-1 over epochs",
+        "Draw runs' loss and top-1 over epochs; runs that differ in their seed alone become a mean and a band.",
+        "prepixel plot runs/* --output curves.png",
+    )
+    verb.add_argument("runs", type=Path, nargs="+", help="folders of runs, or folders that hold such")
+    verb.add_argument("-o", "--output", type=Path, default=Path("curves.png"), metavar="FILE", help="the figure")
+    verb.add_argument("--title", default="", help="printed above")
+
+    verb = _verb(
+        verbs,
+        "env",
+        "environment:env",
+        "say what prepixel runs on: put this into a bug report",
+        "Say what prepixel runs on: processor, instruction sets, threads, devices, versions.",
+        "prepixel env",
+    )
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")

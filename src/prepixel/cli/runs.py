@@ -1,0 +1,139 @@
+"""Verbs on runs: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
+from prepixel.data.folder import DatasetError, image_files
+from prepixel.jpeg import Failure
+from prepixel.recipe import Prediction, load_run, read_recipe, run, scored_rows
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a recipe."""
+    recipe = read_recipe(options.recipe, options.overrides)
+    output = options.output or Path("runs") / options.recipe.stem
+    with progress_bar("measuring the channels") as progress:
+        result = run(recipe, output, resume=options.resume, progress=progress)
+    for note in result.notes:
+        print(note)
+    training = result.training
+    scores = training.evaluation.row() if training.evaluation is not None else {}
+    words = [f"{name} {_score_words(name, value)}" for name, value in scores.items()]
+    done = f"{output}: {training.steps} steps, {training.seconds:.0f} s"
+    if training.resumed_at:
+        done += f" since step {training.resumed_at}"
+    print("; ".join([done, *words]))
+    return _report_bad(result.failures)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Score a run's network."""
+    trained = load_run(options.run, weights=options.weights)
+    result, failures = trained.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
+    classes = result.class_rows(trained.classes)
+    confusion = scored_rows(trained.folder.path.name, result, trained.classes, 0.0, trained.position.step)[-1]
+    plot = options.plot or trained.folder.path / _plot_name(options.data)
+    if options.json:
+        rows = [{key: _finite(value) for key, value in row.items()} for row in classes]
+        report = {"run": str(options.run), "images": result.images, **result.row(), "classes": rows}
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        print_pairs(
+            [
+                ("images", str(result.images)),
+                *((name, _score_words(name, value)) for name, value in result.row().items()),
+            ]
+        )
+        print()
+        names = ("class", "images", "recall", "precision")
+        print_table(names, [[_cell(row[name]) for name in names] for row in classes])
+    from prepixel.plots import plot_confusion
+    from prepixel.records import ConfusionRow
+
+    assert isinstance(confusion, ConfusionRow)
+    plot_confusion(confusion, plot, title=trained.recipe.name)
+    if not options.json:
+        print(f"\ndrawn: {plot}")
+    return _report_bad(failures)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Say what images show."""
+    paths = _image_paths(options.files)
+    trained = load_run(options.run, weights=options.weights)
+    bad = 0
+    rows: list[list[str]] = []
+    for outcome in trained.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads):
+        if isinstance(outcome, Failure):
+            bad += 1
+            print(_failure_words(outcome), file=sys.stderr)
+        elif options.json:
+            print(_prediction_json(outcome), flush=True)
+        else:
+            pairs = zip(outcome.classes, outcome.probabilities, strict=True)
+            rows.append([outcome.source, *(f"{name} {percent(share)}" for name, share in pairs)])
+    if rows:
+        top = len(rows[0]) - 1
+        print_table(
+            ["file", *(["top-1"] if top == 1 else [str(place) for place in range(1, top + 1)])], rows, left=top + 1
+        )
+    if bad:
+        print(f"{bad} of {len(paths)} files could not be read", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _image_paths(given: Sequence[Path]) -> list[str]:
+    paths: list[str] = []
+    for path in given:
+        if path.is_dir():
+            found = list(image_files(path))
+            if not found:
+                raise DatasetError(f"{path}: holds no image file; name files, or a folder that holds some")
+            paths += found
+        else:
+            paths.append(str(path))
+    return paths
+
+
+def _prediction_json(prediction: Prediction) -> str:
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    classes = [{"class": name, "probability": round(share, 6)} for name, share in pairs]
+    return json.dumps({"file": prediction.source, "classes": classes}, ensure_ascii=False)
+
+
+def _failure_words(failure: Failure) -> str:
+    error = failure.error
+    if isinstance(error, OSError):
+        return f"prepixel: {failure.source}: {error.strerror or error}"
+    return f"prepixel: {error}"
+
+
+def _report_bad(failures: Sequence[tuple[str, str]]) -> int:
+    if failures:
+        print(f"{len(failures)} files could not be read and were left out", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _plot_name(data: Path | None) -> str:
+    return "confusion.png" if data is None else f"confusion-{data.resolve().name}.png"
+
+
+def _score_words(name: str, value: float) -> str:
+    return percent(value, 2) if name.startswith("top") else f"{value:.4f}"
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else percent(value)
+    return str(value)
+
+
+def _finite(value: str | int | float) -> str | int | float | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,192 @@
+"""Verbs on records: table, plot. They read files only; torch is never loaded."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prepixel.cli.printing import aligned
+from prepixel.errors import RecipeError
+from prepixel.records import Records, RunRow, read_records
+
+RECORDS = "records.jsonl"
+# Keys of a recipe in which the runs of one row may differ: they change where or how fast, not what.
+_LOOSE = {
+    "name",
+    "seed",
+    "data.threads",
+    "data.workers",
+    "data.read_ahead",
+    "training.progress",
+    "training.tensorboard",
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Hold the runs of one line: one recipe, several seeds."""
+
+    name: str
+    runs: tuple[RunRow, ...]
+    records: tuple[Records, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return dict(self.runs[0].facts)
+
+    def last(self, name: str) -> list[tuple[float, float, int]]:
+        """Give each run's last value of a validation score, with the epochs done and the number of images."""
+        found = [records.metrics("val", name) for records in self.records]
+        return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
+
+    def images_per_second(self) -> float | None:
+        rates = [row.value for records in self.records for row in records.metrics("train", "images_per_second")]
+        return statistics.median(rates) if rates else None
+
+
+def table(options: argparse.Namespace) -> int:
+    """Print or write the table that compares runs."""
+    rows = _read_rows(options.runs)
+    headers = [
+        *("run", "input", "made from", "values", "bytes", "network", "params M", "GMAC"),
+        *("epochs", "seeds", "n", "top-1 %", "top-5 %", "train images/s"),
+    ]
+    cells = [_cells(row) for row in rows]
+    if options.format == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
+        text = buffer.getvalue()
+    elif options.format == "markdown":
+        rule = ["---"] * 3 + ["---:"] * 2 + ["---"] + ["---:"] * (len(headers) - 6)
+        lines = [headers, rule, *cells]
+        text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
+        text += f"\n{_caption(rows)}\n"
+    else:
+        text = "\n".join(aligned(headers, cells, left=3)) + f"\n\n{_caption(rows)}\n"
+    if options.output is None:
+        print(text, end="")
+    else:
+        temporary = options.output.with_name(options.output.name + ".partial")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(options.output)
+        print(f"written: {options.output}")
+    return 0
+
+
+def _cells(row: _Row) -> list[str]:
+    facts = row.facts
+    top1 = row.last("top1")
+    planned = float(facts.get("epochs", 0))
+    done = min((epoch for _, epoch, _ in top1), default=0.0)
+    epochs = f"{planned:g}" if done >= planned else f"{done:g} of {planned:g}"
+    rate = row.images_per_second()
+    images = sorted({n for _, _, n in top1})
+    return [
+        row.name,
+        str(facts.get("input", "-")),
+        str(facts.get("source", "-")),
+        f"{facts['values_per_sample']:,}" if "values_per_sample" in facts else "-",
+        f"{facts['bytes_per_sample']:,}" if "bytes_per_sample" in facts else "-",
+        str(facts.get("network", "-")),
+        f"{facts['parameters'] / 1e6:.3f}" if "parameters" in facts else "-",
+        f"{facts['macs'] / 1e9:.3f}" if "macs" in facts else "-",
+        epochs,
+        str(len({run.seed for run in row.runs})),
+        " ".join(map(str, images)) or "-",
+        _mean_and_spread([value for value, _, _ in top1]),
+        _mean_and_spread([value for value, _, _ in row.last("top5")]),
+        "-" if rate is None else f"{rate:.1f}",
+    ]
+
+
+def _mean_and_spread(shares: Sequence[float]) -> str:
+    """Write a mean of shares in percent, with the sample standard deviation where there are two or more."""
+    if not shares:
+        return "-"
+    mean = f"{100 * statistics.fmean(shares):.1f}"
+    return mean if len(shares) < 2 else f"{mean} ± {100 * statistics.stdev(shares):.1f}"
+
+
+def _caption(rows: Sequence[_Row]) -> str:
+    machines = dict.fromkeys(
+        f"{place.accelerator or place.cpu}, {place.cores} cores"
+        for row in rows
+        for place in (run.environment for run in row.runs)
+    )
+    several = any(len(row.runs) > 1 for row in rows)
+    spread = " mean ± standard deviation over seeds;" if several else ""
+    return (
+        f"Scores after the last epoch;{spread} n validation images. Made from: pixels of the image that the input "
+        f"holds. Images/s: training, reading included, median of the records. Machine: {'; '.join(machines)}."
+    )
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Draw the curves of runs."""
+    from prepixel.plots import plot_curves
+
+    rows = _read_rows(options.runs)
+    try:
+        plot_curves({row.name: row.records for row in rows}, options.output, title=options.title)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    print(f"drawn: {options.output}")
+    return 0
+
+
+def _read_rows(given: Sequence[Path]) -> list[_Row]:
+    """Read runs and put together those that differ in their seed alone."""
+    groups: dict[str, list[tuple[RunRow, Records]]] = {}
+    for path in _record_files(given):
+        records = read_records(path)
+        for line in records.unread:
+            print(f"prepixel: {path}, line {line.line}: {line.reason}; passed over", file=sys.stderr)
+        starts = records.of_kind(RunRow)
+        if not starts:
+            raise RecipeError(f"{path}: holds no row of a run; give folders that prepixel train made")
+        groups.setdefault(_identity(starts[-1]), []).append((starts[-1], records))
+    rows = []
+    for members in groups.values():
+        runs, records_of_runs = zip(*members, strict=True)
+        rows.append(_Row(str(runs[0].recipe.get("name") or runs[0].run), runs, records_of_runs))
+    return _told_apart(rows)
+
+
+def _record_files(given: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in given:
+        here = [path / RECORDS] if (path / RECORDS).is_file() else sorted(path.glob(f"*/{RECORDS}"))
+        files += here
+        # a folder among others that holds no run (data, plots) is passed over; one that is all there is, is not
+        if not here and (len(given) == 1 or not path.is_dir()) and path.suffix not in {".png", ".svg", ".pdf"}:
+            what = "holds no run (no records.jsonl)" if path.is_dir() else "no such folder"
+            raise RecipeError(f"{path}: {what}; give folders that prepixel train made")
+    if not files:
+        raise RecipeError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")
+    return list(dict.fromkeys(files))
+
+
+def _identity(run: RunRow) -> str:
+    def kept(values: Any, prefix: str) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: kept(inner, f"{prefix}{key}.") for key, inner in values.items() if f"{prefix}{key}" not in _LOOSE}
+
+    return json.dumps(kept(dict(run.recipe), ""), sort_keys=True)
+
+
+def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
+    """Give rows of one name their runs' names as well."""
+    names = [row.name for row in rows]
+    return [
+        row if names.count(row.name) == 1 else _Row(f"{row.name} ({row.runs[0].run})", row.runs, row.records)
+        for row in rows
+    ]
