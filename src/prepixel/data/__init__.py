@@ -4,11 +4,13 @@ from prepixel.data.augment import CenterCrop, RandomCrop
 from prepixel.data.folder import DatasetError, FolderDataset, Sample
 from prepixel.data.loader import BadFile, Batch, PixelLoader, SpectrumLoader, TooManyBadFiles, ViewDataset, ViewLoader
 from prepixel.data.reading import PixelReader, SpectrumReader
+from prepixel.data.scan import BrokenFile, ScanReport, scan_folder
 from prepixel.data.synthetic import write_synthetic
 
 __all__ = [
     "BadFile",
     "Batch",
+    "BrokenFile",
     "CenterCrop",
     "DatasetError",
     "FolderDataset",
@@ -16,10 +18,12 @@ __all__ = [
     "PixelReader",
     "RandomCrop",
     "Sample",
+    "ScanReport",
     "SpectrumLoader",
     "SpectrumReader",
     "TooManyBadFiles",
     "ViewDataset",
     "ViewLoader",
+    "scan_folder",
     "write_synthetic",
 ]

@@ -243,7 +243,9 @@ def _draw_size(generator: np.random.Generator, smallest: int, largest: int) -> t
     return sides if generator.random() < 0.6 else (sides[1], sides[0])
 
 
-def _enlarge(plane: Plane, height: int, width: int) -> Plane:
+def _enlarge(
+    plane: Float[np.ndarray, "rows columns"], height: int, width: int
+) -> Float[np.ndarray, "{height} {width}"]:
     small = Image.fromarray(plane.astype(np.float32))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
 
@@ -260,7 +262,7 @@ def _draw_clouds(generator: np.random.Generator, height: int, width: int) -> Pla
     return clouds / power**0.5
 
 
-def _draw_colour(generator: np.random.Generator, low: float = 40, high: float = 215) -> Float[np.ndarray, " 3"]:
+def _draw_colour(generator: np.random.Generator, low: float = 40.0, high: float = 215.0) -> Float[np.ndarray, " 3"]:
     return generator.uniform(low, high, 3)
 
 
@@ -286,7 +288,7 @@ def _paste_shapes(picture: Picture, generator: np.random.Generator, count: int, 
     for _ in range(count):
         centre = generator.uniform(0, 1, 2) * (width, height)
         reach = generator.uniform(0.05, largest) * short
-        fill = tuple(int(c) for c in _draw_colour(generator, 20, 235))
+        fill = tuple(int(c) for c in _draw_colour(generator, 20.0, 235.0))
         angles = np.sort(generator.uniform(0, 2 * np.pi, 4))
         corners = centre + reach * generator.uniform(0.2, 1, (4, 1)) * np.stack([np.cos(angles), np.sin(angles)], 1)
         if generator.random() < 0.5:
@@ -306,7 +308,7 @@ def _draw_occluders(picture: Picture, generator: np.random.Generator) -> None:
         ends = generator.uniform(-0.1, 1.1, (2, 2)) * (width, height)
         thickness = max(1, round(min(height, width) * generator.uniform(0.005, 0.02)))
         canvas.line([(float(a), float(b)) for a, b in ends], fill=255, width=thickness)
-    picture[np.asarray(mask) > 0] = _draw_colour(generator, 20, 235)
+    picture[np.asarray(mask) > 0] = _draw_colour(generator, 20.0, 235.0)
 
 
 def _draw_object(name: str, generator: np.random.Generator, height: int, width: int) -> tuple[Plane, Picture]:
@@ -322,7 +324,7 @@ def _draw_object(name: str, generator: np.random.Generator, height: int, width: 
     )
     mask = np.clip(0.5 - outside, 0, 1)
     colour = _COLOURS.get(name.partition("_")[0])
-    base = _draw_colour(generator, 70, 185) if colour is None else np.array(colour) + generator.normal(0, 13, 3)
+    base = _draw_colour(generator, 70.0, 185.0) if colour is None else np.array(colour) + generator.normal(0, 13, 3)
     shade = _draw_clouds(generator, height, width) * 7 + generator.uniform(-18, 18) * (x + y) / radius
     if name in TEXTURE_CLASSES:
         shade = shade + _draw_texture(name, generator, y, x, short)

@@ -1,0 +1,87 @@
+"""Scanning: counts that add up, and every broken file by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prepixel.data import DatasetError, scan_folder
+
+
+def picture(mode: str = "RGB") -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def encoded(mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {
+        "a/420.jpg": encoded(subsampling="4:2:0"),
+        "a/444.jpg": encoded(subsampling="4:4:4", progressive=True),
+        "a/turned.JPEG": encoded(subsampling="4:2:2", exif=exif),
+        "b/grey.jpg": encoded("L", restart_marker_blocks=3),
+        "b/cmyk.jpg": encoded("CMYK"),
+        "b/picture.png": encoded(kind="PNG"),
+        "b/cut.jpg": encoded()[:-200],
+        "b/text.jpg": b"no image",
+        "notes.txt": b"not looked at",
+    }
+    for name, contents in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(contents)
+    return tmp_path
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_counts_are_those_of_the_files(folder: Path, threads: int) -> None:
+    calls: list[int] = []
+    report = scan_folder(folder, threads=threads, progress=calls.append)
+    assert calls == list(range(1, 9))
+    assert report.num_files == 8
+    assert report.num_bytes == sum(path.stat().st_size for path in folder.rglob("*/*"))
+    assert report.processes == {"baseline": 3, "pixels": 2, "progressive": 1}
+    assert report.samplings == {"4:2:0": 1, "4:4:4": 1, "4:2:2": 1, "grey": 1}
+    assert report.orientations == {1: 5, 6: 1}
+    assert report.heights == (37, 37, 53)
+    assert report.widths == (37, 53, 53)
+    assert report.num_pixels == 6 * 37 * 53
+    assert report.restarts == 1
+    assert [(Path(file.path).name, file.kind) for file in report.broken] == [
+        ("cut.jpg", "TruncatedJpeg"),
+        ("text.jpg", "UnreadableImage"),
+    ]
+    assert all(file.path in file.message for file in report.broken)
+
+
+def test_folders_without_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no image below it"):
+        scan_folder(tmp_path)
+    with pytest.raises(DatasetError, match="no such folder"):
+        scan_folder(tmp_path / "nowhere")
+
+
+def test_corpus_counts_agree_with_its_manifest(photos: Path) -> None:
+    corpus = photos / "jpeg_corpus"
+    report = scan_folder(corpus)
+    with (corpus / "manifest.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert report.num_files == len(rows)
+    assert report.num_files == sum(report.processes.values()) + len(report.broken)
+    supported = {"SOF0", "SOF1", "SOF2"}
+    unsupported = [row for row in rows if row["sof"].startswith("SOF") and row["sof"] not in supported]
+    refused = {file.path for file in report.broken}
+    assert all(str(corpus / row["file"]) in refused for row in unsupported)
