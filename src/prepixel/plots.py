@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer, Real
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from prepixel.records import ConfusionRow, MetricRow, Records
 
@@ -72,16 +72,23 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             if factor != 1:
                 axes.yaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
+            else:  # the first epochs' losses may be tens of times the last ones'
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
             for position, (label, repetitions) in enumerate(runs.items()):
                 rows = [records.metrics("train" if split == "train" else "val", name) for records in repetitions]
                 colour = COLOURS[position % len(COLOURS)]
                 drawn += _draw_repetitions(axes, [r for r in rows if r], factor, colour, label)
+            axes.set_xlim(left=0)
+            if factor != 1:
+                axes.set_ylim(bottom=0)
         if not drawn:
             raise ValueError("nothing to draw: these records hold neither a loss nor a top-1")
-        handles, labels = figure.axes[-1].get_legend_handles_labels() if figure.axes[-1].lines else ([], [])
-        if not handles:
-            handles, labels = next(axes for axes in figure.axes if axes.lines).get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))))
+        drawn_lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+        columns = min(4, len(drawn_lines))
+        figure.legend(drawn_lines.values(), drawn_lines.keys(), loc="outside lower center", ncols=columns)
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
 
@@ -152,7 +159,7 @@ def plot_frequency_channels(
     sizes = [plane.shape[:2] for plane in planes.values()]
     tallest = max(height / width for height, width in sizes)
     width_inches = {1: 8.0, 2: 12.0}.get(columns, 16.5)
-    height_inches = min(12.0, width_inches / columns * tallest * 0.98 + 1.1)
+    height_inches = min(12.0, (width_inches - 1.2) / columns * tallest + 1.1)
     top = max(1.0, *(float(np.quantile(_without_dc(plane)[:, :, :2, :2], 0.97)) for plane in planes.values()))
     with _figure(output, (width_inches, height_inches)) as figure:
         for index, (name, plane) in enumerate(planes.items(), start=1):
@@ -212,7 +219,7 @@ def plot_heat_map(
     """
     names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
     top = float(values.max()) if values.size and values.max() > 0 else 1.0
-    with _figure(output, (4.6 * len(values) + 0.8, 4.9)) as figure:
+    with _figure(output, (4.6 * len(values) + 0.8, 5.5)) as figure:
         for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
             axes = figure.add_subplot(1, len(values), index)
             axes.grid(visible=False)
