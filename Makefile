@@ -1,15 +1,22 @@
 .PHONY: setup demo test clean
 PYTHON := .venv/bin/python
+PREPIXEL := .venv/bin/prepixel
 
 setup:
 	./setup.sh
 
-# Make the embedded data, train an RGB and a DCT-24 network on it, print the table.
+# Make the embedded data, train an RGB, a DCT-24 and a DCT-64 network on it, print the table, draw the curves.
+# What is there already is kept: a second run only finishes what a first one left.
 demo: setup
-	$(PYTHON) -m prepixel.cli demo --output runs/demo
+	$(PREPIXEL) synthesize runs/demo/data
+	$(PREPIXEL) train recipes/demo_rgb.yaml --output runs/demo/rgb --resume
+	$(PREPIXEL) train recipes/demo_dct24.yaml --output runs/demo/dct24 --resume
+	$(PREPIXEL) train recipes/demo_dct64.yaml --output runs/demo/dct64 --resume
+	$(PREPIXEL) plot runs/demo --output runs/demo/curves.png
+	$(PREPIXEL) table runs/demo
 
 test: setup
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 clean:
-	rm -rf build .venv src/prepixel/*.so
+	rm -rf build .venv
