@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ def train(options: argparse.Namespace) -> int:
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
         result = run(recipe, output, resume=options.resume, progress=progress)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return 1 if result.failures else 0
     for note in result.notes:
         print(note)
     training = result.training
