@@ -221,7 +221,7 @@ def test_a_share_of_bad_files_alone_is_an_empty_batch(damaged: Path) -> None:
 )
 def test_arguments_outside_their_range_are_refused(root: Path, options: dict[str, int], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        loader(root, **options)
+        loader(root, **options)  # type: ignore[arg-type]
 
 
 def test_leaving_an_epoch_ends_its_thread(root: Path) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prepixel.data.folder import DatasetError, image_files
+from prepixel.data.parallel import map_unordered
 from prepixel.errors import PrepixelError
 from prepixel.jpeg import JpegImage, Limits, read_image
-
-# So many files wait for a thread; a million futures at once would take gigabytes.
-_WAITING_PER_THREAD = 32
 
 
 @dataclass(frozen=True)
@@ -115,15 +111,16 @@ def scan_folder(
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
     tally, broken, done = _Tally(), list[BrokenFile](), 0
-    for path, num_bytes, outcome in _read_all(image_files(folder), threads or os.cpu_count() or 1, limits):
-        done += 1
-        tally.num_bytes += num_bytes
-        if isinstance(outcome, JpegImage):
-            tally.count(outcome)
-        else:
-            broken.append(BrokenFile(path, type(outcome).__name__, str(outcome)))
-        if progress is not None:
-            progress(done)
+    with contextlib.closing(_read_all(image_files(folder), threads, limits)) as files:
+        for path, num_bytes, outcome in files:
+            done += 1
+            tally.num_bytes += num_bytes
+            if isinstance(outcome, JpegImage):
+                tally.count(outcome)
+            else:
+                broken.append(BrokenFile(path, type(outcome).__name__, str(outcome)))
+            if progress is not None:
+                progress(done)
     if not done:
         raise DatasetError(f"{folder}: no image below it; files are told by their endings, .jpg and others")
     return ScanReport(
@@ -161,8 +158,10 @@ def name_sampling(image: JpegImage) -> str:
     return " ".join(f"{across}x{down}" for down, across in factors)
 
 
-def _read_all(paths: Iterator[str], threads: int, limits: Limits) -> Iterator[tuple[str, int, JpegImage | Exception]]:
-    """Read files on threads, a bounded number ahead; results come as they are ready."""
+def _read_all(
+    paths: Iterator[str], threads: int, limits: Limits
+) -> Generator[tuple[str, int, JpegImage | Exception], None, None]:
+    """Read files on threads, a few ahead; results come as they are ready."""
 
     def read(path: str) -> tuple[str, int, JpegImage | Exception]:
         num_bytes = 0
@@ -172,16 +171,7 @@ def _read_all(paths: Iterator[str], threads: int, limits: Limits) -> Iterator[tu
         except (PrepixelError, OSError) as error:
             return path, num_bytes, error
 
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: set[Future[Any]] = set()
-        while True:
-            room = _WAITING_PER_THREAD * threads - len(waiting)
-            waiting |= {pool.submit(read, path) for path in itertools.islice(paths, room)}
-            if not waiting:
-                return
-            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
+    return map_unordered(read, paths, threads)
 
 
 def _spread(values: list[int]) -> tuple[int, int, int]:

@@ -7,13 +7,13 @@ fixed part of the image's short side, about 5 pixels in 450: a network that sees
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 from prepixel.data.augment import sample_generator
 from prepixel.data.folder import DatasetError
+from prepixel.data.parallel import map_unordered
 
 SHAPE_CLASSES: tuple[str, ...] = ("blue_disc", "green_triangle", "red_disc", "ring", "violet_cross", "yellow_square")
 TEXTURE_CLASSES: tuple[str, ...] = ("woven_across", "woven_check", "woven_down", "woven_grain")
@@ -109,7 +110,7 @@ def write_synthetic(
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent))
         try:
-            _write_all(partial, parameters, threads or os.cpu_count() or 1, progress)
+            _write_all(partial, parameters, threads, progress)
             partial.chmod(0o755)  # mkdtemp's are private
             _move(partial, target, parameters)
         finally:
@@ -223,8 +224,8 @@ def _write_all(root: Path, parameters: _Parameters, threads: int, progress: Call
         encoded = encode_picture(pixels, generator, may_be_grey=name in TEXTURE_CLASSES)
         (root / part / name / f"{name}_{number:05}.jpg").write_bytes(encoded)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for done, _ in enumerate(pool.map(write, jobs), start=1):
+    with contextlib.closing(map_unordered(write, jobs, threads)) as written:
+        for done, _ in enumerate(written, start=1):
             if progress is not None:
                 progress(done, len(jobs))
     marker = {

@@ -1,0 +1,79 @@
+"""Work on many files at once, stopped at any moment by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable
+from queue import SimpleQueue
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+# Results that may wait for the caller, per thread.
+_AHEAD = 4
+
+
+def map_unordered(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0
+) -> Generator[_Result, None, None]:
+    """Yield ``function(item)`` of every item as results get ready, worked out on threads a few items ahead.
+
+    An error of the function or of the items is raised here. When the generator is closed, items that no thread has
+    begun are dropped, and the threads are waited for. Close it by contextlib.closing: an error in the caller's loop
+    would leave it open.
+
+    concurrent.futures is no road to this: an interrupt that meets its main thread inside a lock, which it takes for
+    each item, leaves that lock taken, and the program hangs. SimpleQueue has no lock that an interrupt can leave so.
+
+    Args:
+        function: called on the threads.
+        items: drawn on the threads, by one at a time.
+        threads: 0 for one a processor.
+    """
+    count = threads or os.cpu_count() or 1
+    source, one_at_a_time = iter(items), threading.Lock()
+    tokens: SimpleQueue[None] = SimpleQueue()
+    # whether the thread is done; else a result; the error that ended it
+    results: SimpleQueue[tuple[bool, _Result | None, BaseException | None]] = SimpleQueue()
+    stopped = False
+
+    def work() -> None:
+        try:
+            while tokens.get() is None and not stopped:
+                with one_at_a_time:
+                    drawn = next(source, _END)
+                if drawn is _END:
+                    break
+                results.put((False, function(drawn), None))  # type: ignore[arg-type]
+            results.put((True, None, None))
+        except BaseException as error:  # whatever it is, it belongs to the caller's thread
+            results.put((True, None, error))
+
+    for _ in range(_AHEAD * count):
+        tokens.put(None)
+    workers = [threading.Thread(target=work, name=f"prepixel worker {i}", daemon=True) for i in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+        running = count
+        while running:
+            done, result, error = results.get()
+            if error is not None:
+                raise error
+            if done:
+                running -= 1
+            else:
+                yield result  # type: ignore[misc]
+                tokens.put(None)
+    finally:
+        stopped = True
+        for _ in workers:
+            tokens.put(None)
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join()
+
+
+_END = object()
