@@ -227,9 +227,9 @@ def test_arguments_outside_their_range_are_refused(root: Path, options: dict[str
 def test_leaving_an_epoch_ends_its_thread(root: Path) -> None:
     batches = loader(root, read_ahead=1).epoch(0)
     next(batches)
-    assert any(thread.name == "prepixel read ahead" for thread in threading.enumerate())
+    assert any(thread.name.startswith("prepixel worker") for thread in threading.enumerate())
     batches.close()
-    assert not any(thread.name == "prepixel read ahead" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("prepixel worker") for thread in threading.enumerate())
 
 
 def test_batches_move_whole(root: Path) -> None:

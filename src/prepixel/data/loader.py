@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import queue
-import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.augment import CenterCrop, Crop, draw_order, sample_generator
 from prepixel.data.folder import FolderDataset
+from prepixel.data.parallel import map_unordered
 from prepixel.data.reading import PixelReader, SpectrumReader, ViewReader, Views
 from prepixel.errors import PrepixelError
 from prepixel.jpeg import Failure, read_sizes
@@ -34,7 +33,6 @@ _LOG = logging.getLogger(__name__)
 _FEW_BAD_FILES = 3
 
 OnError = Literal["raise", "skip"]
-_T = TypeVar("_T")
 
 
 class TooManyBadFiles(PrepixelError, ValueError):
@@ -233,7 +231,8 @@ class ViewLoader:
         with contextlib.ExitStack() as stack:
             fetched: Iterator[Fetched] = iter(loader)
             if not self.workers:
-                fetched = stack.enter_context(contextlib.closing(_read_ahead(fetched, self.read_ahead)))
+                ahead = map_unordered(identity, fetched, threads=1, ahead=self.read_ahead)
+                fetched = stack.enter_context(contextlib.closing(ahead))
             for batch, failures in fetched:
                 self._note(failures)
                 yield batch.pin_memory() if self.pin_memory else batch
@@ -266,42 +265,3 @@ class PixelLoader(ViewLoader):
 
     def __init__(self, files: FolderDataset, reader: PixelReader, **options: Any) -> None:
         super().__init__(files, reader, **options)
-
-
-def _read_ahead(items: Iterator[_T], most: int) -> Generator[_T, None, None]:
-    """Yield what an iterator yields, drawn on a thread of its own, at most so many items ahead."""
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=most)
-    stopped = threading.Event()
-
-    def put(outcome: tuple[bool, Any]) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(outcome, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put((True, item)):
-                    return
-            put((False, None))
-        except BaseException as error:  # whatever it is, it belongs to the caller's thread
-            put((False, error))
-
-    thread = threading.Thread(target=work, name="prepixel read ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = ready.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        stopped.set()
-        thread.join()

@@ -11,14 +11,16 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-# Results that may wait for the caller, per thread.
+# Enough that a thread never waits for a caller that only counts.
 _AHEAD = 4
 
 
 def map_unordered(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0
+    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0, ahead: int = _AHEAD
 ) -> Generator[_Result, None, None]:
     """Yield ``function(item)`` of every item as results get ready, worked out on threads a few items ahead.
+
+    One thread keeps the items' order.
 
     An error of the function or of the items is raised here. When the generator is closed, items that no thread has
     begun are dropped, and the threads are waited for. Close it by contextlib.closing: an error in the caller's loop
@@ -31,6 +33,7 @@ def map_unordered(
         function: called on the threads.
         items: drawn on the threads, by one at a time.
         threads: 0 for one a processor.
+        ahead: results for each thread that may wait for the caller, or be in the making, besides the one it has.
     """
     count = threads or os.cpu_count() or 1
     source, one_at_a_time = iter(items), threading.Lock()
@@ -51,7 +54,7 @@ def map_unordered(
         except BaseException as error:  # whatever it is, it belongs to the caller's thread
             results.put((True, None, error))
 
-    for _ in range(_AHEAD * count):
+    for _ in range(ahead * count):
         tokens.put(None)
     workers = [threading.Thread(target=work, name=f"prepixel worker {i}", daemon=True) for i in range(count)]
     try:
@@ -65,8 +68,8 @@ def map_unordered(
             if done:
                 running -= 1
             else:
-                yield result  # type: ignore[misc]
                 tokens.put(None)
+                yield result  # type: ignore[misc]
     finally:
         stopped = True
         for _ in workers:
