@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.transforms.v2 import RandomResizedCrop
+from torchvision.transforms.v2 import RandomResizedCrop, functional
 
 from prepixel.data.augment import (
     CenterCrop,
@@ -64,6 +64,20 @@ def test_centred_boxes_are_centred_inside_the_image(height: int, width: int, fra
     assert abs(2 * box.left + box.width - width) <= 1
     assert 1 <= box.height <= height
     assert 1 <= box.width <= width
+
+
+@given(st.integers(64, 900), st.integers(64, 900))
+def test_centred_boxes_are_torchvision_s_but_for_whole_pixels(height: int, width: int) -> None:
+    """Resize the short side to 256, crop 224: where that square lies in the original, edge by edge."""
+    resized = functional.resize(torch.empty(1, height, width, device="meta"), [256]).shape[-2:]
+    box = center_box(height, width, 224 / 256)
+    for size, now, start, length in zip(
+        (height, width), resized, (box.top, box.left), (box.height, box.width), strict=True
+    ):
+        scale = size / now
+        first = round((now - 224) / 2) * scale  # torchvision's center_crop
+        assert abs(start - first) < 1 + scale
+        assert abs(start + length - (first + 224 * scale)) < 1 + scale
 
 
 def test_generators_share_no_number() -> None:

@@ -120,8 +120,8 @@ def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0)
     """Give the centred box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
 
     The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
-    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by at most one
-    pixel of the original, or of the resized image if those are larger.
+    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
+    pixel of the original and one of the resized image together.
 
     Args:
         height, width: of the upright image, at least 1.

@@ -164,6 +164,9 @@ def _class_names(given: Sequence[str] | str | os.PathLike[str] | None) -> tuple[
         names = tuple(given)
     if not names:
         raise DatasetError("the list of class names is empty; leave it out, or name at least one class")
+    blank = next((label for label, name in enumerate(names) if not name.strip()), None)
+    if blank is not None:
+        raise DatasetError(f"class name {blank} is blank; give every class a name")
     return names
 
 
@@ -180,20 +183,27 @@ def _layout_of(root: Path, listing: Path, names: tuple[str, ...] | None) -> Layo
     return "folders"
 
 
-def _keys(names: tuple[str, ...]) -> dict[str, int]:
-    """Map what may stand for a class in a path, its name or the name's first word, to its label."""
-    keys: dict[str, int] = {}
+def _keys(names: tuple[str, ...]) -> dict[str, set[int]]:
+    """Map what may stand for a class in a path, its name or the name's first word, to the labels it may mean."""
+    keys: dict[str, set[int]] = {}
     for label, name in enumerate(names):
-        keys.setdefault(name.split()[0], label)
+        keys.setdefault(name.split()[0].rstrip(",;:"), set()).add(label)
     # whole names win over another class's first word
-    keys.update({name: label for label, name in enumerate(names)})
-    return keys
+    whole: dict[str, set[int]] = {}
+    for label, name in enumerate(names):
+        whole.setdefault(name, set()).add(label)
+    return keys | whole
 
 
-def _unknown_class(where: str, key: str, keys: dict[str, int], count: int) -> DatasetError:
+def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> int:
+    labels = sorted(keys.get(key, ()))
+    if len(labels) == 1:
+        return labels[0]
+    if labels:
+        raise DatasetError(f"{where}: {key!r} may be any of the classes {labels}; give these names that differ")
     near = difflib.get_close_matches(key, keys, n=3)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(list(keys)[:4])}"
-    return DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")
+    raise DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")
 
 
 def _read_folders(
@@ -203,13 +213,11 @@ def _read_folders(
     if not folders:
         raise _no_class_folder(root, endings)
     classes = names if names is not None else tuple(folders)
-    keys = _keys(classes) if names is not None else {name: label for label, name in enumerate(folders)}
+    keys = _keys(classes) if names is not None else {name: {label} for label, name in enumerate(folders)}
     samples: list[Sample] = []
     for name in folders:
-        if name not in keys:
-            raise _unknown_class(str(root), name, keys, len(classes))
-        before = len(samples)
-        samples += [Sample(path, keys[name]) for path in image_files(root / name, extensions=endings)]
+        label, before = _label_of(name, keys, len(classes), str(root)), len(samples)
+        samples += [Sample(path, label) for path in image_files(root / name, extensions=endings)]
         if len(samples) == before:
             raise DatasetError(
                 f"{root / name}: class {name!r} has no image ({_extensions_seen(root / name)}); "
@@ -274,10 +282,8 @@ def _read_prefixed(
         stem = Path(path).stem
         # the longest prefix that is a class: a key may itself hold underscores
         cuts = [i for i, letter in enumerate(stem) if letter == "_"]
-        key = next((stem[:cut] for cut in reversed(cuts) if stem[:cut] in keys), None)
-        if key is None:
-            raise _unknown_class(path, stem.partition("_")[0], keys, len(names))
-        samples.append(Sample(path, keys[key]))
+        key = next((stem[:cut] for cut in reversed(cuts) if stem[:cut] in keys), stem.partition("_")[0])
+        samples.append(Sample(path, _label_of(key, keys, len(names), path)))
     if not samples:
         raise DatasetError(f"{root}: has no image ({_extensions_seen(root)}); images end in {' '.join(endings)}")
     return names, tuple(samples)
