@@ -17,6 +17,7 @@ from prepixel import cli
 from prepixel.cli import main
 from prepixel.cli.arguments import parse_arguments
 from prepixel.cli.printing import aligned
+from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
@@ -120,6 +121,7 @@ def test_unexpected_errors_keep_their_traceback(photo: Path, monkeypatch: pytest
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (FileNotFoundError(2, "No such file", "photo.jpg"), 2, "prepixel: photo.jpg: No such file\n"),
         (RecipeError("too long"), 2, "prepixel: too long\n"),
+        (TrainingInterrupted("stopped", signal.SIGTERM), 143, "prepixel: stopped\n"),
     ],
 )  # fmt: skip
 def test_errors_become_one_line(

@@ -232,8 +232,10 @@ def test_predict_answers_for_good_files_and_names_bad_ones(
 ) -> None:
     (tmp_path / "words.jpg").write_text("not an image")
     photos = sorted((data / "val" / "ring").iterdir())
-    files = [str(photos[0]), str(tmp_path / "words.jpg"), str(tmp_path / "none.jpg"), str(data / "val" / "ring")]
-    assert main(["predict", str(runs / run), *files, "--top", "3", "--json", "--batch-size", "2"]) == 1
+    (tmp_path / "cut.jpg").write_bytes(photos[0].read_bytes()[:-500])  # its header is good
+    bad = [str(tmp_path / name) for name in ("words.jpg", "none.jpg", "cut.jpg")]
+    files = [*bad[:2], str(photos[0]), bad[2], str(data / "val" / "ring")]
+    assert main(["predict", str(runs / run), *files, "--top", "3", "--json", "--batch-size", "5"]) == 1
     captured = capsys.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
     assert [answer["file"] for answer in answers] == list(map(str, [photos[0], *photos]))
@@ -242,9 +244,10 @@ def test_predict_answers_for_good_files_and_names_bad_ones(
     assert len(shares) == 3
     assert shares == sorted(shares, reverse=True)
     errors = captured.err.splitlines()
-    assert errors[0].startswith(f"prepixel: {tmp_path / 'words.jpg'}: no image of a format")
-    assert errors[1] == f"prepixel: {tmp_path / 'none.jpg'}: No such file or directory"
-    assert errors[2] == "2 of 5 files could not be read"
+    assert errors[0].startswith(f"prepixel: {bad[0]}: no image of a format")
+    assert errors[1] == f"prepixel: {bad[1]}: No such file or directory"
+    assert errors[2].startswith((f"prepixel: {bad[2]}, byte", f"prepixel: {bad[2]}: Pillow cannot decode it"))
+    assert errors[3] == "3 of 6 files could not be read"
 
 
 def test_predict_agrees_with_the_loader(capsys: Captured, runs: Path, data: Path) -> None:
@@ -273,6 +276,15 @@ def test_run_without_weights_or_folder_says_so(capsys: Captured, runs: Path, dat
     assert main(["evaluate", str(tmp_path / "begun")]) == 2
     assert "begun: has saved no weights yet; train it, or go on with --resume" in capsys.readouterr().err
     (tmp_path / "begun" / "statistics.json").unlink(missing_ok=True)
+
+
+def test_loaded_run_has_the_weights_asked_for(runs: Path, tmp_path: Path) -> None:
+    last, best = (load_run(runs / "dct-3", weights=which).position for which in ("last", "best"))
+    assert (last.epoch, last.step) == (2, 6)
+    assert best.epoch == best.best_epoch == last.best_epoch
+    shutil.copytree(runs / "dct-3", tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "best.pt").unlink()
+    assert load_run(tmp_path / "run").position == last
 
 
 def test_loaded_run_takes_the_averaged_weights(runs: Path) -> None:

@@ -110,6 +110,7 @@ def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
     [
         ("optimisation: {lr: 3}", "optimisation: no such key; nearest: optimization"),
         ("training: {epoch: 3}", "training.epoch: no such key; nearest: training.epochs"),
+        ("task: {epoch: 3}", "task.epoch: no such key; nearest: training.epochs"),
         ("task: {epochs: 3}", "task.epochs: no such key; nearest: training.epochs"),
         ("label_smoothing: .1", "label_smoothing: no such key; nearest: task.label_smoothing"),
         ("task: {qqq: 3}", "task.qqq: no such key; task has label_smoothing"),

@@ -158,9 +158,18 @@ def test_commit_is_unknown_outside_a_checkout(tmp_path: Path) -> None:
 
 
 def test_commit_is_unknown_where_another_checkout_holds_the_package(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "begun")
     (tmp_path / "records.py").write_text("")
     assert records._commit(tmp_path) == "unknown"
+    git("add", "records.py")
+    assert records._commit(tmp_path).endswith("+changes")
+    git("commit", "-m", "tracked")
+    assert len(records._commit(tmp_path)) == 12
 
 
 def test_killed_writer_costs_at_most_one_line(tmp_path: Path) -> None:
