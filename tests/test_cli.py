@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.interrupts import start_command
 
 from prepixel import cli
 from prepixel.cli import main
@@ -168,9 +169,7 @@ def test_reader_that_leaves_early_is_no_error(photo: Path) -> None:
 
 def test_interrupted_command_ends_quietly(tmp_path: Path) -> None:
     words = ["synthesize", str(tmp_path / "data"), "--train", "2000", "--threads", "1"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "prepixel.cli", *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as process:
+    with start_command(*words, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         while not list(tmp_path.glob(".data.partial*/train/*/*.jpg")):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.interrupts import start_command
 
 from prepixel import load_run
 from prepixel.cli import main
@@ -156,9 +156,7 @@ def test_killed_run_resumed_equals_an_undisturbed_one(runs: Path, recipes: Path,
 
 def test_interrupted_training_saves_and_says_how_to_go_on(recipes: Path, tmp_path: Path) -> None:
     words = ["train", str(recipes / "dct.yaml"), "-o", str(tmp_path / "run"), "--training.epochs", "1000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "prepixel.cli", *words], stderr=subprocess.PIPE, text=True, env=os.environ
-    ) as process:
+    with start_command(*words, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "run" / "checkpoints" / "last.pt").exists():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
@@ -345,7 +343,7 @@ def test_plot_draws_all_runs(capsys: Captured, runs: Path, tmp_path: Path) -> No
     assert main(["plot", str(runs), "-o", str(tmp_path / "curves.svg"), "--title", "small"]) == 0
     assert capsys.readouterr().out == f"drawn: {tmp_path / 'curves.svg'}\n"
     text = (tmp_path / "curves.svg").read_text(encoding="utf-8")
-    assert "dct (mean of 2 seeds, lowest to highest)" in text
+    assert "dct (2 seeds: mean, lowest to highest)" in text
     assert ">RGB<" in text
 
 

@@ -43,7 +43,7 @@ def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figur
     loss, _, top1 = drawn[0].axes
     lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in top1.lines}
     np.testing.assert_allclose(lines["RGB"], [[1, 20], [2, 40]])
-    np.testing.assert_allclose(lines["DCT-24 (mean of 2 seeds, lowest to highest)"], [[1, 30], [2, 60]])
+    np.testing.assert_allclose(lines["DCT-24 (2 seeds: mean, lowest to highest)"], [[1, 30], [2, 60]])
     band = top1.collections[0].get_paths()[0].vertices
     assert (np.asarray(band)[:, 1].min(), np.asarray(band)[:, 1].max()) == (25, 70)
     np.testing.assert_allclose(np.asarray(loss.lines[0].get_xydata())[:, 1], [2, 1, 2 / 3])

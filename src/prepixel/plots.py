@@ -87,10 +87,16 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
         if not drawn:
             raise ValueError("nothing to draw: these records hold neither a loss nor a top-1")
         drawn_lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
-        columns = min(4, len(drawn_lines))
+        columns = _legend_columns(list(drawn_lines))
         figure.legend(drawn_lines.values(), drawn_lines.keys(), loc="outside lower center", ncols=columns)
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """Give as many columns as the figure's width, some 175 letters, has room for."""
+    widest = max((len(label) for label in labels), default=0) + 8  # line and spacing
+    return max(1, min(len(labels), 175 // widest))
 
 
 def _draw_repetitions(
@@ -102,7 +108,7 @@ def _draw_repetitions(
     length = min(len(rows) for rows in repetitions)
     epochs = np.array([row.epoch for row in repetitions[0][:length]])
     values = factor * np.array([[row.value for row in rows[:length]] for rows in repetitions])
-    name = label if len(repetitions) == 1 else f"{label} (mean of {len(repetitions)} seeds, lowest to highest)"
+    name = label if len(repetitions) == 1 else f"{label} ({len(repetitions)} seeds: mean, lowest to highest)"
     marker = "o" if length <= 30 else ""
     axes.plot(epochs, values.mean(axis=0), color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
     if len(repetitions) > 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.interrupts import start_interruptible
 
 from prepixel.data.parallel import map_unordered
 
@@ -73,7 +73,7 @@ def test_an_interrupt_ends_it_wherever_it_strikes() -> None:
         "    for n in results:\n"
         "        if n == 100: print('going', flush=True)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start_interruptible(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"going\n"
         process.send_signal(signal.SIGINT)
