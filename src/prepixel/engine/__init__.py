@@ -4,7 +4,7 @@ from prepixel.engine.checkpoint import CheckpointError, Position, load_weights
 from prepixel.engine.evaluation import NothingToEvaluate, evaluate
 from prepixel.engine.loop import LoaderEnded, TrainResult, train
 from prepixel.engine.optimization import learning_rate
-from prepixel.engine.processes import Control, start_accelerator
+from prepixel.engine.processes import Control, keep_freed_memory, start_accelerator
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.engine.stepping import EmptyShare
 from prepixel.engine.stopping import TrainingInterrupted
@@ -21,6 +21,7 @@ __all__ = [
     "TrainSettings",
     "TrainingInterrupted",
     "evaluate",
+    "keep_freed_memory",
     "learning_rate",
     "load_weights",
     "start_accelerator",
