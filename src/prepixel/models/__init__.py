@@ -10,25 +10,37 @@ from prepixel.models.classification import (
     rgb_network,
 )
 from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
+from prepixel.models.fold import FoldedNetwork, StemCost, fold
+from prepixel.models.image_use import CannotFold
+from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
+from prepixel.models.probe import FoldSettings
 from prepixel.models.stem import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
 __all__ = [
     "NAMES",
     "BandSetMismatch",
+    "CannotFold",
+    "FoldSettings",
+    "FoldedNetwork",
     "FrequencyNetwork",
     "PixelInput",
+    "PixelModel",
     "PixelNetwork",
     "SpectrumInput",
+    "StemCost",
     "WeightReuse",
     "WeightsMismatch",
     "count_macs",
     "count_parameters",
     "example_pixels",
     "example_spectrum",
+    "fold",
     "frequency_mobilenet_v2",
     "frequency_network",
     "frequency_resnet",
+    "imagenet_classes",
     "load_rgb_weights",
+    "pixel_model",
     "rgb_network",
 ]

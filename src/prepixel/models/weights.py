@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from prepixel.errors import PrepixelError
 from prepixel.models.classification import FrequencyNetwork, PixelNetwork
 
+_HEADS = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}
+
 
 class WeightsMismatch(PrepixelError, ValueError):
     """Report weights that are not those of the network that they were meant for."""
@@ -44,7 +46,7 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
 
     The layers that see the input keep the first of their columns where the bands are fewer than the RGB network's
     channels at that place (64 in a ResNet, 32 in MobileNetV2), are taken untouched where they are as many, and stay
-    as drawn where they are more. A head for another number of classes stays as drawn. All the rest is copied.
+    as drawn where they are more. A head for another number of classes, or none, stays as drawn. All the rest is copied.
 
     Args:
         network: what is filled; left as it was if anything does not fit.
@@ -91,7 +93,7 @@ def _choose(
     source = given.get(name)
     if source is None:
         # Checkpoints older than torch 0.4 lack this counter, and only momentum=None reads it.
-        absent = name in added or name.endswith("num_batches_tracked")
+        absent = name in added or name in _HEADS or name.endswith("num_batches_tracked")
         return ("fresh" if absent else f"{name} is missing"), None
     if source.shape == value.shape:
         return "copied", source
@@ -99,7 +101,7 @@ def _choose(
         if all(wanted <= offered for wanted, offered in zip(value.shape, source.shape, strict=True)):
             return "cut", source[tuple(slice(size) for size in value.shape)]
         return "fresh", None
-    if name in {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}:
+    if name in _HEADS:
         return "fresh", None
     return f"{name} is {tuple(source.shape)}, the network's {tuple(value.shape)}", None
 
