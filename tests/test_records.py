@@ -19,6 +19,7 @@ from prepixel.records import (
     MetricRow,
     Row,
     RunRow,
+    ScoreRow,
     TimingRow,
     append_records,
     describe_environment,
@@ -42,6 +43,7 @@ ROWS: list[Row] = [
     TimingRow(
         "reading", "progressive", "prepixel", "images/s", 7, 1511.5, (1400.0, 1600.25), ENVIRONMENT, "libjpeg", 1.53
     ),
+    ScoreRow("folding", "lite0, photos", "S-24", 160, {"top1": 0.9, "bytes": 75264, "form": "factored"}, ENVIRONMENT),
 ]
 
 
@@ -98,8 +100,8 @@ def test_line_torn_inside_a_letter_is_still_only_that_line(tmp_path: Path) -> No
     ("line", "reason"),
     [
         ("[3, 5]", "not an object"),
-        ('{"kind": "gate"}', "of no known kind; kinds: run, metric, confusion, timing"),
-        ('{"name": "loss"}', "of no known kind; kinds: run, metric, confusion, timing"),
+        ('{"kind": "gate"}', "of no known kind; kinds: run, metric, confusion, timing, score"),
+        ('{"name": "loss"}', "of no known kind; kinds: run, metric, confusion, timing, score"),
         (
             '{"kind": "metric", "run": "r", "split": "val", "name": "top1", "epoch": 1}',
             "a metric row without step, value",

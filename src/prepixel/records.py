@@ -118,6 +118,29 @@ class ConfusionRow:
 
 
 @dataclass(frozen=True)
+class ScoreRow:
+    """Hold what one road or setting scored when a question was asked without training.
+
+    Attributes:
+        question: the benchmark, such as ``folding``.
+        case: which network and images.
+        subject: which road or setting.
+        n: images scored.
+        scores: by name; fractions are 0..1, costs in whole units, words as they are.
+        environment: where it was measured.
+        measured: time in UTC, ISO 8601.
+    """
+
+    question: str
+    case: str
+    subject: str
+    n: int
+    scores: Mapping[str, float | int | str]
+    environment: Environment
+    measured: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+@dataclass(frozen=True)
 class TimingRow:
     """Hold how fast one road answered one question of a benchmark.
 
@@ -166,10 +189,16 @@ class TimingRow:
         return cls(question, case, subject, unit, len(rounds), statistics.median(rounds), spread, **more)
 
 
-Row: TypeAlias = RunRow | MetricRow | ConfusionRow | TimingRow
-_KINDS: dict[str, type[Row]] = {"run": RunRow, "metric": MetricRow, "confusion": ConfusionRow, "timing": TimingRow}
+Row: TypeAlias = RunRow | MetricRow | ConfusionRow | TimingRow | ScoreRow
+_KINDS: dict[str, type[Row]] = {
+    "run": RunRow,
+    "metric": MetricRow,
+    "confusion": ConfusionRow,
+    "timing": TimingRow,
+    "score": ScoreRow,
+}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_AnyRow = TypeVar("_AnyRow", RunRow, MetricRow, ConfusionRow, TimingRow)
+_AnyRow = TypeVar("_AnyRow", RunRow, MetricRow, ConfusionRow, TimingRow, ScoreRow)
 
 
 @dataclass(frozen=True)

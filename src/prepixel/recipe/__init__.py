@@ -1,6 +1,7 @@
 """A typed description of a run, and the one place where the rooms meet."""
 
 from prepixel.recipe.building import measure_statistics
+from prepixel.recipe.classifier import Classifier, Prediction
 from prepixel.recipe.description import (
     DataSettings,
     InputSettings,
@@ -8,12 +9,15 @@ from prepixel.recipe.description import (
     Recipe,
     TaskSettings,
 )
+from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, read_folded, write_folded
 from prepixel.recipe.folder import RunFolder
 from prepixel.recipe.reading import parse_recipe, read_recipe, recipe_values, write_recipe
-from prepixel.recipe.running import Prediction, RunResult, TrainedRun, load_run, run, scored_rows
+from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
 
 __all__ = [
+    "Classifier",
     "DataSettings",
+    "FoldedClassifier",
     "InputSettings",
     "NetworkSettings",
     "Prediction",
@@ -22,12 +26,15 @@ __all__ = [
     "RunResult",
     "TaskSettings",
     "TrainedRun",
+    "fold_pixel_model",
     "load_run",
     "measure_statistics",
     "parse_recipe",
+    "read_folded",
     "read_recipe",
     "recipe_values",
     "run",
     "scored_rows",
+    "write_folded",
     "write_recipe",
 ]

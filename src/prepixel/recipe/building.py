@@ -13,6 +13,7 @@ from prepixel.data import CenterCrop, FolderDataset, PixelReader, RandomCrop, Sp
 from prepixel.data.folder import DatasetError
 from prepixel.errors import RecipeError
 from prepixel.models import (
+    FoldedNetwork,
     FrequencyNetwork,
     PixelNetwork,
     WeightReuse,
@@ -21,6 +22,7 @@ from prepixel.models import (
     count_parameters,
     example_pixels,
     example_spectrum,
+    fold,
     frequency_network,
     load_rgb_weights,
     rgb_network,
@@ -32,7 +34,7 @@ from prepixel.spectrum.resample import Filter
 from prepixel.tasks import Classification
 
 Progress = Callable[[int, int], None]
-Network = FrequencyNetwork | PixelNetwork
+Network = FrequencyNetwork | PixelNetwork | FoldedNetwork
 
 _CHUNK = 64
 
@@ -202,6 +204,8 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     settings = recipe.network
     if bands is None:
         return rgb_network(settings.name, num_classes)
+    if settings.stem == "folded":
+        return _fold(recipe, rgb_network(settings.name, num_classes), bands)
     return frequency_network(
         settings.name,
         bands,
@@ -212,7 +216,19 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     )
 
 
-def reuse_rgb_weights(recipe: Recipe, network: Network) -> WeightReuse | None:
+def _fold(recipe: Recipe, network: PixelNetwork, bands: BandSet) -> FoldedNetwork:
+    """Fold an RGB network, which normalizes its pixels itself."""
+    return fold(
+        network,
+        pixels=recipe.network.pixels or (0, 0),
+        grid=recipe.input.grid or (0, 0),
+        bands=bands,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+
+
+def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> WeightReuse | None:
     """Fill a network from the RGB checkpoint that its recipe names, if it names one.
 
     Raises:
@@ -227,7 +243,13 @@ def reuse_rgb_weights(recipe: Recipe, network: Network) -> WeightReuse | None:
             state = state["state_dict"]
         if not isinstance(state, dict):
             raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
-        return load_rgb_weights(network, state)
+        if not isinstance(network, FoldedNetwork):
+            return load_rgb_weights(network, state)
+        torch.manual_seed(recipe.seed)  # so that what is drawn anew is what the RGB network of this seed draws
+        pixel_network = rgb_network(recipe.network.name, num_classes)
+        reuse = load_rgb_weights(pixel_network, state)
+        network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
+        return reuse
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).partition("\n")[0]
         raise RecipeError(
@@ -259,7 +281,7 @@ def run_facts(recipe: Recipe, network: Network, folders: DataFolders, processes:
         "source": f"{source[0]} x {source[1]}",
         "values_per_sample": values,
         "bytes_per_sample": values * value_bytes,
-        "network": recipe.network.name,
+        "network": f"{recipe.network.name}, folded" if recipe.network.stem == "folded" else recipe.network.name,
         "parameters": count_parameters(network),
         "macs": macs,
         "epochs": recipe.training.epochs,

@@ -120,13 +120,29 @@ class NetworkSettings:
     Attributes:
         name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
         layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
+        stem: for kind spectrum, removed as in the paper, or folded: the RGB network itself, its first layer folded over
+            the coefficients.
+        pixels: for a folded stem, the pixels down and across that the RGB network takes; the grid's image must be 1, 2,
+            4 or 8 times as large.
         rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
             from random weights.
     """
 
     name: str = "resnet18"
     layer2_stride: int = 2
+    stem: Literal["removed", "folded"] = "removed"
+    pixels: tuple[int, int] | None = None
     rgb_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.stem == "folded" and self.pixels is None:
+            raise RecipeError("a folded stem needs network.pixels, what the RGB network takes; for example pixels: 224")
+        if self.stem == "removed" and self.pixels is not None:
+            raise RecipeError(
+                "network.pixels belongs to a folded stem, and network.stem is removed; remove one of them"
+            )
+        if self.stem == "folded" and self.layer2_stride != 2:
+            raise RecipeError("network.layer2_stride belongs to a removed stem, and network.stem is folded; remove it")
 
 
 @dataclass(frozen=True)
@@ -171,8 +187,10 @@ class Recipe:
         _demand(self, "seed", lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
         if self.training.seed:
             raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
-        if self.input.kind == "rgb" and self.network.layer2_stride != 2:
-            raise RecipeError("network.layer2_stride belongs to kind spectrum, and input.kind is rgb; remove it")
+        if self.input.kind == "rgb":
+            for name, default in (("layer2_stride", 2), ("stem", "removed")):
+                if getattr(self.network, name) != default:
+                    raise RecipeError(f"network.{name} belongs to kind spectrum, and input.kind is rgb; remove it")
 
 
 def _demand(settings: object, name: str, accepts: Callable[[float], bool], wanted: str) -> None:

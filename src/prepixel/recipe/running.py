@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor
 
-from prepixel.data import CenterCrop, FolderDataset
-from prepixel.data.augment import sample_generator
+from prepixel.data import FolderDataset, PixelReader, SpectrumReader
 from prepixel.engine import Position, TrainResult, evaluate, load_weights, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
-from prepixel.jpeg import Failure, read_sizes
 from prepixel.recipe.building import (
     DataFolders,
     Network,
@@ -32,6 +29,7 @@ from prepixel.recipe.building import (
     run_facts,
     statistics_of,
 )
+from prepixel.recipe.classifier import Classifier
 from prepixel.recipe.description import Recipe
 from prepixel.recipe.folder import RunFolder
 from prepixel.recipe.reading import expand_path, recipe_values
@@ -102,7 +100,7 @@ def run(
     loader = build(folders.train, training=True)
     evaluation = None if folders.val is None else build(folders.val, training=False)
     network = build_network(recipe, len(folders.train.classes), bands, statistics)
-    reused = reuse_rgb_weights(recipe, network)
+    reused = reuse_rgb_weights(recipe, network, len(folders.train.classes))
     name = place.path.resolve().name
     if main:
         append_records(
@@ -158,22 +156,7 @@ def scored_rows(
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Hold what a network takes one image for.
-
-    Attributes:
-        source: the image's path, or "buffer".
-        classes: the most probable classes, most probable first.
-        probabilities: theirs, 0..1, by softmax; not calibrated.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class TrainedRun:
+class TrainedRun(Classifier):
     """Hold a trained network with all that it needs to take image files.
 
     Attributes:
@@ -195,44 +178,19 @@ class TrainedRun:
     position: Position
 
     @property
-    def device(self) -> torch.device:
-        """Say where the network is."""
-        return next(self.network.parameters()).device
+    def name(self) -> str:
+        """Name it in tables and plots."""
+        return self.recipe.name
 
-    def predict(
-        self, paths: Sequence[str | os.PathLike[str]], *, top: int = 5, batch_size: int = 32, threads: int = 0
-    ) -> Iterator[Prediction | Failure]:
-        """Say of each file what it shows, in order; a file that cannot be read gives its failure instead.
+    @property
+    def reader(self) -> SpectrumReader | PixelReader:
+        """Give what turns files into the network's inputs."""
+        return build_reader(self.recipe.input, self.bands, self.statistics)
 
-        Args:
-            paths: image files; no more of them are open or in memory than a batch.
-            top: how many classes to name.
-            batch_size: images that pass the network together.
-            threads: threads to read on; 0 for one a processor.
-        """
-        reader = build_reader(self.recipe.input, self.bands, self.statistics)
-        crop = CenterCrop(self.recipe.input.crop_fraction)
-        generator = sample_generator(0, 0, 0)  # a centred crop draws nothing
-        for start in range(0, len(paths), batch_size):
-            names = [os.fspath(path) for path in paths[start : start + batch_size]]
-            measured = read_sizes(names, threads=threads, on_error="skip")
-            places = measured.kept.tolist()
-            draws = [crop.draw((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()]
-            views = reader.read([names[place] for place in places], draws, threads)
-            outcomes: dict[int, Prediction | Failure] = {f.index: f for f in measured.failures}
-            outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in views.failures}
-            if views.kept:
-                kept = [places[place] for place in views.kept]
-                outcomes |= zip(kept, self._classify([names[place] for place in kept], views.inputs, top), strict=True)
-            for place in range(len(names)):
-                yield outcomes[place]
-
-    def _classify(self, names: Sequence[str], inputs: Any, top: int) -> Iterator[Prediction]:
-        with torch.inference_mode():
-            logits: Tensor = self.network(inputs.to(self.device))
-        best = logits.double().softmax(1).topk(min(top, len(self.classes)))
-        for name, probabilities, labels in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
-            yield Prediction(name, tuple(self.classes[label] for label in labels), tuple(probabilities))
+    @property
+    def crop_fraction(self) -> float:
+        """Give the side of the centred crop that the network sees, as a share of the short side."""
+        return self.recipe.input.crop_fraction
 
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
@@ -262,8 +220,7 @@ class TrainedRun:
             val_batch_size=batch_size or data.val_batch_size,
             threads=data.threads if threads is None else threads,
         )
-        reader = build_reader(self.recipe.input, self.bands, self.statistics)
-        loader = build_loader(dataclasses.replace(self.recipe, data=data), files, reader, training=False)
+        loader = build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
         task = build_task(self.recipe, len(self.classes))
         result: ClassificationResult = evaluate(
             self.network,
