@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prepixel.errors import PrepixelError
     from prepixel.jpeg import JpegImage, read_image, read_jpeg
-    from prepixel.models import frequency_mobilenet_v2, frequency_resnet
+    from prepixel.models import fold, frequency_mobilenet_v2, frequency_resnet, pixel_model
     from prepixel.recipe import load_run
     from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra
     from prepixel.spectrum.resample import resample
@@ -28,8 +28,10 @@ _ROOMS = {
     "Statistics": "prepixel.spectrum",
     "read_spectra": "prepixel.spectrum",
     "resample": "prepixel.spectrum",
+    "fold": "prepixel.models",
     "frequency_mobilenet_v2": "prepixel.models",
     "frequency_resnet": "prepixel.models",
+    "pixel_model": "prepixel.models",
     "load_run": "prepixel.recipe",
 }
 
@@ -40,9 +42,11 @@ __all__ = [
     "PrepixelError",
     "Spectrum",
     "Statistics",
+    "fold",
     "frequency_mobilenet_v2",
     "frequency_resnet",
     "load_run",
+    "pixel_model",
     "read_image",
     "read_jpeg",
     "read_spectra",

@@ -190,13 +190,41 @@ def _add_runs(verbs: Any) -> None:
 
     verb = _verb(
         verbs,
+        "fold",
+        "runs:fold",
+        "turn a pretrained RGB network into one on coefficients, without training",
+        "Turn an RGB network into the same network on JPEG coefficients, in closed form, without training. The file\n"
+        "holds all that evaluate and predict need. NETWORK is efficientnet_lite0 (with ImageNet weights), a network\n"
+        "of torchvision, timm:NAME, or your own as FILE.py:FUNCTION.",
+        "prepixel fold efficientnet_lite0 --bands S-24 -o lite0.pt",
+    )
+    verb.add_argument("network", metavar="NETWORK", help="name of the RGB network")
+    verb.add_argument(
+        "--weights", metavar="FILE", help="its weights: a state_dict, or a name that torchvision downloads"
+    )
+    verb.add_argument("--bands", default="S-24", help="channels to keep (default: S-24)")
+    verb.add_argument("--pixels", type=int, nargs="+", default=[224], metavar="N", help="that it takes (default: 224)")
+    verb.add_argument("--grid", type=int, nargs="+", default=[56], metavar="N", help="blocks a side (default: 56)")
+    verb.add_argument("--mean", type=float, nargs=3, metavar="X", help="subtracted from R G B, as fractions of 255")
+    verb.add_argument("--std", type=float, nargs=3, metavar="X", help="dividing them (default: the library's)")
+    verb.add_argument(
+        "--reduction", choices=("dct", "box"), default="dct", help="from samples to pixels (default: dct)"
+    )
+    verb.add_argument("--form", choices=("auto", "composed", "factored"), default="auto", help="default: the cheaper")
+    verb.add_argument("--classes", type=Path, metavar="FILE", help="names, one a line, or a .json list")
+    verb.add_argument("--crop-fraction", type=float, default=0.875, help="share of the short side (default: .875)")
+    verb.add_argument("--filter", choices=("bilinear", "bicubic"), default="bilinear", help="default: bilinear")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write")
+
+    verb = _verb(
+        verbs,
         "evaluate",
         "runs:evaluate",
         "score a run's network: top-1, top-5, per class, confusion",
-        "Score a run's network on its validation images or on another folder of its classes.",
+        "Score a network on its validation images or on another folder of its classes.",
         "prepixel evaluate runs/demo_dct24 --data photos/val",
     )
-    verb.add_argument("run", type=Path, help="a run's folder")
+    verb.add_argument("run", type=Path, help="a run's folder, or a folded network's file")
     verb.add_argument("--data", type=Path, metavar="FOLDER", help="images, one folder a class (default: the recipe's)")
     verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
     verb.add_argument("--plot", type=Path, metavar="FILE", help="the confusion plot (default: RUN/confusion.png)")
@@ -209,11 +237,11 @@ def _add_runs(verbs: Any) -> None:
         "predict",
         "runs:predict",
         "say what images show",
-        "Say what images show, by a run's network. Files that cannot be read are named on standard error, the others\n"
-        "are done all the same, and the exit status is then 1.",
+        "Say what images show, by a run's or a folded network. Files that cannot be read are named on standard error,\n"
+        "the others are done all the same, and the exit status is then 1.",
         "prepixel predict runs/demo_dct24 photo.jpg photos/ --json",
     )
-    verb.add_argument("run", type=Path, help="a run's folder")
+    verb.add_argument("run", type=Path, help="a run's folder, or a folded network's file")
     verb.add_argument("files", type=Path, nargs="+", help="image files, or folders of them")
     verb.add_argument("--top", type=int, default=5, metavar="K", help="classes to name (default: 5)")
     verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")

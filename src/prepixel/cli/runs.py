@@ -1,4 +1,4 @@
-"""Verbs on runs: train, evaluate, predict."""
+"""Verbs on runs and networks: train, fold, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -7,17 +7,33 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
+from prepixel.engine import keep_freed_memory
+from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
-from prepixel.recipe import Prediction, load_run, read_recipe, run, scored_rows
+from prepixel.recipe import (
+    Classifier,
+    FoldedClassifier,
+    Prediction,
+    TrainedRun,
+    fold_pixel_model,
+    load_run,
+    read_folded,
+    read_recipe,
+    run,
+    scored_rows,
+    write_folded,
+)
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a recipe."""
+    keep_freed_memory()
     recipe = read_recipe(options.recipe, options.overrides)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
@@ -38,11 +54,13 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a run's network."""
-    trained = load_run(options.run, weights=options.weights)
+    trained = _load(options)
     result, failures = trained.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     classes = result.class_rows(trained.classes)
-    confusion = scored_rows(trained.folder.path.name, result, trained.classes, 0.0, trained.position.step)[-1]
-    plot = options.plot or trained.folder.path / _plot_name(options.data)
+    step = trained.position.step if isinstance(trained, TrainedRun) else 0
+    confusion = scored_rows(options.run.stem, result, trained.classes, 0.0, step)[-1]
+    beside = options.run if isinstance(trained, TrainedRun) else options.run.parent
+    plot = options.plot or beside / _plot_name(options.data)
     if options.json:
         rows = [{key: _finite(value) for key, value in row.items()} for row in classes]
         report = {"run": str(options.run), "images": result.images, **result.row(), "classes": rows}
@@ -61,7 +79,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from prepixel.records import ConfusionRow
 
     assert isinstance(confusion, ConfusionRow)
-    plot_confusion(confusion, plot, title=trained.recipe.name)
+    plot_confusion(confusion, plot, title=trained.name)
     if not options.json:
         print(f"\ndrawn: {plot}")
     return _report_bad(failures)
@@ -70,7 +88,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Say what images show."""
     paths = _image_paths(options.files)
-    trained = load_run(options.run, weights=options.weights)
+    trained = _load(options)
     bad = 0
     rows: list[list[str]] = []
     for outcome in trained.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads):
@@ -90,6 +108,66 @@ def predict(options: argparse.Namespace) -> int:
     if bad:
         print(f"{bad} of {len(paths)} files could not be read", file=sys.stderr)
     return 1 if bad else 0
+
+
+def fold(options: argparse.Namespace) -> int:
+    """Fold a pixel network into a network on coefficients, and write it to a file."""
+    if options.output.exists():
+        raise RecipeError(f"{options.output}: exists; name another file, or remove it")
+    classes = None if options.classes is None else _class_names(options.classes)
+    started = time.perf_counter()
+    classifier = fold_pixel_model(
+        options.network,
+        weights=options.weights,
+        classes=classes,
+        crop=options.crop_fraction,
+        filter=options.filter,
+        mean=options.mean,
+        std=options.std,
+        pixels=_pair(options.pixels),
+        grid=_pair(options.grid),
+        bands=options.bands,
+        reduction=options.reduction,
+        form=options.form,
+    )
+    elapsed = time.perf_counter() - started
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_folded(classifier, options.output)
+    network, settings = classifier.network, classifier.network.settings
+    values = settings.bands.num_values(settings.grid)
+    cost = network.cost
+    print_pairs(
+        [
+            ("written", f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB), folded in {elapsed:.1f} s"),
+            ("input", f"{settings.bands} on {settings.grid[0]} x {settings.grid[1]} blocks, {values:,} values"),
+            (
+                "stands for",
+                f"{settings.pixels[0]} x {settings.pixels[1]} pixels, {3 * math.prod(settings.pixels):,} values",
+            ),
+            ("first layer", f"{settings.form}: {getattr(cost, settings.form) / 1e6:.1f} million multiply-adds"),
+            ("the other form", f"{(cost.composed + cost.factored - getattr(cost, settings.form)) / 1e6:.1f} million"),
+            ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
+        ]
+    )
+    return 0
+
+
+def _class_names(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    return [str(name) for name in json.loads(text)] if path.suffix == ".json" else text.splitlines()
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return values[0], values[-1]
+
+
+def _load(options: argparse.Namespace) -> Classifier:
+    """Load a run's folder or a folded network's file."""
+    keep_freed_memory()
+    if options.run.is_dir() or not options.run.exists():
+        return load_run(options.run, weights=options.weights)
+    loaded: FoldedClassifier = read_folded(options.run)
+    return loaded
 
 
 def _image_paths(given: Sequence[Path]) -> list[str]:
