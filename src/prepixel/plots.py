@@ -14,8 +14,8 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Integer, Real
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from prepixel.records import ConfusionRow, MetricRow, Records
@@ -43,6 +43,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
 }
 _SHADES = LinearSegmentedColormap.from_list("prepixel", ["#ffffff", "#cfe3f1", "#5aa5d3", "#0072B2", "#08304f"])
+_MARKERS = ("o", "^", "D", "s", "x", "v")
 _COMPONENT_NAMES = {1: ("grey",), 3: ("Y", "Cb", "Cr")}
 
 
@@ -223,38 +224,101 @@ def plot_heat_map(
         title: printed above.
         ids: small numbers printed in the corners, such as zigzag positions.
     """
-    names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
-    top = float(values.max()) if values.size and values.max() > 0 else 1.0
     with _figure(output, (4.6 * len(values) + 0.8, 5.5)) as figure:
-        for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
-            axes = figure.add_subplot(1, len(values), index)
-            axes.grid(visible=False)
-            axes.set_title(name)
-            picture = axes.imshow(channel, cmap=_SHADES, vmin=0, vmax=top)
-            axes.set_xticks(range(8))
-            axes.set_yticks(range(8))
-            axes.tick_params(length=0)
-            axes.set_xlabel("u (horizontal frequency)")
-            axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
-            axes.spines[:].set_visible(False)
-            for v, u in np.ndindex(8, 8):
-                dark = channel[v, u] > 0.55 * top
-                colour = "white" if dark else _INK
-                axes.text(
-                    u,
-                    v,
-                    f"{channel[v, u]:.2f}" if top <= 10 else f"{channel[v, u]:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color=colour,
-                )
-                if ids is not None:
-                    axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=colour)
-        bar = figure.colorbar(picture, ax=figure.axes, shrink=0.75, pad=0.01)
-        bar.outline.set_visible(False)
+        _draw_maps(figure, values, ids, logarithmic=False)
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def plot_sensitivity(
+    effects: Float[np.ndarray, "c 8 8"],
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    output: Path,
+    *,
+    quantity: str,
+    title: str = "",
+    ids: Integer[np.ndarray, "8 8"] | None = None,
+) -> None:
+    """Draw what leaving out each channel does, an 8 x 8 map a component, beside what keeping only some preserves.
+
+    Args:
+        effects: one map a component, 0 where a channel has none; shades are logarithmic.
+        curves: for each way of choosing channels, (channels kept, share between 0 and 1), fewest first.
+        output: the figure's file.
+        quantity: what the share is of.
+        title: printed above.
+        ids: small numbers printed in the corners, such as zigzag positions.
+    """
+    with _figure(output, (4.2 * len(effects) + 6.6, 5.2)) as figure:
+        parts: Any = figure.subfigures(1, 2, width_ratios=(4.2 * len(effects) + 0.6, 6.0))
+        maps, lines = parts
+        _draw_maps(maps, effects, ids, logarithmic=True)
+        axes = lines.add_subplot()
+        axes.set_title(quantity)
+        axes.set_xlabel("channels kept")
+        axes.set_xscale("log")
+        counts = sorted({count for points in curves.values() for count, _ in points})
+        axes.set_xticks(counts, [str(count) for count in counts], fontsize=8)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        for position, (name, points) in enumerate(curves.items()):
+            colour = COLOURS[position % len(COLOURS)]
+            axes.plot(
+                *zip(*points, strict=True),
+                linestyle="-" if len(points) > 1 else "",
+                marker=_MARKERS[position % len(_MARKERS)],
+                color=colour,
+                label=name,
+                markersize=9 - position,  # so that curves that meet are seen through each other
+                markerfacecolor="none",
+                linewidth=1.4,
+            )
+        axes.legend(loc="lower right")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _draw_maps(
+    figure: FigureBase,
+    values: Float[np.ndarray, "c 8 8"],
+    ids: Integer[np.ndarray, "8 8"] | None,
+    *,
+    logarithmic: bool,
+) -> None:
+    names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
+    top = float(values.max()) if values.size and values.max() > 0 else 1.0
+    floor = top / 1e4
+    drawn: list[Axes] = []
+    norm = LogNorm(floor, top, clip=True) if logarithmic else Normalize(0, top)
+    for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
+        axes = figure.add_subplot(1, len(values), index)
+        axes.grid(visible=False)
+        axes.set_title(name)
+        shown = np.maximum(channel, floor) if logarithmic else channel
+        picture = axes.imshow(shown, cmap=_SHADES, norm=norm)
+        drawn.append(axes)
+        axes.set_xticks(range(8))
+        axes.set_yticks(range(8))
+        axes.tick_params(length=0)
+        axes.set_xlabel("u (horizontal frequency)")
+        axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
+        axes.spines[:].set_visible(False)
+        for v, u in np.ndindex(8, 8):
+            dark = norm(shown[v, u]) > 0.55
+            colour = "white" if dark else _INK
+            text = _few_digits(channel[v, u]) if logarithmic else f"{channel[v, u]:.{2 if top <= 10 else 0}f}"
+            axes.text(u, v, text, ha="center", va="center", fontsize=7.5, color=colour)
+            if ids is not None:
+                axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=colour)
+    bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01)
+    bar.outline.set_visible(False)
+
+
+def _few_digits(value: float) -> str:
+    """Write a number of any size in at most four characters."""
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}".lstrip("0")
 
 
 @contextmanager

@@ -249,6 +249,28 @@ def _add_runs(verbs: Any) -> None:
     verb.add_argument("--json", action="store_true", help="print one JSON object a line instead")
     _threads(verb)
 
+    verb = _verb(
+        verbs,
+        "sensitivity",
+        "sensitivity:sensitivity",
+        "ask which frequency channels a network needs, without training",
+        "Leave out a network's frequency channels one by one, and all but those of published sets, and say what its\n"
+        "answers lose. Draws a heat map and curves, and writes the channels that mattered most as a band set. Folders\n"
+        "named by the network's classes give accuracy; others, agreement with the network that has all channels.",
+        "prepixel sensitivity lite0-192.pt photos/ --channels 24 -o bands.json",
+    )
+    verb.add_argument("run", type=Path, help="a run's folder, or a folded network's file (fold it with --bands 192)")
+    verb.add_argument("folder", type=Path, help="images, best one folder a class")
+    verb.add_argument("--images", type=int, default=128, metavar="N", help="evenly spaced (default: 128)")
+    verb.add_argument("--greedy-images", type=int, default=32, metavar="N", help="that choosing goes by (default: 32)")
+    verb.add_argument("--channels", type=int, default=24, metavar="K", help="to write as a band set (default: 24)")
+    verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
+    verb.add_argument("--plot", type=Path, metavar="FILE", help="the figure (default: beside the band set)")
+    verb.add_argument("--records", type=Path, metavar="FILE", help="append what was measured there, as JSON lines")
+    verb.add_argument("--title", default="", help="printed above the figure")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the band set's .json file")
+    _threads(verb)
+
 
 def _add_reports(verbs: Any) -> None:
     verb = _verb(

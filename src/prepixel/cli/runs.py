@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a run's network."""
-    trained = _load(options)
+    trained = load_classifier(options)
     result, failures = trained.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     classes = result.class_rows(trained.classes)
     step = trained.position.step if isinstance(trained, TrainedRun) else 0
@@ -88,7 +88,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Say what images show."""
     paths = _image_paths(options.files)
-    trained = _load(options)
+    trained = load_classifier(options)
     bad = 0
     rows: list[list[str]] = []
     for outcome in trained.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads):
@@ -161,7 +161,7 @@ def _pair(values: Sequence[int]) -> tuple[int, int]:
     return values[0], values[-1]
 
 
-def _load(options: argparse.Namespace) -> Classifier:
+def load_classifier(options: argparse.Namespace) -> Classifier:
     """Load a run's folder or a folded network's file."""
     keep_freed_memory()
     if options.run.is_dir() or not options.run.exists():

@@ -1,0 +1,160 @@
+"""The verb that asks a network which frequency channels it needs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prepixel.cli.printing import percent, print_table, progress_bar
+from prepixel.cli.runs import load_classifier
+from prepixel.data import CenterCrop, FolderDataset
+from prepixel.data.augment import sample_generator
+from prepixel.data.folder import DatasetError, image_files
+from prepixel.errors import RecipeError
+from prepixel.jpeg import Failure, read_sizes
+from prepixel.models import FoldedNetwork, FrequencyNetwork
+from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
+from prepixel.plots import plot_sensitivity
+from prepixel.recipe import Classifier
+from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet, Spectrum
+from prepixel.spectrum.bands import PUBLISHED_NAMES, ZIGZAG
+
+_BATCH = 32
+_SQUARES = ("S-6", "S-12", "S-24", "S-32", "S-48", "S-64")
+
+
+def sensitivity(options: argparse.Namespace) -> int:
+    """Ask a network which frequency channels it needs."""
+    classifier = load_classifier(options)
+    network = classifier.network
+    if not isinstance(network, FoldedNetwork | FrequencyNetwork):
+        raise RecipeError(f"{options.run}: takes pixels, not frequencies; fold it: prepixel fold")
+    paths, labels = _images(options.folder, classifier, options.images)
+    failures: list[Failure] = []
+    kept: list[int] = []
+    spectra = _spectra(classifier, paths, options.threads, kept, failures)
+    probe = ChannelProbe(network, spectra)
+    if labels is not None:
+        probe.labels = labels[torch.tensor(kept)]
+    sets = [BandSet.parse(name) for name in PUBLISHED_NAMES if name != "192"]
+    sets += zigzag_like([BandSet.parse(name) for name in _SQUARES])
+    with progress_bar("leaving channels out") as progress:
+        found = measure_sensitivity(probe, sets=sets, greedy_images=options.greedy_images, progress=progress)
+    rows = sensitivity_rows(found, f"{classifier.name}, {options.folder.name}")
+    if options.records is not None:
+        append_records(options.records, rows)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    if found.order:
+        count = min(options.channels, len(found.order))
+        origin = f"greedy elimination on {options.greedy_images} images of {options.folder.name}, {classifier.name}"
+        found.best(count, origin).write(options.output)
+    plot = options.plot or options.output.with_suffix(".png")
+    draw(found, plot, title=options.title or f"{classifier.name}, {probe.num_images} images")
+    _print(found)
+    print(f"\nwritten: {options.output}; drawn: {plot}" if found.order else f"\ndrawn: {plot}")
+    for failure in failures:
+        print(f"prepixel: {failure.error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def sensitivity_rows(found: Sensitivity, case: str) -> list[ScoreRow]:
+    """Give what was measured as records."""
+    environment = describe_environment()
+
+    def row(subject: str, channels: int, effect: Effect) -> ScoreRow:
+        scores = {"channels": channels, "divergence": effect.divergence, "agreement": effect.agreement}
+        if effect.top1 is not None:
+            scores["top1"] = effect.top1
+        return ScoreRow("sensitivity", case, subject, effect.n, scores, environment)
+
+    everything = len(found.without)
+    rows = [row("all that reach the network", everything, found.everything)]
+    rows += [row(f"without {channel}", everything - 1, effect) for channel, effect in found.without.items()]
+    rows += [row(f"only {name}", len(bands), effect) for name, (bands, effect) in found.kept.items()]
+    order = " ".join(str(channel) for channel in found.order)
+    return [*rows, ScoreRow("sensitivity", case, "greedy order", found.everything.n, {"channels": order}, environment)]
+
+
+def draw(found: Sensitivity, output: Path, *, title: str) -> None:
+    """Draw what was measured: accuracy where labels are known, else agreement with the network of all channels."""
+    effects = np.zeros((3, 8, 8))
+    for channel, effect in found.without.items():
+        effects[channel // 64, channel % 64 // 8, channel % 8] = 1000 * effect.divergence
+    by_top1 = found.everything.top1 is not None
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for name, (bands, effect) in found.kept.items():
+        share = effect.top1 if effect.top1 is not None else effect.agreement
+        curves.setdefault(name.partition("-")[0], []).append((len(bands), share))
+    top = found.everything.top1 if found.everything.top1 is not None else 1.0
+    for points in curves.values():
+        points.sort()
+        if len(points) > 1 and points[-1][0] < len(found.without):
+            points.append((len(found.without), top))
+    ids = np.zeros((8, 8), dtype=np.int64)
+    for position, place in enumerate(ZIGZAG):
+        ids[place // 8, place % 8] = position
+    plot_sensitivity(
+        effects,
+        curves,
+        output,
+        quantity="top-1" if by_top1 else "same answer as with all channels",
+        title=f"{title}: divergence when one channel is left out, thousandths of a nat",
+        ids=ids,
+    )
+
+
+def _images(folder: Path, classifier: Classifier, count: int) -> tuple[list[str], Tensor | None]:
+    """List images, evenly spaced, with labels where the folders are named by the network's classes."""
+    try:
+        files = FolderDataset(folder, class_names=classifier.classes)
+        chosen = [files.samples[index] for index in _evenly(len(files), count)]
+        return [sample.path for sample in chosen], torch.tensor([sample.label for sample in chosen])
+    except DatasetError as error:
+        paths = list(image_files(folder))
+        if not paths:
+            raise
+        print(f"no labels ({error}); measured against the network's own answers", file=sys.stderr)
+        return [paths[index] for index in _evenly(len(paths), count)], None
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    if count < 1:
+        raise RecipeError(f"--images is {count}; it must be 1 or greater")
+    count = min(count, length)
+    return [place * length // count for place in range(count)]
+
+
+def _spectra(
+    classifier: Classifier, paths: list[str], threads: int, kept: list[int], failures: list[Failure]
+) -> Iterator[Spectrum]:
+    """Read batch after batch; note which images could be read, and which not."""
+    crop, generator = CenterCrop(classifier.crop_fraction), sample_generator(0, 0, 0)
+    for start in range(0, len(paths), _BATCH):
+        part = paths[start : start + _BATCH]
+        measured = read_sizes(part, threads=threads, on_error="skip")
+        places = measured.kept.tolist()
+        sizes = measured.sizes.tolist()
+        draws = [crop.draw((height, width), classifier.reader.aspect, generator) for height, width in sizes]
+        views = classifier.reader.read([part[place] for place in places], draws, threads)
+        failures += [*measured.failures, *views.failures]
+        kept += [start + places[place] for place in views.kept]
+        if isinstance(views.inputs, Spectrum) and views.kept:
+            yield views.inputs
+
+
+def _print(found: Sensitivity) -> None:
+    def cells(name: str, count: int, effect: Effect) -> list[str]:
+        top1 = [] if effect.top1 is None else [percent(effect.top1)]
+        return [name, str(count), f"{effect.divergence:.4f}", percent(effect.agreement), *top1]
+
+    rows = [cells("all that reach the network", len(found.without), found.everything)]
+    rows += [cells(name, len(bands), effect) for name, (bands, effect) in found.kept.items()]
+    names = ["kept", "channels", "divergence", "same answer", *(["top-1"] if found.everything.top1 is not None else [])]
+    print_table(names, rows, left=1)
