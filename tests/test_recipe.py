@@ -11,7 +11,7 @@ import yaml
 
 from prepixel.data import FolderDataset, write_synthetic
 from prepixel.errors import RecipeError
-from prepixel.models import rgb_network
+from prepixel.models import FoldedNetwork, rgb_network
 from prepixel.recipe import (
     Recipe,
     RunFolder,
@@ -25,7 +25,7 @@ from prepixel.recipe import (
 from prepixel.recipe.building import build_network, build_reader, reuse_rgb_weights, statistics_of
 from prepixel.recipe.reading import expand_path, recipe_differences
 from prepixel.records import describe_environment
-from prepixel.spectrum import BandSet, Statistics, read_spectrum
+from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectrum
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
@@ -99,7 +99,7 @@ def test_name_of_a_recipe_without_one_is_its_files(tmp_path: Path) -> None:
 def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
     recipe = read_recipe(path)
     bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
-    with torch.device("meta"):
+    with torch.device("cpu" if recipe.network.stem == "folded" else "meta"):  # folding computes
         building.build_task(recipe, 10)
         assert sum(p.numel() for p in build_network(recipe, 10, bands, None).parameters()) > 2_000_000
     assert path.read_text(encoding="utf-8").startswith("# ")
@@ -364,7 +364,7 @@ def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {key: value for key, value in state.items() if key}}, tmp_path / "rgb.pt")
     recipe = parse(SMALL, "--network.rgb_weights", str(tmp_path / "rgb.pt"))
     network = build_network(recipe, 10, BandSet.parse("S-24"), None)
-    reused = reuse_rgb_weights(recipe, network)
+    reused = reuse_rgb_weights(recipe, network, 10)
     assert reused is not None
     assert len(reused.copied) > 90
     torch.testing.assert_close(network.trunk.layer4[1].conv2.weight, rgb.trunk.layer4[1].conv2.weight, rtol=0, atol=0)
@@ -372,7 +372,7 @@ def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
     def refused(file: str, message: str) -> None:
         bad = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, rgb_weights=str(tmp_path / file)))
         with pytest.raises(RecipeError, match=message):
-            reuse_rgb_weights(bad, network)
+            reuse_rgb_weights(bad, network, 10)
 
     refused("none.pt", "network.rgb_weights: .*none.pt cannot be read as a file of torch weights")
     (tmp_path / "text.pt").write_text("not weights")
@@ -388,3 +388,61 @@ def test_batch_larger_than_the_data_set_is_refused(files: FolderDataset) -> None
     reader = build_reader(recipe.input, BandSet.parse("S-24"), None)
     with pytest.raises(RecipeError, match=r"data.batch_size is 23, and .*train has 20 images; lower the batch size"):
         building.build_loader(recipe, files, reader, training=True)
+
+
+FOLDED = """
+data: {train: photos/train, batch_size: 11}
+input: {kind: spectrum, bands: S-24, grid: [14, 18]}
+network: {name: resnet18, stem: folded, pixels: [56, 72]}
+seed: 5
+"""
+
+
+def test_folded_network_starts_as_the_rgb_network_of_its_seed_and_weights(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    weights = {k: v for k, v in rgb_network("resnet18", 1000).state_dict().items() if not k.startswith("input.")}
+    weights = {k.removeprefix("trunk.").removeprefix("head."): v for k, v in weights.items()}
+    torch.save(weights, tmp_path / "rgb.pt")
+    bands = BandSet.parse("S-24")
+    outputs = {}
+    for kind in ("random", "reused"):
+        words = [] if kind == "random" else ["--network.rgb_weights", str(tmp_path / "rgb.pt")]
+        recipe = parse(FOLDED, *words)
+        pixels = parse(PIXELS, "--seed", "5", *words)
+        folded, rgb = build_network(recipe, 7, bands, None), build_network(pixels, 7, None, None)
+        reused = [reuse_rgb_weights(r, n, 7) for r, n in ((recipe, folded), (pixels, rgb))]
+        assert (reused[0] is None) == (kind == "random")
+        assert reused[0] == reused[1]
+        assert isinstance(folded, FoldedNetwork)
+        spectrum = Spectrum.of_coefficients(50 * torch.randn(2, 24, 14, 18), bands)
+        front = folded.network[0]  # the form that this network takes: pixels, then itself
+        with torch.no_grad():
+            images = front(folded.input(spectrum))
+            expected = rgb.eval()(images)
+            torch.testing.assert_close(folded.eval()(spectrum), expected, rtol=1e-5, atol=1e-5)
+        outputs[kind] = folded.state_dict()["network.1.trunk.conv1.weight"]
+    assert not torch.equal(outputs["random"], outputs["reused"])
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("{stem: folded}", "a folded stem needs network.pixels"),
+        ("{pixels: 224}", "network.pixels belongs to a folded stem, and network.stem is removed"),
+        ("{stem: folded, pixels: 224, layer2_stride: 1}", "layer2_stride belongs to a removed stem"),
+    ],
+)
+def test_folded_stems_want_their_pixels_and_nothing_else(network: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(SMALL + f"network: {network}")
+
+
+def test_pixels_have_no_stem_to_fold() -> None:
+    with pytest.raises(RecipeError, match=r"network\.stem belongs to kind spectrum, and input\.kind is rgb"):
+        parse(PIXELS + "network: {stem: folded, pixels: 24}")
+
+
+def test_folded_grid_that_does_not_fit_says_which_would() -> None:
+    recipe = parse(FOLDED, "--input.grid", "[13, 18]")
+    with pytest.raises(RecipeError, match="take a grid of 7 x 9, 14 x 18"):
+        build_network(recipe, 7, BandSet.parse("S-24"), None)

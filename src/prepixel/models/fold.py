@@ -29,6 +29,7 @@ from prepixel.models.reconstruction import Reconstruction, Reduction, block_pixe
 from prepixel.models.rerouting import replace_stem
 from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD, SpectrumInput
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.layout import Spectrum
 
 
@@ -87,8 +88,8 @@ def fold(
     pixels: int | tuple[int, int] = 224,
     grid: int | tuple[int, int] = 56,
     bands: BandSet | str = "S-24",
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    mean: Sequence[Real] = IMAGENET_MEAN,
+    std: Sequence[Real] = IMAGENET_STD,
     reduction: Reduction = "dct",
     form: Form | Literal["auto"] = "auto",
 ) -> FoldedNetwork:
@@ -230,7 +231,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return pair
 
 
-def _triple(name: str, values: Sequence[float]) -> tuple[float, float, float]:
+def _triple(name: str, values: Sequence[Real]) -> tuple[float, float, float]:
     if len(values) != 3 or (name == "std" and min(values) <= 0):
         raise RecipeError(
             f"{name} is {list(values)}; give one number{' above 0' * (name == 'std')} each for R, G and B"

@@ -252,4 +252,5 @@ def _topmost(path: str, above: set[str]) -> str:
 
 
 def name_of(path: str) -> str:
+    """Name a module in messages."""
     return path or "the network itself"
