@@ -14,6 +14,7 @@ from prepixel.errors import RecipeError
 from prepixel.models.folded_stem import AxisPlan, FoldedStem, Layout
 from prepixel.models.image_use import CannotFold, ImageUse, stem_output
 from prepixel.models.reconstruction import Reconstruction, Reduction, block_pixels
+from prepixel.models.stem import IMAGENET_MEAN
 from prepixel.spectrum.bands import BandSet
 
 _UNIT = 100.0  # coefficient units of a probe: some percent of full scale, as in photographs
@@ -82,7 +83,9 @@ class Probe:
         Raises:
             CannotFold: there is none.
         """
-        colour = self.mean.flatten()
+        # Without padding any colour would do; black, the mean of networks that normalize themselves, is a bad one to
+        # stand for channels that are left out.
+        colour = self.mean.flatten() if self.mean.any() else torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
         for _ in range(3):  # the first solution is exact but for rounding
             base = self.run(self.plain(colour))
             uneven = _unevenness(base)
