@@ -5,9 +5,13 @@ PREPIXEL := .venv/bin/prepixel
 setup:
 	./setup.sh
 
-# Make the embedded data, train an RGB, a DCT-24 and a DCT-64 network on it, print the table, draw the curves.
+# Fold a pretrained network and ask it about two photos; then make the embedded data, train an RGB, a DCT-24 and a DCT-64 network on it, print the table, draw the curves.
 # What is there already is kept: a second run only finishes what a first one left.
 demo: setup
+	$(PYTHON) examples/fold.py
+	$(PREPIXEL) fold efficientnet_lite0 --bands S-24 --output runs/demo/lite0_s24.pt
+	$(PREPIXEL) predict runs/demo/lite0_s24.pt --top 3 \
+	    $$($(PYTHON) -c "import sklearn.datasets.images as i; print(i.__path__[0])")
 	$(PREPIXEL) synthesize runs/demo/data
 	$(PREPIXEL) train recipes/demo_rgb.yaml --output runs/demo/rgb --resume
 	$(PREPIXEL) train recipes/demo_dct24.yaml --output runs/demo/dct24 --resume

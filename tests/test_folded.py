@@ -62,8 +62,11 @@ def test_fold_says_what_it_did(source: str, tmp_path: Path, capsys: Captured) ->
     assert "40 x 40 pixels, 4,800 values" in out
     assert "composed: " in out or "factored: " in out
     assert [path.name for path in output.parent.iterdir()] == ["net.pt"]
-    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 2
-    assert "exists; name another file" in capsys.readouterr().err
+    before = output.stat().st_ino
+    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 0
+    assert output.stat().st_ino != before  # a new file, renamed
+    assert main(["fold", source, "--pixels", "40", "--grid", "12", "-o", str(output)]) == 2
+    assert "take a grid of 5 x 5, 10 x 10" in capsys.readouterr().err
 
 
 def test_what_is_read_is_what_was_written(folded: Path, data: Path) -> None:

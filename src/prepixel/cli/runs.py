@@ -14,7 +14,6 @@ from pathlib import Path
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.engine import keep_freed_memory
-from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
 from prepixel.recipe import (
     Classifier,
@@ -112,8 +111,6 @@ def predict(options: argparse.Namespace) -> int:
 
 def fold(options: argparse.Namespace) -> int:
     """Fold a pixel network into a network on coefficients, and write it to a file."""
-    if options.output.exists():
-        raise RecipeError(f"{options.output}: exists; name another file, or remove it")
     classes = None if options.classes is None else _class_names(options.classes)
     started = time.perf_counter()
     classifier = fold_pixel_model(
