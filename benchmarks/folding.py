@@ -32,12 +32,14 @@ from prepixel.models import FoldedNetwork, count_macs, example_pixels, example_s
 from prepixel.models.reconstruction import int8_unit
 from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD
 from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum.resample import Filter
 
 BATCH = 32
 PIXELS, GRID = (224, 224), (56, 56)
 BANDS = ("192", "S-64", "S-48", "S-24", "T-24", "L-24", "S-12", "T-12", "S-6")
-BOXED = ("192", "S-24", "S-6")  # asked of the other reduction and of int8 as well
+ENCODED = ("192", "S-24", "S-6")  # asked of the other reduction and of int8 as well
 TIMED = 64
+TIMED_ROADS = ("RGB 224", "192, dct, int8", "S-24, dct, int8")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Pretrained:
     std: tuple[float, float, float]
 
 
+Road = tuple[nn.Module, SpectrumReader | PixelReader, dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Photos:
     """Hold photos with their classes."""
@@ -57,6 +62,8 @@ class Photos:
     name: str
     paths: list[str]
     labels: Tensor
+    crop: float = 0.875
+    filter: Filter = "bilinear"
 
 
 def pretrained(folder: Path) -> Iterator[Pretrained]:
@@ -99,6 +106,8 @@ def photo_sets(folder: Path) -> Iterator[Photos]:
         "validation photos at 227 x 227",
         [str(resized / name) for name, _ in lines],
         torch.tensor([int(label) for _, label in lines]),
+        224 / 227,
+        "bicubic",  # these are enlarged to 448, and bilinear enlargement blurs
     )
 
 
@@ -147,12 +156,13 @@ def scores(got: Tensor, reference: Tensor, labels: Tensor) -> dict[str, float]:
     return {"top1": top1, "low": low, "high": high, "as RGB": agreement}
 
 
-def read_as(folded: FoldedNetwork, encoding: str) -> SpectrumReader:
+def read_as(folded: FoldedNetwork, encoding: str, one: Photos) -> SpectrumReader:
     """Give the reader of a folded network's spectra."""
+    grid = folded.settings.grid
     if encoding == "float32":
-        return SpectrumReader(GRID, folded.bands)
+        return SpectrumReader(grid, folded.bands, one.filter)
     shift = folded.input.shift
-    return SpectrumReader(GRID, folded.bands, "bilinear", torch.int8, shift, int8_unit(folded.bands, shift))
+    return SpectrumReader(grid, folded.bands, one.filter, torch.int8, shift, int8_unit(folded.bands, shift))
 
 
 def rate(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[str], crop: float, rounds: int) -> float:
@@ -165,6 +175,32 @@ def rate(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[s
     return statistics.median(rates)
 
 
+def fold_all(model: Pretrained, *, few: bool) -> dict[str, tuple[FoldedNetwork, str]]:
+    """Fold a network over every band set, with the encoding that its values are to travel in."""
+    wanted = [(name, "dct", GRID) for name in BANDS] + [(name, "box", GRID) for name in ENCODED]
+    wanted.append(("192", "dct", (28, 28)))
+    wanted = [("S-24", "dct", GRID)] if few else wanted
+    found: dict[str, tuple[FoldedNetwork, str]] = {}
+    for bands, reduction, grid in wanted:
+        network = fold(model.network, grid=grid, bands=bands, mean=model.mean, std=model.std, reduction=reduction)
+        name = f"{bands}, {reduction}" if grid == GRID else f"{bands}, 28 x 28 blocks"
+        found[f"{name}, float32"] = network, "float32"
+        if reduction == "dct" and bands in ENCODED and grid == GRID:
+            found[f"{name}, int8"] = network, "int8"
+    return found
+
+
+def costs(folded: FoldedNetwork, encoding: str) -> dict[str, Any]:
+    """Say what a folded network costs beside its answers."""
+    settings = folded.settings
+    values = settings.bands.num_values(settings.grid)
+    return {
+        "bytes": values * (4 if encoding == "float32" else 1),
+        "network MACs": count_macs(folded, example_spectrum(settings.bands, settings.grid)),
+        "form": settings.form,
+    }
+
+
 def main() -> None:
     """Score every network on every set of photos."""
     keep_freed_memory()
@@ -173,44 +209,28 @@ def main() -> None:
     networks, sets = list(pretrained(folder)), list(photo_sets(folder))
     if options.n == 1:  # to show that it runs
         networks, sets = networks[:1], [Photos(s.name, s.paths[:8], s.labels[:8]) for s in sets[:1]]
-    rows = []
+    rows, environment = [], describe_environment()
     for model in networks:
-        roads: dict[str, tuple[nn.Module, SpectrumReader | PixelReader, dict[str, Any]]] = {}
-        rgb = Normalized(model)
-        roads["RGB 224"] = (
-            rgb,
-            PixelReader(PIXELS),
-            {"bytes": 3 * 224 * 224, "network MACs": count_macs(rgb.network, example_pixels(PIXELS))},
-        )
-        for bands, reduction in [*((name, "dct") for name in BANDS), *((name, "box") for name in BOXED)]:
-            folded = fold(model.network, bands=bands, mean=model.mean, std=model.std, reduction=reduction)
-            values = folded.bands.num_values(GRID)
-            facts = {
-                "network MACs": count_macs(folded, example_spectrum(folded.bands, GRID)),
-                "form": folded.settings.form,
-            }
-            encodings = ("float32", "int8") if reduction == "dct" and bands in BOXED else ("float32",)
-            for encoding in encodings:
-                size = values * (4 if encoding == "float32" else 1)
-                name = f"{bands}, {reduction}, {encoding}"
-                roads[name] = folded, read_as(folded, encoding), {"bytes": size, **facts}
+        folded = fold_all(model, few=options.n == 1)
         for one in sets:
-            crop = 0.875 if "227" not in one.name else 224 / 227
             case = f"{model.name}, {one.name}"
             print(f"\nfolding: {case}, n = {len(one.labels)}")
+            rgb = Normalized(model)
+            facts = {"bytes": 3 * 224 * 224, "network MACs": count_macs(rgb.network, example_pixels(PIXELS))}
+            roads: dict[str, Road] = {"RGB 224": (rgb, PixelReader(PIXELS), facts)}
+            for name, (network, encoding) in folded.items():
+                roads[name] = network, read_as(network, encoding, one), costs(network, encoding)
             reference = None
             for name, (network, reader, facts) in roads.items():
-                got = outputs(network, reader, one.paths, crop)
+                got = outputs(network, reader, one.paths, one.crop)
                 reference = got if reference is None else reference
                 found = scores(got, reference, one.labels)
-                timed = "float32" not in name and ("RGB" in name or "S-24" in name or "192" in name)
-                speed = {"images/s": rate(network, reader, one.paths[:TIMED], crop, options.n)} if timed else {}
-                rows.append(
-                    ScoreRow(
-                        "folding", case, name, len(one.labels), {**found, **facts, **speed}, describe_environment()
-                    )
-                )
-                print(f"  {name:22s}" + "".join(f"  {k} {words(v)}" for k, v in rows[-1].scores.items()))
+                speed = {}
+                if name in TIMED_ROADS:
+                    speed = {"images/s": rate(network, reader, one.paths[:TIMED], one.crop, options.n)}
+                row = ScoreRow("folding", case, name, len(one.labels), {**found, **facts, **speed}, environment)
+                print(f"  {name:24s}" + "".join(f"  {k} {words(v)}" for k, v in row.scores.items()), flush=True)
+                rows.append(row)
     if options.output:
         append_records(options.output, rows)
 

@@ -10,10 +10,10 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from prepixel.records import TimingRow, read_records
+from prepixel.records import ScoreRow, TimingRow, read_records
 
 RECORDS = Path(__file__).with_name("records.jsonl")
-BEGIN, END = "<!-- benchmarks: begin -->\n", "<!-- benchmarks: end -->\n"
+QUESTIONS = ("folding", "stem cost")
 
 
 def latest(rows: list[TimingRow]) -> list[TimingRow]:
@@ -49,21 +49,83 @@ def table(rows: list[TimingRow]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def score_table(rows: list[ScoreRow]) -> str:
+    """Write one Markdown table a case: what each road scored."""
+    newest = {(row.case, row.subject): row for row in rows}
+    rows = [row for row in rows if newest[row.case, row.subject] is row]
+    parts = []
+    for case, group in groupby(sorted(rows, key=lambda row: row.case), key=lambda row: row.case):
+        roads = list(group)
+        where = roads[0].environment
+        names = list(dict.fromkeys(name for row in roads for name in row.scores if name not in {"low", "high"}))
+        lines = [
+            f"#### {case}" + (f", n = {roads[0].n}" if roads[0].n > 1 else ""),
+            "",
+            f"{where.cpu}, {where.cores} cores, torch {where.versions['torch']}, commit {where.commit}.",
+            "",
+            "| road | " + " | ".join(HEADINGS.get(name, name) for name in names) + " |",
+            "|---|" + "---:|" * len(names),
+        ]
+        lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in roads]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+HEADINGS = {
+    "top1": "top-1 % (95 % interval)",
+    "as RGB": "same answer as RGB %",
+    "bytes": "bytes a sample",
+    "network MACs": "GMAC",
+    "cosine with RGB": "cosine with RGB's features",
+}
+
+
+def cell(row: ScoreRow, name: str) -> str:
+    """Write one score."""
+    value = row.scores.get(name)
+    if value is None:
+        return ""
+    if name == "top1":
+        return (
+            f"{100 * float(value):.1f} ({100 * float(row.scores['low']):.1f} to {100 * float(row.scores['high']):.1f})"
+        )
+    if name == "as RGB":
+        return f"{100 * float(value):.1f}"
+    if name == "network MACs":
+        return f"{float(value) / 1e9:.3f}"
+    if name == "images/s":
+        return f"{float(value):.0f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
+
+
+def replaced(text: str, name: str, table: str) -> str:
+    """Put a table between its markers.
+
+    Raises:
+        ValueError: the text has no such markers.
+    """
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"no markers {begin.strip()} and {end.strip()}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
 def main() -> int:
     """Print the tables, or put them into a document."""
-    text = table(read_records(RECORDS).of_kind(TimingRow))
+    records = read_records(RECORDS)
+    scores = records.of_kind(ScoreRow)
+    tables = {"benchmarks": table(records.of_kind(TimingRow))}
+    tables |= {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
     if len(sys.argv) == 1:
-        print(text)
+        print("\n".join(tables.values()))
         return 0
     document = Path(sys.argv[1])
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        print(f"{document} lacks the lines {BEGIN.strip()} and {END.strip()}", file=sys.stderr)
-        return 1
-    partial = document.with_suffix(".partial")
-    partial.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    partial.replace(document)
+    text = document.read_text(encoding="utf-8")
+    for name, made in tables.items():
+        text = replaced(text, name, made)
+    document.write_text(text, encoding="utf-8")
     return 0
 
 

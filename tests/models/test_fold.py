@@ -17,6 +17,7 @@ import torchvision
 from tests.oracles import folded_road
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from prepixel.errors import RecipeError
 from prepixel.models import CannotFold, FoldedNetwork, count_macs, fold
@@ -266,6 +267,19 @@ def test_a_fold_serves_other_grids_where_the_network_takes_any_size() -> None:
                 spectrum = random_spectrum(grid)
                 with torch.no_grad():
                     assert difference(folded(spectrum), pixel_road(network, spectrum, 4)) <= 1e-12
+
+
+def test_a_detectors_backbone_folds_and_takes_images_of_any_size() -> None:
+    torch.manual_seed(5)
+    backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=5).double().eval()
+    folded = fold(backbone, pixels=(64, 96), grid=(16, 24), bands=ALL, form="composed")
+    for grid in ((16, 24), (26, 14)):
+        spectrum = random_spectrum(grid)
+        expected: Any = pixel_road(backbone, spectrum, 4)
+        with torch.no_grad():
+            got = folded(spectrum)
+        assert list(got) == ["0", "1", "2", "3", "pool"]
+        assert all(difference(got[level], expected[level]) <= 1e-8 for level in got)
 
 
 def test_a_fold_that_pads_by_size_says_which_grid_it_cannot_take() -> None:

@@ -104,7 +104,7 @@ def fold(
             perhaps after steps that are affine (its own normalization, padding, patches). Left as it is.
         pixels: height and width that it takes.
         grid: blocks down and across; their image must be 1, 2, 4 or 8 times as large as ``pixels``. 56 is an image of
-            448 pixels: half of a block's frequencies, those that 224 pixels show, are all that counts.
+            448 pixels, twice 224, so 4 x 4 of a block's 8 x 8 frequencies are what the network can see.
         bands: the channels to keep.
         mean: what the network's user subtracts from R, G and B, as fractions of 255; 0 where the network does it.
         std: what divides them, as fractions of 255; 1 where the network does it, 1 / 255 where it takes 0..255.
