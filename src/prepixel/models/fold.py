@@ -12,6 +12,7 @@ with zeros is padding pixels with zeros, and the borders are exact as well.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from torch.utils import _pytree as pytree
 from prepixel.errors import RecipeError
 from prepixel.models.folded_stem import AxisPlan, FoldedStem, Layout
 from prepixel.models.image_use import CannotFold, ImageUse, watch_image
-from prepixel.models.probe import FoldSettings, Form, Probe, random_spectrum
+from prepixel.models.probe import FoldSettings, Form, Probe, TooManyWeights, random_spectrum
 from prepixel.models.reconstruction import Reconstruction, Reduction, block_pixels, colour_shift, pixels_per_block
 from prepixel.models.rerouting import replace_stem
 from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD, SpectrumInput
@@ -142,18 +143,25 @@ def fold(
     zero, bias = probe.zero_colour()
     shift = colour_shift(settings.bands, zero)
     scale = torch.full_like(shift, 255 * sum(settings.std) / 3 * 8 / size)
-    kernel, plans = probe.kernel(zero)
-    stem = _build_stem(kernel * scale[:, None, None], bias, plans, probe.layout)
-    probe.check(stem, shift, scale)
-    cost = _cost(stem, use, settings, size)
+    try:
+        kernel, plans = probe.kernel(zero)
+    except TooManyWeights as error:
+        if form == "composed":
+            raise
+        stem, macs = None, error.macs
+    else:
+        stem = _build_stem(kernel * scale[:, None, None], bias, plans, probe.layout)
+        probe.check(stem, shift, scale)
+        macs = stem.weight.numel() * math.prod(plan.repetitions(plan.num_outputs) for plan in plans)
+    cost = _cost(macs, use, settings, size)
     if form == "auto":
-        form = "composed" if cost.composed <= cost.factored else "factored"
+        form = "composed" if stem is not None and cost.composed <= cost.factored else "factored"
     settings = FoldSettings(**{**vars(settings), "form": form})
     constants: Any = {"mean": settings.mean, "std": settings.std, "dtype": dtype}
     front = Reconstruction(settings.bands, size, reduction, shift=shift, scale=scale, **constants).to(device)
     rest = (
         replace_stem(copy.deepcopy(network), use, stem.to(device, dtype))
-        if form == "composed"
+        if form == "composed" and stem is not None
         else nn.Sequential(front, copy.deepcopy(network))
     )
     folded = FoldedNetwork(_input(settings.bands, shift, scale, dtype).to(device), rest, settings, cost).eval()
@@ -183,16 +191,10 @@ def _build_stem(
     return FoldedStem(weight, bias.repeat_interleave(i * j), tuple(live), f, plans, layout)
 
 
-def _cost(stem: FoldedStem, use: ImageUse, settings: FoldSettings, size: int) -> StemCost:
-    features = use.weight.shape[0]
-    pixels = use.weight.numel() * (use.output.numel() // features)
-    repetitions = [plan.repetitions(plan.num_outputs) for plan in stem.plans]
-    blocks = settings.grid[0] * settings.grid[1]
-    return StemCost(
-        pixels,
-        stem.weight.numel() * repetitions[0] * repetitions[1],
-        blocks * len(stem.live) * 3 * size * size + pixels,
-    )
+def _cost(composed: int, use: ImageUse, settings: FoldSettings, size: int) -> StemCost:
+    pixels = use.weight.numel() * (use.output.numel() // use.weight.shape[0])
+    reaching = int(block_pixels(settings.bands, size, settings.reduction).flatten(1).any(1).sum())
+    return StemCost(pixels, composed, settings.grid[0] * settings.grid[1] * reaching * 3 * size * size + pixels)
 
 
 def _check_whole(folded: FoldedNetwork, pixel_road: nn.Module) -> None:

@@ -48,6 +48,18 @@ class FoldSettings:
     form: Form
 
 
+class TooManyWeights(RecipeError):
+    """Report a composed layer that would be too large to derive.
+
+    Attributes:
+        macs: its multiply-adds for one image.
+    """
+
+    def __init__(self, message: str, macs: int) -> None:
+        super().__init__(message)
+        self.macs = macs
+
+
 class Probe:
     """Send images through a network's linear part, in float64, and read its matrix off what comes out."""
 
@@ -107,6 +119,7 @@ class Probe:
 
         Raises:
             RecipeError: the grid is too small to see the whole of it.
+            TooManyWeights: it would have too many.
         """
         base = self.run(self.plain(zero))
         spans = self._spans(zero, base)
@@ -116,9 +129,11 @@ class Probe:
         f, d = len(self.settings.bands), base.shape[1]
         shape = (d, down.outputs, across.outputs, f, rows * down.steps, columns * across.steps)
         if torch.Size(shape).numel() > _MOST_WEIGHTS:
-            raise RecipeError(
-                f"the folded layer would have {torch.Size(shape).numel():,} weights ({d} features of "
-                f"{rows * down.steps} x {columns * across.steps} blocks); keep fewer bands, or take a smaller grid"
+            raise TooManyWeights(
+                f"the composed layer would have {torch.Size(shape).numel():,} weights ({d} features of "
+                f"{rows * down.steps} x {columns * across.steps} blocks); take form factored, fewer bands, or "
+                "a smaller grid",
+                torch.Size(shape).numel() * down.repetitions(down.num_outputs) * across.repetitions(across.num_outputs),
             )
         kernel = torch.zeros(shape, dtype=torch.float64)
         jobs = [(y, x, c) for y in range(down.steps) for x in range(across.steps) for c in range(f)]
