@@ -22,7 +22,9 @@ from prepixel.cli import main
 from prepixel.cli.tables import _mean_and_spread
 from prepixel.data import write_synthetic
 from prepixel.engine.checkpoint import read_checkpoint
+from prepixel.recipe import read_folded
 from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment, read_records
+from prepixel.spectrum import Spectrum
 
 Captured = pytest.CaptureFixture[str]
 CLASSES = 10
@@ -117,7 +119,7 @@ def test_folder_of_a_run_is_not_used_twice(capsys: Captured, runs: Path, recipes
     assert main([*words, "--optimization.learning_rate", "0.5", "--resume"]) == 2
     assert "optimization.learning_rate was 0.01, is 0.5" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
-    assert ": 6 steps, 0 s since step 6" in capsys.readouterr().out
+    assert re.search(r": 6 steps, \d+ s since step 6", capsys.readouterr().out)
     after = weights(runs / "dct-3")
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
@@ -362,3 +364,29 @@ def test_mean_and_spread_of_shares() -> None:
     assert _mean_and_spread([]) == "-"
     assert _mean_and_spread([0.537]) == "53.7"
     assert _mean_and_spread([0.50, 0.53, 0.59]) == "54.0 ± 4.6"
+
+
+def test_a_run_on_pixels_folds(runs: Path, data: Path, tmp_path: Path, capsys: Captured) -> None:
+    output = tmp_path / "folded.pt"
+    assert main(["fold", str(runs / "rgb-3"), "--bands", "192", "-o", str(output)]) == 0
+    out = capsys.readouterr().out
+    assert "192 on 37 x 41 blocks" in out  # eight pixels to one: the only whole number for sides that are odd
+    folded, run = read_folded(output), load_run(runs / "rgb-3", device="cpu")
+    assert folded.classes == run.classes
+    assert folded.source == "prepixel:resnet18"
+    assert folded.crop_fraction == run.crop_fraction
+    spectrum = Spectrum.of_coefficients(100 * torch.randn(2, 192, 37, 41), folded.network.bands)
+    pixels = (spectrum.values[:, [0, 64, 128]] / 8 + torch.tensor([128.0, 0, 0])[:, None, None]).unbind(1)
+    y, cb, cr = pixels
+    rgb = torch.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], dim=1) / 255
+    with torch.no_grad():
+        torch.testing.assert_close(folded.network(spectrum), run.network(rgb), rtol=1e-3, atol=1e-3)
+    assert main(["predict", str(output), str(data / "val"), "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 20
+
+
+def test_a_run_on_spectra_or_with_words_of_its_own_is_not_folded(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["fold", str(runs / "dct-3"), "--grid", "3", "-o", str(tmp_path / "x.pt")]) == 2
+    assert "a run on spectrum, which needs no folding" in capsys.readouterr().err
+    assert main(["fold", str(runs / "rgb-3"), "--pixels", "32", "-o", str(tmp_path / "x.pt")]) == 2
+    assert "which says its own pixels; leave out --pixels" in capsys.readouterr().err

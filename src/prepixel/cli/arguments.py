@@ -195,7 +195,7 @@ def _add_runs(verbs: Any) -> None:
         "turn a pretrained RGB network into one on coefficients, without training",
         "Turn an RGB network into the same network on JPEG coefficients, in closed form, without training. The file\n"
         "holds all that evaluate and predict need. NETWORK is efficientnet_lite0 (with ImageNet weights), a network\n"
-        "of torchvision, timm:NAME, or your own as FILE.py:FUNCTION.",
+        "of torchvision, timm:NAME, your own as FILE.py:FUNCTION, or the folder of a run on pixels.",
         "prepixel fold efficientnet_lite0 --bands S-24 -o lite0.pt",
     )
     verb.add_argument("network", metavar="NETWORK", help="name of the RGB network")
@@ -203,8 +203,8 @@ def _add_runs(verbs: Any) -> None:
         "--weights", metavar="FILE", help="its weights: a state_dict, or a name that torchvision downloads"
     )
     verb.add_argument("--bands", default="S-24", help="channels to keep (default: S-24)")
-    verb.add_argument("--pixels", type=int, nargs="+", default=[224], metavar="N", help="that it takes (default: 224)")
-    verb.add_argument("--grid", type=int, nargs="+", default=[56], metavar="N", help="blocks a side (default: 56)")
+    verb.add_argument("--pixels", type=int, nargs="+", metavar="N", help="that it takes (default: 224)")
+    verb.add_argument("--grid", type=int, nargs="+", metavar="N", help="blocks a side (default: of twice the pixels)")
     verb.add_argument("--mean", type=float, nargs=3, metavar="X", help="subtracted from R G B, as fractions of 255")
     verb.add_argument("--std", type=float, nargs=3, metavar="X", help="dividing them (default: the library's)")
     verb.add_argument(

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.engine import keep_freed_memory
+from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
 from prepixel.recipe import (
     Classifier,
@@ -21,6 +23,7 @@ from prepixel.recipe import (
     Prediction,
     TrainedRun,
     fold_pixel_model,
+    fold_run,
     load_run,
     read_folded,
     read_recipe,
@@ -111,22 +114,8 @@ def predict(options: argparse.Namespace) -> int:
 
 def fold(options: argparse.Namespace) -> int:
     """Fold a pixel network into a network on coefficients, and write it to a file."""
-    classes = None if options.classes is None else _class_names(options.classes)
     started = time.perf_counter()
-    classifier = fold_pixel_model(
-        options.network,
-        weights=options.weights,
-        classes=classes,
-        crop=options.crop_fraction,
-        filter=options.filter,
-        mean=options.mean,
-        std=options.std,
-        pixels=_pair(options.pixels),
-        grid=_pair(options.grid),
-        bands=options.bands,
-        reduction=options.reduction,
-        form=options.form,
-    )
+    classifier = _fold_run(options) if Path(options.network).is_dir() else _fold_named(options)
     elapsed = time.perf_counter() - started
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_folded(classifier, options.output)
@@ -149,13 +138,45 @@ def fold(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fold_run(options: argparse.Namespace) -> FoldedClassifier:
+    for name in ("weights", "pixels", "mean", "std", "classes"):
+        if getattr(options, name) is not None:
+            raise RecipeError(f"{options.network} is a run's folder, which says its own {name}; leave out --{name}")
+    pixels = read_recipe(Path(options.network) / "recipe.yaml").input.pixels or (0, 0)
+    return fold_run(options.network, grid=_grid(options, pixels), **_fold_options(options))
+
+
+def _fold_named(options: argparse.Namespace) -> FoldedClassifier:
+    pixels = (224, 224) if options.pixels is None else (options.pixels[0], options.pixels[-1])
+    return fold_pixel_model(
+        options.network,
+        weights=options.weights,
+        classes=None if options.classes is None else _class_names(options.classes),
+        crop=options.crop_fraction,
+        filter=options.filter,
+        mean=options.mean,
+        std=options.std,
+        pixels=pixels,
+        grid=_grid(options, pixels),
+        **_fold_options(options),
+    )
+
+
+def _fold_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {"bands": options.bands, "reduction": options.reduction, "form": options.form}
+
+
+def _grid(options: argparse.Namespace, pixels: tuple[int, int]) -> tuple[int, int]:
+    """Take the grid asked for, or the smallest that holds at least twice the pixels a side."""
+    if options.grid is not None:
+        return options.grid[0], options.grid[-1]
+    ratio = next(m for m in (2, 4, 8) if m == 8 or all(m * side % 8 == 0 for side in pixels))
+    return ratio * pixels[0] // 8, ratio * pixels[1] // 8
+
+
 def _class_names(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
     return [str(name) for name in json.loads(text)] if path.suffix == ".json" else text.splitlines()
-
-
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    return values[0], values[-1]
 
 
 def load_classifier(options: argparse.Namespace) -> Classifier:

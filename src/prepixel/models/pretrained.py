@@ -21,6 +21,7 @@ from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 NO_WEIGHTS = "none"
+RECIPES_NETWORK = "prepixel:"
 _IMAGENET_CLASSES = 1000
 
 
@@ -68,9 +69,9 @@ def pixel_model(name: str, *, weights: str | None = None, num_classes: int | Non
         model = _efficientnet_lite0(num_classes, shipped=shipped)
     elif name.startswith("timm:"):
         model = _of_timm(name, num_classes)
-    elif name.startswith("prepixel:") and name.removeprefix("prepixel:") in NAMES:
+    elif name.startswith(RECIPES_NETWORK) and name.removeprefix(RECIPES_NETWORK) in NAMES:
         count = num_classes or _IMAGENET_CLASSES
-        network = rgb_network(name.removeprefix("prepixel:"), count)
+        network = rgb_network(name.removeprefix(RECIPES_NETWORK), count)
         model = PixelModel(name, network, count, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     elif ":" in name:
         model = PixelModel(name, _own(name), None, IMAGENET_MEAN, IMAGENET_STD)

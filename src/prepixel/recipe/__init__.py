@@ -9,7 +9,7 @@ from prepixel.recipe.description import (
     Recipe,
     TaskSettings,
 )
-from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, read_folded, write_folded
+from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
 from prepixel.recipe.folder import RunFolder
 from prepixel.recipe.reading import parse_recipe, read_recipe, recipe_values, write_recipe
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
@@ -27,6 +27,7 @@ __all__ = [
     "TaskSettings",
     "TrainedRun",
     "fold_pixel_model",
+    "fold_run",
     "load_run",
     "measure_statistics",
     "parse_recipe",

@@ -15,9 +15,10 @@ from prepixel.engine import evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
 from prepixel.errors import RecipeError
 from prepixel.models import FoldedNetwork, fold, pixel_model
-from prepixel.models.pretrained import NO_WEIGHTS
+from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
 from prepixel.models.reconstruction import int8_unit
 from prepixel.recipe.classifier import Classifier
+from prepixel.recipe.running import load_run
 from prepixel.spectrum import BandSet
 from prepixel.spectrum.resample import Filter
 from prepixel.tasks import Classification, ClassificationResult
@@ -135,6 +136,28 @@ def fold_pixel_model(
     if len(classes) != count:
         raise RecipeError(f"{len(classes)} class names, and {name} gives {count} logits")
     return FoldedClassifier(network, tuple(classes), name, model.num_classes, crop, filter)
+
+
+def fold_run(
+    folder: str | os.PathLike[str], *, weights: Literal["best", "last"] = "best", **options: Any
+) -> FoldedClassifier:
+    """Fold the network of a run on RGB pixels, ready to take image files, with the run's own crop and classes.
+
+    Args:
+        folder: a run's folder.
+        weights: which of its checkpoints.
+        options: as `prepixel.models.fold` takes them, without pixels, mean and std: grid, bands, reduction, form.
+
+    Raises:
+        RecipeError: the folder holds no run, or one on spectra; or the grid does not fit.
+    """
+    run = load_run(folder, weights=weights, device="cpu")
+    settings = run.recipe.input
+    if settings.pixels is None:
+        raise RecipeError(f"{run.folder.path}: a run on {settings.kind}, which needs no folding")
+    network = fold(run.network, pixels=settings.pixels, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), **options)
+    source = f"{RECIPES_NETWORK}{run.recipe.network.name}"
+    return FoldedClassifier(network, run.classes, source, len(run.classes), settings.crop_fraction, settings.filter)
 
 
 def write_folded(classifier: FoldedClassifier, path: str | os.PathLike[str]) -> None:
