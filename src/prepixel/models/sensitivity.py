@@ -133,7 +133,7 @@ class ChannelProbe:
             values = part.new_zeros(len(part), len(self.bands), *part.shape[2:])
             values[:, places] = part * mask.to(part)[:, None, None]
             with torch.inference_mode():
-                results.append(_after_input(self.network, values).double().log_softmax(1))
+                results.append(self.network.from_normalized(values).double().log_softmax(1))
         return torch.cat(results)
 
 
@@ -217,13 +217,3 @@ def _reaching(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
         if isinstance(module, FoldedStem | Reconstruction):
             return tuple(bands.channels[place] for place in module.live.tolist())
     return bands.channels
-
-
-def _after_input(network: FoldedNetwork | FrequencyNetwork, normalized: Tensor) -> Tensor:
-    """Run what comes after a network's normalization."""
-    logits: Tensor
-    if isinstance(network, FoldedNetwork):
-        logits = network.network(normalized)
-    else:
-        logits = network.head(network.trunk(normalized))
-    return logits
