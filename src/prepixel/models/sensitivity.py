@@ -88,7 +88,7 @@ class ChannelProbe:
     ) -> None:
         self.network = network.eval()
         self.bands = network.bands if isinstance(network, FoldedNetwork) else network.input.bands
-        self.reaching = _reaching(network, self.bands)
+        self.reaching = reaching_channels(network, self.bands)
         self.device = next(network.parameters()).device
         with torch.inference_mode():
             self.batches = [self._reaching_values(network.input(spectrum.to(self.device))) for spectrum in spectra]
@@ -211,7 +211,7 @@ def _sizes(count: int) -> Iterator[int]:
     return (size for size in (3, 6, 12, 24, 32, 48, 64, 96, 128) if size < count)
 
 
-def _reaching(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
+def reaching_channels(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
     """List the channels that have a column in the network's first layer."""
     for module in network.modules():
         if isinstance(module, FoldedStem | Reconstruction):
