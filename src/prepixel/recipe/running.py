@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from prepixel.data import FolderDataset, PixelReader, SpectrumReader
+from prepixel.data import FolderDataset, PixelReader, SpectrumReader, ViewLoader
 from prepixel.engine import Position, TrainResult, evaluate, load_weights, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
@@ -236,6 +236,20 @@ class TrainedRun(Classifier):
             RecipeError: no folder is given and the recipe names none.
             DatasetError: the folder has no image, or classes that the run does not know.
         """
+        loader = self.loader(folder, batch_size=batch_size, threads=threads)
+        task = build_task(self.recipe, len(self.classes), self.network)
+        result: ClassificationResult = evaluate(
+            self.network,
+            task,
+            loader,
+            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
+        )
+        return result, loader.failures
+
+    def loader(
+        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
+    ) -> ViewLoader:
+        """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
         if folder is None:
             if self.recipe.data.val is None:
                 raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
@@ -247,15 +261,7 @@ class TrainedRun(Classifier):
             val_batch_size=batch_size or data.val_batch_size,
             threads=data.threads if threads is None else threads,
         )
-        loader = build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
-        task = build_task(self.recipe, len(self.classes), self.network)
-        result: ClassificationResult = evaluate(
-            self.network,
-            task,
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
-        return result, loader.failures
+        return build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
 
 
 def load_run(
