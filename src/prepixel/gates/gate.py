@@ -86,7 +86,7 @@ class Gate(nn.Module, abc.ABC):
         super().__init__()
         self.bands = bands
         self.settings = settings
-        costs = torch.ones(len(bands)) if costs is None else costs.detach().float().cpu()
+        costs = torch.ones(len(bands), device="cpu") if costs is None else costs.detach().float().cpu()
         self.budget = _budget(bands, settings, costs)
         if settings.bytes is None:
             costs = torch.ones_like(costs)
@@ -101,8 +101,8 @@ class Gate(nn.Module, abc.ABC):
         self.register_buffer("_likely", torch.zeros(len(bands)))
         self.register_buffer("_entropy", torch.zeros(()))
         self.register_buffer("_were_on", torch.ones(len(bands)))
-        components = torch.tensor([component for component, _, _ in bands])
-        self._members = [torch.nonzero(components == component).flatten().tolist() for component in range(3)]
+        components = [component for component, _, _ in bands]
+        self._members = [[place for place, one in enumerate(components) if one == c] for c in range(3)]
 
     @abc.abstractmethod
     def scores(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n f"]:

@@ -211,7 +211,8 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
         return network
     bands = network.input.bands
     try:
-        return GatedNetwork(network, build_gate(bands, recipe.gate, torch.full((len(bands),), _channel_bytes(recipe))))
+        costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
+        return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
     except RecipeError as error:
         raise RecipeError(f"gate: {error}") from error
 
