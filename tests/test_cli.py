@@ -23,7 +23,7 @@ from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "stats", "synthesize"]
-VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "table", "plot", "env"]
+VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap", "table", "plot", "env"]
 Captured = pytest.CaptureFixture[str]
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from prepixel import plots
-from prepixel.plots import plot_confusion, plot_curves, plot_frequency_channels, plot_heat_map
+from prepixel.plots import plot_confusion, plot_curves, plot_frequency_channels, plot_heat_maps
 from prepixel.records import ConfusionRow, MetricRow, Records
 
 
@@ -128,11 +128,15 @@ def test_channels_of_unequal_grids_share_one_scale(tmp_path: Path, drawn: list[F
 
 def test_heat_map_shows_numbers_and_ids(tmp_path: Path, drawn: list[Figure]) -> None:
     values = np.linspace(0, 1, 192).reshape(3, 8, 8)
-    plot_heat_map(values, tmp_path / "heat.png", title="kept", ids=np.arange(64).reshape(8, 8))
-    maps = drawn[0].axes[:3]
+    both = {"dynamic": values, "static": values[::-1]}
+    plot_heat_maps(both, tmp_path / "heat.png", title="kept", ids=np.arange(64).reshape(8, 8))
+    maps = [axes for axes in drawn[0].axes if axes.get_title(loc="left")]
+    assert len(maps) == 6
+    np.testing.assert_allclose(np.asarray(maps[5].images[0].get_array()), values[0])
+    maps = maps[:3]
     assert [axes.get_title(loc="left") for axes in maps] == ["Y", "Cb", "Cr"]
     np.testing.assert_allclose(np.asarray(maps[1].images[0].get_array()), values[1])
     words = [text.get_text() for text in maps[2].texts]
     assert words[-2:] == ["1.00", "63"]
-    plot_heat_map(np.zeros((1, 8, 8)), tmp_path / "none.png")
+    plot_heat_maps({"": np.zeros((1, 8, 8))}, tmp_path / "none.png")
     assert drawn[1].axes[0].get_title(loc="left") == "grey"

@@ -11,6 +11,7 @@ import yaml
 
 from prepixel.data import FolderDataset, write_synthetic
 from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork, GateSettings
 from prepixel.models import FoldedNetwork, rgb_network
 from prepixel.recipe import (
     Recipe,
@@ -26,6 +27,7 @@ from prepixel.recipe.building import build_network, build_reader, reuse_rgb_weig
 from prepixel.recipe.reading import expand_path, recipe_differences
 from prepixel.records import describe_environment
 from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectrum
+from prepixel.tasks import GatedClassification
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
@@ -113,6 +115,10 @@ def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
         ("task: {epoch: 3}", "task.epoch: no such key; nearest: training.epochs"),
         ("task: {epochs: 3}", "task.epochs: no such key; nearest: training.epochs"),
         ("label_smoothing: .1", "label_smoothing: no such key; nearest: task.label_smoothing"),
+        ("gate: {kind: static, chanels: 3}", "gate.chanels: no such key; nearest: gate.channels"),
+        ("gate: {kind: static}", "gate: loss budget needs one of channels and bytes; for example channels: 24"),
+        ("gate: {floors: [1, 2]}", "gate.floors is [1, 2]; it must be a list of 3, each a whole number"),
+        ("network: {from_run: a, rgb_weights: b}", "network: network.from_run and network.rgb_weights both say how"),
         ("task: {qqq: 3}", "task.qqq: no such key; task has label_smoothing"),
         ("training: {epochs: many}", "training.epochs is 'many'; it must be a whole number"),
         ("training: {epochs: 1.5}", "training.epochs is 1.5; it must be a whole number"),
@@ -187,6 +193,27 @@ def test_data_settings_outside_their_range_are_named(change: dict[str, object], 
 def test_stride_of_a_network_on_pixels_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"network.layer2_stride belongs to kind spectrum, and input.kind is rgb"):
         parse(f"{PIXELS}network: {{layer2_stride: 1}}")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("gate: {kind: static, channels: 3}", "gate.kind is static, and input.kind is rgb; a gate chooses frequencies"),
+        ("network: {from_run: x}", "network.from_run belongs to kind spectrum, and input.kind is rgb; remove it"),
+    ],
+)
+def test_choosing_of_channels_is_refused_on_pixels(extra: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(f"{PIXELS}{extra}")
+
+
+def test_a_recipe_without_gate_reads_as_before_and_one_with_it_reads_back(tmp_path: Path) -> None:
+    assert parse(SMALL).gate == GateSettings(kind="none")
+    gate = "gate: {kind: dynamic, channels: 12, temperature_end: 0.5, floors: [3, 1, 1]}"
+    recipe = parse(SMALL + gate, "--gate.strength", "0.5")
+    assert recipe.gate == GateSettings("dynamic", "budget", 0.5, 12, None, 1.0, 0.5, "exponential", (3, 1, 1))
+    write_recipe(recipe, tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
 
 
 @pytest.mark.parametrize(
@@ -446,3 +473,24 @@ def test_folded_grid_that_does_not_fit_says_which_would() -> None:
     recipe = parse(FOLDED, "--input.grid", "[13, 18]")
     with pytest.raises(RecipeError, match="take a grid of 7 x 9, 14 x 18"):
         build_network(recipe, 7, BandSet.parse("S-24"), None)
+
+
+@pytest.mark.parametrize("stem", ["removed", "folded"])
+def test_gate_stands_before_the_network_that_the_recipe_builds_without_it(stem: str) -> None:
+    words = ["--input.grid", "[8,4]", "--network.stem", stem, "--seed", "7"]
+    words += ["--network.pixels", "[32,16]"] if stem == "folded" else []
+    gate = ["--gate.kind", "dynamic", "--gate.bytes", "1500"]  # a channel takes 4 x 8 x 4 bytes, 24 take 3,072
+    bands = BandSet.parse("S-24")
+    plain = build_network(parse(SMALL, *words), 5, bands, None)
+    gated = build_network(parse(SMALL, *words, *gate), 5, bands, None)
+    assert isinstance(gated, GatedNetwork)
+    assert gated.gate.budget == pytest.approx(1500 / 128)
+    state = gated.network.state_dict()
+    own = {name: value for name, value in plain.state_dict().items() if isinstance(value, torch.Tensor)}
+    assert all(torch.equal(state[name], value) for name, value in own.items())
+    task = building.build_task(parse(SMALL, *words, *gate), 5, gated)
+    assert isinstance(task, GatedClassification)
+    assert task.budget == gated.gate.budget
+    less = [*gate[:3], "24", "--input.encoding", "int8"]  # a channel takes 8 x 4 bytes
+    with pytest.raises(RecipeError, match="gate: bytes is 24, too few for the channels that must be on"):
+        build_network(parse(SMALL, *words, *less), 5, bands, None)

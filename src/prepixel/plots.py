@@ -209,23 +209,28 @@ def _mosaic(plane: Real[np.ndarray, "bh bw 8 8"], top: float) -> Float[np.ndarra
     return colours
 
 
-def plot_heat_map(
-    values: Float[np.ndarray, "c 8 8"],
+def plot_heat_maps(
+    maps: Mapping[str, Float[np.ndarray, "c 8 8"]],
     output: Path,
     *,
     title: str = "",
     ids: Integer[np.ndarray, "8 8"] | None = None,
 ) -> None:
-    """Draw one number a frequency channel, an 8 x 8 map a component.
+    """Draw one number a frequency channel, an 8 x 8 map a component, in one row or several.
 
     Args:
-        values: one map a component (1 or 3), v down and u across; shades run from 0 to the largest of them.
+        maps: rows by what is printed above them, 1 or more; each has one map a component (1 or 3), v down and u across,
+            and shades that run from 0 to the largest of its numbers.
         output: the figure's file.
-        title: printed above.
+        title: printed above all.
         ids: small numbers printed in the corners, such as zigzag positions.
     """
-    with _figure(output, (4.6 * len(values) + 0.8, 5.5)) as figure:
-        _draw_maps(figure, values, ids, logarithmic=False)
+    components = max(len(values) for values in maps.values())
+    with _figure(output, (4.6 * components + 0.8, 5.2 * len(maps) + 0.4)) as figure:
+        parts: Any = figure.subfigures(len(maps), 1, squeeze=False)
+        for part, (name, values) in zip(parts[:, 0], maps.items(), strict=True):
+            _draw_maps(part, values, ids, logarithmic=False)
+            part.suptitle(name, x=0.01, ha="left")
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
 

@@ -271,6 +271,42 @@ def _add_runs(verbs: Any) -> None:
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the band set's .json file")
     _threads(verb)
 
+    verb = _verb(
+        verbs,
+        "select",
+        "gates:select",
+        "write the channels that a run's gate lets pass most often as a band set",
+        "Average a gate's bits over a run's validation images, or others, and write the channels most often on as a\n"
+        "band set. A network on those alone starts from the gated one's weights by the recipe keys input.bands (the\n"
+        "file) and network.from_run (the run).",
+        "prepixel select runs/gates --channels 24 -o learned-24.json",
+    )
+    verb.add_argument("run", type=Path, help="the folder of a run whose recipe has a gate")
+    verb.add_argument("--channels", type=int, required=True, metavar="K", help="how many to keep")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the band set's .json file")
+    _gate_options(verb)
+
+    verb = _verb(
+        verbs,
+        "heatmap",
+        "gates:heatmap",
+        "draw how often each frequency channel is on in gated runs",
+        "Draw how often a gate lets each frequency channel pass: three 8 x 8 maps a run, Y, Cb and Cr, with zigzag\n"
+        "numbers in the corners. The same numbers are appended to a file of records.",
+        "prepixel heatmap runs/gates -o heatmap.png",
+    )
+    verb.add_argument("runs", type=Path, nargs="+", help="folders of runs whose recipes have a gate")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the figure (.png, .svg, .pdf)")
+    verb.add_argument("--records", type=Path, metavar="FILE", help="default: beside the figure, as .jsonl")
+    verb.add_argument("--title", default="", help="printed above")
+    _gate_options(verb)
+
+
+def _gate_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--data", type=Path, metavar="FOLDER", help="images, one folder a class (default: the recipe's)")
+    verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
+    _threads(verb)
+
 
 def _add_reports(verbs: Any) -> None:
     verb = _verb(

@@ -51,7 +51,7 @@ def train(options: argparse.Namespace) -> int:
     if training.resumed_at:
         done += f" since step {training.resumed_at}"
     print("; ".join([done, *words]))
-    return _report_bad(result.failures)
+    return report_bad(result.failures)
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def evaluate(options: argparse.Namespace) -> int:
     plot_confusion(confusion, plot, title=trained.name)
     if not options.json:
         print(f"\ndrawn: {plot}")
-    return _report_bad(failures)
+    return report_bad(failures)
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -214,7 +214,8 @@ def _failure_words(failure: Failure) -> str:
     return f"prepixel: {error}"
 
 
-def _report_bad(failures: Sequence[tuple[str, str]]) -> int:
+def report_bad(failures: Sequence[tuple[str, str]]) -> int:
+    """Say how many files were left out, and give the exit status."""
     if failures:
         print(f"{len(failures)} files could not be read and were left out", file=sys.stderr)
     return 1 if failures else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from prepixel.cli.printing import percent, print_table, progress_bar
@@ -17,6 +18,7 @@ from prepixel.data import CenterCrop, FolderDataset
 from prepixel.data.augment import sample_generator
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.models import FoldedNetwork, FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
@@ -34,6 +36,8 @@ def sensitivity(options: argparse.Namespace) -> int:
     """Ask a network which frequency channels it needs."""
     classifier = load_classifier(options)
     network = classifier.network
+    if isinstance(network, GatedNetwork):
+        raise RecipeError(f"{options.run}: has a gate, which says which channels it uses: prepixel heatmap")
     if not isinstance(network, FoldedNetwork | FrequencyNetwork):
         raise RecipeError(f"{options.run}: takes pixels, not frequencies; fold it: prepixel fold")
     paths, labels = _images(options.folder, classifier, options.images)
@@ -97,17 +101,22 @@ def draw(found: Sensitivity, output: Path, *, title: str) -> None:
         points.sort()
         if len(points) > 1 and points[-1][0] < len(found.without):
             points.append((len(found.without), top))
-    ids = np.zeros((8, 8), dtype=np.int64)
-    for position, place in enumerate(ZIGZAG):
-        ids[place // 8, place % 8] = position
     plot_sensitivity(
         effects,
         curves,
         output,
         quantity="top-1" if by_top1 else "same answer as with all channels",
         title=f"{title}: divergence when one channel is left out, thousandths of a nat",
-        ids=ids,
+        ids=zigzag_ids(),
     )
+
+
+def zigzag_ids() -> Int64[np.ndarray, "8 8"]:
+    """Give each channel's position in zigzag order, the numbers that the paper prints."""
+    ids = np.zeros((8, 8), dtype=np.int64)
+    for position, place in enumerate(ZIGZAG):
+        ids[place // 8, place % 8] = position
+    return ids
 
 
 def _images(folder: Path, classifier: Classifier, count: int) -> tuple[list[str], Tensor | None]:

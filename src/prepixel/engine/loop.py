@@ -276,6 +276,8 @@ class _Run:
 
     def _step(self, group: list[Any], images: int) -> None:
         rate = self._learning_rate(self.position.step)
+        last = self.steps_per_epoch * self.settings.epochs - 1
+        self.stepper.set_progress(self.position.step / max(last, 1))
         loss_sum = self.stepper.take(group, rate, images, self.control.world_size)
         self.unread_losses.append((self.position.step, loss_sum))
         self.meter.count(sum(len(batch) for batch in group))
@@ -390,5 +392,6 @@ class _Run:
             numbers["data_wait_share"] = min(waited / self.control.world_size / elapsed, 1.0)
         if self.stepper.gradient_norm is not None:
             numbers["gradient_norm"] = float(self.stepper.gradient_norm)
+        numbers |= self.stepper.take_numbers()
         epoch = position.epoch + position.batch / self.batches
         self.reporter.rows("train", numbers, epoch=epoch, step=position.step, images={"loss": int(images)})

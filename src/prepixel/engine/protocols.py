@@ -65,6 +65,17 @@ class Metrics(Protocol):
 
 
 @runtime_checkable
+class Adapting(Protocol):
+    """Be a part of a network that changes with the progress of training, and tells of itself."""
+
+    def set_progress(self, progress: float) -> None:
+        """Take how far training is, 0 at the first step and 1 at the last; called before every step."""
+
+    def take_numbers(self) -> Mapping[str, float]:
+        """Give what this process saw since this was last asked, by name, and forget it."""
+
+
+@runtime_checkable
 class Task(Protocol):
     """Say what a network is trained for and how it is scored."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prepixel.engine.checkpoint import fill_network
 from prepixel.engine.optimization import Average, build_optimizer
-from prepixel.engine.protocols import Task
+from prepixel.engine.protocols import Adapting, Task
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import PrepixelError
 
@@ -59,11 +59,21 @@ class Stepper:
         decay = optimization.average_decay
         self.average = None if decay is None else Average(network, decay)
         self.gradient_norm: Tensor | None = None
+        self._adapting = [part for part in network.modules() if isinstance(part, Adapting)]
 
     @property
     def averaged(self) -> nn.Module | None:
         """Give the network with averaged weights, where an average is kept."""
         return None if self.average is None else self.average.network
+
+    def set_progress(self, progress: float) -> None:
+        """Tell the parts of the network that change with it how far training is, 0..1."""
+        for part in self._adapting:
+            part.set_progress(progress)
+
+    def take_numbers(self) -> dict[str, float]:
+        """Collect what those parts tell of themselves since this was last asked."""
+        return {name: value for part in self._adapting for name, value in part.take_numbers().items()}
 
     def take(self, batches: Sequence[Any], rate: float, images: int, world_size: int) -> Tensor:
         """Move the weights along the gradient of the mean loss over all images of the step, wherever they are.

@@ -9,6 +9,7 @@ from prepixel.models.classification import (
     frequency_resnet,
     rgb_network,
 )
+from prepixel.models.columns import keep_columns
 from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
 from prepixel.models.fold import FoldedNetwork, StemCost, fold
 from prepixel.models.image_use import CannotFold
@@ -40,6 +41,7 @@ __all__ = [
     "frequency_network",
     "frequency_resnet",
     "imagenet_classes",
+    "keep_columns",
     "load_rgb_weights",
     "pixel_model",
     "rgb_network",

@@ -79,7 +79,11 @@ class FrequencyNetwork(_Network):
         Raises:
             BandSetMismatch: the spectrum holds other channels than the network's.
         """
-        logits: Tensor = self.head(self.features(spectrum))
+        return self.from_normalized(self.input(spectrum))
+
+    def from_normalized(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n k"]:
+        """Compute what comes after the normalization."""
+        logits: Tensor = self.head(self.trunk(normalized))
         return logits
 
 

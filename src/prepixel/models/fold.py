@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -80,7 +80,11 @@ class FoldedNetwork(nn.Module):
             BandSetMismatch: the spectrum holds other channels.
             RecipeError: its grid is not one that the network can take.
         """
-        return self.network(self.input(spectrum))
+        return self.from_normalized(self.input(spectrum))
+
+    def from_normalized(self, normalized: Float[Tensor, "n f bh bw"]) -> Any:
+        """Compute what comes after the normalization."""
+        return self.network(normalized)
 
 
 def fold(

@@ -88,7 +88,7 @@ class ChannelProbe:
     ) -> None:
         self.network = network.eval()
         self.bands = network.bands if isinstance(network, FoldedNetwork) else network.input.bands
-        self.reaching = _reaching(network, self.bands)
+        self.reaching = reaching_channels(network, self.bands)
         self.device = next(network.parameters()).device
         with torch.inference_mode():
             self.batches = [self._reaching_values(network.input(spectrum.to(self.device))) for spectrum in spectra]
@@ -133,7 +133,7 @@ class ChannelProbe:
             values = part.new_zeros(len(part), len(self.bands), *part.shape[2:])
             values[:, places] = part * mask.to(part)[:, None, None]
             with torch.inference_mode():
-                results.append(_after_input(self.network, values).double().log_softmax(1))
+                results.append(self.network.from_normalized(values).double().log_softmax(1))
         return torch.cat(results)
 
 
@@ -211,19 +211,9 @@ def _sizes(count: int) -> Iterator[int]:
     return (size for size in (3, 6, 12, 24, 32, 48, 64, 96, 128) if size < count)
 
 
-def _reaching(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
+def reaching_channels(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
     """List the channels that have a column in the network's first layer."""
     for module in network.modules():
         if isinstance(module, FoldedStem | Reconstruction):
             return tuple(bands.channels[place] for place in module.live.tolist())
     return bands.channels
-
-
-def _after_input(network: FoldedNetwork | FrequencyNetwork, normalized: Tensor) -> Tensor:
-    """Run what comes after a network's normalization."""
-    logits: Tensor
-    if isinstance(network, FoldedNetwork):
-        logits = network.network(normalized)
-    else:
-        logits = network.head(network.trunk(normalized))
-    return logits

@@ -27,16 +27,18 @@ class WeightReuse:
         cut: those that see the input, of which the first channels were kept.
         fresh: drawn anew: those that see the input where it has more channels, and a head for other classes.
         unused: in the checkpoint, but of the stem that a frequency network does not have.
+        cutting: what was kept of those that were cut.
     """
 
     copied: tuple[str, ...]
     cut: tuple[str, ...]
     fresh: tuple[str, ...]
     unused: tuple[str, ...]
+    cutting: str = "the first input channels kept"
 
     def __str__(self) -> str:
         parts = [f"{len(self.copied)} weights copied"]
-        named = (("the first input channels kept", self.cut), ("drawn anew", self.fresh), ("left out", self.unused))
+        named = ((self.cutting, self.cut), ("drawn anew", self.fresh), ("left out", self.unused))
         parts += [f"{what}: {', '.join(names)}" for what, names in named if names]
         return "; ".join(parts)
 

@@ -13,8 +13,10 @@ from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run,
 from prepixel.recipe.folder import RunFolder
 from prepixel.recipe.reading import parse_recipe, read_recipe, recipe_values, write_recipe
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
+from prepixel.recipe.selection import ChannelUse, measure_use
 
 __all__ = [
+    "ChannelUse",
     "Classifier",
     "DataSettings",
     "FoldedClassifier",
@@ -30,6 +32,7 @@ __all__ = [
     "fold_run",
     "load_run",
     "measure_statistics",
+    "measure_use",
     "parse_recipe",
     "read_folded",
     "read_recipe",

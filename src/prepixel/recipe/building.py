@@ -12,6 +12,7 @@ import torch
 from prepixel.data import CenterCrop, FolderDataset, PixelReader, RandomCrop, SpectrumReader, ViewDataset, ViewLoader
 from prepixel.data.folder import DatasetError
 from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork, build_gate
 from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
@@ -31,10 +32,10 @@ from prepixel.recipe.description import InputSettings, Recipe
 from prepixel.recipe.reading import expand_path
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.resample import Filter
-from prepixel.tasks import Classification
+from prepixel.tasks import Classification, GatedClassification
 
 Progress = Callable[[int, int], None]
-Network = FrequencyNetwork | PixelNetwork | FoldedNetwork
+Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
 
 _CHUNK = 64
 
@@ -199,8 +200,36 @@ def build_loader(
 
 
 def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None) -> Network:
-    """Build the network with its first weights, which depend on the recipe's seed alone."""
+    """Build the network, and the gate before it, with first weights that depend on the recipe's seed alone.
+
+    Raises:
+        RecipeError: the gate asks for more than the band set has.
+    """
     torch.manual_seed(recipe.seed)
+    network = _build_ungated(recipe, num_classes, bands, statistics)
+    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork):
+        return network
+    bands = network.input.bands
+    try:
+        costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
+        return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
+    except RecipeError as error:
+        raise RecipeError(f"gate: {error}") from error
+
+
+def _channel_bytes(recipe: Recipe) -> float:
+    """Count the bytes of one channel of one sample."""
+    down, across = recipe.input.grid or (0, 0)
+    return float(down * across * _value_bytes(recipe.input))
+
+
+def _value_bytes(settings: InputSettings) -> int:
+    return 1 if settings.encoding == "int8" or settings.kind == "rgb" else 4
+
+
+def _build_ungated(
+    recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None
+) -> FrequencyNetwork | PixelNetwork | FoldedNetwork:
     settings = recipe.network
     if bands is None:
         return rgb_network(settings.name, num_classes)
@@ -237,6 +266,9 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     if recipe.network.rgb_weights is None:
         return None
     path = expand_path(recipe.network.rgb_weights, "network.rgb_weights")
+    if isinstance(network, GatedNetwork):
+        network = network.network
+        assert isinstance(network, FrequencyNetwork | FoldedNetwork)
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
         if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -259,8 +291,10 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
         raise RecipeError(f"network.rgb_weights: {path}: {error}") from error
 
 
-def build_task(recipe: Recipe, num_classes: int) -> Classification:
-    """Build the task."""
+def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:
+    """Build the task; for a gated network, that which counts its channels."""
+    if isinstance(network, GatedNetwork):
+        return GatedClassification(num_classes, recipe.task.label_smoothing, network.gate.budget)
     return Classification(num_classes, recipe.task.label_smoothing)
 
 
@@ -270,18 +304,24 @@ def run_facts(recipe: Recipe, network: Network, folders: DataFolders, processes:
     bands = parse_bands(settings)
     if bands is None or settings.grid is None:
         size = settings.pixels or (0, 0)
-        source, values, value_bytes = size, 3 * size[0] * size[1], 1
+        source, values = size, 3 * size[0] * size[1]
         label, macs = "RGB", count_macs(network, example_pixels(size))
     else:
         source = (8 * settings.grid[0], 8 * settings.grid[1])
-        values, value_bytes = bands.num_values(settings.grid), 1 if settings.encoding == "int8" else 4
+        values = bands.num_values(settings.grid)
         label, macs = f"DCT {bands}", count_macs(network, example_spectrum(bands, settings.grid))
     return {
         "input": label,
         "source": f"{source[0]} x {source[1]}",
         "values_per_sample": values,
-        "bytes_per_sample": values * value_bytes,
-        "network": f"{recipe.network.name}, folded" if recipe.network.stem == "folded" else recipe.network.name,
+        "bytes_per_sample": values * _value_bytes(settings),
+        "network": ", ".join(
+            [
+                recipe.network.name,
+                *(["folded"] if recipe.network.stem == "folded" else []),
+                *([f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []),
+            ]
+        ),
         "parameters": count_parameters(network),
         "macs": macs,
         "epochs": recipe.training.epochs,

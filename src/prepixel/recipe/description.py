@@ -9,6 +9,7 @@ from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
+from prepixel.gates import GateSettings
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class NetworkSettings:
             4 or 8 times as large.
         rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
             from random weights.
+        from_run: the folder of a run of the same network that sees at least these channels, gated or not: its weights
+            are taken over, of those that see the input the columns of these channels.
     """
 
     name: str = "resnet18"
@@ -133,8 +136,11 @@ class NetworkSettings:
     stem: Literal["removed", "folded"] = "removed"
     pixels: tuple[int, int] | None = None
     rgb_weights: str | None = None
+    from_run: str | None = None
 
     def __post_init__(self) -> None:
+        if self.from_run is not None and self.rgb_weights is not None:
+            raise RecipeError("network.from_run and network.rgb_weights both say how to start; remove one of them")
         if self.stem == "folded" and self.pixels is None:
             raise RecipeError("a folded stem needs network.pixels, what the RGB network takes; for example pixels: 224")
         if self.stem == "removed" and self.pixels is not None:
@@ -167,6 +173,7 @@ class Recipe:
         data: the images.
         input: what the network sees of them.
         network: the network.
+        gate: what chooses among its channels; none by default.
         task: what is learned.
         optimization: how the weights move.
         training: how long, in which precision, with which record.
@@ -177,6 +184,7 @@ class Recipe:
     data: DataSettings
     input: InputSettings
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     training: TrainSettings = field(default_factory=TrainSettings)
@@ -188,6 +196,10 @@ class Recipe:
         if self.training.seed:
             raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
         if self.input.kind == "rgb":
+            if self.gate.kind != "none":
+                raise RecipeError(f"gate.kind is {self.gate.kind}, and input.kind is rgb; a gate chooses frequencies")
+            if self.network.from_run is not None:
+                raise RecipeError("network.from_run belongs to kind spectrum, and input.kind is rgb; remove it")
             for name, default in (("layer2_stride", 2), ("stem", "removed")):
                 if getattr(self.network, name) != default:
                     raise RecipeError(f"network.{name} belongs to kind spectrum, and input.kind is rgb; remove it")

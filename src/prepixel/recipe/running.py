@@ -12,10 +12,12 @@ from typing import Literal
 
 import torch
 
-from prepixel.data import FolderDataset, PixelReader, SpectrumReader
+from prepixel.data import FolderDataset, PixelReader, SpectrumReader, ViewLoader
 from prepixel.engine import Position, TrainResult, evaluate, load_weights, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork
+from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, keep_columns
 from prepixel.recipe.building import (
     DataFolders,
     Network,
@@ -101,6 +103,7 @@ def run(
     evaluation = None if folders.val is None else build(folders.val, training=False)
     network = build_network(recipe, len(folders.train.classes), bands, statistics)
     reused = reuse_rgb_weights(recipe, network, len(folders.train.classes))
+    kept = reuse_run(recipe, network)
     name = place.path.resolve().name
     if main:
         append_records(
@@ -118,7 +121,7 @@ def run(
         )
     result = train(
         network,
-        build_task(recipe, len(folders.train.classes)),
+        build_task(recipe, len(folders.train.classes), network),
         loader,
         settings=settings,
         optimization=recipe.optimization,
@@ -134,7 +137,31 @@ def run(
         scores = scored_rows(name, result.evaluation, folders.train.classes, float(settings.epochs), result.steps)
         append_records(place.records, scores, sync=True)
     failures = (*loader.failures, *(evaluation.failures if evaluation is not None else ()))
-    return RunResult(result, failures, () if reused is None else (f"RGB weights: {reused}",))
+    notes = [f"{what}: {weights}" for what, weights in (("RGB weights", reused), ("run's weights", kept)) if weights]
+    return RunResult(result, failures, tuple(notes))
+
+
+def reuse_run(recipe: Recipe, network: Network) -> WeightReuse | None:
+    """Fill a network from the run that its recipe names, if it names one.
+
+    Raises:
+        RecipeError: the folder holds no run, one on pixels, or one of another network or without these channels.
+    """
+    if recipe.network.from_run is None:
+        return None
+    path = expand_path(recipe.network.from_run, "network.from_run")
+    source, target = (_ungated(one) for one in (load_run(path, device="cpu").network, network))
+    if not isinstance(source, FrequencyNetwork | FoldedNetwork):
+        raise RecipeError(f"network.from_run: {path} takes pixels, not frequencies")
+    assert isinstance(target, FrequencyNetwork | FoldedNetwork)
+    try:
+        return keep_columns(target, source)
+    except WeightsMismatch as error:
+        raise RecipeError(f"network.from_run: {path}: {error}") from error
+
+
+def _ungated(network: Network) -> Network:
+    return network.network if isinstance(network, GatedNetwork) else network
 
 
 def _steps_done(place: RunFolder) -> int:
@@ -209,6 +236,20 @@ class TrainedRun(Classifier):
             RecipeError: no folder is given and the recipe names none.
             DatasetError: the folder has no image, or classes that the run does not know.
         """
+        loader = self.loader(folder, batch_size=batch_size, threads=threads)
+        task = build_task(self.recipe, len(self.classes), self.network)
+        result: ClassificationResult = evaluate(
+            self.network,
+            task,
+            loader,
+            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
+        )
+        return result, loader.failures
+
+    def loader(
+        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
+    ) -> ViewLoader:
+        """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
         if folder is None:
             if self.recipe.data.val is None:
                 raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
@@ -220,15 +261,7 @@ class TrainedRun(Classifier):
             val_batch_size=batch_size or data.val_batch_size,
             threads=data.threads if threads is None else threads,
         )
-        loader = build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
-        task = build_task(self.recipe, len(self.classes))
-        result: ClassificationResult = evaluate(
-            self.network,
-            task,
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
-        return result, loader.failures
+        return build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
 
 
 def load_run(

@@ -162,8 +162,11 @@ class Classification:
 
     def loss(self, network: nn.Module, batch: LabelledBatch) -> Float[Tensor, ""]:
         """Compute the mean cross-entropy, in nats, of a batch that has samples."""
-        logits = network(batch.inputs)
-        return functional.cross_entropy(logits.float(), batch.targets, label_smoothing=self.label_smoothing)
+        return self.loss_of(network(batch.inputs), batch.targets)
+
+    def loss_of(self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
+        """Compute the mean cross-entropy, in nats, of logits."""
+        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def new_metrics(self) -> ClassificationMetrics:
         """Make metrics that have counted nothing."""

@@ -1,0 +1,17 @@
+"""Learned choice of frequency channels: gates between a network's normalization and its trunk."""
+
+from prepixel.gates.gate import Choice, DynamicGate, Gate, StaticGate, build_gate
+from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
+from prepixel.gates.settings import GateSettings
+
+__all__ = [
+    "Choice",
+    "DynamicGate",
+    "Gate",
+    "GateSettings",
+    "GatedNetwork",
+    "GatedOutput",
+    "SpectralNetwork",
+    "StaticGate",
+    "build_gate",
+]
