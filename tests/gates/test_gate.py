@@ -113,6 +113,13 @@ def test_scores_stay_exact_under_autocast() -> None:
     assert torch.equal(reduced, gate(images(3, ALL))[1].log_odds)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gate_in_double_takes_doubles(kind: str) -> None:
+    gate = gate_of(kind).double()
+    passed, choice = gate(images().double())
+    assert (passed.dtype, choice.log_odds.dtype) == (torch.float64, torch.float64)
+
+
 def test_temperature_follows_progress() -> None:
     linear = gate_of("static", temperature_start=4.0, temperature_end=1.0, temperature_schedule="linear")
     exponential = gate_of("static", temperature_start=4.0, temperature_end=1.0)

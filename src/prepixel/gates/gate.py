@@ -111,7 +111,7 @@ class Gate(nn.Module, abc.ABC):
     def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> tuple[Float[Tensor, "n f bh bw"], Choice]:
         """Set the channels that are off to zero, and say which are on."""
         with _full_precision(normalized.device):
-            choice = self.choose(self.scores(normalized.float()))
+            choice = self.choose(self.scores(normalized.to(self.costs.dtype)))
         return normalized * choice.bits.to(normalized.dtype)[:, :, None, None], choice
 
     def choose(self, scores: Float[Tensor, "n f"]) -> Choice:
