@@ -313,6 +313,24 @@ def test_table_puts_seeds_of_a_recipe_together(capsys: Captured, runs: Path) -> 
     assert float(rgb["params M"]) == pytest.approx(11.18, abs=0.01)
 
 
+def test_table_puts_a_run_of_an_older_version_beside_one_that_states_more(
+    capsys: Captured, runs: Path, tmp_path: Path
+) -> None:
+    for seed in (3, 5):
+        shutil.copytree(runs / f"dct-{seed}", tmp_path / f"dct-{seed}")
+    records = tmp_path / "dct-5" / "records.jsonl"
+    lines = records.read_text(encoding="utf-8").splitlines()
+    for place, line in enumerate(lines):
+        row = json.loads(line)
+        if row["kind"] == "run":
+            del row["recipe"]["gate"], row["recipe"]["network"]["from_run"]
+            lines[place] = json.dumps(row)
+    records.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main(["table", str(tmp_path), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["seeds"] for row in rows] == ["2"]
+
+
 def test_table_as_markdown_and_text_carry_a_caption(capsys: Captured, runs: Path, tmp_path: Path) -> None:
     assert main(["table", str(runs / "dct-3"), str(runs / "rgb-3"), "--format", "markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()

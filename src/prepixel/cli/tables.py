@@ -1,4 +1,4 @@
-"""Verbs on records: table, plot. They read files only; torch is never loaded."""
+"""Verbs on records: table, plot. They read files only; torch is loaded only where old and new recipes meet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def plot(options: argparse.Namespace) -> int:
 
 def _read_rows(given: Sequence[Path]) -> list[_Row]:
     """Read runs and put together those that differ in their seed alone."""
-    groups: dict[str, list[tuple[RunRow, Records]]] = {}
+    read: list[tuple[RunRow, Records]] = []
     for path in _record_files(given):
         records = read_records(path)
         for line in records.unread:
@@ -152,7 +152,12 @@ def _read_rows(given: Sequence[Path]) -> list[_Row]:
         starts = records.of_kind(RunRow)
         if not starts:
             raise RecipeError(f"{path}: holds no row of a run; give folders that prepixel train made")
-        groups.setdefault(_identity(starts[-1]), []).append((starts[-1], records))
+        read.append((starts[-1], records))
+    differing = len({_keys(run.recipe) for run, _ in read}) > 1  # written by versions that know other keys
+    groups: dict[str, list[tuple[RunRow, Records]]] = {}
+    for run, records in read:
+        recipe = _completed(run.recipe) if differing else run.recipe
+        groups.setdefault(_identity(recipe), []).append((run, records))
     rows = []
     for members in groups.values():
         runs, records_of_runs = zip(*members, strict=True)
@@ -174,13 +179,29 @@ def _record_files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _identity(run: RunRow) -> str:
+def _keys(values: Mapping[str, Any], prefix: str = "") -> frozenset[str]:
+    """List a recipe's keys as ``section.key``."""
+    keys = (_keys(v, f"{prefix}{k}.") if isinstance(v, Mapping) else {f"{prefix}{k}"} for k, v in values.items())
+    return frozenset().union(*keys)
+
+
+def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """State the keys that a recipe's version did not know, as they are by default; leave what is no recipe any more."""
+    from prepixel.recipe import parse_recipe, recipe_values
+
+    try:
+        return recipe_values(parse_recipe(json.dumps(values), source="a run's record"))
+    except RecipeError:
+        return values
+
+
+def _identity(recipe: Mapping[str, Any]) -> str:
     def kept(values: Any, prefix: str) -> Any:
         if not isinstance(values, dict):
             return values
         return {key: kept(inner, f"{prefix}{key}.") for key, inner in values.items() if f"{prefix}{key}" not in _LOOSE}
 
-    return json.dumps(kept(dict(run.recipe), ""), sort_keys=True)
+    return json.dumps(kept(dict(recipe), ""), sort_keys=True)
 
 
 def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
