@@ -1,14 +1,24 @@
 #include "bindings.hpp"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <tuple>
+#include <utility>
 
+#include "encode.hpp"
 #include "reader.hpp"
+#include "thin.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -36,6 +46,15 @@ const char* name_of(Process process) {
     case Process::progressive: break;
   }
   return "progressive";
+}
+
+const char* name_of(Metadata metadata) {
+  switch (metadata) {
+    case Metadata::all: return "all";
+    case Metadata::icc: return "icc";
+    case Metadata::none: break;
+  }
+  return "none";
 }
 
 const char* name_of(Fault kind) {
@@ -100,6 +119,72 @@ Limits limits_of(std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int m
   return {.max_pixels = max_pixels, .max_memory_bytes = max_memory_bytes, .max_scans = max_scans};
 }
 
+using Quantized = nb::ndarray<const std::int16_t, nb::shape<-1, -1, 8, 8>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<const std::uint16_t, nb::shape<8, 8>, nb::c_contig, nb::device::cpu>;
+using PlaneOfPython = std::tuple<int, std::pair<int, int>, Quantized, Table>;
+
+template <class Name>
+Name named(const std::string& name, std::initializer_list<Name> all) {
+  for (const Name candidate : all) {
+    if (name == name_of(candidate)) return candidate;
+  }
+  throw std::invalid_argument("there is no " + name);
+}
+
+nb::bytes to_python(const Bytes& bytes) { return nb::bytes(bytes.data(), bytes.size()); }
+
+nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int width, const std::string& colour,
+                       int orientation, int restart_interval, int restart_rows,
+                       const std::vector<std::pair<int, nb::bytes>>& segments) {
+  ImageToCode image;
+  image.height = height;
+  image.width = width;
+  image.colour =
+      named(colour, {Colour::grey, Colour::ycbcr, Colour::rgb, Colour::cmyk, Colour::ycck, Colour::unknown});
+  image.orientation = orientation;
+  image.restart_interval = restart_interval;
+  image.restart_rows = restart_rows;
+  for (const auto& [identifier, sampling, quantized, table] : planes) {
+    constexpr std::size_t most_blocks = 65536 / 8;
+    if (quantized.shape(0) > most_blocks || quantized.shape(1) > most_blocks || identifier < 0 || identifier > 255)
+      throw std::invalid_argument("a plane has more than 8192 blocks a side, or an identifier outside 0 to 255");
+    PlaneToCode& plane = image.planes.emplace_back();
+    plane.identifier = static_cast<std::uint8_t>(identifier);
+    std::tie(plane.sampling_v, plane.sampling_h) = sampling;
+    plane.blocks_down = static_cast<int>(quantized.shape(0));
+    plane.blocks_across = static_cast<int>(quantized.shape(1));
+    plane.quantized = quantized.data();
+    std::copy_n(table.data(), 64, plane.quantization.begin());
+  }
+  for (const auto& [code, contents] : segments) {
+    if (code < 0 || code > 255) throw std::invalid_argument("a marker is 0 to 255");
+    image.segments.push_back({static_cast<std::uint8_t>(code),
+                              {static_cast<const std::uint8_t*>(contents.data()), contents.size()}});
+  }
+  Bytes file;
+  {
+    const nb::gil_scoped_release unlocked;
+    file = encode(image);
+  }
+  return to_python(file);
+}
+
+nb::bytes bound_thin(nb::handle buffer, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept,
+                     std::optional<int> restart_interval, int restart_rows, const std::string& metadata,
+                     std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
+  const ThinRequest request{.kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
+                            .restart_interval = restart_interval,
+                            .restart_rows = restart_rows,
+                            .metadata = named(metadata, {Metadata::all, Metadata::icc, Metadata::none})};
+  const ByteView view(buffer);
+  Bytes file;
+  {
+    const nb::gil_scoped_release unlocked;
+    file = thin(view.bytes(), request, limits_of(max_pixels, max_memory_bytes, max_scans));
+  }
+  return to_python(file);
+}
+
 void translate(const std::exception_ptr& pointer, void* /*payload*/) {
   try {
     std::rethrow_exception(pointer);
@@ -149,6 +234,28 @@ void bind_jpeg(nb::module_& module) {
       },
       "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a,
       "Decode a JPEG to its quantized coefficients.");
+
+  module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "colour"_a, "orientation"_a,
+             "restart_interval"_a, "restart_rows"_a, "segments"_a, "Encode quantized coefficients as a JPEG.");
+
+  module.def("thin", bound_thin, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,
+             "metadata"_a, "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
+             "Encode a JPEG anew with chosen frequencies alone, and read it back.");
+
+  module.def(
+      "header_segments",
+      [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
+        const ByteView view(buffer);
+        read_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));  // its faults are this one's
+        nb::list segments;
+        for (const KeptSegment& segment : header_segments(view.bytes())) {
+          segments.append(
+              nb::make_tuple(static_cast<int>(segment.code), nb::bytes(segment.contents.data(), segment.contents.size())));
+        }
+        return segments;
+      },
+      "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
+      "List the APPn and COM segments in front of a JPEG's first scan.");
 }
 
 }  // namespace prepixel

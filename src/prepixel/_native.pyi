@@ -38,6 +38,34 @@ def decode(
     buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int, keep_truncated: bool
 ) -> _Image: ...
 
+_PlaneToCode = tuple[int, tuple[int, int], npt.NDArray[np.int16], npt.NDArray[np.uint16]]
+
+def encode(
+    planes: list[_PlaneToCode],
+    height: int,
+    width: int,
+    *,
+    colour: str,
+    orientation: int,
+    restart_interval: int,
+    restart_rows: int,
+    segments: list[tuple[int, bytes]],
+) -> bytes: ...
+def thin(
+    buffer: Contents,
+    *,
+    kept: tuple[int, int, int],
+    restart_interval: int | None,
+    restart_rows: int,
+    metadata: str,
+    max_pixels: int,
+    max_memory_bytes: int,
+    max_scans: int,
+) -> bytes: ...
+def header_segments(
+    buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int
+) -> list[tuple[int, bytes]]: ...
+
 # spectrum: native/bindings_spectrum.cpp
 
 _Failed = list[tuple[int, Exception]]

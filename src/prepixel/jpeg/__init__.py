@@ -4,6 +4,8 @@ from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.jpeg.pixels import read_image, read_size
 from prepixel.jpeg.reading import JpegHeader, Limits, read_header, read_jpeg
+from prepixel.jpeg.thinning import thin_jpeg
+from prepixel.jpeg.writing import Segment, encode_jpeg, read_segments, write_jpeg
 
 __all__ = [
     "Component",
@@ -11,10 +13,15 @@ __all__ = [
     "JpegHeader",
     "JpegImage",
     "Limits",
+    "Segment",
     "SizesRead",
+    "encode_jpeg",
     "read_header",
     "read_image",
     "read_jpeg",
+    "read_segments",
     "read_size",
     "read_sizes",
+    "thin_jpeg",
+    "write_jpeg",
 ]

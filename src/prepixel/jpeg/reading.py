@@ -95,8 +95,8 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
             except JpegError as error:
                 error.source = os.fspath(source)
                 raise
-        return _named(source, begin + rest, lambda whole: _header(whole, limits))
-    return _named(source, source, lambda whole: _header(whole, limits))
+        return named(source, begin + rest, lambda whole: _header(whole, limits))
+    return named(source, source, lambda whole: _header(whole, limits))
 
 
 def read_jpeg(
@@ -132,17 +132,18 @@ def read_jpeg(
 
     Source: ITU-T T.81, Annexes B, F.2.2, G.2.
     """
-    return _named(source, _contents(source), lambda whole: _image(whole, limits, on_truncated))
+    return named(source, contents_of(source), lambda whole: _image(whole, limits, on_truncated))
 
 
-def _contents(source: Source) -> Contents:
+def contents_of(source: Source) -> Contents:
+    """Give a source's bytes; of a path, read them."""
     if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes()
     return source
 
 
-def _named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -> _T:
-    """Read; an error learns the source's name."""
+def named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -> _T:
+    """Call ``read(contents)``; an error learns the source's name."""
     try:
         return read(contents)
     except JpegError as error:
