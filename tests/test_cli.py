@@ -22,7 +22,8 @@ from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
-VERBS = ["inspect", "scan", "stats", "synthesize", "train", "evaluate", "predict", "table", "plot", "env"]
+VERBS = ["inspect", "scan", "thin", "stats", "synthesize", "train", "fold", "evaluate", "predict", "sensitivity"]
+VERBS += ["table", "plot", "env"]
 Captured = pytest.CaptureFixture[str]
 
 
