@@ -22,7 +22,7 @@ from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
-FILES = ["inspect", "scan", "stats", "synthesize"]
+FILES = ["inspect", "scan", "thin", "stats", "synthesize"]
 VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap", "table", "plot", "env"]
 Captured = pytest.CaptureFixture[str]
 

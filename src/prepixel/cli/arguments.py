@@ -141,6 +141,34 @@ def _add_files(verbs: Any) -> None:
 
     verb = _verb(
         verbs,
+        "thin",
+        "thinning:thin",
+        "make JPEGs smaller by keeping chosen frequencies alone",
+        "Write JPEGs anew with the frequencies of a band set alone, untouched, in files that any program opens: one\n"
+        "file, or a folder with all below it. Before a folder is begun, its size and duration are foretold from a\n"
+        "sample. Every file is read back. A run that was stopped goes on where it was, by the same command. JPEGs\n"
+        "that cannot be thinned are listed, and the exit status is then 1.",
+        "prepixel thin photos/train thinned/train --bands S-24 --strip",
+    )
+    verb.add_argument("source", type=Path, metavar="SOURCE", help="a JPEG, or a folder")
+    verb.add_argument("target", type=Path, metavar="DEST", help="the file to write, or a new folder beside the source")
+    verb.add_argument("--bands", default="S-24", help="frequencies to keep (default: S-24)")
+    verb.add_argument("--restart", type=int, metavar="N", help="MCUs between restart markers (default: as they are)")
+    verb.add_argument("--restart-rows", type=int, default=0, metavar="N", help="rows of MCUs between them instead")
+    verb.add_argument("--strip", action="store_true", help="leave out metadata but colour and orientation")
+    verb.add_argument("--others", choices=("skip", "copy"), default="skip", help="what is no JPEG (default: skip)")
+    verb.add_argument(
+        "--bad",
+        choices=("skip", "copy", "stop"),
+        default="skip",
+        help="JPEGs that cannot be thinned: leave them out, copy them as they are, or stop (default: skip)",
+    )
+    verb.add_argument("--forecast-only", action="store_true", help="say what it would make and take, and write nothing")
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")
+    _threads(verb)
+
+    verb = _verb(
+        verbs,
         "stats",
         "files:stats",
         "measure mean and spread of each frequency channel",

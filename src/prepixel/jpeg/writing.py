@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,6 +118,9 @@ def replace_file(path: Path, contents: bytes) -> None:
     try:
         partial.write_bytes(contents)
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk's names no file
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
