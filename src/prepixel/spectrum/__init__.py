@@ -3,6 +3,7 @@
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.geometry import Box
 from prepixel.spectrum.layout import Spectrum, encode_int8
+from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.reading import SpectraRead, read_spectra, read_spectrum, spectrum_of
 from prepixel.spectrum.resample import resample
 from prepixel.spectrum.statistics import Statistics
@@ -10,6 +11,7 @@ from prepixel.spectrum.statistics import Statistics
 __all__ = [
     "BandSet",
     "Box",
+    "PaddedSpectrum",
     "SpectraRead",
     "Spectrum",
     "Statistics",
