@@ -13,7 +13,7 @@ from pathlib import Path
 from prepixel.records import ScoreRow, TimingRow, read_records
 
 RECORDS = Path(__file__).with_name("records.jsonl")
-QUESTIONS = ("folding", "stem cost")
+QUESTIONS = ("folding", "stem cost", "gates: budget", "gates: planted")
 
 
 def latest(rows: list[TimingRow]) -> list[TimingRow]:
