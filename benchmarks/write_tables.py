@@ -58,12 +58,13 @@ def score_table(rows: list[ScoreRow]) -> str:
         roads = list(group)
         where = roads[0].environment
         names = list(dict.fromkeys(name for row in roads for name in row.scores if name not in {"low", "high"}))
+        headings = HEADINGS | ({} if "low" in roads[0].scores else {"top1": "top-1 %"})
         lines = [
             f"#### {case}" + (f", n = {roads[0].n}" if roads[0].n > 1 else ""),
             "",
             f"{where.cpu}, {where.cores} cores, torch {where.versions['torch']}, commit {where.commit}.",
             "",
-            "| road | " + " | ".join(HEADINGS.get(name, name) for name in names) + " |",
+            "| road | " + " | ".join(headings.get(name, name) for name in names) + " |",
             "|---|" + "---:|" * len(names),
         ]
         lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in roads]
@@ -73,6 +74,7 @@ def score_table(rows: list[ScoreRow]) -> str:
 
 HEADINGS = {
     "top1": "top-1 % (95 % interval)",
+    "channels_on": "channels on",
     "as RGB": "same answer as RGB %",
     "bytes": "bytes a sample",
     "network MACs": "GMAC",
@@ -86,15 +88,16 @@ def cell(row: ScoreRow, name: str) -> str:
     if value is None:
         return ""
     if name == "top1":
-        return (
-            f"{100 * float(value):.1f} ({100 * float(row.scores['low']):.1f} to {100 * float(row.scores['high']):.1f})"
-        )
+        interval = [f"{100 * float(row.scores[end]):.1f}" for end in ("low", "high") if end in row.scores]
+        return f"{100 * float(value):.1f}" + (f" ({' to '.join(interval)})" if interval else "")
     if name == "as RGB":
         return f"{100 * float(value):.1f}"
     if name == "network MACs":
         return f"{float(value) / 1e9:.3f}"
     if name == "images/s":
         return f"{float(value):.0f}"
+    if name in {"asked", "channels_on"}:
+        return f"{float(value):.4g}"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
 
 
