@@ -23,7 +23,8 @@ from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "thin", "stats", "synthesize"]
-VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap", "table", "plot", "env"]
+VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
+VERBS += ["table", "compare", "plot", "env"]
 Captured = pytest.CaptureFixture[str]
 
 

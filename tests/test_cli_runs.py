@@ -335,7 +335,7 @@ def test_table_as_markdown_and_text_carry_a_caption(capsys: Captured, runs: Path
     assert main(["table", str(runs / "dct-3"), str(runs / "rgb-3"), "--format", "markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("| run | input | made from | values | bytes |")
-    assert {line.count("|") for line in lines[:4]} == {15}
+    assert {line.count("|") for line in lines[:4]} == {16}
     assert "n validation images" in lines[-1]
     assert describe_environment().cpu in lines[-1]
     assert main(["table", str(runs), "-o", str(tmp_path / "table.txt")]) == 0

@@ -97,7 +97,7 @@ def test_name_of_a_recipe_without_one_is_its_files(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "tiny.yaml").name == "tiny"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
     recipe = read_recipe(path)
     bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)

@@ -94,6 +94,42 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
 
 
+def plot_score_over_bytes(
+    points: Mapping[str, tuple[int, Sequence[float]]], output: Path, *, quantity: str = "top-1", title: str = ""
+) -> None:
+    """Draw what each row of a table scores over the bytes of one sample: seeds as dots, their mean as a bar.
+
+    Args:
+        points: bytes a sample, and the score of each seed, 0..1, by the row's name.
+        output: the figure's file.
+        quantity: the score's name.
+        title: printed above.
+
+    Raises:
+        ValueError: there is no score.
+    """
+    shown = {name: point for name, point in points.items() if point[1]}
+    if not shown:
+        raise ValueError("nothing to draw: no row has a score")
+    with _figure(output, (9.0, 4.6)) as figure:
+        axes = figure.add_subplot()
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1024:,.4g}"))
+        axes.set_xlabel("KiB a sample, as it reaches the network's device")
+        axes.set_ylabel(quantity)
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        for position, (name, (size, scores)) in enumerate(shown.items()):
+            colour, marker = COLOURS[position % len(COLOURS)], _MARKERS[position % len(_MARKERS)]
+            axes.plot([size] * len(scores), scores, linestyle="", marker=marker, color=colour, alpha=0.5, ms=5)
+            mean = float(np.mean(scores))
+            seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
+            label = f"{name}: {100 * mean:.1f} %{seeds}"
+            axes.plot([size / 1.06, size * 1.06], [mean, mean], color=colour, lw=2.5, label=label)
+        figure.legend(loc="outside right upper", fontsize=9)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
 def _legend_columns(labels: Sequence[str]) -> int:
     """Give as many columns as the figure's width, some 175 letters, has room for."""
     widest = max((len(label) for label in labels), default=0) + 8  # line and spacing

@@ -46,8 +46,8 @@ def parse_arguments(words: list[str]) -> tuple[str, argparse.Namespace]:
         hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(verbs)}"
         raise RecipeError(f"no verb {words[0]!r}; {hint}")
     overrides: list[str] = []
-    if words[0] == "train":
-        words, overrides = _split_overrides(words, verbs["train"])
+    if words[0] in {"train", "compare"}:
+        words, overrides = _split_overrides(words, verbs[words[0]])
     options, unknown = parser.parse_known_args(words)
     if unknown:
         known = [option for action in verbs[words[0]]._actions for option in action.option_strings]  # noqa: SLF001
@@ -58,9 +58,9 @@ def parse_arguments(words: list[str]) -> tuple[str, argparse.Namespace]:
     return str(options.verb), options
 
 
-def _split_overrides(words: Sequence[str], train: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
-    """Take ``--section.key value`` out of train's words: argparse would take the value for the recipe."""
-    known = {option: action.nargs != 0 for action in train._actions for option in action.option_strings}  # noqa: SLF001
+def _split_overrides(words: Sequence[str], verb: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Take ``--section.key value`` out of a verb's words: argparse would take the value for the recipe."""
+    known = {option: action.nargs != 0 for action in verb._actions for option in action.option_strings}  # noqa: SLF001
     kept: list[str] = []
     overrides: list[str] = []
     left = list(words)
@@ -350,6 +350,21 @@ def _add_reports(verbs: Any) -> None:
     verb.add_argument("runs", type=Path, nargs="+", help="folders of runs, or folders that hold such")
     verb.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="default: text")
     verb.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of printing")
+
+    verb = _verb(
+        verbs,
+        "compare",
+        "compare:compare",
+        "train several recipes with several seeds and compare them",
+        "Train each recipe with each seed into a folder of its own, leaving out what has been trained there already,\n"
+        "then write table.md, table.csv and score_over_bytes.png beside them and print the table. A command that was\n"
+        "stopped goes on where it was. Keys changed by --section.key VALUE are changed in every recipe.",
+        "prepixel compare recipes/imagenette_*.yaml --seeds 0 1 2 -o runs/imagenette",
+    )
+    verb.add_argument("recipes", type=Path, nargs="+", metavar="RECIPE", help="YAML files; see recipes/")
+    verb.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="default: 0")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="gets RECIPE-SEED folders")
+    verb.add_argument("--title", default="", help="printed above the figure")
 
     verb = _verb(
         verbs,

@@ -10,7 +10,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from prepixel.cli.printing import aligned
@@ -31,7 +31,7 @@ _LOOSE = {
 
 
 @dataclass(frozen=True)
-class _Row:
+class TableRow:
     """Hold the runs of one line: one recipe, several seeds."""
 
     name: str
@@ -40,6 +40,7 @@ class _Row:
 
     @property
     def facts(self) -> dict[str, Any]:
+        """Give what is known of the row before it is trained: input, network, costs."""
         return dict(self.runs[0].facts)
 
     def last(self, name: str) -> list[tuple[float, float, int]]:
@@ -47,41 +48,60 @@ class _Row:
         found = [records.metrics("val", name) for records in self.records]
         return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
 
+    def is_finished(self) -> bool:
+        """Say whether every run has been scored after its last epoch."""
+        scored = self.last("top1")
+        return len(scored) == len(self.runs) and all(epoch >= float(self.facts["epochs"]) for _, epoch, _ in scored)
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Give the bytes of one sample."""
+        return int(self.facts["bytes_per_sample"])
+
     def images_per_second(self) -> float | None:
+        """Give the median over the records of the runs' training speed, where there are any."""
         rates = [row.value for records in self.records for row in records.metrics("train", "images_per_second")]
         return statistics.median(rates) if rates else None
 
 
 def table(options: argparse.Namespace) -> int:
     """Print or write the table that compares runs."""
-    rows = _read_rows(options.runs)
-    headers = [
-        *("run", "input", "made from", "values", "bytes", "network", "params M", "GMAC"),
-        *("epochs", "seeds", "n", "top-1 %", "top-5 %", "train images/s"),
-    ]
-    cells = [_cells(row) for row in rows]
-    if options.format == "csv":
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
-        text = buffer.getvalue()
-    elif options.format == "markdown":
-        rule = ["---"] * 3 + ["---:"] * 2 + ["---"] + ["---:"] * (len(headers) - 6)
-        lines = [headers, rule, *cells]
-        text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
-        text += f"\n{_caption(rows)}\n"
-    else:
-        text = "\n".join(aligned(headers, cells, left=3)) + f"\n\n{_caption(rows)}\n"
+    text = render(read_rows(options.runs), options.format)
     if options.output is None:
         print(text, end="")
     else:
-        temporary = options.output.with_name(options.output.name + ".partial")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(options.output)
+        write_text(options.output, text)
         print(f"written: {options.output}")
     return 0
 
 
-def _cells(row: _Row) -> list[str]:
+def render(rows: Sequence[TableRow], kind: str) -> str:
+    """Give the table as aligned text, as markdown or as csv."""
+    headers = [
+        *("run", "input", "made from", "values", "bytes", "network", "started from", "params M", "GMAC"),
+        *("epochs", "seeds", "n", "top-1 %", "top-5 %", "train images/s"),
+    ]
+    cells = [_cells(row) for row in rows]
+    if kind == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
+        return buffer.getvalue()
+    if kind == "markdown":
+        rule = ["---"] * 3 + ["---:"] * 2 + ["---"] * 2 + ["---:"] * (len(headers) - 7)
+        lines = [headers, rule, *cells]
+        text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
+        return f"{text}\n{_caption(rows)}\n"
+    return "\n".join(aligned(headers, cells, left=3)) + f"\n\n{_caption(rows)}\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file by a temporary name and a rename."""
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _cells(row: TableRow) -> list[str]:
     facts = row.facts
     top1 = row.last("top1")
     planned = float(facts.get("epochs", 0))
@@ -96,6 +116,7 @@ def _cells(row: _Row) -> list[str]:
         f"{facts['values_per_sample']:,}" if "values_per_sample" in facts else "-",
         f"{facts['bytes_per_sample']:,}" if "bytes_per_sample" in facts else "-",
         str(facts.get("network", "-")),
+        _start(row.runs[0].recipe),
         f"{facts['parameters'] / 1e6:.3f}" if "parameters" in facts else "-",
         f"{facts['macs'] / 1e9:.3f}" if "macs" in facts else "-",
         epochs,
@@ -107,6 +128,13 @@ def _cells(row: _Row) -> list[str]:
     ]
 
 
+def _start(recipe: Mapping[str, Any]) -> str:
+    """Say from which weights a run started."""
+    network = recipe.get("network", {})
+    start = network.get("rgb_weights") or network.get("from_run")
+    return "random" if not start else PurePath(start).name
+
+
 def _mean_and_spread(shares: Sequence[float]) -> str:
     """Write a mean of shares in percent, with the sample standard deviation where there are two or more."""
     if not shares:
@@ -115,7 +143,7 @@ def _mean_and_spread(shares: Sequence[float]) -> str:
     return mean if len(shares) < 2 else f"{mean} ± {100 * statistics.stdev(shares):.1f}"
 
 
-def _caption(rows: Sequence[_Row]) -> str:
+def _caption(rows: Sequence[TableRow]) -> str:
     machines = dict.fromkeys(
         f"{place.accelerator or place.cpu}, {place.cores} cores"
         for row in rows
@@ -133,7 +161,7 @@ def plot(options: argparse.Namespace) -> int:
     """Draw the curves of runs."""
     from prepixel.plots import plot_curves
 
-    rows = _read_rows(options.runs)
+    rows = read_rows(options.runs)
     try:
         plot_curves({row.name: row.records for row in rows}, options.output, title=options.title)
     except ValueError as error:
@@ -142,7 +170,7 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_rows(given: Sequence[Path]) -> list[_Row]:
+def read_rows(given: Sequence[Path]) -> list[TableRow]:
     """Read runs and put together those that differ in their seed alone."""
     read: list[tuple[RunRow, Records]] = []
     for path in _record_files(given):
@@ -161,7 +189,7 @@ def _read_rows(given: Sequence[Path]) -> list[_Row]:
     rows = []
     for members in groups.values():
         runs, records_of_runs = zip(*members, strict=True)
-        rows.append(_Row(str(runs[0].recipe.get("name") or runs[0].run), runs, records_of_runs))
+        rows.append(TableRow(str(runs[0].recipe.get("name") or runs[0].run), runs, records_of_runs))
     return _told_apart(rows)
 
 
@@ -204,10 +232,10 @@ def _identity(recipe: Mapping[str, Any]) -> str:
     return json.dumps(kept(dict(recipe), ""), sort_keys=True)
 
 
-def _told_apart(rows: Sequence[_Row]) -> list[_Row]:
+def _told_apart(rows: Sequence[TableRow]) -> list[TableRow]:
     """Give rows of one name their runs' names as well."""
     names = [row.name for row in rows]
     return [
-        row if names.count(row.name) == 1 else _Row(f"{row.name} ({row.runs[0].run})", row.runs, row.records)
+        row if names.count(row.name) == 1 else TableRow(f"{row.name} ({row.runs[0].run})", row.runs, row.records)
         for row in rows
     ]
