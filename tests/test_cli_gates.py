@@ -6,13 +6,17 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 import torch
 from tests.test_cli import Captured
 
 from prepixel import load_run
 from prepixel.cli import main
 from prepixel.data import write_synthetic
+from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork
 from prepixel.recipe import ChannelUse, measure_use, read_recipe, running
 from prepixel.records import RunRow, ScoreRow, read_records
@@ -105,6 +109,27 @@ def test_the_static_network_starts_as_the_gated_one(capsys: Captured, runs: Path
         with torch.no_grad():
             expected = gated.network(batch.inputs)
             torch.testing.assert_close(network(batch.inputs.select(bands)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_agreement_with_a_set_is_that_of_scipy_and_scikit_learn() -> None:
+    drawn = np.random.default_rng(7)
+    use = ChannelUse(
+        BandSet.parse("192"), torch.from_numpy(drawn.integers(0, 4, 192) / 3), torch.from_numpy(drawn.random(192)), 3
+    )
+    published = BandSet.parse("L-24")
+    member = np.isin(np.arange(192), published.channels)
+    order = use.on.numpy() + 1e-3 * use.odds.numpy()
+    found = use.agreement(published)
+    assert found.spearman == pytest.approx(scipy.stats.spearmanr(order, member).statistic, abs=1e-12)
+    assert found.auc == pytest.approx(sklearn.metrics.roc_auc_score(member, order), abs=1e-12)
+    assert found.shared == len(set(np.argsort(order)[-24:].tolist()) & set(published.channels))
+    perfect = ChannelUse(use.bands, torch.from_numpy(member.astype(float)), use.odds, 3).agreement(published)
+    assert (perfect.auc, perfect.shared) == (1, 24)
+    assert perfect.spearman == pytest.approx(0.573, abs=5e-4)
+    with pytest.raises(RecipeError, match="the gate chooses from 192, of which 192 is no part that could be chosen"):
+        use.agreement(BandSet.parse("192"))
+    with pytest.raises(RecipeError, match="the gate chooses from S-6, of which L-24 is no part"):
+        ChannelUse(BandSet.parse("S-6"), use.on[:6], use.odds[:6], 3).agreement(published)
 
 
 def test_heatmap_draws_runs_and_writes_their_numbers(capsys: Captured, runs: Path, tmp_path: Path) -> None:

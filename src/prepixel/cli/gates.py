@@ -13,9 +13,11 @@ from prepixel.cli.sensitivity import zigzag_ids
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.plots import plot_heat_maps
-from prepixel.recipe import ChannelUse, load_run, measure_use
+from prepixel.recipe import Agreement, ChannelUse, load_run, measure_use
 from prepixel.records import ScoreRow, append_records, describe_environment
-from prepixel.spectrum.bands import COMPONENT_NAMES
+from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
+
+_PUBLISHED = "L-24"  # the one set that is published as chosen by gates
 
 
 def select(options: argparse.Namespace) -> int:
@@ -52,6 +54,8 @@ def heatmap(options: argparse.Namespace) -> int:
         uses[name] = use
         case = f"{path.resolve().name}, {_data_name(options, trained.recipe.data.val)}"
         scores = {"channels_on": use.channels_on, **{f"on/{channel}": on for channel, on in use.shares().items()}}
+        if (agreement := _agreement(use)) is not None:
+            scores |= {f"{_PUBLISHED} {key}": value for key, value in vars(agreement).items()}
         rows.append(ScoreRow("heatmap", case, name, use.images, scores, describe_environment()))
     records = options.records or options.output.with_suffix(".jsonl")
     titles = {f"{name}: {use.channels_on:.1f} channels on, {use.images} images": use for name, use in uses.items()}
@@ -63,6 +67,7 @@ def heatmap(options: argparse.Namespace) -> int:
         raise RecipeError(str(error)) from error
     append_records(records, rows)
     headers = ["run", "images", "channels on", *COMPONENT_NAMES]
+    headers += [f"among the first {len(BandSet.parse(_PUBLISHED))}, of {_PUBLISHED}", "rank correlation", "AUC"]
     print_table(headers, [_cells(name, use) for name, use in uses.items()])
     print(f"\ndrawn: {options.output}; written: {records}")
     return report_bad(failures)
@@ -78,7 +83,17 @@ def _maps(use: ChannelUse) -> Float64[np.ndarray, "3 8 8"]:
 
 def _cells(name: str, use: ChannelUse) -> list[str]:
     by_component = [f"{part.sum():.1f}" for part in _maps(use)]
-    return [name, str(use.images), f"{use.channels_on:.1f}", *by_component]
+    agreement = _agreement(use)
+    alike = ["-"] * 3
+    if agreement is not None:
+        alike = [str(agreement.shared), f"{agreement.spearman:.3f}", f"{agreement.auc:.3f}"]
+    return [name, str(use.images), f"{use.channels_on:.1f}", *by_component, *alike]
+
+
+def _agreement(use: ChannelUse) -> Agreement | None:
+    """Hold a gate that chooses from enough channels against the published set that gates chose."""
+    published = BandSet.parse(_PUBLISHED)
+    return use.agreement(published) if set(published.channels) < set(use.bands.channels) else None
 
 
 def _data_name(options: argparse.Namespace, val: str | None) -> str:

@@ -13,9 +13,10 @@ from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run,
 from prepixel.recipe.folder import RunFolder
 from prepixel.recipe.reading import parse_recipe, read_recipe, recipe_values, write_recipe
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
-from prepixel.recipe.selection import ChannelUse, measure_use
+from prepixel.recipe.selection import Agreement, ChannelUse, measure_use
 
 __all__ = [
+    "Agreement",
     "ChannelUse",
     "Classifier",
     "DataSettings",
