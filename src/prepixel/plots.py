@@ -130,6 +130,34 @@ def plot_score_over_bytes(
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
 
 
+def plot_rates(
+    bars: Mapping[str, tuple[float, float]], marks: Mapping[str, float], output: Path, *, names: tuple[str, str]
+) -> None:
+    """Draw images a second of several roads as pairs of bars, and what a network takes as lines across them.
+
+    Args:
+        bars: two rates of each road.
+        marks: rates by what is printed beside their lines.
+        output: the figure's file.
+        names: of the first and the second rate.
+    """
+    with _figure(output, (9.5, 1.6 + 0.62 * len(bars))) as figure:
+        axes = figure.add_subplot()
+        places = np.arange(len(bars))
+        for shift, name, colour in ((-0.19, names[0], COLOURS[0]), (0.19, names[1], COLOURS[5])):
+            rates = [pair[0 if shift < 0 else 1] for pair in bars.values()]
+            drawn = axes.barh(places + shift, rates, height=0.36, color=colour, label=name)
+            axes.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
+        for position, (name, rate) in enumerate(marks.items()):
+            style = ("--", ":")[position % 2]
+            axes.axvline(rate, color=COLOURS[1], linestyle=style, lw=1.4, label=f"{name}: {rate:,.0f}")
+        axes.set_yticks(places, list(bars))
+        axes.invert_yaxis()
+        axes.set_xlabel("images/s")
+        axes.margins(x=0.1)
+        figure.legend(loc="outside lower center", ncols=2)
+
+
 def _legend_columns(labels: Sequence[str]) -> int:
     """Give as many columns as the figure's width, some 175 letters, has room for."""
     widest = max((len(label) for label in labels), default=0) + 8  # line and spacing
