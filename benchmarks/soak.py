@@ -28,6 +28,7 @@ from prepixel.spectrum import BandSet, read_spectra
 
 BATCH, GRID = 50, (14, 14)
 GROWTH = 32 * 2**20
+WARM = 3000  # reads after which every kind of file has been seen
 
 
 def resident_bytes() -> int:
@@ -56,7 +57,7 @@ def main() -> int:
     good = bad = 0
     seen: list[tuple[int, int]] = []
     start = time.perf_counter()
-    for done in range(0, total, BATCH):
+    for done in range(-WARM, total, BATCH):
         chosen = [files[i] for i in generator.integers(0, len(files), BATCH)]
         sources = [path.read_bytes() if generator.random() < 0.3 else str(path) for path in chosen]
         sizes = read_sizes(sources, threads=2, on_error="skip")
@@ -71,7 +72,7 @@ def main() -> int:
         )  # fmt: skip
         good += len(read.kept)
         bad += BATCH - len(read.kept)
-        if (done + BATCH) % max(total // 20, BATCH) == 0:
+        if done >= 0 and (done + BATCH) % max(total // 20, BATCH) == 0:
             del read, sources
             gc.collect()
             seen.append((resident_bytes(), open_handles()))
