@@ -181,8 +181,8 @@ def test_masks_that_are_not_there_are_named() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(
-        DetectionPackageMissing, match=r"needs the package pycocotools; install it: pip install 'prepixel"
+        DetectionPackageMissing, match=r"needs the package faster-coco-eval; install it: pip install 'prepixel"
     ):
         score_detections(GroundTruth.of(document([])), [], "box")

@@ -1,4 +1,4 @@
-"""COCO's figures of detections against what was annotated, by pycocotools, and its formats of both.
+"""COCO's figures of detections against what was annotated, by faster-coco-eval, and its formats of both.
 
 A detection of COCO's is a dict: ``image_id``, ``category_id``, ``bbox`` (x left, y top, width, height in pixels),
 ``score`` and, for masks, ``segmentation`` (a run-length code).
@@ -6,14 +6,12 @@ A detection of COCO's is a dict: ``image_id``, ``category_id``, ``bbox`` (x left
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool
@@ -23,7 +21,7 @@ from prepixel.jpeg.writing import replace_file
 
 Found: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["box", "mask"]
-# In the order of pycocotools' summary: precisions over IoU .5 to .95, then recalls by detections an image and by size.
+# In the order of COCO's summary: precisions over IoU .5 to .95, then recalls by detections an image and by size.
 FIGURES = (
     *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
     *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
@@ -32,7 +30,7 @@ _COCO_NAMES: Mapping[Kind, str] = {"box": "bbox", "mask": "segm"}
 
 
 class DetectionPackageMissing(PrepixelError, ImportError):
-    """Report that pycocotools, which scores detections, is not installed."""
+    """Report that faster-coco-eval, which scores detections, is not installed."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ class Scores:
 def score_detections(truth: GroundTruth, found: Sequence[Found], kind: Kind) -> Scores:
     """Compute COCO's twelve figures, those of pycocotools.
 
-    A mask's size, small to large, is its own area, as that of an annotation is; pycocotools' ``loadRes`` takes its
-    box's where a file of results holds both.
+    A mask's size, small to large, is its own area, as that of an annotation is; COCO's ``loadRes`` takes its box's
+    where a file of results holds both.
 
     Args:
         truth: exactly the images that were looked at.
@@ -101,26 +99,24 @@ def score_detections(truth: GroundTruth, found: Sequence[Found], kind: Kind) -> 
         kind: whether boxes or masks are compared.
 
     Raises:
-        DetectionPackageMissing: pycocotools is not installed.
+        DetectionPackageMissing: faster-coco-eval is not installed.
         ValueError: masks are asked for, and an annotation or a detection has none.
     """
-    coco, evaluation = _pycocotools()
+    coco, evaluation, _ = _coco_tools()
     objects = [one for annotated in truth.annotations.values() for one in annotated]
     for one in (*objects, *found) if kind == "mask" else ():
         if one.get("segmentation") is None:
             which = f"annotation {one['id']}" if "id" in one else "a detection"
             raise ValueError(f"{which} of image {one['image_id']} has no mask; score boxes, or give every object one")
-    # pycocotools reports on what it does where nobody asked
-    with contextlib.redirect_stdout(io.StringIO()):
-        expected, given = (
-            _indexed(coco, truth, annotations)
-            for annotations in ([dict(one) for one in objects], _annotations(found, kind))
-        )
-        scorer = evaluation(expected, given, _COCO_NAMES[kind])
-        scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
-    figures = {name: _known(value) for name, value in zip(FIGURES, scorer.stats, strict=True)}
+    expected, given = (
+        _indexed(coco, truth, annotations)
+        for annotations in ([dict(one) for one in objects], _annotations(found, kind))
+    )
+    scorer = evaluation(expected, given, _COCO_NAMES[kind])
+    scorer.evaluate()
+    scorer.accumulate()
+    scorer.summarize()
+    figures = {name: _known(value) for name, value in zip(FIGURES, scorer.stats[:12], strict=True)}
     precision = scorer.eval["precision"][:, :, :, 0, -1]  # IoU, recall, class; all sizes, 100 detections
     return Scores(
         figures,
@@ -135,19 +131,16 @@ def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
     """Give a mask's run-length code, fit for JSON.
 
     Raises:
-        DetectionPackageMissing: pycocotools is not installed.
+        DetectionPackageMissing: faster-coco-eval is not installed.
     """
-    _pycocotools()
-    from pycocotools import mask as masks
-
-    code = masks.encode(np.asfortranarray(mask, dtype=np.uint8))
+    code = _coco_tools().masks.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
 
 
 def write_detections(path: str | os.PathLike[str], found: Sequence[Found], kind: Kind) -> None:
     """Write COCO's file of results, of boxes or of masks, by a temporary name and a rename.
 
-    One kind a file: from a file of both pycocotools would take a mask's size from its box.
+    One kind a file: from a file of both COCO's tools take a mask's size from its box.
 
     Raises:
         OSError: the file cannot be written.
@@ -161,8 +154,7 @@ def _annotations(found: Sequence[Found], kind: Kind) -> list[dict[str, Any]]:
     """Give detections as pycocotools keeps them."""
     areas = [one["bbox"][2] * one["bbox"][3] for one in found]
     if kind == "mask":
-        from pycocotools import mask as masks
-
+        masks = _coco_tools().masks
         areas = [float(masks.area(one["segmentation"])) for one in found]
     rows = zip(found, areas, strict=True)
     return [{**one, "area": area, "iscrowd": 0, "id": number} for number, (one, area) in enumerate(rows, start=1)]
@@ -183,12 +175,18 @@ def _known(value: float) -> float:
     return float("nan") if value == -1 else float(value)
 
 
-def _pycocotools() -> tuple[Any, Any]:
+class _CocoTools(NamedTuple):
+    coco: Any
+    evaluation: Any
+    masks: Any
+
+
+def _coco_tools() -> _CocoTools:
     try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        from faster_coco_eval import COCO, COCOeval_faster
+        from faster_coco_eval.core import mask
     except ModuleNotFoundError as error:
         raise DetectionPackageMissing(
-            "scoring detections needs the package pycocotools; install it: pip install 'prepixel[detection]'"
+            "scoring detections needs the package faster-coco-eval; install it: pip install 'prepixel[detection]'"
         ) from error
-    return COCO, COCOeval
+    return _CocoTools(COCO, COCOeval_faster, mask)
