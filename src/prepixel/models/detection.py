@@ -190,6 +190,8 @@ class Detector(nn.Module):
         self.num_classes = num_classes
         self.detector = KINDS[kind](backbone, num_classes + 1, **options)
         self.detector.transform = FrameTransform()
+        self._loss_sums: dict[str, Tensor] = {}
+        self._num_losses = 0
 
     @property
     def backbone(self) -> SpectralBackbone | PixelBackbone:
@@ -230,7 +232,25 @@ class Detector(nn.Module):
         if len(sizes) != len(frames.image_sizes):
             raise ValueError(f"{len(sizes)} original sizes for {len(frames.image_sizes)} images; give one an image")
         frames = Frames(frames.inputs, frames.image_sizes, frames.shape, sizes)
-        return self.detector(frames, targets)
+        computed = self.detector(frames, targets)
+        if self.training:
+            self._note(computed)
+        return computed
+
+    def set_progress(self, progress: float) -> None:
+        """Take how far training is; nothing here depends on it."""
+
+    def take_numbers(self) -> dict[str, float]:
+        """Give the mean of each loss since this was last asked, by torchvision's name after ``loss_``."""
+        numbers = {name: float(value) / self._num_losses for name, value in self._loss_sums.items()}
+        self._loss_sums, self._num_losses = {}, 0
+        return numbers
+
+    def _note(self, losses: Mapping[str, Tensor]) -> None:
+        self._num_losses += 1
+        for name, loss in losses.items():
+            full = f"loss_{name.removeprefix('loss_')}"
+            self._loss_sums[full] = self._loss_sums.get(full, 0.0) + loss.detach().float()
 
 
 def paste_mask(
