@@ -16,6 +16,7 @@
 #include "bit_reader.hpp"
 #include "huffman.hpp"
 #include "jpeg.hpp"
+#include "lookup_tables.hpp"
 
 namespace prepixel {
 
@@ -68,15 +69,15 @@ inline std::uint64_t nonzero_in_zigzag(const Block& block) {
   return result;
 }
 
-// F.2.2: DC difference, then AC coefficients, with code and additional bits found in one lookup.
+// F.2.2: DC difference, then AC coefficients.
 struct SequentialScan {
-  std::array<std::shared_ptr<const SequentialTable>, 4> dc;
-  std::array<std::shared_ptr<const SequentialTable>, 4> ac;
+  std::array<std::shared_ptr<const DcTable>, 4> dc;
+  std::array<std::shared_ptr<const AcTable>, 4> ac;
   std::array<std::uint32_t, 4> prediction{};
 
   void restart() { prediction.fill(0); }
 
-  BlockStatus block(BitReader& reader, Block& block, std::size_t component) {
+  [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::size_t component) {
     BitReader bits = reader;
     const BlockStatus status = decode(bits, block.data(), *dc[component], *ac[component], prediction[component]);
     reader = bits;
@@ -84,14 +85,13 @@ struct SequentialScan {
   }
 
   // Inlined, so that the reader's window stays in registers.
-  [[gnu::always_inline]] static BlockStatus decode(BitReader& bits, std::int16_t* block, const SequentialTable& dc,
-                                                   const SequentialTable& ac, std::uint32_t& prediction) {
+  [[gnu::always_inline]] static BlockStatus decode(BitReader& bits, std::int16_t* block, const DcTable& dc,
+                                                   const AcTable& ac, std::uint32_t& prediction) {
     bits.refill();
-    const std::uint64_t dc_entry = dc.entries[bits.peek(lookup_length)];
-    int lookups = 4;  // 56 bits hold one DC and four AC lookups of 11 bits
-    if (dc_entry != 0) {
-      bits.consume(static_cast<int>(dc_entry & 63));
-      prediction += static_cast<std::uint32_t>(dc_entry >> 16);  // modulo 2^16 is all that is stored
+    int lookups = 2;  // 56 bits hold one DC of at most 20 bits and two AC lookups
+    if (const std::uint32_t entry = dc.entries[bits.peek(DcTable::lookup_length)]; entry != 0) [[likely]] {
+      const std::uint64_t passed = bits.pass(static_cast<int>(entry & 63));
+      prediction += static_cast<std::uint32_t>(extend_low(passed, static_cast<int>(entry >> 8)));  // modulo 2^16
     } else {
       const Symbol symbol = dc.code.find(bits.window());
       if (symbol.length == 0) return BlockStatus::bad_code;
@@ -101,60 +101,48 @@ struct SequentialScan {
     }
     block[0] = store(prediction);
 
-    int k = 1;
-    for (;;) {
-      std::uint64_t entry = 0;
+    int k = 1;  // the zigzag position that the next symbol's run counts from
+    for (;; lookups = 3) {
       do {
-        entry = ac.entries[bits.peek(lookup_length)];
-        const int next = k + static_cast<int>(entry >> 8 & 255);
-        if (next >= 64) break;
-        const int between = k + static_cast<int>(entry >> 24 & 255);
-        block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
-        block[natural_before[static_cast<std::size_t>(next)]] = static_cast<std::int16_t>(entry >> 48);
-        bits.consume(static_cast<int>(entry & 63));
+        const AcEntry entry = ac.entries[bits.peek(AcTable::lookup_length)];
+        const int between = k + entry.first_run();
+        const int next = k + entry.advance();
+        if (next >= 64) {
+          if (entry.ends_block() && between < 63) {
+            block[zigzag_to_natural[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry.first_value());
+            bits.consume(entry.length());
+            return BlockStatus::ok;
+          }
+          if (const auto end = take_symbol(bits, block, ac.code, k)) return *end;
+          break;
+        }
+        block[zigzag_to_natural[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry.first_value());
+        const std::uint64_t passed = bits.pass(entry.length());
+        block[natural_before[static_cast<std::size_t>(next)]] =
+            static_cast<std::int16_t>(extend_low(passed, entry.last_size()));
         k = next;
-        entry = 0;
       } while (--lookups != 0);
-      if (entry != 0) {
-        const int first_advance = static_cast<int>(entry >> 24 & 255);
-        if (first_advance != advance_slow) return finish(bits, block, entry, k);
-        bits.refill();
-        const Symbol symbol = ac.code.find(bits.window());
-        if (symbol.length == 0) return BlockStatus::bad_code;
-        bits.consume(symbol.length);
-        const int size = symbol.value & 15;
-        const int run = symbol.value >> 4;
-        if (size == 0 && run != 15) return BlockStatus::ok;
-        k += run + 1;
-        if (k > 64) return BlockStatus::past_band;
-        if (size != 0)
-          block[natural_before[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(extend(bits.take(size), size));
-        if (k == 64) return BlockStatus::ok;
-      }
       bits.refill();
-      lookups = 5;
     }
   }
 
-  // The entry that reaches position 63, passes it or ends the block. Its second symbol is another block's if the first
-  // one ends this block.
-  [[gnu::always_inline]] static BlockStatus finish(BitReader& bits, std::int16_t* block, std::uint64_t entry, int k) {
-    const int first_advance = static_cast<int>(entry >> 24 & 255);
-    const int between = k + first_advance;
-    if (between >= 64) {
-      bits.consume(static_cast<int>(entry >> 16 & 63));
-      if (first_advance == advance_end) return BlockStatus::ok;
-      if (between > 64) return BlockStatus::past_band;
-      block[63] = static_cast<std::int16_t>(entry >> 32);
-      return BlockStatus::ok;
-    }
-    const int next = k + static_cast<int>(entry >> 8 & 255);
-    bits.consume(static_cast<int>(entry & 63));
-    block[natural_before[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry >> 32);
-    if (next - between == advance_end) return BlockStatus::ok;
-    if (next > 64) return BlockStatus::past_band;
-    block[63] = static_cast<std::int16_t>(entry >> 48);
-    return BlockStatus::ok;
+  // One symbol by its code alone: what no lookup holds, and what reaches position 63 or passes it; a second symbol seen
+  // beside it may be another block's. Empty: the block goes on.
+  [[gnu::always_inline]] static std::optional<BlockStatus> take_symbol(BitReader& bits, std::int16_t* block,
+                                                                       const HuffmanCode& code, int& k) {
+    bits.refill();
+    const Symbol symbol = code.find(bits.window());
+    if (symbol.length == 0) return BlockStatus::bad_code;
+    bits.consume(symbol.length);
+    const int size = symbol.value & 15;
+    const int run = symbol.value >> 4;
+    if (size == 0 && run != 15) return BlockStatus::ok;
+    k += run + 1;
+    if (k > 64) return BlockStatus::past_band;
+    if (size != 0)
+      block[natural_before[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(extend(bits.take(size), size));
+    if (k == 64) return BlockStatus::ok;
+    return std::nullopt;
   }
 };
 

@@ -153,10 +153,15 @@ JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
 
 }  // namespace
 
-std::shared_ptr<const SequentialTable> ScanDecoder::lookups(const DecoderTables& tables, HuffmanClass table_class,
-                                                            int id) const {
-  auto table = sequential_table(huffman_spec(tables, table_class, id), table_class);
-  if (!table) throw bad_table(scan_.offset, table_class, id);
+std::shared_ptr<const DcTable> ScanDecoder::dc_lookups(const DecoderTables& tables, int id) const {
+  auto table = dc_table(huffman_spec(tables, HuffmanClass::dc, id));
+  if (!table) throw bad_table(scan_.offset, HuffmanClass::dc, id);
+  return table;
+}
+
+std::shared_ptr<const AcTable> ScanDecoder::ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const {
+  auto table = ac_table(huffman_spec(tables, HuffmanClass::ac, id), end);
+  if (!table) throw bad_table(scan_.offset, HuffmanClass::ac, id);
   return table;
 }
 
@@ -192,8 +197,8 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
   if (!progressive) {
     SequentialScan coder;
     for (std::size_t i = 0; i < scan.components.size(); ++i) {
-      coder.dc[i] = lookups(tables, HuffmanClass::dc, scan.components[i].dc_table);
-      coder.ac[i] = lookups(tables, HuffmanClass::ac, scan.components[i].ac_table);
+      coder.dc[i] = dc_lookups(tables, scan.components[i].dc_table);
+      coder.ac[i] = ac_lookups(tables, scan.components[i].ac_table, EndOfBlock::alone);
     }
     return run(std::move(coder), offset, tables.restart_interval);
   }

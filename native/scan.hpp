@@ -10,6 +10,7 @@
 
 #include "bit_reader.hpp"
 #include "jpeg.hpp"
+#include "lookup_tables.hpp"
 #include "segments.hpp"
 
 namespace prepixel {
@@ -57,7 +58,8 @@ class ScanDecoder {
   void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
   void lay_out(const ScanHeader& scan);
   const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
-  std::shared_ptr<const SequentialTable> lookups(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  std::shared_ptr<const DcTable> dc_lookups(const DecoderTables& tables, int id) const;
+  std::shared_ptr<const AcTable> ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const;
   HuffmanCode code(const DecoderTables& tables, HuffmanClass table_class, int id) const;
   template <class Coder>
   std::size_t run(Coder coder, std::size_t offset, int restart_interval);
