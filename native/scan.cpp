@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "block_decoding.hpp"
 #include "huffman.hpp"
+#include "progressive_decoding.hpp"
 
 namespace prepixel {
 
@@ -211,13 +211,20 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
   }
   if (start == 0) return run(DcRefinementScan{.low = low}, offset, tables.restart_interval);
   Progress& progress = progress_[scan.components[0].index];
-  const HuffmanCode ac = code(tables, HuffmanClass::ac, scan.components[0].ac_table);
+  const std::uint64_t band = band_mask(start, end);
+  Component& component = image_.components[scan.components[0].index];
+  if (progress.nonzero.empty()) progress.nonzero = NonzeroMasks(component.blocks.size());
+  const NonzeroPlane plane{component.blocks.data(), progress.nonzero.data()};
+  const int ac_id = scan.components[0].ac_table;
   std::size_t next = 0;
   if (scan.approximation_high == 0) {
-    next = run(AcFirstScan{.code = ac, .start = start, .end = end, .low = low}, offset, tables.restart_interval);
-  } else if ((progress.spoiled & band_mask(start, end)) == 0) {
-    next =
-        run(AcRefinementScan{.code = ac, .low = low, .band = band_mask(start, end)}, offset, tables.restart_interval);
+    AcFirstScan coder{.table = ac_lookups(tables, ac_id, EndOfBlock::run), .plane = plane, .start = start, .end = end,
+                      .low = low};
+    next = run(std::move(coder), offset, tables.restart_interval);
+  } else if ((progress.spoiled & band) == 0) {
+    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .plane = plane,
+                           .state = {.low = low, .band = band}};
+    next = run(std::move(coder), offset, tables.restart_interval);
   } else {
     // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
     warn(image_, "byte " + std::to_string(scan.offset) + ": a scan that refines damaged coefficients is left out");
@@ -225,7 +232,7 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
     while (marker::is_restart(segment.marker)) segment = segments_.read(segment.after_marker);
     next = segment.file_end;
   }
-  if (damaged_) progress.spoiled |= band_mask(start, end);
+  if (damaged_) progress.spoiled |= band;
   return next;
 }
 

@@ -17,12 +17,15 @@ namespace prepixel {
 
 enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
 
+using NonzeroMasks = std::vector<std::uint64_t, ZeroedAllocator<std::uint64_t>>;
+
 // What scans have done to one component so far.
 struct Progress {
   bool table_latched = false;              // the quantization table of its first scan is the one in force
   bool scanned = false;                    // sequential: coded; progressive: its first DC scan is coded
   std::uint64_t decoded_blocks = 0;        // by that scan, wholly
   std::array<std::int8_t, 64> low_bits{};  // progressive, zigzag: lowest bit known of each coefficient; -1: none
+  NonzeroMasks nonzero;                    // progressive: which AC coefficients of each block are not zero, zigzag bits
   std::uint64_t spoiled = 0;               // progressive, zigzag bits: coefficients that a damaged scan left unknown
 };
 
