@@ -12,73 +12,94 @@
 #include "huffman.hpp"
 #include "jpeg.hpp"
 #include "lookup_tables.hpp"
+#include "selection.hpp"
 
 namespace prepixel {
 
 // What became of a block; that its bits are there at all, the reader's overrun() tells.
 enum class BlockStatus : std::uint8_t { ok, bad_code, past_band };
 
-// Position k - 1 in zigzag order, natural index: the lookups count past the coefficient they set.
-constexpr std::array<std::uint8_t, 65> natural_before = [] {
-  std::array<std::uint8_t, 65> table{};
-  for (std::size_t k = 1; k <= 64; ++k) table[k] = zigzag_to_natural[k - 1];
-  return table;
-}();
-
 // Two's complement at 16 bits, as libjpeg stores it: an overflowing coefficient wraps.
 inline std::int16_t store(std::int64_t value) { return static_cast<std::int16_t>(static_cast<std::uint16_t>(value)); }
 
-// F.2.2: DC difference, then AC coefficients.
+// What one component of a sequential scan is decoded by.
+struct SequentialTables {
+  std::shared_ptr<const DcTable> dc;
+  std::shared_ptr<const AcTable> ac;
+  Places places = Places(all_frequencies);
+  std::uint32_t prediction = 0;
+};
+
+// F.2.2: DC difference, then AC coefficients; `selected`: not all of them are kept.
+//
+// Everything is inlined, so that the reader's window stays in registers.
+template <bool selected>
 struct SequentialScan {
-  std::array<std::shared_ptr<const DcTable>, 4> dc;
-  std::array<std::shared_ptr<const AcTable>, 4> ac;
-  std::array<std::uint32_t, 4> prediction{};
+  static constexpr bool can_skip = true;
 
-  void restart() { prediction.fill(0); }
+  std::array<SequentialTables, 4> components;
 
-  [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::size_t component) {
-    BitReader bits = reader;
-    const BlockStatus status = decode(bits, block.data(), *dc[component], *ac[component], prediction[component]);
-    reader = bits;
+  void restart() {
+    for (SequentialTables& component : components) component.prediction = 0;
+  }
+
+  [[gnu::always_inline]] BlockStatus block(BitReader& bits, Block& block, std::size_t component) {
+    SequentialTables& tables = components[component];
+    const std::uint8_t* place = selected ? tables.places.of.data() : zigzag_to_natural.data();
+    const BlockStatus status = decode(bits, tables, [&](int k, std::int16_t value) {
+      block[place[static_cast<std::size_t>(k)]] = value;
+    });
+    if (selected) block[tables.places.dropped] = 0;
     return status;
   }
 
-  // Inlined, so that the reader's window stays in registers.
-  [[gnu::always_inline]] static BlockStatus decode(BitReader& bits, std::int16_t* block, const DcTable& dc,
-                                                   const AcTable& ac, std::uint32_t& prediction) {
-    bits.refill();
-    int lookups = 2;  // 56 bits hold one DC of at most 20 bits and two AC lookups
-    if (const std::uint32_t entry = dc.entries[bits.peek(DcTable::lookup_length)]; entry != 0) [[likely]] {
-      const std::uint64_t passed = bits.pass(static_cast<int>(entry & 63));
-      prediction += static_cast<std::uint32_t>(extend_low(passed, static_cast<int>(entry >> 8)));  // modulo 2^16
-    } else {
-      const Symbol symbol = dc.code.find(bits.window());
-      if (symbol.length == 0) return BlockStatus::bad_code;
-      bits.consume(symbol.length);
-      if (symbol.value != 0) prediction += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
-      bits.refill();
-    }
-    block[0] = store(prediction);
+  // Pass over a block: only its DC counts, for those behind it.
+  [[gnu::always_inline]] BlockStatus skip(BitReader& bits, std::size_t component) {
+    return decode(bits, components[component], [](int, std::int16_t) {});
+  }
 
+ private:
+  [[gnu::always_inline]] static BlockStatus take_dc(BitReader& bits, SequentialTables& tables) {
+    bits.refill();
+    if (const std::uint32_t entry = tables.dc->entries[bits.peek(DcTable::lookup_length)]; entry != 0) [[likely]] {
+      const std::uint64_t passed = bits.pass(static_cast<int>(entry & 63));
+      // Modulo 2^16 is all that is stored.
+      tables.prediction += static_cast<std::uint32_t>(extend_low(passed, static_cast<int>(entry >> 8)));
+      return BlockStatus::ok;
+    }
+    const Symbol symbol = tables.dc->code.find(bits.window());
+    if (symbol.length == 0) return BlockStatus::bad_code;
+    bits.consume(symbol.length);
+    if (symbol.value != 0)
+      tables.prediction += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
+    bits.refill();
+    return BlockStatus::ok;
+  }
+
+  template <class Set>
+  [[gnu::always_inline]] static BlockStatus decode(BitReader& bits, SequentialTables& tables, const Set& set) {
+    if (const BlockStatus status = take_dc(bits, tables); status != BlockStatus::ok) return status;
+    set(0, store(tables.prediction));
+    const AcTable& ac = *tables.ac;
     int k = 1;  // the zigzag position that the next symbol's run counts from
-    for (;; lookups = 3) {
+    // 56 bits hold a DC of at most 20 bits and two AC lookups; after the next refill, three.
+    for (int lookups = 2;; lookups = 3) {
       do {
         const AcEntry entry = ac.entries[bits.peek(AcTable::lookup_length)];
         const int between = k + entry.first_run();
         const int next = k + entry.advance();
         if (next >= 64) {
           if (entry.ends_block() && between < 63) {
-            block[zigzag_to_natural[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry.first_value());
+            set(between, static_cast<std::int16_t>(entry.first_value()));
             bits.consume(entry.length());
             return BlockStatus::ok;
           }
-          if (const auto end = take_symbol(bits, block, ac.code, k)) return *end;
+          if (const auto end = take_symbol(bits, ac.code, k, set)) return *end;
           break;
         }
-        block[zigzag_to_natural[static_cast<std::size_t>(between)]] = static_cast<std::int16_t>(entry.first_value());
+        set(between, static_cast<std::int16_t>(entry.first_value()));
         const std::uint64_t passed = bits.pass(entry.length());
-        block[natural_before[static_cast<std::size_t>(next)]] =
-            static_cast<std::int16_t>(extend_low(passed, entry.last_size()));
+        set(next - 1, static_cast<std::int16_t>(extend_low(passed, entry.last_size())));
         k = next;
       } while (--lookups != 0);
       bits.refill();
@@ -87,8 +108,9 @@ struct SequentialScan {
 
   // One symbol by its code alone: what no lookup holds, and what reaches position 63 or passes it; a second symbol seen
   // beside it may be another block's. Empty: the block goes on.
-  [[gnu::always_inline]] static std::optional<BlockStatus> take_symbol(BitReader& bits, std::int16_t* block,
-                                                                       const HuffmanCode& code, int& k) {
+  template <class Set>
+  [[gnu::always_inline]] static std::optional<BlockStatus> take_symbol(BitReader& bits, const HuffmanCode& code, int& k,
+                                                                       const Set& set) {
     bits.refill();
     const Symbol symbol = code.find(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
@@ -98,8 +120,7 @@ struct SequentialScan {
     if (size == 0 && run != 15) return BlockStatus::ok;
     k += run + 1;
     if (k > 64) return BlockStatus::past_band;
-    if (size != 0)
-      block[natural_before[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(extend(bits.take(size), size));
+    if (size != 0) set(k - 1, static_cast<std::int16_t>(extend(bits.take(size), size)));
     if (k == 64) return BlockStatus::ok;
     return std::nullopt;
   }

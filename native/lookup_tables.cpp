@@ -79,25 +79,23 @@ void fill(DcTable& table) {
 template <class Table>
 class KeptTables {
  public:
-  template <class Fill>
-  std::shared_ptr<const Table> find(const HuffmanSpec& spec, HuffmanClass table_class, const Fill& fill_table) {
-    for (const Kept& kept : kept_)
+  template <class Make>
+  std::shared_ptr<const Table> find(const HuffmanSpec& spec, const Make& make) {
+    for (const Entry& kept : kept_)
       if (kept.table && kept.spec == spec) return kept.table;
-    auto code = HuffmanCode::make(spec, table_class);
-    if (!code) return nullptr;
-    auto table = std::make_shared<Table>(Table{.code = *code, .entries = {}});
-    fill_table(*table);
+    std::shared_ptr<const Table> table = make();
+    if (!table) return nullptr;
     kept_[oldest_] = {spec, table};
     oldest_ = (oldest_ + 1) % kept_.size();
     return table;
   }
 
  private:
-  struct Kept {
+  struct Entry {
     HuffmanSpec spec;
     std::shared_ptr<const Table> table;
   };
-  std::array<Kept, 6> kept_;
+  std::array<Entry, 6> kept_;
   std::size_t oldest_ = 0;
 };
 
@@ -105,13 +103,24 @@ class KeptTables {
 
 std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec) {
   thread_local KeptTables<DcTable> kept;
-  return kept.find(spec, HuffmanClass::dc, [](DcTable& table) { fill(table); });
+  return kept.find(spec, [&]() -> std::shared_ptr<const DcTable> {
+    const auto code = HuffmanCode::make(spec, HuffmanClass::dc);
+    if (!code) return nullptr;
+    auto table = std::make_shared<DcTable>(DcTable{.code = *code, .entries = {}});
+    fill(*table);
+    return table;
+  });
 }
 
 std::shared_ptr<const AcTable> ac_table(const HuffmanSpec& spec, EndOfBlock end) {
   thread_local std::array<KeptTables<AcTable>, 2> kept;
-  return kept[static_cast<std::size_t>(end)].find(spec, HuffmanClass::ac,
-                                                  [&](AcTable& table) { fill(table, spec, end); });
+  return kept[static_cast<std::size_t>(end)].find(spec, [&]() -> std::shared_ptr<const AcTable> {
+    const auto code = HuffmanCode::make(spec, HuffmanClass::ac);
+    if (!code) return nullptr;
+    auto table = std::make_shared<AcTable>(AcTable{.code = *code, .entries = {}});
+    fill(*table, spec, end);
+    return table;
+  });
 }
 
 }  // namespace prepixel

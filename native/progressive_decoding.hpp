@@ -24,6 +24,8 @@ constexpr std::uint64_t band_mask(int start, int end) {
 
 // G.1.2.1: the first scan of DC, all but its lowest bits.
 struct DcFirstScan {
+  static constexpr bool can_skip = false;
+
   std::array<std::optional<HuffmanCode>, 4> codes;
   int low = 0;
   std::array<std::uint32_t, 4> prediction{};
@@ -44,6 +46,8 @@ struct DcFirstScan {
 
 // G.1.2.1: one more bit of DC.
 struct DcRefinementScan {
+  static constexpr bool can_skip = false;
+
   int low = 0;
 
   void restart() {}
@@ -66,6 +70,8 @@ struct NonzeroPlane {
 
 // G.1.2.2: the first scan of a band of AC, all but its lowest bits.
 struct AcFirstScan {
+  static constexpr bool can_skip = false;
+
   std::shared_ptr<const AcTable> table;
   NonzeroPlane plane;
   int start, end, low;
@@ -143,6 +149,8 @@ struct AcFirstScan {
 
 // G.1.2.3: one more bit of a band of AC.
 struct AcRefinementScan {
+  static constexpr bool can_skip = false;
+
   HuffmanCode code;
   NonzeroPlane plane;
   Refinement state;

@@ -115,6 +115,69 @@ constexpr std::size_t round_up_8(std::size_t count) { return (count + 7) / 8 * 8
 
 }  // namespace
 
+struct StoredView {
+  Box box;
+  bool reverse_rows;
+  bool reverse_columns;
+  bool transposed;
+  int grid_down;
+  int grid_across;
+  int max_v;
+  int max_h;
+};
+
+namespace {
+
+StoredView stored_view(const ImageView& image, const Box* box, bool flip, int grid_down, int grid_across) {
+  const AxisOrder order = axis_order(image.orientation);
+  const Box whole{0, 0, static_cast<double>(order.transposed ? image.width : image.height),
+                  static_cast<double>(order.transposed ? image.height : image.width)};
+  const Box& upright = box == nullptr ? whole : *box;
+  check_inside(upright, static_cast<int>(whole.height), static_cast<int>(whole.width));
+
+  StoredView view{};
+  view.box = order.transposed ? Box{upright.left, upright.top, upright.width, upright.height} : upright;
+  if (order.reverse_rows) view.box.top = image.height - (view.box.top + view.box.height);
+  if (order.reverse_columns) view.box.left = image.width - (view.box.left + view.box.width);
+  // A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
+  view.reverse_rows = order.reverse_rows != (flip && order.transposed);
+  view.reverse_columns = order.reverse_columns != (flip && !order.transposed);
+  view.transposed = order.transposed;
+  view.grid_down = order.transposed ? grid_across : grid_down;
+  view.grid_across = order.transposed ? grid_down : grid_across;
+  for (const PlaneView& plane : image.planes) {
+    view.max_v = std::max(view.max_v, plane.sampling_v);
+    view.max_h = std::max(view.max_h, plane.sampling_h);
+  }
+  return view;
+}
+
+// Of one plane: down, across. Multiplied before divided, so that what is whole comes out whole.
+std::pair<AxisCrop, AxisCrop> axis_crops(const PlaneView& plane, const StoredView& view) {
+  return {{plane.height, view.box.top * plane.sampling_v / view.max_v, view.box.height * plane.sampling_v / view.max_v,
+           view.reverse_rows},
+          {plane.width, view.box.left * plane.sampling_h / view.max_h, view.box.width * plane.sampling_h / view.max_h,
+           view.reverse_columns}};
+}
+
+}  // namespace
+
+std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box) {
+  std::vector<BlockRegion> regions(image.planes.size());
+  try {
+    check_image(image);
+    const StoredView view = stored_view(image, box, false, 1, 1);
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+      const auto [down, across] = axis_crops(image.planes[i], view);
+      const BlockSpan rows = touched_blocks(down), columns = touched_blocks(across);
+      regions[i] = {rows.begin, rows.end, columns.begin, columns.end};
+    }
+  } catch (const std::exception&) {
+    return std::vector<BlockRegion>(image.planes.size());
+  }
+  return regions;
+}
+
 bool is_linear(Colour colour) {
   return colour == Colour::grey || colour == Colour::ycbcr || colour == Colour::rgb;
 }
@@ -166,26 +229,7 @@ SpectrumMaker::SpectrumMaker(const SpectrumRequest& request) : request_(request)
 
 void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void* out) {
   check_image(image);
-  const AxisOrder order = axis_order(image.orientation);
-  const Box whole{0, 0, static_cast<double>(order.transposed ? image.width : image.height),
-                  static_cast<double>(order.transposed ? image.height : image.width)};
-  const Box& upright = box == nullptr ? whole : *box;
-  check_inside(upright, static_cast<int>(whole.height), static_cast<int>(whole.width));
-
-  StoredView view{};
-  view.box = order.transposed ? Box{upright.left, upright.top, upright.width, upright.height} : upright;
-  if (order.reverse_rows) view.box.top = image.height - (view.box.top + view.box.height);
-  if (order.reverse_columns) view.box.left = image.width - (view.box.left + view.box.width);
-  // A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
-  view.reverse_rows = order.reverse_rows != (flip && order.transposed);
-  view.reverse_columns = order.reverse_columns != (flip && !order.transposed);
-  view.transposed = order.transposed;
-  view.grid_down = order.transposed ? request_.grid_across : request_.grid_down;
-  view.grid_across = order.transposed ? request_.grid_down : request_.grid_across;
-  for (const PlaneView& plane : image.planes) {
-    view.max_v = std::max(view.max_v, plane.sampling_v);
-    view.max_h = std::max(view.max_h, plane.sampling_h);
-  }
+  const StoredView view = stored_view(image, box, flip, request_.grid_down, request_.grid_across);
 
   out_ = out;
   maps_.clear();
@@ -199,7 +243,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
       const Channel& channel = request_.channels[f];
       const float weight = weight_of(image.colour, channel.component, p);
       if (weight == 0.0f) continue;
-      const bool exchange = order.transposed;
+      const bool exchange = view.transposed;
       wanted.push_back({f, exchange ? channel.u : channel.v, exchange ? channel.v : channel.u, weight});
       made[f] = true;
     }
@@ -213,7 +257,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
 const AxisMap& SpectrumMaker::axis_map(const AxisCrop& crop, int grid, int frequencies) {
   for (const KnownMap& known : maps_)
     if (known.crop == crop && known.grid == grid && known.frequencies >= frequencies) return *known.map;
-  maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter)});
+  maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter, kernels_)});
   return *maps_.back().map;
 }
 
@@ -223,11 +267,7 @@ void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, s
     rows = std::max(rows, channel.v + 1);
     columns = std::max(columns, channel.u + 1);
   }
-  // Multiplied before divided, so that what is whole comes out whole.
-  const AxisCrop down{plane.height, view.box.top * plane.sampling_v / view.max_v,
-                      view.box.height * plane.sampling_v / view.max_v, view.reverse_rows};
-  const AxisCrop across{plane.width, view.box.left * plane.sampling_h / view.max_h,
-                        view.box.width * plane.sampling_h / view.max_h, view.reverse_columns};
+  const auto [down, across] = axis_crops(plane, view);
   const AxisMap& row_map = axis_map(down, view.grid_down, rows);
   const AxisMap& column_map = axis_map(across, view.grid_across, columns);
   const bool rows_first = cost(row_map, rows, column_map, columns) <= cost(column_map, columns, row_map, rows);
