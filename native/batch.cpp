@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <functional>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -157,6 +158,15 @@ class Reader {
   std::vector<std::uint8_t> bytes_;
 };
 
+// Files' places, those of many bytes first: so that no thread begins a large one when the others are done. Paths, whose
+// sizes nobody knows yet, come last, in order.
+std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
+  std::vector<std::size_t> order(inputs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return inputs[i].bytes.size(); });
+  return order;
+}
+
 // Decodes what spectra are made from, image after image into the same memory: fresh pages cost more than what is in them.
 class Planes {
  public:
@@ -187,11 +197,13 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
   request.check();
   const std::size_t image_bytes = request.num_values() * (request.int8 ? 1 : sizeof(float));
   std::vector<Outcome> outcomes(inputs.size());
+  const std::vector<std::size_t> order = largest_first(inputs);
   on_threads(inputs.size(), num_threads, [&](std::atomic<std::size_t>& next) {
     SpectrumMaker maker(request);
     Reader reader(options.limits);
     Planes planes;
-    for (std::size_t i = next++; i < inputs.size(); i = next++) {
+    for (std::size_t at = next++; at < inputs.size(); at = next++) {
+      const std::size_t i = order[at];
       attempt(outcomes[i], [&](Outcome& outcome) {
         const std::span<const std::uint8_t> file = reader.whole(inputs[i]);
         if (!begins_like_jpeg(file)) return Status::needs_pixels;
