@@ -54,7 +54,8 @@ class Resizer {
     taps.weights.clear();
     double sum = 0;
     for (int j = low; j < high; ++j) {
-      const double distance = std::abs(j + 0.5 - centre) / stretch_;
+      const double samples = std::abs(j + 0.5 - centre);
+      const double distance = stretch_ == 1 ? samples : samples / stretch_;  // the same, without a division
       taps.weights.push_back(filter_ == Filter::bilinear ? triangle(distance) : catmull_rom(distance));
       sum += taps.weights.back();
     }

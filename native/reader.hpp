@@ -37,7 +37,7 @@ struct DecodeOptions {
   bool keep_truncated = false;  // true: what is there, the rest zero and counted; false: JpegFault
   Kept kept = keep_all;         // other frequencies are passed over and zero
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
-  std::function<std::vector<BlockRegion>(const Image&)> regions;
+  std::function<std::vector<BlockRegion>(const Image&)> regions = {};
   // Planes that are done with, to be used again: their memory is there already.
   std::vector<Blocks>* spare = nullptr;
 };
