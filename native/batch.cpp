@@ -167,7 +167,7 @@ std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
   return order;
 }
 
-// Decodes what spectra are made from, image after image into the same memory: fresh pages cost more than what is in them.
+// Decodes what spectra are made from, image after image into the same memory: fresh pages cost more than their contents.
 class Planes {
  public:
   Image decode(std::span<const std::uint8_t> file, DecodeOptions options, const Box* box) {

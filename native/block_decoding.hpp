@@ -1,5 +1,5 @@
-// One block of a sequential scan: entropy-coded bits to coefficients. A header, so that everything inlines into the loop
-// over MCUs. Source: ITU-T T.81, F.2.2.
+// One block of a sequential scan: entropy-coded bits to coefficients. A header, so that everything inlines into the
+// loop over MCUs. Source: ITU-T T.81, F.2.2.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // Huffman codes and the additional bits behind them, found in one lookup. Source: ITU-T T.81, F.1.2, F.2.2, G.1.2.2.
 //
-// What bounds a decoder is the chain from one lookup to the next: shift, load, shift. So a lookup of the AC table passes
-// up to two symbols. It has to see the first with its additional bits, and the code alone of the second, whose bits are
+// What bounds a decoder is the chain from one lookup to the next: shift, load, shift. So a lookup of the AC table
+// passes up to two symbols. It has to see the first with its additional bits, and the code alone of the second, whose bits are
 // cut out of the window beside the chain.
 #pragma once
 

@@ -33,8 +33,10 @@ struct Progress {
 
 // Decodes the scans of one frame, as far as anybody wants their coefficients: frequencies that nobody keeps and blocks
 // outside the region of a sequential scan are passed over, scans that hold no kept frequency are left out, and rows
-// behind the region are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a warning; without, it is
-// thrown. The policy is in reader.hpp. In scan.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for.
+// behind the region are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
+// warning; without, it is thrown. The policy is in reader.hpp.
+//
+// In scan.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for.
 class ScanDecoder {
  public:
   struct Options {

@@ -138,7 +138,8 @@ void ScanDecoder::count_mcus(const ScanHeader& scan) {
   stop_mcu_ = num_mcus_;
   if (!options_.may_stop) return;
   int rows = 0;
-  for (const Slot& slot : slots_) rows = std::max(rows, ceil_divide(std::min(slot.region.row_end, slot.down), slot.step_y));
+  for (const Slot& slot : slots_)
+    rows = std::max(rows, ceil_divide(std::min(slot.region.row_end, slot.down), slot.step_y));
   stop_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(rows));
 }
 

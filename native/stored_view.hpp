@@ -19,8 +19,8 @@ struct StoredView {
   int max_h;
 };
 
-// std::invalid_argument: the planes do not fit together. JpegFault: no linear map leads from them to YCbCr, or a side is
-// too long.
+// std::invalid_argument: the planes do not fit together. JpegFault: no linear map leads from them to YCbCr, or a side
+// is too long.
 void check_image(const ImageView& image);
 
 // `box` null: the whole image. std::invalid_argument: it is none, or outside the image.

@@ -162,7 +162,7 @@ void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, E
             "both stores go to one place; an end's go where nothing is");
     } else {
       const Slow second(spec, window << first.length, end);
-      check(!first.ends && second.code_length != 0 && first.length + second.code_length <= seen, "a second symbol seen");
+      check(!first.ends && second.code_length != 0 && first.length + second.code_length <= seen, "a second symbol");
       check(entry.length() == first.length + second.length && entry.last_size() == second.size, "its length and bits");
       check(entry.first_run() == first.run && entry.first_value() == first.value, "the first one's run and value");
       check(entry.advance() == first.advance + second.advance, "both advances");

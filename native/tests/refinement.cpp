@@ -123,7 +123,8 @@ void words_agree_with_coefficients(std::mt19937& random, const HuffmanCode& code
   for (int k = 1; k < 64; ++k) {
     if (random() % 8 >= density) continue;
     const int value = (1 + static_cast<int>(random() % 50)) << (state.refinement.low + 1);
-    state.block[zigzag_to_natural[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(random() % 2 ? value : -value);
+    const bool positive = random() % 2 == 0;
+    state.block[zigzag_to_natural[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(positive ? value : -value);
     state.nonzero |= std::uint64_t{1} << k;
   }
   State expected = state;
