@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from prepixel.records import TimingRow, append_records
 
@@ -31,6 +33,18 @@ def photos() -> Path:
         print(f"skipped: no photos at {folder}; set PREPIXEL_DATA to the folder that holds imagenet_samples")
         sys.exit(1 if os.environ.get("CI") else 0)
     return folder
+
+
+def peer(name: str, works: Callable[[Any], object] = bool) -> Any | None:
+    """Import a peer that benchmarks/peers.sh installs and see that it works, or say that it is missing."""
+    try:
+        module = importlib.import_module(name)
+        works(module)
+        return module
+    except Exception as error:  # whatever a package does that is half there
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"missing, so not run: {name} ({reason}); see benchmarks/peers.sh")
+        return None
 
 
 def interleave(roads: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:

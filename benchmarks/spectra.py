@@ -3,22 +3,23 @@
 prepixel makes S-24 spectra on a 56 x 56 grid, which is what a 448 x 448 crop holds; the pixel roads make 224 x 224 RGB,
 as their users do. Every road gets the same photos in memory and the same drawn crops and flips, in batches of 32, in
 turn; a road's figure is the median over rounds, its ratio the median of the ratios to Pillow's road in the same round.
-OpenCV's road is run where OpenCV is installed. A second table asks what a second thread gives.
+Peers that are not installed are named and left out (benchmarks/peers.sh installs them). A second table asks what a
+second thread gives.
 
     python benchmarks/spectra.py -n 9
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import simplejpeg
 import torch
-from measure import arguments, interleave, photos, report
+from measure import arguments, interleave, peer, photos, report
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
@@ -31,6 +32,8 @@ GRID = (56, 56)
 BANDS = BandSet.parse("S-24")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 REFERENCE = "Pillow + torchvision v2: float RGB 224"
+QUICKEST_PEER = "simplejpeg + OpenCV area: uint8 RGB 224"
+EIGHT_BITS = "prepixel: int8 S-24, 56 x 56"
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,59 @@ def by_simplejpeg(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
     return _scaled(_resized(torch.from_numpy(decoded).permute(2, 0, 1), box, flip))
 
 
-def by_opencv(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
-    """Decode by simplejpeg's fast modes, and resize by area to bytes: the quickest pixel road in use."""
-    import cv2
+def by_opencv(cv2: Any) -> Callable[[bytes, list[int], bool], torch.Tensor]:
+    """Decode by simplejpeg's fast modes, and resize by area to bytes: the quickest pixel road in use, FFCV's."""
+    cv2.setNumThreads(1)
 
-    top, left, height, width = box
-    decoded = simplejpeg.decode_jpeg(file, fastdct=True, fastupsample=True)
-    crop = decoded[top : top + height, left : left + width]
-    resized = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.ascontiguousarray(resized[:, ::-1]) if flip else resized)
+    def sample(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+        top, left, height, width = box
+        decoded = simplejpeg.decode_jpeg(file, fastdct=True, fastupsample=True)
+        crop = decoded[top : top + height, left : left + width]
+        resized = cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(np.ascontiguousarray(resized[:, ::-1]) if flip else resized)
+
+    return sample
+
+
+def by_spdl(spdl: Any) -> Callable[[bytes, list[int], bool], torch.Tensor]:
+    """Decode, crop and resize by FFmpeg's filters to bytes."""
+
+    def sample(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
+        top, left, height, width = box
+        mirror = "hflip," if flip else ""
+        graph = f"crop={width}:{height}:{left}:{top}:exact=1,scale=224:224,{mirror}format=rgb24"
+        return torch.from_numpy(np.array(spdl.to_numpy(spdl.load_image(file, filter_desc=graph))))
+
+    return sample
+
+
+def by_dali(samples: Samples) -> Callable[[], None]:
+    """Decode the crop alone, resize, mirror and normalize on the CPU, one thread, in batches."""
+    from nvidia.dali import fn, pipeline_def, types
+
+    def batches() -> Iterator[tuple[list[np.ndarray], ...]]:
+        for begin in range(0, len(samples.files), BATCH):
+            part = slice(begin, begin + BATCH)
+            boxes = samples.boxes[part].astype(np.int32)
+            files = [np.frombuffer(file, np.uint8) for file in samples.files[part]]
+            yield files, list(boxes[:, :2]), list(boxes[:, 2:]), list(samples.flips[part].astype(np.int32))
+
+    @pipeline_def(batch_size=BATCH, num_threads=1, device_id=None, prefetch_queue_depth=1)
+    def pipeline() -> Any:
+        file, start, shape, flip = fn.external_source(source=batches, num_outputs=4, cycle="quiet")
+        crop = fn.decoders.image_slice(file, start=start, shape=shape, axes=[0, 1], output_type=types.RGB)
+        crop = fn.resize(crop, resize_x=224, resize_y=224)
+        scaled = ([255 * m for m in MEAN], [255 * s for s in STD])
+        return fn.crop_mirror_normalize(crop, mirror=flip, mean=scaled[0], std=scaled[1], output_layout="CHW")
+
+    built = pipeline()
+    built.build()
+
+    def run() -> None:
+        for _ in range(0, len(samples.files), BATCH):
+            built.run()
+
+    return run
 
 
 def _resized(decoded: torch.Tensor, box: list[int], flip: bool) -> torch.Tensor:
@@ -145,12 +192,21 @@ def main() -> None:
         "torchvision decode_jpeg + v2: float RGB 224": pixels(samples, by_torchvision),
         "simplejpeg + torchvision v2: float RGB 224": pixels(samples, by_simplejpeg),
         "prepixel: float32 S-24, 56 x 56": spectra(samples, threads=1, **scale),
-        "prepixel: int8 S-24, 56 x 56": spectra(samples, threads=1, **steps),
+        EIGHT_BITS: spectra(samples, threads=1, **steps),
     }
-    if importlib.util.find_spec("cv2"):
-        roads["simplejpeg + OpenCV area: uint8 RGB 224"] = pixels(samples, by_opencv)
+    if cv2 := peer("cv2"):
+        roads[QUICKEST_PEER] = pixels(samples, by_opencv(cv2))
+    if spdl := peer("spdl.io", works=lambda spdl: spdl.load_image(samples.files[0])):
+        roads["spdl (FFmpeg): uint8 RGB 224"] = pixels(samples, by_spdl(spdl))
+    if peer("nvidia.dali.fn"):
+        roads["DALI, CPU: float RGB 224"] = by_dali(samples)
     timings = interleave(roads, rounds=options.n)
     report("training-ready samples", "one thread", timings, per=len(paths), reference=REFERENCE, options=options)
+
+    if QUICKEST_PEER in timings:
+        eight_bits = {name: timings[name] for name in (QUICKEST_PEER, EIGHT_BITS)}
+        case = "one thread, eight bits a value"
+        report("training-ready samples", case, eight_bits, per=len(paths), reference=QUICKEST_PEER, options=options)
 
     one = "prepixel: int8 S-24, one thread"
     roads = {

@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "spectrum_kernels.hpp"
+
 namespace prepixel {
 
 enum class Filter : unsigned char { bilinear, bicubic };
@@ -16,6 +18,13 @@ struct AxisCrop {
   bool operator==(const AxisCrop&) const = default;
 };
 
+// The input blocks that a crop touches, from the first up to the end; L is zero outside them.
+struct BlockSpan {
+  int begin;
+  int end;
+};
+BlockSpan touched_blocks(const AxisCrop& crop);
+
 // out = L x, stored without L's zeros: each output block reads a few neighbouring input blocks.
 //
 // Steps run along the input, so that their blocks ascend; step s makes output block `output(s)`.
@@ -28,7 +37,7 @@ class AxisMap {
   };
 
   // Build L for `grid` output blocks of their lowest `num_frequencies` frequencies. Double inside, then rounded once.
-  AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter filter);
+  AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter filter, const Kernels& kernels);
 
   int grid() const { return static_cast<int>(steps_.size()); }
   int first_block() const { return first_block_; }

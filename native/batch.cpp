@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <functional>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -157,6 +158,37 @@ class Reader {
   std::vector<std::uint8_t> bytes_;
 };
 
+// Files' places, those of many bytes first: so that no thread begins a large one when the others are done. Paths, whose
+// sizes nobody knows yet, come last, in order.
+std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
+  std::vector<std::size_t> order(inputs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return inputs[i].bytes.size(); });
+  return order;
+}
+
+// Decodes what spectra are made from, image after image into the same memory: fresh pages cost more than their contents.
+class Planes {
+ public:
+  Image decode(std::span<const std::uint8_t> file, DecodeOptions options, const Box* box) {
+    options.spare = &spare_;
+    options.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    return prepixel::decode(file, options);
+  }
+
+  void give_back(Image&& image) {
+    for (Component& component : image.components)
+      if (component.blocks.capacity() <= most_blocks) spare_.push_back(std::move(component.blocks));
+    std::ranges::sort(spare_, std::ranges::greater{}, &Blocks::capacity);
+    if (spare_.size() > 4) spare_.resize(4);
+  }
+
+ private:
+  static constexpr std::size_t most_blocks = 1 << 18;  // 32 MiB
+
+  std::vector<Blocks> spare_;
+};
+
 }  // namespace
 
 std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
@@ -165,20 +197,25 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
   request.check();
   const std::size_t image_bytes = request.num_values() * (request.int8 ? 1 : sizeof(float));
   std::vector<Outcome> outcomes(inputs.size());
+  const std::vector<std::size_t> order = largest_first(inputs);
   on_threads(inputs.size(), num_threads, [&](std::atomic<std::size_t>& next) {
     SpectrumMaker maker(request);
     Reader reader(options.limits);
-    for (std::size_t i = next++; i < inputs.size(); i = next++) {
+    Planes planes;
+    for (std::size_t at = next++; at < inputs.size(); at = next++) {
+      const std::size_t i = order[at];
       attempt(outcomes[i], [&](Outcome& outcome) {
         const std::span<const std::uint8_t> file = reader.whole(inputs[i]);
         if (!begins_like_jpeg(file)) return Status::needs_pixels;
         const Header header = read_header(file, options.limits);
         if (needs_pixels(header)) return Status::needs_pixels;
-        const Image image = decode(file, options);
+        const Box* box = boxes.empty() ? nullptr : &boxes[i];
+        Image image = planes.decode(file, options, box);
         note_size(image, outcome);
         outcome.missing_blocks = image.missing_blocks;
-        maker.make(view_of(image), boxes.empty() ? nullptr : &boxes[i], !flips.empty() && flips[i] != 0,
+        maker.make(view_of(image), box, !flips.empty() && flips[i] != 0,
                    static_cast<std::uint8_t*>(out) + i * image_bytes);
+        planes.give_back(std::move(image));
         return Status::read;
       });
     }

@@ -222,17 +222,18 @@ void bind_jpeg(nb::module_& module) {
   module.def(
       "decode",
       [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans,
-         bool keep_truncated) {
+         bool keep_truncated, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept) {
         const ByteView view(buffer);
         Image image;
         {
           const nb::gil_scoped_release unlocked;
           image = decode(view.bytes(), {.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
-                                        .keep_truncated = keep_truncated});
+                                        .keep_truncated = keep_truncated,
+                                        .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)}});
         }
         return to_python(std::move(image));
       },
-      "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a,
+      "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "kept"_a,
       "Decode a JPEG to its quantized coefficients.");
 
   module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "colour"_a, "orientation"_a,

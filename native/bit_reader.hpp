@@ -65,6 +65,12 @@ class BitReader {
     window_ <<= length;
     count_ -= length;
   }
+  // Consume `length` bits, 1..63, and give the window turned so that they are its lowest.
+  std::uint64_t pass(int length) {
+    const std::uint64_t turned = std::rotl(window_, length);
+    consume(length);
+    return turned;
+  }
   std::uint32_t take(int length) {
     const std::uint32_t value = peek(length);
     consume(length);

@@ -1,7 +1,6 @@
 #include "huffman.hpp"
 
 #include <initializer_list>
-#include <span>
 
 namespace prepixel {
 
@@ -46,76 +45,6 @@ const HuffmanSpec ac_chrominance = spec_of(
      0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda,
      0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa});
 
-constexpr int ac_size(int symbol) { return symbol & 15; }
-constexpr int ac_run(int symbol) { return symbol >> 4; }
-
-// One AC symbol with its additional bits, found in the first `available` of an 11-bit window.
-struct AcStep {
-  int length;  // 0: does not fit
-  int advance;
-  int value;
-};
-
-AcStep ac_step(const HuffmanCode& code, std::uint32_t window, int available) {
-  const std::uint64_t top = static_cast<std::uint64_t>(window) << (64 - lookup_length);
-  const Symbol symbol = code.find(top);
-  const int size = ac_size(symbol.value);
-  const int length = symbol.length + size;
-  if (symbol.length == 0 || length > available) return {0, advance_slow, 0};
-  if (size == 0) {
-    const bool zero_run = ac_run(symbol.value) == 15;  // ZRL: sixteen zeros (F.1.2.2.1)
-    return {length, zero_run ? 16 : advance_end, 0};
-  }
-  const auto bits = static_cast<std::uint32_t>((top << symbol.length) >> (64 - size));
-  return {length, ac_run(symbol.value) + 1, extend(bits, size)};
-}
-
-std::uint64_t ac_entry(const AcStep& first, int total_length, int total_advance, int second_value) {
-  const auto field = [](int value, int shift) {
-    return static_cast<std::uint64_t>(static_cast<std::uint16_t>(value)) << shift;
-  };
-  return field(total_length, 0) | field(total_advance, 8) | field(first.length, 16) | field(first.advance, 24) |
-         field(first.value, 32) | field(second_value, 48);
-}
-
-void fill_ac(SequentialTable& table) {
-  std::array<AcStep, lookup_size> alone;
-  for (std::uint32_t window = 0; window < lookup_size; ++window) {
-    alone[window] = ac_step(table.code, window, lookup_length);
-  }
-  for (std::uint32_t window = 0; window < lookup_size; ++window) {
-    const AcStep& first = alone[window];
-    if (first.length != 0 && first.advance != advance_end) {
-      const AcStep& second = alone[window << first.length & (lookup_size - 1)];
-      if (second.length != 0 && first.length + second.length <= lookup_length) {
-        table.entries[window] =
-            ac_entry(first, first.length + second.length, first.advance + second.advance, second.value);
-        continue;
-      }
-    }
-    table.entries[window] = ac_entry(first, first.length, first.advance, first.value);
-  }
-}
-
-void fill_dc(SequentialTable& table) {
-  for (std::uint32_t window = 0; window < lookup_size; ++window) {
-    const std::uint64_t top = static_cast<std::uint64_t>(window) << (64 - lookup_length);
-    const Symbol symbol = table.code.find(top);
-    const int length = symbol.length + symbol.value;
-    if (symbol.length == 0 || length > lookup_length) continue;
-    const auto bits = static_cast<std::uint32_t>(symbol.value == 0 ? 0 : (top << symbol.length) >> (64 - symbol.value));
-    const int difference = symbol.value == 0 ? 0 : extend(bits, symbol.value);
-    table.entries[window] =
-        static_cast<std::uint64_t>(static_cast<std::uint16_t>(difference)) << 16 | static_cast<std::uint64_t>(length);
-  }
-}
-
-struct KeptTable {
-  HuffmanSpec spec;
-  HuffmanClass table_class = HuffmanClass::dc;
-  std::shared_ptr<const SequentialTable> table;
-};
-
 }  // namespace
 
 const HuffmanSpec& standard_huffman(HuffmanClass table_class, int id) {
@@ -158,25 +87,6 @@ Symbol HuffmanCode::find_long(std::uint64_t window) const {
     }
   }
   return {0, 0};
-}
-
-std::shared_ptr<const SequentialTable> sequential_table(const HuffmanSpec& spec, HuffmanClass table_class) {
-  thread_local std::array<KeptTable, 12> kept;
-  thread_local std::size_t oldest = 0;
-  for (const KeptTable& entry : kept) {
-    if (entry.table && entry.table_class == table_class && entry.spec == spec) return entry.table;
-  }
-  auto code = HuffmanCode::make(spec, table_class);
-  if (!code) return nullptr;
-  auto table = std::make_shared<SequentialTable>(SequentialTable{.code = *code, .entries = {}});
-  if (table_class == HuffmanClass::ac) {
-    fill_ac(*table);
-  } else {
-    fill_dc(*table);
-  }
-  kept[oldest] = {spec, table_class, table};
-  oldest = (oldest + 1) % kept.size();
-  return table;
 }
 
 }  // namespace prepixel

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 
 namespace prepixel {
@@ -55,27 +54,5 @@ class HuffmanCode {
   std::array<std::int32_t, 17> offsets_{};                       // by length: code + offset = index of its symbol
   std::array<std::uint8_t, 256> symbols_{};
 };
-
-// How many bits one lookup sees.
-constexpr int lookup_length = 11;
-constexpr std::size_t lookup_size = 1u << lookup_length;
-
-// Advances in a pair entry that are no run: end of block, and "take the long road".
-constexpr int advance_end = 128;
-constexpr int advance_slow = 255;
-
-// The lookups of a sequential scan: code and additional bits at once.
-struct SequentialTable {
-  HuffmanCode code;
-
-  // DC: difference << 16 | total length; 0: code and bits do not fit in a lookup.
-  // AC, one or two symbols: total length | total advance << 8 | first length << 16 | first advance << 24
-  //     | first value << 32 | second value << 48. An entry of one symbol names it twice.
-  std::array<std::uint64_t, lookup_size> entries{};
-};
-
-// Make a table, or hand out one that this thread made before: the files of a data set share few.
-// Empty for the reasons of HuffmanCode::make.
-std::shared_ptr<const SequentialTable> sequential_table(const HuffmanSpec& spec, HuffmanClass table_class);
 
 }  // namespace prepixel

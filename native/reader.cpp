@@ -43,6 +43,7 @@ class FileReader {
       if (!damage_) damage_ = fault;
       warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
     }
+    scans_->drop_unwanted();
     count_missing();
     return std::move(image_);
   }
@@ -221,11 +222,41 @@ class FileReader {
       image_.components.push_back(std::move(component));
     }
     check_size(num_blocks);
-    for (Component& component : image_.components) {
-      component.blocks =
-          Blocks(static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across));
-    }
-    scans_ = std::make_unique<ScanDecoder>(image_, file_, options_.keep_truncated);
+    ScanDecoder::Options options{
+        .keep = options_.keep_truncated, .may_stop = false, .planes_are_dirty = false, .wanted = select()};
+    options.may_stop = options_.regions && !options_.keep_truncated && ends_with_end_marker();
+    options.planes_are_dirty = options_.spare != nullptr && !options_.keep_truncated;
+    for (Component& component : image_.components) component.blocks = blocks_of(component);
+    scans_ = std::make_unique<ScanDecoder>(image_, file_, std::move(options));
+  }
+
+  std::vector<Selection> select() const {
+    std::vector<Selection> wanted(image_.components.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i].kept = kept_of(i, image_.colour, options_.kept);
+    if (!options_.regions) return wanted;
+    const std::vector<BlockRegion> regions = options_.regions(image_);
+    for (std::size_t i = 0; i < std::min(wanted.size(), regions.size()); ++i) wanted[i].region = regions[i];
+    return wanted;
+  }
+
+  bool ends_with_end_marker() const {
+    return file_[file_.size() - 2] == 0xFF && file_[file_.size() - 1] == marker::eoi;
+  }
+
+  // Zeros, or with `spare` anything.
+  Blocks blocks_of(const Component& component) const {
+    const std::size_t count =
+        static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across);
+    if (options_.spare == nullptr || options_.keep_truncated) return Blocks(count);
+    std::vector<Blocks>& spare = *options_.spare;
+    auto found = spare.end();  // the smallest that will do
+    for (auto it = spare.begin(); it != spare.end(); ++it)
+      if (it->capacity() >= count && (found == spare.end() || it->capacity() < found->capacity())) found = it;
+    if (found == spare.end()) return Blocks(count);
+    Blocks blocks = std::move(*found);
+    spare.erase(found);
+    blocks.resize(count);
+    return blocks;
   }
 
   void check_size(std::uint64_t num_blocks) const {
@@ -286,7 +317,7 @@ class FileReader {
     for (std::size_t i = 0; i < image_.components.size(); ++i) {
       const std::uint64_t here = scans_->progress()[i].decoded_blocks;
       decoded += here;
-      image_.missing_blocks += image_.components[i].blocks.size() - here;
+      if (options_.keep_truncated) image_.missing_blocks += image_.components[i].blocks.size() - here;
     }
     if (decoded == 0) {
       if (scans_->first_damage()) throw JpegFault(*scans_->first_damage());

@@ -16,18 +16,30 @@
 // hold its blocks (two bits each in a sequential scan, one in a progressive DC scan) is refused before that, too; with it,
 // pages that no scan reaches are never touched. All scans together may visit max_pixels blocks: an image of max_pixels
 // 4:4:4 pixels can still have some twenty scans over every component, and a bomb of empty scans ends within seconds.
+//
+// Frequencies that are not kept and blocks outside the regions are passed over: faults of the code show there, too.
+// Scans without a kept frequency are left out. Rows behind the regions are not looked at, so damage in them does not
+// show, but for files that do not end with EOI, as files cut short do not, and with keep_truncated.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <vector>
 
 #include "jpeg.hpp"
+#include "selection.hpp"
 
 namespace prepixel {
 
 struct DecodeOptions {
   Limits limits;
   bool keep_truncated = false;  // true: what is there, the rest zero and counted; false: JpegFault
+  Kept kept = keep_all;         // other frequencies are passed over and zero
+  // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
+  std::function<std::vector<BlockRegion>(const Image&)> regions = {};
+  // Planes that are done with, to be used again: their memory is there already.
+  std::vector<Blocks>* spare = nullptr;
 };
 
 // Read markers up to the first scan. Cheap: no entropy-coded byte is looked at, unless the height is left to DNL.

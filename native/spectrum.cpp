@@ -2,96 +2,18 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <cstdio>
 #include <new>
 #include <stdexcept>
 #include <utility>
+
+#include "stored_view.hpp"
 
 namespace prepixel {
 
 namespace {
 
-// A box may stick out by the rounding of float arithmetic; taps are clipped to the image anyway.
-constexpr double box_slack = 1e-6;
-
 // Floats of one intermediate: two of them stay in a core's second-level cache.
 constexpr std::size_t strip_floats = 1 << 16;
-
-std::string text_of(double number) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.7g", number);
-  return text;
-}
-
-std::string text_of(const Box& box) {
-  return "Box(top=" + text_of(box.top) + ", left=" + text_of(box.left) + ", height=" + text_of(box.height) +
-         ", width=" + text_of(box.width) + ")";
-}
-
-void check_inside(const Box& box, int height, int width) {
-  const bool finite = std::isfinite(box.top) && std::isfinite(box.left) && std::isfinite(box.height) &&
-                      std::isfinite(box.width);
-  if (!finite || box.height <= 0 || box.width <= 0)
-    throw std::invalid_argument(text_of(box) + " is not a box: its edges must be finite and its height and width above 0");
-  if (box.top < -box_slack || box.left < -box_slack || box.top + box.height > height + box_slack ||
-      box.left + box.width > width + box_slack)
-    throw std::invalid_argument(text_of(box) + " reaches from (" + text_of(box.top) + ", " + text_of(box.left) +
-                                ") to (" + text_of(box.top + box.height) + ", " + text_of(box.left + box.width) +
-                                "), outside the upright image of " + std::to_string(height) + " x " +
-                                std::to_string(width) + " (height x width); boxes count from the picture as seen");
-}
-
-void check_image(const ImageView& image) {
-  if (image.colour == Colour::unknown)
-    throw JpegFault(Fault::unsupported, no_offset,
-                    "an image of " + std::to_string(image.planes.size()) +
-                        " components has no colours that any convention names",
-                    "Use its components one by one, by resample_plane");
-  if (!is_linear(image.colour))
-    throw JpegFault(Fault::unsupported, no_offset,
-                    "a CMYK or YCCK image has no YCbCr coefficients, and no linear map leads to them",
-                    "Read it by prepixel.jpeg.read_image, which converts its pixels");
-  if (image.planes.size() != (image.colour == Colour::grey ? 1u : 3u))
-    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) + " components is neither grey nor of three colours");
-  if (image.orientation < 1 || image.orientation > 8)
-    throw std::invalid_argument("EXIF orientations are 1..8, not " + std::to_string(image.orientation));
-  for (const PlaneView& plane : image.planes) {
-    if (plane.height > max_side || plane.width > max_side)
-      throw JpegFault(Fault::limit, no_offset,
-                      "a side of " + std::to_string(std::max(plane.height, plane.width)) + " samples is above " +
-                          std::to_string(max_side),
-                      "Cut the image in pieces");
-    if (plane.height < 1 || plane.width < 1 || plane.blocks_down != (plane.height + 7) / 8 ||
-        plane.blocks_across != (plane.width + 7) / 8)
-      throw std::invalid_argument(std::to_string(plane.height) + " x " + std::to_string(plane.width) +
-                                  " samples do not fill " + std::to_string(plane.blocks_down) + " x " +
-                                  std::to_string(plane.blocks_across) + " blocks");
-    if (plane.sampling_v < 1 || plane.sampling_v > 4 || plane.sampling_h < 1 || plane.sampling_h > 4)
-      throw std::invalid_argument("sampling factors are 1..4, not " + std::to_string(plane.sampling_v) + " and " +
-                                  std::to_string(plane.sampling_h));
-  }
-}
-
-// Mirror the stored axes, then perhaps transpose. Source: Exif 2.32 (CIPA DC-008), tag 274.
-struct AxisOrder {
-  bool reverse_rows;
-  bool reverse_columns;
-  bool transposed;
-};
-
-AxisOrder axis_order(int orientation) {
-  switch (orientation) {
-    case 2: return {false, true, false};
-    case 3: return {true, true, false};
-    case 4: return {true, false, false};
-    case 5: return {false, false, true};
-    case 6: return {true, false, true};
-    case 7: return {true, true, true};
-    case 8: return {false, true, true};
-    default: return {false, false, false};
-  }
-}
 
 // The share of a stored component in Y, Cb, Cr. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
 float weight_of(Colour colour, int channel, std::size_t component) {
@@ -166,26 +88,7 @@ SpectrumMaker::SpectrumMaker(const SpectrumRequest& request) : request_(request)
 
 void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void* out) {
   check_image(image);
-  const AxisOrder order = axis_order(image.orientation);
-  const Box whole{0, 0, static_cast<double>(order.transposed ? image.width : image.height),
-                  static_cast<double>(order.transposed ? image.height : image.width)};
-  const Box& upright = box == nullptr ? whole : *box;
-  check_inside(upright, static_cast<int>(whole.height), static_cast<int>(whole.width));
-
-  StoredView view{};
-  view.box = order.transposed ? Box{upright.left, upright.top, upright.width, upright.height} : upright;
-  if (order.reverse_rows) view.box.top = image.height - (view.box.top + view.box.height);
-  if (order.reverse_columns) view.box.left = image.width - (view.box.left + view.box.width);
-  // A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
-  view.reverse_rows = order.reverse_rows != (flip && order.transposed);
-  view.reverse_columns = order.reverse_columns != (flip && !order.transposed);
-  view.transposed = order.transposed;
-  view.grid_down = order.transposed ? request_.grid_across : request_.grid_down;
-  view.grid_across = order.transposed ? request_.grid_down : request_.grid_across;
-  for (const PlaneView& plane : image.planes) {
-    view.max_v = std::max(view.max_v, plane.sampling_v);
-    view.max_h = std::max(view.max_h, plane.sampling_h);
-  }
+  const StoredView view = stored_view(image, box, flip, request_.grid_down, request_.grid_across);
 
   out_ = out;
   maps_.clear();
@@ -199,7 +102,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
       const Channel& channel = request_.channels[f];
       const float weight = weight_of(image.colour, channel.component, p);
       if (weight == 0.0f) continue;
-      const bool exchange = order.transposed;
+      const bool exchange = view.transposed;
       wanted.push_back({f, exchange ? channel.u : channel.v, exchange ? channel.v : channel.u, weight});
       made[f] = true;
     }
@@ -213,7 +116,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
 const AxisMap& SpectrumMaker::axis_map(const AxisCrop& crop, int grid, int frequencies) {
   for (const KnownMap& known : maps_)
     if (known.crop == crop && known.grid == grid && known.frequencies >= frequencies) return *known.map;
-  maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter)});
+  maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter, kernels_)});
   return *maps_.back().map;
 }
 
@@ -223,11 +126,7 @@ void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, s
     rows = std::max(rows, channel.v + 1);
     columns = std::max(columns, channel.u + 1);
   }
-  // Multiplied before divided, so that what is whole comes out whole.
-  const AxisCrop down{plane.height, view.box.top * plane.sampling_v / view.max_v,
-                      view.box.height * plane.sampling_v / view.max_v, view.reverse_rows};
-  const AxisCrop across{plane.width, view.box.left * plane.sampling_h / view.max_h,
-                        view.box.width * plane.sampling_h / view.max_h, view.reverse_columns};
+  const auto [down, across] = axis_crops(plane, view);
   const AxisMap& row_map = axis_map(down, view.grid_down, rows);
   const AxisMap& column_map = axis_map(across, view.grid_across, columns);
   const bool rows_first = cost(row_map, rows, column_map, columns) <= cost(column_map, columns, row_map, rows);

@@ -13,6 +13,7 @@
 
 #include "axis_map.hpp"
 #include "jpeg.hpp"
+#include "selection.hpp"
 #include "spectrum_kernels.hpp"
 
 namespace prepixel {
@@ -45,7 +46,11 @@ struct ImageView {
   std::vector<PlaneView> planes;
 };
 
-ImageView view_of(const Image& image);
+ImageView view_of(const Image& image);  // of an image without blocks, too
+
+// The blocks of each component that a spectrum of the box is made from; `box` null: the whole image. Of an image that no
+// spectrum can be made of, or with a box that is none, all blocks: making it says what is wrong.
+std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box);
 
 struct Channel {
   int component;                                  // Y, Cb, Cr
@@ -73,6 +78,8 @@ constexpr int max_side = 1 << 20;                 // samples along an axis
 
 // Whether coefficients lead to YCbCr at all; CMYK and YCCK images take the pixel road.
 bool is_linear(Colour colour);
+
+struct StoredView;  // what is asked for, in stored axes: spectrum.cpp
 
 // A worker's own: holds the buffers that images are computed in, one after the other.
 class SpectrumMaker {
@@ -105,18 +112,6 @@ class SpectrumMaker {
     int v;
     int u;
     float weight;
-  };
-
-  // What is asked for, in stored axes.
-  struct StoredView {
-    Box box;
-    bool reverse_rows;
-    bool reverse_columns;
-    bool transposed;
-    int grid_down;
-    int grid_across;
-    int max_v;
-    int max_h;
   };
 
   void make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted);

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "dct_basis.hpp"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define PREPIXEL_X86 1
 #else
@@ -123,6 +125,32 @@ PREPIXEL_INLINE void transpose_tiles(const float* in, std::size_t in_stride, std
   }
 }
 
+using Double8 = double __attribute__((vector_size(64)));
+
+PREPIXEL_INLINE void add_weighted_samples(const double* weights, std::size_t count, std::size_t first, double* row) {
+  for (std::size_t j = 0; j < count; ++j) {
+    double* out = row + ((first + j) & ~std::size_t{7});
+    Double8 sum, sample;
+    load(sum, out);
+    load(sample, dct_basis[(first + j) % 8].data());
+    store(out, sum + weights[j] * sample);
+  }
+}
+
+PREPIXEL_INLINE void keep_lowest(const double* rows, std::size_t num_blocks, std::size_t num_frequencies,
+                                 const double* signs, float* out) {
+  const std::size_t stride = 8 * num_blocks;
+  for (std::size_t block = 0; block < num_blocks; ++block, rows += 8) {
+    Double8 lines[8];
+    for (std::size_t i = 0; i < 8; ++i) load(lines[i], rows + i * stride);
+    for (std::size_t k = 0; k < num_frequencies; ++k, out += 8) {
+      Double8 sum{};
+      for (std::size_t i = 0; i < 8; ++i) sum += dct_basis[i][k] * lines[i];
+      store(out, __builtin_convertvector(signs[k] * sum, Float8));
+    }
+  }
+}
+
 PREPIXEL_INLINE void scale_float(const float* __restrict in, std::size_t count, float factor, float offset,
                                  float* __restrict out) {
   for (std::size_t i = 0; i < count; ++i) out[i] = in[i] * factor + offset;
@@ -176,13 +204,21 @@ PREPIXEL_INLINE void scale_int8(const float* __restrict in, std::size_t count, f
                            std::size_t out_stride) {                                                                   \
     transpose_tiles(in, in_stride, rows, columns, out, out_stride);                                                    \
   }                                                                                                                    \
+  attribute void add_samples(const double* weights, std::size_t count, std::size_t first, double* row) {               \
+    add_weighted_samples(weights, count, first, row);                                                                  \
+  }                                                                                                                    \
+  attribute void keep_frequencies(const double* rows, std::size_t num_blocks, std::size_t num_frequencies,             \
+                                  const double* signs, float* out) {                                                   \
+    keep_lowest(rows, num_blocks, num_frequencies, signs, out);                                                        \
+  }                                                                                                                    \
   attribute void write_float(const float* in, std::size_t n, float factor, float offset, float* out) {                 \
     scale_float(in, n, factor, offset, out);                                                                           \
   }                                                                                                                    \
   attribute void write_int8(const float* in, std::size_t n, float factor, float offset, std::int8_t* out) {            \
     scale_int8(in, n, factor, offset, out);                                                                            \
   }                                                                                                                    \
-  constexpr Kernels table = {load_row, load_column, accumulate, transpose, write_float, write_int8};                   \
+  constexpr Kernels table = {load_row,         load_column, accumulate, transpose, add_samples,                        \
+                             keep_frequencies, write_float, write_int8};                                               \
   }
 // clang-format on
 

@@ -49,18 +49,6 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
   return chosen;
 }
 
-std::uint64_t kept_of(std::size_t component, Colour colour, const std::array<std::uint64_t, 3>& kept) {
-  switch (colour) {
-    case Colour::grey: return kept[0];
-    case Colour::ycbcr:
-    case Colour::ycck: return kept[component % 3];  // K as Y
-    case Colour::rgb:
-    case Colour::cmyk:
-    case Colour::unknown: break;
-  }
-  return kept[0] | kept[1] | kept[2];
-}
-
 // Whether `after` is `before` with all but the kept coefficients zero. Bits of a difference are gathered, so that the loop
 // has no branch.
 bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept) {

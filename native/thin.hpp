@@ -1,7 +1,6 @@
 // A JPEG in, a smaller one out: chosen frequencies kept as they are, the others zero; nothing is dequantized.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -9,6 +8,7 @@
 
 #include "encode.hpp"
 #include "jpeg.hpp"
+#include "selection.hpp"
 
 namespace prepixel {
 
@@ -16,7 +16,7 @@ namespace prepixel {
 enum class Metadata : std::uint8_t { all, icc, none };
 
 struct ThinRequest {
-  std::array<std::uint64_t, 3> kept{};  // of Y, Cb, Cr: natural order, bit 8 v + u
+  Kept kept{};
   std::optional<int> restart_interval;  // MCUs; nothing: as the file has it
   int restart_rows = 0;                 // instead of it: rows of MCUs
   Metadata metadata = Metadata::all;
@@ -25,8 +25,7 @@ struct ThinRequest {
 // The segments in front of the first scan, in order. The file's segments must be whole up to there, as decode sees to.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 
-// Thin one file. Grey files keep what is kept of Y; K of a YCCK file does, too; RGB, CMYK and files of two components keep
-// in every component whatever is kept of any, since Y, Cb and Cr are made of them all.
+// Thin one file.
 //
 // The result is decoded again: std::logic_error where it does not hold exactly the coefficients, tables, size, colour and
 // orientation that it should. JpegFault: the file cannot be decoded whole, or not be coded (encode.hpp).

@@ -45,6 +45,33 @@ void check(const prepixel::Image& image, bool keep) {
   expect(image.orientation >= 1 && image.orientation <= 8, "orientation");
 }
 
+// Some frequencies of some blocks, into planes that hold what other files left there.
+void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& counts) {
+  static std::vector<prepixel::Blocks> spare;
+  const auto middle = [](const prepixel::Image& image) {
+    std::vector<prepixel::BlockRegion> regions;
+    for (const prepixel::Component& component : image.components)
+      regions.push_back({component.blocks_down / 4, (component.blocks_down + 1) / 2, component.blocks_across / 3,
+                         (2 * component.blocks_across + 2) / 3});
+    return regions;
+  };
+  for (const bool keep : {false, true}) {
+    try {
+      prepixel::Image image = prepixel::decode(file, {.limits = limits,
+                                                      .keep_truncated = keep,
+                                                      .kept = {0x0F0F, 1, 0x8000000000000001},
+                                                      .regions = middle,
+                                                      .spare = &spare});
+      for (prepixel::Component& component : image.components) spare.push_back(std::move(component.blocks));
+      if (spare.size() > 4) spare.erase(spare.begin(), spare.end() - 4);
+      ++counts.images;
+    } catch (const prepixel::JpegFault& fault) {
+      expect(fault.byte_offset <= file.size(), "a fault's place is in the file");
+      ++counts.faults;
+    }
+  }
+}
+
 void decode(const Bytes& file, Counts& counts) {
   // An exact copy on the heap: one byte read past the end is one the sanitizer sees.
   const Bytes exact(file.begin(), file.end());
@@ -60,6 +87,7 @@ void decode(const Bytes& file, Counts& counts) {
       ++counts.faults;
     }
   }
+  decode_selected(exact, limits, counts);
   try {
     prepixel::read_header(exact, limits);
   } catch (const prepixel::JpegFault&) {

@@ -7,6 +7,7 @@
 
 #include "bit_reader.hpp"
 #include "huffman.hpp"
+#include "lookup_tables.hpp"
 
 using namespace prepixel;
 
@@ -115,62 +116,82 @@ int additional(std::uint64_t window, int used, int size) {
   return size == 0 || value >> (size - 1) != 0 ? value : value - (1 << size) + 1;
 }
 
+// A window that begins with a lookup's index and goes on at random.
+std::uint64_t random_window(std::mt19937& random, std::size_t index, int lookup_length) {
+  const std::uint64_t noise = static_cast<std::uint64_t>(random()) << 32 | random();
+  return static_cast<std::uint64_t>(index) << (64 - lookup_length) | noise >> lookup_length;
+}
+
+// An AC symbol with its additional bits, by definition.
+struct Slow {
+  Slow(const HuffmanSpec& spec, std::uint64_t window, EndOfBlock end) {
+    const Symbol symbol = decode_slowly(spec, window);
+    code_length = symbol.length;
+    run = symbol.value >> 4;
+    size = symbol.value & 15;
+    ends = size == 0 && run != 15;
+    if (ends) size = end == EndOfBlock::run ? run : 0;
+    value = additional(window, code_length, size);
+    length = code_length + size;
+    advance = ends ? AcEntry::advance_end : run + 1;
+  }
+  int code_length, run, size, value, length, advance;
+  bool ends;
+};
+
 // Every lookup entry, taken apart, is what reading symbol by symbol gives.
-void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec) {
-  const auto table = sequential_table(spec, HuffmanClass::ac);
+void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, EndOfBlock end) {
+  constexpr int seen = AcTable::lookup_length;
+  const auto table = ac_table(spec, end);
   check(table != nullptr, "table");
-  for (std::size_t index = 0; index < lookup_size; ++index) {
-    const std::uint64_t entry = table->entries[index];
-    const std::uint64_t noise = (static_cast<std::uint64_t>(random()) << 32 | random()) >> lookup_length;
-    const std::uint64_t window = static_cast<std::uint64_t>(index) << (64 - lookup_length) | noise;
-    const Symbol first = decode_slowly(spec, window);
-    const int size = first.value & 15;
-    const int run = first.value >> 4;
-    const bool fits = first.length != 0 && first.length + size <= lookup_length;
-    const int advance = static_cast<int>(entry >> 24 & 255);
-    if (advance == advance_slow) {
-      check(!fits && (entry >> 8 & 255) == advance_slow, "the long road is for what does not fit");
+  for (std::size_t index = 0; index < table->entries.size(); ++index) {
+    const AcEntry entry = table->entries[index];
+    const std::uint64_t window = random_window(random, index, seen);
+    const Slow first(spec, window, end);
+    check(first.code_length <= AcTable::lookup_length || entry.length() == 0, "a code longer than a lookup");
+    if (entry.length() == 0) {
+      check(entry.advance() == AcEntry::advance_end, "what has no entry leaves the loop");
+      check(first.code_length == 0 || first.code_length > seen || first.length > AcTable::most_bits,
+            "the long road is for what does not fit");
       continue;
     }
-    check(fits && static_cast<int>(entry >> 16 & 255) == first.length + size, "first length");
-    const bool ends = size == 0 && run != 15;
-    check(advance == (ends ? advance_end : run + 1), "first advance");
-    check(static_cast<std::int16_t>(entry >> 32) == additional(window, first.length, size), "first value");
-    const int total = static_cast<int>(entry & 255);
-    const int used = first.length + size;
-    if (total == used) {
-      check((entry >> 8 & 255) == static_cast<std::uint64_t>(advance) && entry >> 48 == (entry >> 32 & 0xFFFF),
-            "one symbol twice");
-      continue;
+    check(entry.length() <= AcTable::most_bits, "three lookups a window");
+    if (entry.length() == first.length) {
+      check(entry.advance() == first.advance && entry.last_size() == first.size, "one symbol");
+      check(first.ends ? entry.first_run() == 0 && entry.first_value() == 0 : entry.first_run() == first.run,
+            "both stores go to one place; an end's go where nothing is");
+    } else {
+      const Slow second(spec, window << first.length, end);
+      check(!first.ends && second.code_length != 0 && first.length + second.code_length <= seen, "a second symbol");
+      check(entry.length() == first.length + second.length && entry.last_size() == second.size, "its length and bits");
+      check(entry.first_run() == first.run && entry.first_value() == first.value, "the first one's run and value");
+      check(entry.advance() == first.advance + second.advance, "both advances");
     }
-    const Symbol second = decode_slowly(spec, window << used);
-    const int second_size = second.value & 15;
-    const int second_run = second.value >> 4;
-    check(!ends && second.length != 0 && total == used + second.length + second_size && total <= lookup_length,
-          "second length");
-    const int second_advance = second_size == 0 && second_run != 15 ? advance_end : second_run + 1;
-    check(static_cast<int>(entry >> 8 & 255) == advance + second_advance, "second advance");
-    check(static_cast<std::int16_t>(entry >> 48) == additional(window << used, second.length, second_size),
-          "second value");
   }
 }
 
 void differences_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec) {
-  const auto table = sequential_table(spec, HuffmanClass::dc);
+  constexpr int seen = DcTable::lookup_length;
+  const auto table = dc_table(spec);
   check(table != nullptr, "table");
-  for (std::size_t index = 0; index < lookup_size; ++index) {
-    const std::uint64_t entry = table->entries[index];
-    const std::uint64_t noise = static_cast<std::uint64_t>(random()) << 16;
-    const std::uint64_t window = static_cast<std::uint64_t>(index) << (64 - lookup_length) | noise;
-    const Symbol symbol = decode_slowly(spec, window);
+  for (std::size_t index = 0; index < table->entries.size(); ++index) {
+    const int entry = table->entries[index];
+    const Symbol symbol = decode_slowly(spec, random_window(random, index, seen));
     const int length = symbol.length + symbol.value;
     if (entry == 0) {
-      check(symbol.length == 0 || length > lookup_length, "the long road is for what does not fit");
+      check(symbol.length == 0 || symbol.length > seen || length > DcTable::most_bits, "the long road is for the rest");
       continue;
     }
-    check(static_cast<int>(entry & 255) == length && length <= lookup_length, "length");
-    check(static_cast<std::int16_t>(entry >> 16) == additional(window, symbol.length, symbol.value), "difference");
+    check((entry & 63) == length && entry >> 8 == symbol.value && symbol.length <= seen, "length and size");
   }
+}
+
+void additional_bits_are_values() {
+  for (int size = 0; size < 16; ++size)
+    for (int value = 0; value < 1 << size; ++value)
+      check(extend_low(0xABCD0000ull << size | static_cast<unsigned>(value), size) ==
+                (size == 0 ? 0 : extend(static_cast<std::uint32_t>(value), size)),
+            "the lowest bits of what was passed");
 }
 
 void codes_that_are_none_are_refused() {
@@ -197,14 +218,15 @@ int main() {
   segments_end_at_markers();
   bits_come_in_order_and_their_end_is_seen();
   codes_that_are_none_are_refused();
+  additional_bits_are_values();
   std::mt19937 random(20020);
   for (int i = 0; i < 40; ++i) {
     symbols_are_found(random);
-    lookups_agree_with_symbols(random, random_spec(random, 256));
+    lookups_agree_with_symbols(random, random_spec(random, 256), i % 2 == 0 ? EndOfBlock::alone : EndOfBlock::run);
     differences_agree_with_symbols(random, random_spec(random, 16));
   }
   for (int id = 0; id < 2; ++id) {
-    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id));
+    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id), EndOfBlock::alone);
     differences_agree_with_symbols(random, standard_huffman(HuffmanClass::dc, id));
   }
   std::printf("%d checks\n", checks);

@@ -35,7 +35,13 @@ class _Image(_Header):
 
 def read_header(buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int) -> _Header: ...
 def decode(
-    buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int, keep_truncated: bool
+    buffer: Contents,
+    *,
+    max_pixels: int,
+    max_memory_bytes: int,
+    max_scans: int,
+    keep_truncated: bool,
+    kept: tuple[int, int, int],
 ) -> _Image: ...
 
 _PlaneToCode = tuple[int, tuple[int, int], npt.NDArray[np.int16], npt.NDArray[np.uint16]]

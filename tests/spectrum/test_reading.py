@@ -53,6 +53,39 @@ def test_every_kind_of_jpeg_equals_the_reference_of_its_coefficients() -> None:
         assert torch.equal(values, alone.values[0])
 
 
+@pytest.mark.parametrize(
+    "name", ["baseline-420", "restart", "progressive", "progressive-restart", "scan-per-component-restart"]
+)
+def test_rows_behind_a_crop_are_not_looked_at(name: str) -> None:
+    file = FILES[name]
+    crop = np.array([[2.0, 3.0, 9.0, 31.0]])
+    expected = read_spectra([file], grid=GRID, bands=BANDS, boxes=crop).spectrum.values
+    damaged = file[:-10] + b"\xff\x00" * 4 + file[-2:]  # the last scan's last bits: no code is all ones
+    with pytest.raises(MalformedJpeg):
+        read_spectra([damaged], grid=GRID, bands=BANDS)
+    assert torch.equal(read_spectra([damaged], grid=GRID, bands=BANDS, boxes=crop).spectrum.values, expected)
+
+
+@pytest.mark.parametrize("name", ["baseline-420", "restart", "progressive"])
+def test_a_file_cut_behind_a_crop_is_still_a_file_cut_short(name: str) -> None:
+    cut = FILES[name][:-30]
+    crop = np.array([[2.0, 3.0, 9.0, 31.0]])
+    with pytest.raises(TruncatedJpeg):
+        read_spectra([cut], grid=GRID, bands=BANDS, boxes=crop)
+    kept = read_spectra([cut], grid=GRID, bands=BANDS, boxes=crop, on_truncated="keep")
+    assert kept.missing_blocks == (read_jpeg(cut, on_truncated="keep").missing_blocks,)
+
+
+def test_memory_that_one_image_leaves_is_not_seen_by_the_next() -> None:
+    # One thread decodes them all into the same planes: large and dense ones first.
+    sources = [by_pillow(quality=100, subsampling=0), *JPEGS.values(), by_pillow(quality=5, progressive=True)]
+    boxes = drawn_boxes(len(sources))
+    together = read_spectra(sources, grid=GRID, bands=BANDS, boxes=boxes, threads=1).spectrum.values
+    for values, source, box in zip(together, sources, boxes, strict=True):
+        alone = read_spectra([source], grid=GRID, bands=BANDS, boxes=box[None]).spectrum.values[0]
+        assert torch.equal(values, alone)
+
+
 def test_threads_change_nothing() -> None:
     sources = list(FILES.values()) * 5
     boxes = drawn_boxes(len(sources))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -24,8 +24,13 @@ Source: TypeAlias = Contents | str | os.PathLike[str]
 
 OnTruncated: TypeAlias = Literal["raise", "keep"]
 
+Kept: TypeAlias = tuple[Collection[int], Collection[int], Collection[int]]
+"""Natural indices (8 v + u, 0..63) to keep of Y, Cb and Cr."""
+
 # Enough for the header of nearly every file; of the others the rest is read, too.
 _HEADER_BYTES = 1 << 16
+
+_ALL = (1 << 64) - 1
 
 _T = TypeVar("_T")
 
@@ -102,6 +107,7 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
 def read_jpeg(
     source: Source,
     *,
+    bands: Kept | None = None,
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
 ) -> JpegImage:
@@ -117,6 +123,9 @@ def read_jpeg(
 
     Args:
         source: a path, or a buffer of the file's bytes.
+        bands: natural indices to keep of Y, Cb and Cr; the others are passed over and zero. None for all. What grey,
+            RGB, CMYK and two-component files keep, `thin_jpeg` says. Scans of a progressive file that hold no kept
+            frequency are left out, and damage in them with them.
         limits: what the file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or cut file still holds. Then a block that bits
             are missing for, or whose bits no code fits, ends its restart interval; reading resumes at the next restart
@@ -125,6 +134,7 @@ def read_jpeg(
             of later scans that are.
 
     Raises:
+        ValueError: a band is outside 0..63.
         TruncatedJpeg: the file ends before its image does; under ``"keep"``, before its first whole block.
         MalformedJpeg: it is no JPEG, or contradicts the standard; under ``"keep"``, before its first whole block.
         UnsupportedJpeg: arithmetic, lossless, hierarchical, 12-bit, JPEG-LS, or more than four components.
@@ -132,7 +142,20 @@ def read_jpeg(
 
     Source: ITU-T T.81, Annexes B, F.2.2, G.2.
     """
-    return named(source, contents_of(source), lambda whole: _image(whole, limits, on_truncated))
+    kept = (_ALL, _ALL, _ALL) if bands is None else kept_bits(bands)
+    return named(source, contents_of(source), lambda whole: _image(whole, limits, on_truncated, kept))
+
+
+def kept_bits(bands: Kept) -> tuple[int, int, int]:
+    """Give kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
+    return _bits("Y", bands[0]), _bits("Cb", bands[1]), _bits("Cr", bands[2])
+
+
+def _bits(component: str, indices: Collection[int]) -> int:
+    outside = sorted(i for i in indices if not 0 <= i < 64)
+    if outside:
+        raise ValueError(f"{component} bands {outside} are outside 0..63; give natural indices, 8 v + u")
+    return sum(1 << i for i in set(indices))
 
 
 def contents_of(source: Source) -> Contents:
@@ -171,7 +194,7 @@ def _header(contents: Contents, limits: Limits) -> JpegHeader:
     )
 
 
-def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated) -> JpegImage:
+def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated, kept: tuple[int, int, int]) -> JpegImage:
     if on_truncated not in {"raise", "keep"}:
         raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
     fields = _native.decode(
@@ -180,6 +203,7 @@ def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated) -> Jpe
         max_memory_bytes=limits.max_memory_bytes,
         max_scans=limits.max_scans,
         keep_truncated=on_truncated == "keep",
+        kept=kept,
     )
     return JpegImage(
         height=fields["height"],

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from prepixel import _native
 from prepixel.jpeg.batch import check_choice, native_limits
-from prepixel.jpeg.reading import Limits, Source, contents_of, named
+from prepixel.jpeg.reading import Kept, Limits, Source, contents_of, kept_bits, named
 
 Metadata: TypeAlias = Literal["all", "icc", "none"]
-
-Kept: TypeAlias = tuple[Collection[int], Collection[int], Collection[int]]
-"""Natural indices (8 v + u, 0..63) to keep of Y, Cb and Cr."""
 
 
 def thin_jpeg(
@@ -52,7 +48,7 @@ def thin_jpeg(
         JpegLimitExceeded: it asks for more than `limits` allow.
     """
     check_choice("metadata", metadata, ("all", "icc", "none"))
-    kept = (_bits("Y", bands[0]), _bits("Cb", bands[1]), _bits("Cr", bands[2]))
+    kept = kept_bits(bands)
     return named(
         source,
         contents_of(source),
@@ -65,10 +61,3 @@ def thin_jpeg(
             **native_limits(limits),
         ),
     )
-
-
-def _bits(component: str, indices: Collection[int]) -> int:
-    outside = sorted(i for i in indices if not 0 <= i < 64)
-    if outside:
-        raise ValueError(f"{component} bands {outside} are outside 0..63; give natural indices, 8 v + u")
-    return sum(1 << i for i in set(indices))
