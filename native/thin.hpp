@@ -22,6 +22,12 @@ struct ThinRequest {
   Metadata metadata = Metadata::all;
 };
 
+// What is kept of a component: the place of each colour's components among Y, Cb, Cr, as `thin` tells it.
+std::uint64_t kept_of(std::size_t component, Colour colour, const std::array<std::uint64_t, 3>& kept);
+
+// Whether `after` is `before` with all but the kept coefficients zero.
+bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept);
+
 // The segments in front of the first scan, in order. The file's segments must be whole up to there, as decode sees to.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 

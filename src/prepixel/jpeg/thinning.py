@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from prepixel import _native
-from prepixel.jpeg.batch import check_choice, native_limits
-from prepixel.jpeg.reading import Limits, Source, contents_of, named
+from prepixel.jpeg.batch import check_choice
+from prepixel.jpeg.reading import Limits, Source, contents_of, named, native_limits
 
 Metadata: TypeAlias = Literal["all", "icc", "none"]
 
@@ -52,7 +52,7 @@ def thin_jpeg(
         JpegLimitExceeded: it asks for more than `limits` allow.
     """
     check_choice("metadata", metadata, ("all", "icc", "none"))
-    kept = (_bits("Y", bands[0]), _bits("Cb", bands[1]), _bits("Cr", bands[2]))
+    kept = bits_of(bands)
     return named(
         source,
         contents_of(source),
@@ -65,6 +65,15 @@ def thin_jpeg(
             **native_limits(limits),
         ),
     )
+
+
+def bits_of(bands: Kept) -> tuple[int, int, int]:
+    """Give kept indices as the compiled module takes them, a bit each.
+
+    Raises:
+        ValueError: a band is outside 0..63.
+    """
+    return _bits("Y", bands[0]), _bits("Cb", bands[1]), _bits("Cr", bands[2])
 
 
 def _bits(component: str, indices: Collection[int]) -> int:
