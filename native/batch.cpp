@@ -177,8 +177,7 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
         if (begins_like_pack(file)) {
           const Packed packed = read_pack(file, inputs[i].payload, options.limits);
           note_size(packed, outcome);
-          const Image image = unpack(packed);
-          maker.make(view_of(image), boxes.empty() ? nullptr : &boxes[i], !flips.empty() && flips[i] != 0,
+          maker.make(view_of(packed), boxes.empty() ? nullptr : &boxes[i], !flips.empty() && flips[i] != 0,
                      static_cast<std::uint8_t*>(out) + i * image_bytes);
           return Status::read;
         }

@@ -293,6 +293,20 @@ PlaneReader::PlaneReader(const PackedComponent& component, int frequency)
       across_(static_cast<std::size_t>(component.blocks_across)),
       count_(num_blocks(component)) {}
 
+void PlaneReader::put_escapes(std::size_t begin, std::size_t count, std::int16_t* out, std::size_t step) const {
+  std::uint32_t first = 0, last = plane_.num_escapes;
+  while (first < last) {
+    const std::uint32_t middle = first + (last - first) / 2;
+    if (position_of(plane_.escapes + middle * escape_bytes) < begin) first = middle + 1;
+    else last = middle;
+  }
+  for (; first < plane_.num_escapes; ++first) {
+    const std::uint8_t* escape = plane_.escapes + first * escape_bytes;
+    if (position_of(escape) >= begin + count) break;
+    out[(position_of(escape) - begin) * step] = value_of(escape);
+  }
+}
+
 void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) const {
   if (plane_.coding == Coding::zero) {
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = 0;
@@ -305,21 +319,26 @@ void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) const {
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int16_t>(low[i] | high[i] << 8);
   } else {
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int8_t>(low[i]);
-    std::uint32_t first = 0, last = plane_.num_escapes;
-    while (first < last) {
-      const std::uint32_t middle = first + (last - first) / 2;
-      if (position_of(plane_.escapes + middle * escape_bytes) < begin) first = middle + 1;
-      else last = middle;
-    }
-    for (; first < plane_.num_escapes; ++first) {
-      const std::uint8_t* escape = plane_.escapes + first * escape_bytes;
-      if (position_of(escape) >= begin + across_) break;
-      out[(position_of(escape) - begin) * step] = value_of(escape);
-    }
+    put_escapes(begin, across_, out, step);
   }
-  if (plane_.coding == Coding::delta_escaped || plane_.coding == Coding::wide)
+  if (has_differences())
     for (std::size_t i = 1; i < across_; ++i)
       out[i * step] = static_cast<std::int16_t>(out[i * step] + out[(i - 1) * step]);
+}
+
+void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) const {
+  const std::size_t size = static_cast<std::size_t>(count);
+  if (has_differences()) {
+    read_row(row, spare, 1);
+    std::copy_n(spare + begin, size, out);
+  } else if (plane_.coding == Coding::zero) {
+    std::fill_n(out, size, std::int16_t{0});
+  } else {
+    const std::size_t first = static_cast<std::size_t>(row) * across_ + static_cast<std::size_t>(begin);
+    const std::uint8_t* low = plane_.values + first;
+    for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<std::int8_t>(low[i]);
+    put_escapes(first, size, out, 1);
+  }
 }
 
 Image unpack(const Packed& packed) {

@@ -55,13 +55,19 @@ Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limit
 Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
                  bool verify = true);
 
-// Write the values of one row of blocks, `blocks_across` of them, to `out`, `step` elements apart.
 class PlaneReader {
  public:
   PlaneReader(const PackedComponent& component, int frequency);
+
+  // Write the values of one row of blocks, `blocks_across` of them, to `out`, `step` elements apart.
   void read_row(int row, std::int16_t* out, std::size_t step) const;
+  // Write those of a part of the row, side by side; `spare` has room for the whole row.
+  void read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) const;
 
  private:
+  bool has_differences() const { return plane_.coding == Coding::delta_escaped || plane_.coding == Coding::wide; }
+  void put_escapes(std::size_t begin, std::size_t count, std::int16_t* out, std::size_t step) const;
+
   PackedPlane plane_;
   std::size_t across_;
   std::size_t count_;
