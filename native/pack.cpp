@@ -9,6 +9,13 @@
 #include "checksum.hpp"
 #include "thin.hpp"
 
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define PREPIXEL_PDEP 1
+#include <immintrin.h>
+#else
+#define PREPIXEL_PDEP 0
+#endif
+
 namespace prepixel {
 
 namespace {
@@ -129,21 +136,27 @@ void read_component(PackedComponent& component, const PackedComponent* before, C
     PackedPlane& plane = component.planes[k];
     const std::size_t place = cursor.at();
     plane.coding = static_cast<Coding>(cursor.take<std::uint8_t>());
-    if (plane.coding > Coding::wide) malformed(place, "there is no such coding of a plane");
-    if (plane.coding == Coding::escaped || plane.coding == Coding::delta_escaped)
+    if (plane.coding > Coding::sparse) malformed(place, "there is no such coding of a plane");
+    if (plane.coding == Coding::escaped || plane.coding == Coding::delta_escaped || plane.coding == Coding::sparse)
       plane.num_escapes = cursor.take<std::uint32_t>();
+    if (plane.coding == Coding::sparse) plane.num_values = cursor.take<std::uint32_t>();
   }
 }
 
-std::uint64_t plane_bytes(const PackedPlane& plane, std::uint64_t blocks) {
+std::uint64_t row_bytes(const Component& component) { return static_cast<std::uint64_t>(component.blocks_across + 7) / 8; }
+
+// In front of a plane's escapes.
+std::uint64_t dense_bytes(const PackedPlane& plane, const Component& component) {
   switch (plane.coding) {
     case Coding::zero: return 0;
-    case Coding::wide: return 2 * blocks;
+    case Coding::wide: return 2 * num_blocks(component);
+    case Coding::sparse:
+      return row_bytes(component) * static_cast<std::uint64_t>(component.blocks_down) + plane.num_values;
     case Coding::bytes:
     case Coding::escaped:
     case Coding::delta_escaped: break;
   }
-  return blocks + escape_bytes * plane.num_escapes;
+  return num_blocks(component);
 }
 
 std::uint32_t position_of(const std::uint8_t* escape) {
@@ -169,9 +182,80 @@ void check_escapes(const PackedPlane& plane, std::uint64_t blocks) {
   }
 }
 
+std::uint64_t count_bits(const std::uint8_t* bytes, std::size_t size) {
+  std::uint64_t count = 0;
+  for (; size >= 8; size -= 8, bytes += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes, sizeof word);
+    count += static_cast<std::uint64_t>(std::popcount(word));
+  }
+  for (; size > 0; --size) count += static_cast<std::uint64_t>(std::popcount(*bytes++));
+  return count;
+}
+
+void check_bits(const PackedPlane& plane, const Component& component) {
+  const std::size_t in_row = row_bytes(component), down = static_cast<std::size_t>(component.blocks_down);
+  if (count_bits(plane.values, in_row * down) != plane.num_values)
+    malformed(no_offset, "a sparse plane has other than " + std::to_string(plane.num_values) + " bits set");
+  if (component.blocks_across % 8 == 0) return;
+  for (std::size_t row = 1; row <= down; ++row)
+    if (plane.values[row * in_row - 1] >> component.blocks_across % 8 != 0)
+      malformed(no_offset, "a sparse plane has bits behind the end of a row");
+}
+
+// Put one value a set bit, zero elsewhere; `out` has eight a byte. Gives how many values were taken.
+std::size_t expand_by_bit(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values, std::int8_t* out) {
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < size; ++i)
+    for (int bit = 0; bit < 8; ++bit) *out++ = (bits[i] >> bit & 1) != 0 ? static_cast<std::int8_t>(values[taken++]) : std::int8_t{0};
+  return taken;
+}
+
+#if PREPIXEL_PDEP
+// The same, eight at once; `end` is where reading must stop.
+__attribute__((target("bmi2,popcnt"))) std::size_t expand_by_byte(const std::uint8_t* bits, std::size_t size,
+                                                                   const std::uint8_t* values, const std::uint8_t* end,
+                                                                   std::int8_t* out) {
+  const std::uint8_t* at = values;
+  for (std::size_t i = 0; i < size; ++i, out += 8) {
+    if (end - at < 8) return static_cast<std::size_t>(at - values) + expand_by_bit(bits + i, size - i, at, out);
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, at, sizeof eight);
+    eight = _pdep_u64(eight, _pdep_u64(bits[i], 0x0101010101010101u) * 255);
+    std::memcpy(out, &eight, sizeof eight);
+    at += _mm_popcnt_u64(bits[i]);
+  }
+  return static_cast<std::size_t>(at - values);
+}
+#endif
+
+std::size_t expand_bits(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values, const std::uint8_t* end,
+                        std::int8_t* out) {
+#if PREPIXEL_PDEP
+  static const bool at_once = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  if (at_once) return expand_by_byte(bits, size, values, end, out);
+#else
+  static_cast<void>(end);
+#endif
+  return expand_by_bit(bits, size, values, out);
+}
+
 bool fits(std::int16_t value) { return value >= -128 && value <= 127; }
 
-// One plane of values, row by row, to its shortest coding.
+void put_sparse(const std::vector<std::int16_t>& values, std::size_t across, Bytes& payload) {
+  for (std::size_t row = 0; row < values.size(); row += across) {
+    for (std::size_t begin = 0; begin < across; begin += 8) {
+      unsigned bits = 0;
+      for (std::size_t i = begin; i < std::min(across, begin + 8); ++i)
+        bits |= static_cast<unsigned>(values[row + i] != 0 && fits(values[row + i])) << (i - begin);
+      payload.push_back(static_cast<std::uint8_t>(bits));
+    }
+  }
+  for (const std::int16_t value : values)
+    if (value != 0 && fits(value)) payload.push_back(static_cast<std::uint8_t>(value & 0xFF));
+}
+
+// One plane of values, row by row, to a short coding that is read fast.
 void put_plane(const std::vector<std::int16_t>& values, std::size_t across, bool as_differences, Bytes& header,
                Bytes& payload) {
   std::vector<std::int16_t> differences(values.size());
@@ -189,9 +273,17 @@ void put_plane(const std::vector<std::int16_t>& values, std::size_t across, bool
     for (const std::int16_t value : differences) payload.push_back(static_cast<std::uint8_t>(value >> 8 & 0xFF));
     return;
   }
-  put(header, as_differences ? Coding::delta_escaped : escapes != 0 ? Coding::escaped : Coding::bytes);
-  if (as_differences || escapes != 0) put(header, static_cast<std::uint32_t>(escapes));
-  for (const std::int16_t value : coded) payload.push_back(fits(value) ? static_cast<std::uint8_t>(value & 0xFF) : 0);
+  const auto in_bytes = static_cast<std::size_t>(
+      std::count_if(coded.begin(), coded.end(), [](std::int16_t value) { return value != 0 && fits(value); }));
+  const bool sparse = !as_differences && 2 * in_bytes < coded.size();
+  put(header, as_differences ? Coding::delta_escaped : sparse ? Coding::sparse : escapes != 0 ? Coding::escaped : Coding::bytes);
+  if (as_differences || sparse || escapes != 0) put(header, static_cast<std::uint32_t>(escapes));
+  if (sparse) {
+    put(header, static_cast<std::uint32_t>(in_bytes));
+    put_sparse(coded, across, payload);
+  } else {
+    for (const std::int16_t value : coded) payload.push_back(fits(value) ? static_cast<std::uint8_t>(value & 0xFF) : 0);
+  }
   for (std::size_t i = 0; i < coded.size(); ++i) {
     if (fits(coded[i])) continue;
     put(payload, static_cast<std::uint32_t>(i));
@@ -276,10 +368,11 @@ Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint
   for (PackedComponent& component : packed.components) {
     const std::uint64_t blocks = num_blocks(component);
     for (PackedPlane& plane : component.planes) {
-      const std::uint64_t size = plane_bytes(plane, blocks);
+      const std::uint64_t dense = dense_bytes(plane, component), size = dense + escape_bytes * plane.num_escapes;
       if (size > payload.size() - at) malformed(no_offset, "the payload is too short for its planes");
       plane.values = payload.data() + at;
-      plane.escapes = plane.values + (size == 0 ? 0 : blocks);
+      plane.escapes = plane.values + dense;
+      if (plane.coding == Coding::sparse) check_bits(plane, component);
       check_escapes(plane, blocks);
       at += size;
     }
@@ -291,7 +384,20 @@ Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint
 PlaneReader::PlaneReader(const PackedComponent& component, int frequency)
     : plane_(component.planes[static_cast<std::size_t>(frequency)]),
       across_(static_cast<std::size_t>(component.blocks_across)),
-      count_(num_blocks(component)) {}
+      down_(static_cast<std::size_t>(component.blocks_down)) {}
+
+const std::int8_t* PlaneReader::expand(int row) {
+  const std::size_t in_row = (across_ + 7) / 8;
+  expanded_.resize(8 * in_row);
+  if (row < next_row_) next_row_ = 0, next_value_ = 0;
+  const std::uint8_t* bits = plane_.values + static_cast<std::size_t>(row) * in_row;
+  next_value_ += count_bits(plane_.values + static_cast<std::size_t>(next_row_) * in_row,
+                            static_cast<std::size_t>(row - next_row_) * in_row);
+  const std::uint8_t* values = plane_.values + in_row * down_;
+  next_value_ += expand_bits(bits, in_row, values + next_value_, values + plane_.num_values, expanded_.data());
+  next_row_ = row + 1;
+  return expanded_.data();
+}
 
 void PlaneReader::put_escapes(std::size_t begin, std::size_t count, std::int16_t* out, std::size_t step) const {
   std::uint32_t first = 0, last = plane_.num_escapes;
@@ -307,7 +413,7 @@ void PlaneReader::put_escapes(std::size_t begin, std::size_t count, std::int16_t
   }
 }
 
-void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) const {
+void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) {
   if (plane_.coding == Coding::zero) {
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = 0;
     return;
@@ -315,8 +421,12 @@ void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) const {
   const std::size_t begin = static_cast<std::size_t>(row) * across_;
   const std::uint8_t* low = plane_.values + begin;
   if (plane_.coding == Coding::wide) {
-    const std::uint8_t* high = low + count_;
+    const std::uint8_t* high = low + across_ * down_;
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int16_t>(low[i] | high[i] << 8);
+  } else if (plane_.coding == Coding::sparse) {
+    const std::int8_t* values = expand(row);
+    for (std::size_t i = 0; i < across_; ++i) out[i * step] = values[i];
+    put_escapes(begin, across_, out, step);
   } else {
     for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int8_t>(low[i]);
     put_escapes(begin, across_, out, step);
@@ -326,7 +436,7 @@ void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) const {
       out[i * step] = static_cast<std::int16_t>(out[i * step] + out[(i - 1) * step]);
 }
 
-void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) const {
+void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) {
   const std::size_t size = static_cast<std::size_t>(count);
   if (has_differences()) {
     read_row(row, spare, 1);
@@ -335,8 +445,9 @@ void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, st
     std::fill_n(out, size, std::int16_t{0});
   } else {
     const std::size_t first = static_cast<std::size_t>(row) * across_ + static_cast<std::size_t>(begin);
-    const std::uint8_t* low = plane_.values + first;
-    for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<std::int8_t>(low[i]);
+    const std::int8_t* low = plane_.coding == Coding::sparse ? expand(row) + begin
+                                                             : reinterpret_cast<const std::int8_t*>(plane_.values) + first;
+    for (std::size_t i = 0; i < size; ++i) out[i] = low[i];
     put_escapes(first, size, out, 1);
   }
 }
@@ -352,7 +463,7 @@ Image unpack(const Packed& packed) {
       if (component.planes[k].coding != Coding::zero) readers.emplace_back(k, PlaneReader(component, static_cast<int>(k)));
     for (int row = 0; row < component.blocks_down; ++row) {
       std::int16_t* blocks = made.blocks[static_cast<std::size_t>(row) * static_cast<std::size_t>(made.blocks_across)].data();
-      for (const auto& [k, reader] : readers) reader.read_row(row, blocks + k, 64);
+      for (auto& [k, reader] : readers) reader.read_row(row, blocks + k, 64);
     }
   }
   return image;

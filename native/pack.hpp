@@ -22,6 +22,7 @@ enum class Coding : std::uint8_t {
   escaped,        // int8; those that do not fit are 0 and listed behind
   delta_escaped,  // the same, of differences from the left neighbour in the row
   wide,           // differences as int16: all low bytes, then all high bytes
+  sparse,         // a bit a block, then the int8 of those that are set, then what does not fit
 };
 
 constexpr std::size_t pack_envelope_bytes = 24;   // magic, compression, sizes and checksum: in front of what is summed
@@ -30,7 +31,8 @@ constexpr std::size_t pack_fixed_bytes = 40;      // in front of the first compo
 struct PackedPlane {
   Coding coding = Coding::zero;
   std::uint32_t num_escapes = 0;
-  const std::uint8_t* values = nullptr;
+  std::uint32_t num_values = 0;                   // sparse: how many bits are set
+  const std::uint8_t* values = nullptr;           // sparse: the bits, each row of blocks in whole bytes
   const std::uint8_t* escapes = nullptr;          // (position u32, value i16) each, positions ascending
 };
 
@@ -55,22 +57,28 @@ Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limit
 Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
                  bool verify = true);
 
+// Reads rows of a plane, fastest in ascending order.
 class PlaneReader {
  public:
   PlaneReader(const PackedComponent& component, int frequency);
 
   // Write the values of one row of blocks, `blocks_across` of them, to `out`, `step` elements apart.
-  void read_row(int row, std::int16_t* out, std::size_t step) const;
+  void read_row(int row, std::int16_t* out, std::size_t step);
   // Write those of a part of the row, side by side; `spare` has room for the whole row.
-  void read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) const;
+  void read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare);
 
  private:
   bool has_differences() const { return plane_.coding == Coding::delta_escaped || plane_.coding == Coding::wide; }
   void put_escapes(std::size_t begin, std::size_t count, std::int16_t* out, std::size_t step) const;
 
+  const std::int8_t* expand(int row);
+
   PackedPlane plane_;
   std::size_t across_;
-  std::size_t count_;
+  std::size_t down_;
+  std::vector<std::int8_t> expanded_;             // sparse: a row
+  int next_row_ = 0;                              // whose values begin at
+  std::size_t next_value_ = 0;
 };
 
 // The planes as a decoder would give them, frequencies that are left out zero.

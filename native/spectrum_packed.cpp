@@ -75,7 +75,7 @@ void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_firs
     lines.second = rows_first ? k % 8 : k / 8;
     packed_seconds_ = std::max(packed_seconds_, lines.second + 1);
     lines.values.resize(stride * (rows_first ? num_rows : num_columns));
-    const PlaneReader reader(component, k);
+    PlaneReader reader(component, k);
     std::int16_t* out = lines.values.data();
     if (rows_first) {
       for (std::size_t row = 0; row < num_rows; ++row, out += stride) {

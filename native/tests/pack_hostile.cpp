@@ -40,6 +40,8 @@ prepixel::Image image_of(prepixel::Colour colour, int height, int width, std::mt
                                         static_cast<std::size_t>(component.blocks_across));
     for (prepixel::Block& block : component.blocks) {
       for (std::size_t k = 0; k < 8; ++k) block[k] = static_cast<std::int16_t>(random() % 5);
+      for (std::size_t k = 40; k < 64; ++k)
+        if (random() % 4 == 0) block[k] = static_cast<std::int16_t>(random() % (k == 63 ? 300 : 100));
       if (random() % 16 == 0) block[1] = static_cast<std::int16_t>(random());
       block[9] = static_cast<std::int16_t>(random());
     }

@@ -73,11 +73,12 @@ def steep(values: list[int], height: int, width: int) -> bytes:
 @pytest.mark.parametrize(
     ("values", "codings"),
     [
-        ([0, 3, -5], {0: 3, 9: 1, 1: 0, 63: 2, 62: 1}),  # 129 does not fit, -128 does
-        ([0] * 12 + [1200], {0: 3, 9: 2, 1: 0, 63: 2, 62: 1}),
-        ([-1024, 1023], {0: 4, 9: 4, 1: 0, 63: 2, 62: 1}),
+        ([0, 3, -5], {0: 3, 9: 1, 1: 0, 63: 5, 62: 5}),  # of 63 none fits, of 62 all
+        ([0] * 12 + [1200], {0: 3, 9: 5, 1: 0, 63: 5, 62: 5}),
+        ([7] * 12 + [1200], {0: 3, 9: 2, 1: 0, 63: 5, 62: 5}),
+        ([-1024, 1023], {0: 4, 9: 4, 1: 0, 63: 5, 62: 5}),
     ],
-    ids=["small", "some large", "all large"],
+    ids=["small", "sparse, some large", "some large", "all large"],
 )
 def test_each_coding_is_taken_where_it_is_shortest(values: list[int], codings: dict[int, int]) -> None:
     file = steep(values, 83, 139)
@@ -218,7 +219,7 @@ def changed(file: bytes, at: int, contents: bytes) -> bytes:
         (41, b"\x50", r"byte 41: sampling factors are 1 to 4"),
         (50, b"\x00", r"byte 50: the first component's table is said to be that of the one before"),
         (50, b"\x03", r"byte 50: there is no such coding of a quantization table"),
-        (115, b"\x05", r"byte 115: there is no such coding of a plane"),
+        (115, b"\x06", r"byte 115: there is no such coding of a plane"),
     ],
 )
 def test_each_contradiction_is_named(at: int, contents: bytes, text: str, files: dict[str, bytes]) -> None:
