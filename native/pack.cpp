@@ -7,14 +7,8 @@
 #include <string>
 
 #include "checksum.hpp"
+#include "pack_kernels.hpp"
 #include "thin.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define PREPIXEL_PDEP 1
-#include <immintrin.h>
-#else
-#define PREPIXEL_PDEP 0
-#endif
 
 namespace prepixel {
 
@@ -182,62 +176,14 @@ void check_escapes(const PackedPlane& plane, std::uint64_t blocks) {
   }
 }
 
-std::uint64_t count_bits(const std::uint8_t* bytes, std::size_t size) {
-  std::uint64_t count = 0;
-  for (; size >= 8; size -= 8, bytes += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes, sizeof word);
-    count += static_cast<std::uint64_t>(std::popcount(word));
-  }
-  for (; size > 0; --size) count += static_cast<std::uint64_t>(std::popcount(*bytes++));
-  return count;
-}
-
 void check_bits(const PackedPlane& plane, const Component& component) {
   const std::size_t in_row = row_bytes(component), down = static_cast<std::size_t>(component.blocks_down);
-  if (count_bits(plane.values, in_row * down) != plane.num_values)
+  if (pack_kernels().count_bits(plane.values, in_row * down) != plane.num_values)
     malformed(no_offset, "a sparse plane has other than " + std::to_string(plane.num_values) + " bits set");
   if (component.blocks_across % 8 == 0) return;
   for (std::size_t row = 1; row <= down; ++row)
     if (plane.values[row * in_row - 1] >> component.blocks_across % 8 != 0)
       malformed(no_offset, "a sparse plane has bits behind the end of a row");
-}
-
-// Put one value a set bit, zero elsewhere; `out` has eight a byte. Gives how many values were taken.
-std::size_t expand_by_bit(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values, std::int8_t* out) {
-  std::size_t taken = 0;
-  for (std::size_t i = 0; i < size; ++i)
-    for (int bit = 0; bit < 8; ++bit) *out++ = (bits[i] >> bit & 1) != 0 ? static_cast<std::int8_t>(values[taken++]) : std::int8_t{0};
-  return taken;
-}
-
-#if PREPIXEL_PDEP
-// The same, eight at once; `end` is where reading must stop.
-__attribute__((target("bmi2,popcnt"))) std::size_t expand_by_byte(const std::uint8_t* bits, std::size_t size,
-                                                                   const std::uint8_t* values, const std::uint8_t* end,
-                                                                   std::int8_t* out) {
-  const std::uint8_t* at = values;
-  for (std::size_t i = 0; i < size; ++i, out += 8) {
-    if (end - at < 8) return static_cast<std::size_t>(at - values) + expand_by_bit(bits + i, size - i, at, out);
-    std::uint64_t eight = 0;
-    std::memcpy(&eight, at, sizeof eight);
-    eight = _pdep_u64(eight, _pdep_u64(bits[i], 0x0101010101010101u) * 255);
-    std::memcpy(out, &eight, sizeof eight);
-    at += _mm_popcnt_u64(bits[i]);
-  }
-  return static_cast<std::size_t>(at - values);
-}
-#endif
-
-std::size_t expand_bits(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values, const std::uint8_t* end,
-                        std::int8_t* out) {
-#if PREPIXEL_PDEP
-  static const bool at_once = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-  if (at_once) return expand_by_byte(bits, size, values, end, out);
-#else
-  static_cast<void>(end);
-#endif
-  return expand_by_bit(bits, size, values, out);
 }
 
 bool fits(std::int16_t value) { return value >= -128 && value <= 127; }
@@ -391,10 +337,11 @@ const std::int8_t* PlaneReader::expand(int row) {
   expanded_.resize(8 * in_row);
   if (row < next_row_) next_row_ = 0, next_value_ = 0;
   const std::uint8_t* bits = plane_.values + static_cast<std::size_t>(row) * in_row;
-  next_value_ += count_bits(plane_.values + static_cast<std::size_t>(next_row_) * in_row,
-                            static_cast<std::size_t>(row - next_row_) * in_row);
+  const PackKernels& kernels = pack_kernels();
+  next_value_ += kernels.count_bits(plane_.values + static_cast<std::size_t>(next_row_) * in_row,
+                                    static_cast<std::size_t>(row - next_row_) * in_row);
   const std::uint8_t* values = plane_.values + in_row * down_;
-  next_value_ += expand_bits(bits, in_row, values + next_value_, values + plane_.num_values, expanded_.data());
+  next_value_ += kernels.expand_bits(bits, in_row, values + next_value_, values + plane_.num_values, expanded_.data());
   next_row_ = row + 1;
   return expanded_.data();
 }
@@ -447,7 +394,7 @@ void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, st
     const std::size_t first = static_cast<std::size_t>(row) * across_ + static_cast<std::size_t>(begin);
     const std::int8_t* low = plane_.coding == Coding::sparse ? expand(row) + begin
                                                              : reinterpret_cast<const std::int8_t*>(plane_.values) + first;
-    for (std::size_t i = 0; i < size; ++i) out[i] = low[i];
+    pack_kernels().widen(low, size, out);
     put_escapes(first, size, out, 1);
   }
 }

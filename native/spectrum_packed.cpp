@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "pack.hpp"
+#include "pack_kernels.hpp"
 #include "spectrum.hpp"
 
 namespace prepixel {
@@ -34,17 +35,6 @@ void transpose_rows(const std::int16_t* in, std::size_t in_stride, std::size_t c
     for (std::size_t r = 0; r < std::min<std::size_t>(8, columns - c); ++r)
       std::memcpy(out + (c + r) * out_stride, &rows[r], sizeof(Half8));
   }
-}
-
-// Dequantize a line; whether any of it is not zero. Which are not is or-ed to `used`.
-bool dequantize(const std::int16_t* in, std::size_t count, float step, float* out, std::int16_t* used) {
-  std::int16_t any = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    out[i] = static_cast<float>(in[i]) * step;
-    used[i] = static_cast<std::int16_t>(used[i] | in[i]);
-    any = static_cast<std::int16_t>(any | in[i]);
-  }
-  return any != 0;
 }
 
 }  // namespace
@@ -110,6 +100,7 @@ void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, in
   used_.assign(width, 0);
 
   // First axis, as in run_strip.
+  const auto dequantize = pack_kernels().dequantize;
   const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
   int block = first_->num_blocks(), block_end = 0;
   for (int s = step_begin; s < step_end; ++s) {

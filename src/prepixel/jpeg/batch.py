@@ -86,31 +86,45 @@ def read_sizes(
 
 
 def native_sources(
-    sources: Sequence[Source], limits: Limits, *, sizes_only: bool = False
+    sources: Sequence[Source], limits: Limits, *, threads: int = 1, sizes_only: bool = False
 ) -> tuple[list[Any], dict[int, Exception]]:
     """Give sources as the compiled module takes them: paths as str, contiguous buffers, opened packed images.
 
     Args:
+        limits: what each may ask for.
+        threads: threads to decompress on; 0 for one a processor.
         sizes_only: whether headers are enough.
 
     Returns:
         The sources, and what was raised for packed images that cannot be opened; an empty buffer stands for each.
     """
-    given: list[Any] = []
+    packs = [i for i, source in enumerate(sources) if _is_pack(source)]
+    given: list[Any] = [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
     errors: dict[int, Exception] = {}
-    for index, source in enumerate(sources):
-        whole: Any = os.fspath(source) if isinstance(source, os.PathLike) else source
-        try:
-            if isinstance(whole, str):
-                if whole.endswith(PACK_ENDING):
-                    contents = Path(whole).read_bytes()
-                    whole = contents if sizes_only or not is_packed(contents) else open_pack(contents, limits)
-            elif not sizes_only and is_packed(whole):
-                whole = open_pack(whole, limits)
-        except (PrepixelError, OSError) as error:
-            errors[index], whole = error, b""
-        given.append(whole)
+
+    def open_some(part: Sequence[int]) -> None:
+        for index in part:
+            try:
+                whole = given[index]
+                contents = Path(whole).read_bytes() if isinstance(whole, str) else whole
+                packed = is_packed(contents) and not sizes_only
+                given[index] = open_pack(contents, limits) if packed else contents
+            except (PrepixelError, OSError) as error:
+                errors[index], given[index] = error, b""
+
+    count = min(threads or os.cpu_count() or 1, len(packs))
+    if count < 2 or sizes_only:
+        open_some(packs)
+    else:  # zstd leaves the interpreter's lock free
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(open_some, [packs[place::count] for place in range(count)]))
     return given, errors
+
+
+def _is_pack(source: Source) -> bool:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source).endswith(PACK_ENDING)
+    return is_packed(source)
 
 
 def source_name(source: Source) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from typing import Any, NamedTuple
 
 import zstandard
@@ -16,6 +17,8 @@ _REMEDY = "Fetch or pack the file anew"
 _RAW, _ZSTD = 0, 1
 # magic, compression, three zeros, stored bytes of the payload, bytes of the header, checksum, bytes of the payload
 _ENVELOPE = struct.Struct("<4sB3xIIQI")
+
+_threads = threading.local()
 
 
 class PackContents(NamedTuple):
@@ -72,13 +75,20 @@ def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> b
     return header[:4] + struct.pack("<B3xI", code, len(stored)) + header[12:] + stored
 
 
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Give this thread's own; to make one takes longer than to use it on a small image."""
+    if not hasattr(_threads, "decompressor"):
+        _threads.decompressor = zstandard.ZstdDecompressor()
+    return _threads.decompressor  # type: ignore[no-any-return]
+
+
 def _decompressed(payload: memoryview, offset: int, size: int) -> bytes:
     try:
         told = zstandard.frame_content_size(payload)
         if told != size:  # before memory is asked for
             what = f"the compressed payload says that it has {told} bytes, and the header {size}"
             raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY)
-        return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+        return _decompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:
         what = f"the payload cannot be decompressed ({error})"
         raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY) from error

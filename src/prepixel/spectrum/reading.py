@@ -114,7 +114,7 @@ def read_spectra(
     boxes = None if boxes is None else np.ascontiguousarray(boxes)
     check_choice("on_error", on_error, ("raise", "skip"))
     check_choice("on_truncated", on_truncated, ("raise", "keep"))
-    given, errors = native_sources(sources, limits)
+    given, errors = native_sources(sources, limits, threads=checked_threads(threads))
     failed, pixels, missing = _native.read_spectra(
         given,
         arrays.values.numpy(),
