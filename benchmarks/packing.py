@@ -30,9 +30,9 @@ from prepixel.spectrum import Statistics, read_spectra
 JPEG = "JPEG files"
 KEPT = (BANDS.of_component(0), BANDS.of_component(1), BANDS.of_component(2))
 PACKS = {
-    "packed S-24, zstd 3": PackOptions(BANDS, "zstd"),
+    "packed S-24, zstd": PackOptions(BANDS, "zstd"),
     "packed S-24, raw": PackOptions(BANDS, "none"),
-    "packed, all, zstd 3": PackOptions(None, "zstd"),
+    "packed, all, zstd": PackOptions(None, "zstd"),
     "packed, all, raw": PackOptions(None, "none"),
 }
 

@@ -122,8 +122,8 @@ def test_another_source_is_added_behind(source: Path, tmp_path: Path) -> None:
     ("options", "words"),
     [
         (PackOptions(S6, shard_size=17), "bands S-24"),
-        (PackOptions(S24, "none", shard_size=17), "compression zstd, level 3"),
-        (PackOptions(S24, level=4, shard_size=17), "level 3"),
+        (PackOptions(S24, "none", shard_size=17), "compression zstd, level 1"),
+        (PackOptions(S24, level=4, shard_size=17), "level 1"),
         (PackOptions(S24), "shard_size 17"),
         (PackOptions(S24, shard_size=17, on_error="skip"), "on_error store"),
     ],

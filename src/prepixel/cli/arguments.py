@@ -182,7 +182,7 @@ def _add_files(verbs: Any) -> None:
     verb.add_argument("target", type=Path, metavar="DEST", help="a new folder, or one to go on with")
     verb.add_argument("--bands", default="all", help="frequencies to keep, such as S-24 (default: all)")
     verb.add_argument("--compression", choices=("zstd", "none"), default="zstd", help="of each image (default: zstd)")
-    verb.add_argument("--level", type=int, default=3, metavar="N", help="of zstd, 1 to 19 (default: 3)")
+    verb.add_argument("--level", type=int, default=1, metavar="N", help="of zstd, 1 to 19 (default: 1)")
     verb.add_argument("--shard-size", type=int, default=1000, metavar="N", help="images a shard (default: 1000)")
     verb.add_argument("--classes", type=Path, metavar="FILE", help="class names in order of their labels, one a line")
     verb.add_argument("--append", action="store_true", help="add another source behind what the folder holds")

@@ -64,7 +64,7 @@ class PackOptions:
 
     bands: BandSet | None
     compression: Compression = "zstd"
-    level: int = 3
+    level: int = 1
     shard_size: int = 1000
     on_error: OnError = "store"
 

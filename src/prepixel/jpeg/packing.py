@@ -50,7 +50,7 @@ def pack_jpeg(
     bands: Kept = ALL_BANDS,
     *,
     compression: Compression = "zstd",
-    level: int = 3,
+    level: int = 1,
     limits: Limits = Limits(),
 ) -> bytes:
     """Pack a JPEG's chosen frequencies, losslessly for these; `read_pack` and `read_spectra` read the result.
@@ -62,7 +62,7 @@ def pack_jpeg(
         source: a path, or a buffer of the file's bytes.
         bands: natural indices to keep of Y, Cb and Cr; components of other colours as in `thin_jpeg`.
         compression: of the payload; ``"none"`` is larger and read without decompression.
-        level: of zstd, 1 to 19.
+        level: of zstd, 1 to 19; higher ones take longer, and make S-24 and all bands of photos no smaller.
         limits: what the file may ask for.
 
     Raises:
