@@ -14,6 +14,8 @@
 #include <system_error>
 #include <thread>
 
+#include "pack.hpp"
+
 namespace prepixel {
 
 namespace {
@@ -150,6 +152,7 @@ class Reader {
 
  private:
   std::optional<Header> header_of(std::span<const std::uint8_t> bytes) const {
+    if (begins_like_pack(bytes)) return read_pack_header(bytes, limits_);
     if (!begins_like_jpeg(bytes)) return std::nullopt;
     return read_header(bytes, limits_);
   }
@@ -206,6 +209,13 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
       const std::size_t i = order[at];
       attempt(outcomes[i], [&](Outcome& outcome) {
         const std::span<const std::uint8_t> file = reader.whole(inputs[i]);
+        if (begins_like_pack(file)) {
+          const Packed packed = read_pack(file, inputs[i].payload, options.limits);
+          note_size(packed, outcome);
+          maker.make(view_of(packed), boxes.empty() ? nullptr : &boxes[i], !flips.empty() && flips[i] != 0,
+                     static_cast<std::uint8_t*>(out) + i * image_bytes);
+          return Status::read;
+        }
         if (!begins_like_jpeg(file)) return Status::needs_pixels;
         const Header header = read_header(file, options.limits);
         if (needs_pixels(header)) return Status::needs_pixels;

@@ -13,10 +13,12 @@
 
 namespace prepixel {
 
-// A file's bytes, or, where there are none, its path.
+// A file's bytes, or, where there are none, its path. Of a packed image, its header, and apart from it its payload,
+// uncompressed.
 struct Input {
   std::span<const std::uint8_t> bytes;
   std::optional<std::string> path;
+  std::span<const std::uint8_t> payload;
 };
 
 enum class Status : std::uint8_t {

@@ -11,10 +11,15 @@ namespace prepixel {
 
 void bind_jpeg(nanobind::module_& module);      // bindings_jpeg.cpp
 void bind_spectrum(nanobind::module_& module);  // bindings_spectrum.cpp
+void bind_pack(nanobind::module_& module);      // bindings_pack.cpp
 
 // The exception of prepixel.errors that says what a fault says; for faults that are returned, not thrown. A JpegFault
 // that leaves a bound function is raised as this by itself.
 nanobind::object error_of(const JpegFault& fault);
+
+// A header, and a whole image, as Python takes them.
+nanobind::dict fields_of(const Header& header);
+nanobind::dict fields_of(Image&& image);
 
 // A Python object's contiguous bytes, for as long as this lives. Holds no copy; needs the GIL to be made and to end.
 class ByteView {

@@ -62,6 +62,7 @@ const char* name_of(Fault kind) {
     case Fault::malformed: return "MalformedJpeg";
     case Fault::truncated: return "TruncatedJpeg";
     case Fault::unsupported: return "UnsupportedJpeg";
+    case Fault::pack: return "MalformedPack";
     case Fault::limit: break;
   }
   return "JpegLimitExceeded";
@@ -201,6 +202,10 @@ nb::object error_of(const JpegFault& fault) {
   return nb::module_::import_("prepixel.errors")
       .attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "remedy"_a = fault.remedy);
 }
+
+nb::dict fields_of(const Header& header) { return to_python(header); }
+
+nb::dict fields_of(Image&& image) { return to_python(std::move(image)); }
 
 void bind_jpeg(nb::module_& module) {
   nb::register_exception_translator(translate);

@@ -85,7 +85,11 @@ class Sources {
   explicit Sources(const nb::list& sources) {
     inputs_.reserve(sources.size());
     for (const nb::handle source : sources) {
-      if (PyUnicode_Check(source.ptr())) {
+      if (PyTuple_Check(source.ptr())) {  // a packed image's header and payload
+        for (const nb::handle part : nb::cast<nb::tuple>(source)) views_.push_back(std::make_unique<ByteView>(part));
+        if (PyTuple_GET_SIZE(source.ptr()) != 2) throw std::invalid_argument("a packed image has two parts");
+        inputs_.push_back({views_[views_.size() - 2]->bytes(), std::nullopt, views_.back()->bytes()});
+      } else if (PyUnicode_Check(source.ptr())) {
         PyObject* encoded = nullptr;
         if (PyUnicode_FSConverter(source.ptr(), &encoded) == 0) throw nb::python_error();
         const auto path = nb::steal<nb::bytes>(encoded);

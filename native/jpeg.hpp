@@ -15,7 +15,7 @@
 
 namespace prepixel {
 
-enum class Fault : std::uint8_t { malformed, truncated, unsupported, limit };
+enum class Fault : std::uint8_t { malformed, truncated, unsupported, limit, pack };
 
 constexpr std::size_t no_offset = std::numeric_limits<std::size_t>::max();
 

@@ -140,13 +140,17 @@ void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, s
   }
 
   const std::size_t grid = static_cast<std::size_t>(first_->grid());
-  const std::size_t width = 8 * static_cast<std::size_t>(second_->num_blocks());
+  if (plane.packed != nullptr) load_packed(*plane.packed, rows_first);
+  const std::size_t width = plane.packed != nullptr
+                                ? static_cast<std::size_t>(packed_seconds_) * round_up_8(static_cast<std::size_t>(second_->num_blocks()))
+                                : 8 * static_cast<std::size_t>(second_->num_blocks());
   const std::size_t per_block = static_cast<std::size_t>(first_frequencies_) * width;
   const std::size_t num_strips = std::min((grid * per_block + strip_floats - 1) / strip_floats, (grid + 7) / 8);
   strip_ = round_up_8((grid + num_strips - 1) / num_strips);
   for (std::size_t begin = 0; begin < grid; begin += strip_) {
     const int step_begin = static_cast<int>(begin), step_end = static_cast<int>(std::min(grid, begin + strip_));
-    run_strip(plane, rows_first, step_begin, step_end);
+    if (plane.packed != nullptr) run_packed_strip(plane, rows_first, step_begin, step_end);
+    else run_strip(plane, rows_first, step_begin, step_end);
     write_strip(wanted, rows_first, view.transposed, step_begin, step_end);
   }
 }

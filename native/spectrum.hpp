@@ -26,6 +26,9 @@ struct Box {
   double width = 0;
 };
 
+struct Packed;
+struct PackedComponent;
+
 // A component's plane, wherever it lies.
 struct PlaneView {
   const std::int16_t* blocks = nullptr;           // row by row, 64 coefficients each
@@ -36,6 +39,7 @@ struct PlaneView {
   int sampling_v = 1;
   int sampling_h = 1;
   std::array<std::uint16_t, 64> quantization{};
+  const PackedComponent* packed = nullptr;        // instead of blocks
 };
 
 struct ImageView {
@@ -47,6 +51,7 @@ struct ImageView {
 };
 
 ImageView view_of(const Image& image);  // of an image without blocks, too
+ImageView view_of(const Packed& packed);
 
 // The blocks of each component that a spectrum of the box is made from; `box` null: the whole image. Of an image that no
 // spectrum can be made of, or with a box that is none, all blocks: making it says what is wrong.
@@ -116,6 +121,8 @@ class SpectrumMaker {
 
   void make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted);
   void run_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end);
+  void load_packed(const PackedComponent& component, bool rows_first);
+  void run_packed_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end);
   void write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, int step_begin, int step_end);
   void write(const Wanted& wanted, const float* values, int row, int column, std::size_t count);
   void write_zeros(std::size_t channel);
@@ -144,6 +151,17 @@ class SpectrumMaker {
 
   Buffer lines_, halfway_, turned_, finished_, tile_, sums_;
   std::vector<std::int16_t> used_;
+
+  // A packed plane at work: what the crop holds of each frequency, in lines along the second axis.
+  struct PackedLines {
+    int first;                                    // frequency along the first axis, along the second
+    int second;
+    std::vector<std::int16_t> values;
+  };
+  std::vector<PackedLines> packed_;
+  std::size_t num_packed_ = 0;
+  int packed_seconds_ = 0;                        // 1 + the highest frequency along the second axis
+
   bool sum_channels_ = false;                     // RGB: three planes add up to each channel
   std::array<float, 64> table_{};
 };

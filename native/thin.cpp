@@ -49,8 +49,19 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
   return chosen;
 }
 
-// Whether `after` is `before` with all but the kept coefficients zero. Bits of a difference are gathered, so that the loop
-// has no branch.
+void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
+  const Image after = decode(file, {.limits = limits});
+  bool same = after.height == before.height && after.width == before.width && after.colour == before.colour &&
+              after.orientation == before.orientation && after.components.size() == before.components.size();
+  for (std::size_t i = 0; same && i < planes.size(); ++i) {
+    same = same_where_kept(before.components[i], after.components[i], planes[i].kept);
+  }
+  if (!same) throw std::logic_error("a thinned file does not read back as it was written; please report this file");
+}
+
+}  // namespace
+
+// Bits of a difference are gathered, so that the loop has no branch.
 bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept) {
   if (before.blocks.size() != after.blocks.size() || before.quantization != after.quantization ||
       before.sampling_v != after.sampling_v || before.sampling_h != after.sampling_h)
@@ -66,18 +77,6 @@ bool same_where_kept(const Component& before, const Component& after, std::uint6
   }
   return true;
 }
-
-void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
-  const Image after = decode(file, {.limits = limits});
-  bool same = after.height == before.height && after.width == before.width && after.colour == before.colour &&
-              after.orientation == before.orientation && after.components.size() == before.components.size();
-  for (std::size_t i = 0; same && i < planes.size(); ++i) {
-    same = same_where_kept(before.components[i], after.components[i], planes[i].kept);
-  }
-  if (!same) throw std::logic_error("a thinned file does not read back as it was written; please report this file");
-}
-
-}  // namespace
 
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file) {
   std::vector<KeptSegment> segments;

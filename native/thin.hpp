@@ -22,6 +22,9 @@ struct ThinRequest {
   Metadata metadata = Metadata::all;
 };
 
+// Whether `after` is `before` with all but the kept coefficients zero.
+bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept);
+
 // The segments in front of the first scan, in order. The file's segments must be whole up to there, as decode sees to.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 

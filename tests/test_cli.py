@@ -22,7 +22,7 @@ from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
-FILES = ["inspect", "scan", "thin", "stats", "synthesize"]
+FILES = ["inspect", "scan", "thin", "pack", "stats", "synthesize"]
 VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
 VERBS += ["table", "compare", "plot", "bench", "env"]
 Captured = pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ from tests.interrupts import start_command
 from tests.test_cli import Captured, facts, jpeg
 
 from prepixel.cli import main
-from prepixel.cli.thinning import _duration
+from prepixel.cli.thinning import duration
 from prepixel.jpeg import read_jpeg, read_segments, thin_jpeg
 from prepixel.spectrum import BandSet
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_one_line(
 
 
 def test_durations_are_said_in_fitting_units() -> None:
-    assert [_duration(seconds) for seconds in (0.04, 59.94, 61.0, 3600.0, 7300.0)] == [
+    assert [duration(seconds) for seconds in (0.04, 59.94, 61.0, 3600.0, 7300.0)] == [
         "0.0 s", "59.9 s", "1 min", "60 min", "2.0 h",
     ]  # fmt: skip
 

@@ -114,3 +114,16 @@ def spectrum_of_planes(
     boxes: npt.NDArray[np.float64] | None,
     flip: bool,
 ) -> None: ...
+
+# jpeg: native/bindings_pack.cpp
+
+class _PackHeader(_Header):
+    kept: tuple[int, ...]
+
+def pack(
+    buffer: Contents, *, kept: tuple[int, int, int], max_pixels: int, max_memory_bytes: int, max_scans: int
+) -> tuple[bytes, bytes]: ...
+def unpack(
+    header: Contents, payload: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int
+) -> _Image: ...
+def read_pack_header(header: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int) -> _PackHeader: ...

@@ -58,6 +58,10 @@ class JpegLimitExceeded(JpegError):
     """Report a file that asks for more pixels, components, scans or memory than the caller allows."""
 
 
+class MalformedPack(JpegError):
+    """Report a packed image that contradicts its format (docs/packing.md), or whose checksum is not its contents'."""
+
+
 class UnreadableImage(PrepixelError, ValueError):
     """Report a file that is no image that prepixel or Pillow can open."""
 

@@ -31,7 +31,7 @@ def thin(options: argparse.Namespace) -> int:
     if options.forecast_only and options.json:
         print(json.dumps({"forecast": dataclasses.asdict(forecast)}))
     if not options.json:
-        print_pairs(_foretold(forecast))
+        print_pairs(foretold(forecast, "thinned"))
     if options.forecast_only:
         return 0
     with progress_bar("thinning") as progress:
@@ -85,16 +85,17 @@ def _thin_file(options: argparse.Namespace, asked: Any) -> int:
     return 0
 
 
-def _foretold(forecast: Any) -> list[tuple[str, str]]:
+def foretold(forecast: Any, done: str) -> list[tuple[str, str]]:
+    """Say what a `Forecast` says."""
     finished = f", {forecast.num_finished:,} of them finished earlier" if forecast.num_finished else ""
     pairs = [("files", f"{forecast.num_files:,} ({size_bytes(forecast.num_bytes)} of JPEGs){finished}")]
     if not forecast.num_sampled:
-        return [*pairs, ("forecast", "no JPEG left that can be thinned")]
+        return [*pairs, ("forecast", f"no JPEG left that can be {done}")]
     after = round(forecast.ratio * forecast.num_bytes_left)
     share = f"{percent(forecast.ratio)} +- {percent(forecast.ratio_error)}"
     sizes = f"{size_bytes(forecast.num_bytes_left)} become about {size_bytes(after)} ({share})"
     sample = f"from {forecast.num_sampled} files, writing not counted"
-    return [*pairs, ("forecast", sizes), ("duration", f"about {_duration(forecast.seconds)} ({sample})")]
+    return [*pairs, ("forecast", sizes), ("duration", f"about {duration(forecast.seconds)} ({sample})")]
 
 
 def _reported(report: Any) -> list[tuple[str, str]]:
@@ -106,12 +107,13 @@ def _reported(report: Any) -> list[tuple[str, str]]:
         ("sizes", sizes),
         ("no JPEGs", others),
         ("not thinned", f"{len(report.bad):,}, listed below" if report.bad else "none"),
-        ("duration", f"{_duration(report.seconds)}, {report.images_per_second:,.0f} images/s"),
+        ("duration", f"{duration(report.seconds)}, {report.images_per_second:,.0f} images/s"),
     ]
     return pairs if report.num_copied or report.num_skipped else [pair for pair in pairs if pair[0] != "no JPEGs"]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a duration for people."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,10 +1,11 @@
 """Data sets on disk, what is drawn from them, and the batches that networks see."""
 
 from prepixel.data.augment import CenterCrop, RandomCrop
-from prepixel.data.folder import DatasetError, FolderDataset, Sample
+from prepixel.data.folder import DatasetError, FolderDataset, ImageDataset, Sample
 from prepixel.data.loader import BadFile, Batch, PixelLoader, SpectrumLoader, TooManyBadFiles, ViewDataset, ViewLoader
 from prepixel.data.reading import PixelReader, SpectrumReader
 from prepixel.data.scan import BrokenFile, ScanReport, scan_folder
+from prepixel.data.shards import PackedDataset, open_dataset
 from prepixel.data.synthetic import write_synthetic
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "CenterCrop",
     "DatasetError",
     "FolderDataset",
+    "ImageDataset",
+    "PackedDataset",
     "PixelLoader",
     "PixelReader",
     "RandomCrop",
@@ -24,6 +27,7 @@ __all__ = [
     "TooManyBadFiles",
     "ViewDataset",
     "ViewLoader",
+    "open_dataset",
     "scan_folder",
     "write_synthetic",
 ]

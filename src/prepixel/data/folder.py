@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from prepixel.errors import PrepixelError
+from prepixel.jpeg.reading import Source
 
 EXTENSIONS: tuple[str, ...] = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -35,6 +36,28 @@ class Sample(NamedTuple):
 
     path: str
     label: int
+
+
+@runtime_checkable
+class ImageDataset(Protocol):
+    """Tell a data set's samples and their classes, and where samples are read from."""
+
+    @property
+    def root(self) -> Path:
+        """Give the folder."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Give class names; a sample's label is an index into them."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """Give every sample."""
+
+    def __len__(self) -> int: ...
+
+    def sources(self, indices: Sequence[int]) -> Sequence[Source]:
+        """Give what samples are read from: paths or bytes."""
 
 
 @dataclass(frozen=True, init=False)
@@ -87,7 +110,7 @@ class FolderDataset:
         """
         folder = Path(root)
         _require_folder(folder)
-        names = _class_names(class_names)
+        names = read_class_names(class_names)
         endings = tuple(extension.lower() for extension in extensions)
         listing_path = Path(listing) if listing is not None else folder / LISTING_NAME
         chosen = _layout_of(folder, listing_path, names) if layout == "auto" else layout
@@ -105,6 +128,10 @@ class FolderDataset:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def sources(self, indices: Sequence[int]) -> list[str]:
+        """Give what the samples are read from: their paths."""
+        return [self.samples[index].path for index in indices]
 
     def num_per_class(self) -> tuple[int, ...]:
         """Count the images of each class."""
@@ -147,7 +174,12 @@ def _require_folder(folder: Path) -> None:
     raise DatasetError(f"{folder}: no such folder{hint}; check the path")
 
 
-def _class_names(given: Sequence[str] | str | os.PathLike[str] | None) -> tuple[str, ...] | None:
+def read_class_names(given: Sequence[str] | str | os.PathLike[str] | None) -> tuple[str, ...] | None:
+    """Give class names in order of their labels, of a list or of a text file with one a line; None of None.
+
+    Raises:
+        DatasetError: the file cannot be read, or a name is missing.
+    """
     if given is None:
         return None
     if isinstance(given, (str, os.PathLike)):
@@ -204,6 +236,16 @@ def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> in
     near = difflib.get_close_matches(key, keys, n=3)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(list(keys)[:4])}"
     raise DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")
+
+
+def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -> list[int]:
+    """Give, for each class, the label that it has among names, told by the whole line or by its first word.
+
+    Raises:
+        DatasetError: a class is none of them.
+    """
+    keys = _keys(names)
+    return [_label_of(name, keys, len(names), where) for name in classes]
 
 
 def _read_folders(

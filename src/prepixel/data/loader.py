@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.augment import CenterCrop, Crop, draw_order, sample_generator
-from prepixel.data.folder import FolderDataset
+from prepixel.data.folder import ImageDataset
 from prepixel.data.parallel import map_unordered
 from prepixel.data.reading import PixelReader, SpectrumReader, ViewReader, Views
-from prepixel.errors import PrepixelError
+from prepixel.errors import JpegError, PrepixelError
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.spectrum import Spectrum
 
@@ -102,7 +102,7 @@ class ViewDataset(Dataset[Fetched]):
         threads: of the native pool; 0 for one a processor.
     """
 
-    def __init__(self, files: FolderDataset, reader: ViewReader, crop: Crop, seed: int, threads: int) -> None:
+    def __init__(self, files: ImageDataset, reader: ViewReader, crop: Crop, seed: int, threads: int) -> None:
         self.files, self.reader, self.crop, self.seed, self.threads = files, reader, crop, seed, threads
 
     def __len__(self) -> int:
@@ -115,21 +115,29 @@ class ViewDataset(Dataset[Fetched]):
     def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
         """Fetch the views of (epoch, index) pairs; files that cannot be read are left out and listed."""
         samples = [self.files.samples[index] for _, index in keys]
-        paths = [sample.path for sample in samples]
-        measured = read_sizes(paths, threads=self.threads, on_error="skip")
+        sources = self.files.sources([index for _, index in keys])
+        measured = read_sizes(sources, threads=self.threads, on_error="skip")
         draws, places = [], []
         for place, (height, width) in zip(measured.kept.tolist(), measured.sizes.tolist(), strict=True):
             epoch, index = keys[place]
             generator = sample_generator(self.seed, epoch, index)
             draws.append(self.crop.draw((height, width), self.reader.aspect, generator))
             places.append(place)
-        views: Views = self.reader.read([paths[place] for place in places], draws, self.threads)
+        views: Views = self.reader.read([sources[place] for place in places], draws, self.threads)
         kept = [places[i] for i in views.kept]
         targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
         indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
         later = tuple(replace(failure, index=places[failure.index]) for failure in views.failures)
-        failures = tuple(sorted(measured.failures + later, key=lambda failure: failure.index))
+        met = sorted(measured.failures + later, key=lambda failure: failure.index)
+        failures = tuple(_named(failure, samples[failure.index].path) for failure in met)
         return Fetched(Batch(views.inputs, targets, indices), failures)
+
+
+def _named(failure: Failure, path: str) -> Failure:
+    """Call a sample by its path, where it was read from bytes."""
+    if isinstance(failure.error, JpegError):
+        failure.error.source = path
+    return replace(failure, source=path)
 
 
 def identity(fetched: Any) -> Any:
@@ -260,7 +268,7 @@ class ViewLoader(BatchLoader):
 
     def __init__(
         self,
-        files: FolderDataset,
+        files: ImageDataset,
         reader: ViewReader,
         *,
         batch_size: int,
@@ -277,12 +285,12 @@ class ViewLoader(BatchLoader):
 class SpectrumLoader(ViewLoader):
     """Yield batches of spectra; see `ViewLoader`."""
 
-    def __init__(self, files: FolderDataset, reader: SpectrumReader, **options: Any) -> None:
+    def __init__(self, files: ImageDataset, reader: SpectrumReader, **options: Any) -> None:
         super().__init__(files, reader, **options)
 
 
 class PixelLoader(ViewLoader):
     """Yield batches of uint8 RGB pixels, of the same samples and draws; see `ViewLoader`."""
 
-    def __init__(self, files: FolderDataset, reader: PixelReader, **options: Any) -> None:
+    def __init__(self, files: ImageDataset, reader: PixelReader, **options: Any) -> None:
         super().__init__(files, reader, **options)

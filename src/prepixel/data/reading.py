@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +19,9 @@ from torchvision.transforms.v2 import functional
 
 from prepixel.data.augment import Draw
 from prepixel.errors import PrepixelError, UnreadableImage
-from prepixel.jpeg import Failure
+from prepixel.jpeg import Failure, encode_jpeg, is_packed, read_pack, read_pack_header
+from prepixel.jpeg.batch import source_name
+from prepixel.jpeg.reading import Source
 from prepixel.spectrum import BandSet, Spectrum
 from prepixel.spectrum.reading import read_spectra
 from prepixel.spectrum.resample import Filter
@@ -45,7 +49,7 @@ class ViewReader(Protocol):
     def aspect(self) -> float:
         """Give width / height of the result."""
 
-    def read(self, paths: Sequence[str], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
         """Read what can be read; files that cannot are left out and listed, never replaced."""
 
 
@@ -74,11 +78,11 @@ class SpectrumReader:
         """Give width / height of the result."""
         return self.grid[1] / self.grid[0]
 
-    def read(self, paths: Sequence[str], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
         """Read on the compiled pool of threads; files that cannot be read are left out and listed."""
         boxes = [(b.top, b.left, b.height, b.width) for b, _ in draws]
         read = read_spectra(
-            list(paths),
+            list(sources),
             grid=self.grid,
             bands=self.bands,
             boxes=np.array(boxes, dtype=np.float64).reshape(len(draws), 4),
@@ -108,17 +112,17 @@ class PixelReader:
         """Give width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, paths: Sequence[str], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
         """Read on threads; files that cannot be read are left out and listed."""
 
         def attempt(place: int) -> UInt8[Tensor, "3 y x"] | Failure:
             try:
-                return self._read_one(paths[place], draws[place])
+                return self._read_one(sources[place], draws[place])
             except (PrepixelError, OSError) as error:
-                return Failure(place, paths[place], error)
+                return Failure(place, source_name(sources[place]), error)
 
-        places = range(len(paths))
-        if threads == 1 or len(paths) < 2:
+        places = range(len(sources))
+        if threads == 1 or len(sources) < 2:
             outcomes = [attempt(place) for place in places]
         else:
             with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
@@ -128,8 +132,8 @@ class PixelReader:
         pixels = torch.stack(good) if good else torch.empty((0, 3, *self.size), dtype=torch.uint8)
         return Views(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
 
-    def _read_one(self, path: str, draw: Draw) -> UInt8[Tensor, "3 y x"]:
-        whole = read_rgb(path)
+    def _read_one(self, source: Source, draw: Draw) -> UInt8[Tensor, "3 y x"]:
+        whole = read_rgb(source)
         b = draw.box
         part: Tensor = functional.resized_crop(
             whole, int(b.top), int(b.left), int(b.height), int(b.width), list(self.size), antialias=True
@@ -137,20 +141,34 @@ class PixelReader:
         return part.flip(-1) if draw.flipped else part
 
 
-def read_rgb(path: str) -> UInt8[Tensor, "3 y x"]:
-    """Decode a file to upright RGB pixels by Pillow.
+def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:
+    """Decode a file to upright RGB pixels by Pillow; a packed image of all frequencies as the JPEG of its coefficients.
 
     Raises:
-        UnreadableImage: Pillow cannot open or decode it.
+        UnreadableImage: Pillow cannot open or decode it, or it is a packed image without some frequencies.
         OSError: the file cannot be opened.
     """
-    contents = Path(path).open("rb")  # noqa: SIM115  (closed below; its own errors are not Pillow's)
-    with contents:
+    name = source_name(source)
+    with io.BytesIO(_pixels_file(source, name)) as contents:
         try:
             with Image.open(contents) as picture:
                 pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UnreadableImage(
-                f"{path}: Pillow cannot decode it ({error}); mend the file or leave it out"
+                f"{name}: Pillow cannot decode it ({error}); mend the file or leave it out"
             ) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _pixels_file(source: Source, name: str) -> bytes:
+    """Give the bytes of a file that Pillow opens."""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).read_bytes()
+    contents = bytes(memoryview(source))  # type: ignore[arg-type]
+    if not is_packed(contents):
+        return contents
+    if not read_pack_header(contents).is_whole:
+        raise UnreadableImage(
+            f"{name}: a packed image that lacks frequencies, of which pixels would be wrong; pack with --bands all"
+        )
+    return encode_jpeg(read_pack(contents))

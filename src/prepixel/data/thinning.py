@@ -9,7 +9,6 @@ the bytes of one that was not.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
+from prepixel.data.claims import claimed
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.data.parallel import map_unordered
 from prepixel.data.scan import BrokenFile
@@ -196,7 +196,7 @@ def forecast_thinning(
         num_bytes=sum(size for name, size in plan.sizes.items() if _is_named_jpeg(name)),
         num_bytes_left=left,
         ratio=ratio,
-        ratio_error=_error_of_ratio(before, after, ratio),
+        ratio_error=error_of_ratio(before, after, ratio),
         seconds=seconds / sum(before) * left / at_once if before else 0.0,
         num_sampled=len(before),
     )
@@ -268,7 +268,7 @@ def _report(rows: Mapping[str, _Row], earlier: int, seconds: float) -> ThinRepor
     )
 
 
-def _error_of_ratio(before: list[int], after: list[int], ratio: float) -> float:
+def error_of_ratio(before: list[int], after: list[int], ratio: float) -> float:
     """Twice the standard error of a ratio of two sums over a sample."""
     if len(before) < 2:
         return 0.0
@@ -353,18 +353,11 @@ def _claimed(goal: Path, options: ThinOptions) -> Iterator[Path]:
     """Make the target, with its options, for this process alone, and give its state folder."""
     state = goal / STATE_NAME
     state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatasetError(f"{goal}: another process is thinning into it; wait until it ends, or end it") from None
+    with claimed(state, "thinning into", goal):
         _check_target(goal, options)
         if not (state / _OPTIONS).exists():
             replace_file(state / _OPTIONS, (json.dumps(_told(options)) + "\n").encode())
         yield state
-    finally:
-        os.close(descriptor)
 
 
 # -- the lines of finished files ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
 from prepixel.jpeg.image import Component, JpegImage
+from prepixel.jpeg.packing import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
 from prepixel.jpeg.pixels import read_image, read_size
 from prepixel.jpeg.reading import JpegHeader, Limits, read_header, read_jpeg
 from prepixel.jpeg.thinning import thin_jpeg
@@ -13,12 +14,17 @@ __all__ = [
     "JpegHeader",
     "JpegImage",
     "Limits",
+    "PackHeader",
     "Segment",
     "SizesRead",
     "encode_jpeg",
+    "is_packed",
+    "pack_jpeg",
     "read_header",
     "read_image",
     "read_jpeg",
+    "read_pack",
+    "read_pack_header",
     "read_segments",
     "read_size",
     "read_sizes",

@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypedDict
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int64
 
 from prepixel import _native
 from prepixel.errors import JpegError, PrepixelError
+from prepixel.jpeg.opening import PACK_ENDING, is_packed, open_pack
 from prepixel.jpeg.pixels import read_size
-from prepixel.jpeg.reading import Limits, Source
+from prepixel.jpeg.reading import Limits, Source, native_limits
 
 OnError: TypeAlias = Literal["raise", "skip"]
 
@@ -70,37 +72,59 @@ def read_sizes(
         OSError: a file cannot be opened; not under ``"skip"``.
     """
     check_choice("on_error", on_error, ("raise", "skip"))
-    failed, others, found = _native.read_sizes(
-        native_sources(sources), **native_limits(limits), threads=checked_threads(threads)
-    )
+    given, errors = native_sources(sources, limits, sizes_only=True)
+    failed, others, found = _native.read_sizes(given, **native_limits(limits), threads=checked_threads(threads))
 
     def by_pillow(index: int) -> None:
         found[index] = read_size(sources[index], limits=limits)
 
-    errors = dict(failed) | run_each(by_pillow, others, threads)
+    others = [index for index in others if index not in errors]
+    errors |= dict(failed) | run_each(by_pillow, others, threads)
     kept, failures = sort_out(sources, errors, on_error)
     sizes = np.array([found[i] for i in kept.tolist()], dtype=np.int64).reshape(len(kept), 2)
     return SizesRead(sizes, kept, failures)
 
 
-class NativeLimits(TypedDict):
-    """Name the limits as the compiled module does."""
+def native_sources(
+    sources: Sequence[Source], limits: Limits, *, threads: int = 1, sizes_only: bool = False
+) -> tuple[list[Any], dict[int, Exception]]:
+    """Give sources as the compiled module takes them: paths as str, contiguous buffers, opened packed images.
 
-    max_pixels: int
-    max_memory_bytes: int
-    max_scans: int
+    Args:
+        limits: what each may ask for.
+        threads: threads to decompress on; 0 for one a processor.
+        sizes_only: whether headers are enough.
+
+    Returns:
+        The sources, and what was raised for packed images that cannot be opened; an empty buffer stands for each.
+    """
+    packs = [i for i, source in enumerate(sources) if _is_pack(source)]
+    given: list[Any] = [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
+    errors: dict[int, Exception] = {}
+
+    def open_some(part: Sequence[int]) -> None:
+        for index in part:
+            try:
+                whole = given[index]
+                contents = Path(whole).read_bytes() if isinstance(whole, str) else whole
+                packed = is_packed(contents) and not sizes_only
+                given[index] = open_pack(contents, limits) if packed else contents
+            except (PrepixelError, OSError) as error:
+                errors[index], given[index] = error, b""
+
+    count = min(threads or os.cpu_count() or 1, len(packs))
+    if count < 2 or sizes_only:
+        open_some(packs)
+    else:  # zstd leaves the interpreter's lock free
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(open_some, [packs[place::count] for place in range(count)]))
+    return given, errors
 
 
-def native_limits(limits: Limits) -> NativeLimits:
-    """Give limits as the compiled module takes them."""
-    return NativeLimits(
-        max_pixels=limits.max_pixels, max_memory_bytes=limits.max_memory_bytes, max_scans=limits.max_scans
-    )
-
-
-def native_sources(sources: Sequence[Source]) -> list[Any]:
-    """Give sources as the compiled module takes them: paths as str, and contiguous buffers."""
-    return [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
+def _is_pack(source: Source) -> bool:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source).endswith(PACK_ENDING)
+    return is_packed(source)
 
 
 def source_name(source: Source) -> str:

@@ -17,9 +17,19 @@ import numpy as np
 from jaxtyping import Float64, Int16, Shaped
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from prepixel import _native
 from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.image import Colour, Component, JpegImage, upright
-from prepixel.jpeg.reading import Limits, OnTruncated, Source, read_header, read_jpeg
+from prepixel.jpeg.opening import is_packed, open_pack
+from prepixel.jpeg.reading import (
+    Limits,
+    OnTruncated,
+    Source,
+    image_of_fields,
+    native_limits,
+    read_header,
+    read_jpeg,
+)
 
 _ORIENTATION_TAG = 0x0112
 _SOI = b"\xff\xd8"
@@ -56,6 +66,9 @@ def read_image(source: Source, *, limits: Limits = Limits(), on_truncated: OnTru
     """
     contents, name = _opened(source)
     try:
+        if is_packed(contents):
+            parts = open_pack(contents, limits)
+            return image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits)))
         if bytes(contents[:2]) == _SOI and read_header(contents, limits=limits).colour not in ("cmyk", "ycck"):
             return read_jpeg(contents, limits=limits, on_truncated=on_truncated)
         return _image_of_pixels(contents, name, limits, on_truncated)
@@ -74,6 +87,9 @@ def read_size(source: Source, *, limits: Limits = Limits()) -> tuple[int, int]:
     """
     contents, name = _opened(source)
     try:
+        if is_packed(contents):
+            fields = _native.read_pack_header(contents, **native_limits(limits))
+            return upright(fields["height"], fields["width"], fields["orientation"])
         if bytes(contents[:2]) == _SOI:
             return read_header(contents, limits=limits).upright_size
         with _picture(contents, name, limits) as picture:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,21 @@ class Limits:
         for name in ("max_pixels", "max_memory_bytes", "max_scans"):
             if not 0 < getattr(self, name) < 2 ** (31 if name == "max_scans" else 63):
                 raise ValueError(f"Limits.{name} is {getattr(self, name)}; give a positive number")
+
+
+class NativeLimits(TypedDict):
+    """Name the limits as the compiled module does."""
+
+    max_pixels: int
+    max_memory_bytes: int
+    max_scans: int
+
+
+def native_limits(limits: Limits) -> NativeLimits:
+    """Give limits as the compiled module takes them."""
+    return NativeLimits(
+        max_pixels=limits.max_pixels, max_memory_bytes=limits.max_memory_bytes, max_scans=limits.max_scans
+    )
 
 
 @dataclass(frozen=True)
@@ -181,9 +196,7 @@ def named(source: Source, contents: Contents, read: Callable[[Contents], _T]) ->
 def _header(contents: Contents, limits: Limits) -> JpegHeader:
     fields = _native.read_header(
         contents,
-        max_pixels=limits.max_pixels,
-        max_memory_bytes=limits.max_memory_bytes,
-        max_scans=limits.max_scans,
+        **native_limits(limits),
     )
     return JpegHeader(
         height=fields["height"],
@@ -199,12 +212,15 @@ def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated, kept: 
         raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
     fields = _native.decode(
         contents,
-        max_pixels=limits.max_pixels,
-        max_memory_bytes=limits.max_memory_bytes,
-        max_scans=limits.max_scans,
+        **native_limits(limits),
         keep_truncated=on_truncated == "keep",
         kept=kept,
     )
+    return image_of_fields(fields)
+
+
+def image_of_fields(fields: Any) -> JpegImage:
+    """Give the compiled module's image as the value that crosses rooms."""
     return JpegImage(
         height=fields["height"],
         width=fields["width"],

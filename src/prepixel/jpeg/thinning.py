@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from prepixel import _native
-from prepixel.jpeg.batch import check_choice, native_limits
-from prepixel.jpeg.reading import Kept, Limits, Source, contents_of, kept_bits, named
+from prepixel.jpeg.batch import check_choice
+from prepixel.jpeg.reading import Kept, Limits, Source, contents_of, kept_bits, named, native_limits
 
 Metadata: TypeAlias = Literal["all", "icc", "none"]
 

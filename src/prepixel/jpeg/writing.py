@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from prepixel import _native
-from prepixel.jpeg.batch import native_limits
 from prepixel.jpeg.image import JpegImage
-from prepixel.jpeg.reading import Limits, Source, contents_of, named
+from prepixel.jpeg.reading import Limits, Source, contents_of, named, native_limits
 
 
 class Segment(NamedTuple):

@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-from prepixel.data import CenterCrop, FolderDataset, PixelReader, RandomCrop, SpectrumReader, ViewDataset, ViewLoader
+from prepixel.data import (
+    CenterCrop,
+    ImageDataset,
+    PixelReader,
+    RandomCrop,
+    SpectrumReader,
+    ViewDataset,
+    ViewLoader,
+    open_dataset,
+)
 from prepixel.data.folder import DatasetError
 from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork, build_gate
@@ -49,8 +58,8 @@ class DataFolders:
         val: what it is scored on, classes numbered as in ``train``; None where the recipe names none.
     """
 
-    train: FolderDataset
-    val: FolderDataset | None
+    train: ImageDataset
+    val: ImageDataset | None
 
     @classmethod
     def of(cls, recipe: Recipe) -> DataFolders:
@@ -60,10 +69,10 @@ class DataFolders:
             DatasetError: a folder is missing, empty, or its classes are unknown.
             RecipeError: a path names an environment variable that is not set.
         """
-        train = FolderDataset(expand_path(recipe.data.train, "data.train"))
+        train = open_dataset(expand_path(recipe.data.train, "data.train"))
         if recipe.data.val is None:
             return cls(train, None)
-        return cls(train, FolderDataset(expand_path(recipe.data.val, "data.val"), class_names=train.classes))
+        return cls(train, open_dataset(expand_path(recipe.data.val, "data.val"), class_names=train.classes))
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:
@@ -72,7 +81,7 @@ def parse_bands(settings: InputSettings) -> BandSet | None:
 
 
 def measure_statistics(
-    files: FolderDataset,
+    files: ImageDataset,
     *,
     grid: tuple[int, int],
     bands: BandSet,
@@ -118,7 +127,7 @@ def measure_statistics(
     return statistics
 
 
-def statistics_of(recipe: Recipe, files: FolderDataset, bands: BandSet, progress: Progress | None) -> Statistics:
+def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress: Progress | None) -> Statistics:
     """Read the statistics that a recipe names, or measure them on its training images.
 
     Raises:
@@ -162,7 +171,7 @@ def build_reader(
 
 def build_loader(
     recipe: Recipe,
-    files: FolderDataset,
+    files: ImageDataset,
     reader: SpectrumReader | PixelReader,
     *,
     training: bool,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from prepixel.data import CenterCrop, FolderDataset, SpectrumReader, ViewLoader
+from prepixel.data import CenterCrop, SpectrumReader, ViewLoader, open_dataset
 from prepixel.engine import evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
 from prepixel.errors import RecipeError
@@ -87,7 +87,7 @@ class FoldedClassifier(Classifier):
         if folder is None:
             raise RecipeError("a folded network knows of no validation images; give a folder by --data")
         loader = ViewLoader(
-            FolderDataset(folder, class_names=self.classes),
+            open_dataset(folder, class_names=self.classes),
             self.reader,
             batch_size=batch_size or 32,
             crop=CenterCrop(self.crop),

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from prepixel.data import FolderDataset, PixelReader, SpectrumReader, ViewLoader
+from prepixel.data import PixelReader, SpectrumReader, ViewLoader, open_dataset
 from prepixel.engine import Position, TrainResult, evaluate, load_weights, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
@@ -254,7 +254,7 @@ class TrainedRun(Classifier):
             if self.recipe.data.val is None:
                 raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
             folder = expand_path(self.recipe.data.val, "data.val")
-        files = FolderDataset(folder, class_names=self.classes)
+        files = open_dataset(folder, class_names=self.classes)
         data = self.recipe.data
         data = dataclasses.replace(
             data,

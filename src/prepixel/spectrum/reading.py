@@ -21,14 +21,13 @@ from prepixel.jpeg.batch import (
     OnError,
     check_choice,
     checked_threads,
-    native_limits,
     native_sources,
     run_each,
     sort_out,
 )
 from prepixel.jpeg.image import JpegImage
 from prepixel.jpeg.pixels import read_image
-from prepixel.jpeg.reading import Limits, OnTruncated, Source
+from prepixel.jpeg.reading import Limits, OnTruncated, Source, native_limits
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.geometry import Box
 from prepixel.spectrum.layout import Spectrum
@@ -82,7 +81,8 @@ def read_spectra(
     call, so worker processes may be forked at any time between calls.
 
     Args:
-        sources: paths, or buffers of files' bytes.
+        sources: paths, or buffers of files' bytes; images packed by `prepixel.jpeg.pack_jpeg` among them, which give
+            what the JPEG with their frequencies alone would give.
         grid: blocks (down, across) of every result, at most 4096 each.
         bands: the channels to form.
         boxes: (top, left, height, width) in luma pixels of each upright image, real numbers; None for whole images.
@@ -116,8 +116,9 @@ def read_spectra(
     boxes = None if boxes is None else np.ascontiguousarray(boxes)
     check_choice("on_error", on_error, ("raise", "skip"))
     check_choice("on_truncated", on_truncated, ("raise", "keep"))
+    given, errors = native_sources(sources, limits, threads=checked_threads(threads))
     failed, pixels, missing = _native.read_spectra(
-        native_sources(sources),
+        given,
         arrays.values.numpy(),
         **request,
         **native_limits(limits),
@@ -133,7 +134,8 @@ def read_spectra(
         flip = flips is not None and bool(flips[index])
         _resample_into(arrays.values[index : index + 1], image, request, box, flip)
 
-    errors = dict(failed) | run_each(by_pixels, pixels, threads)
+    pixels = [index for index in pixels if index not in errors]
+    errors |= dict(failed) | run_each(by_pixels, pixels, threads)
     kept, failures = sort_out(sources, errors, on_error)
     values = arrays.values
     if failures:  # close the gaps, from the front, so that nothing is overwritten before it is moved

@@ -1,0 +1,152 @@
+// Packed planes through the spectrum road: frequency by frequency, as they lie, so that what was left out costs nothing.
+//
+// Lines of the second axis hold one frequency's blocks side by side, where the road of blocks has one block's frequencies
+// side by side. Each output is the same sum in the same order, less products with zero: the same bits.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "pack.hpp"
+#include "pack_kernels.hpp"
+#include "spectrum.hpp"
+
+namespace prepixel {
+
+namespace {
+
+constexpr std::size_t round_up_8(std::size_t count) { return (count + 7) / 8 * 8; }
+
+using Half8 = std::int16_t __attribute__((vector_size(16)));
+
+// out[c][r] = in[r][c] of 8 rows, `columns` of them rounded up to 8.
+void transpose_rows(const std::int16_t* in, std::size_t in_stride, std::size_t columns, std::int16_t* out,
+                    std::size_t out_stride) {
+  for (std::size_t c = 0; c < columns; c += 8) {
+    Half8 rows[8];
+    for (std::size_t r = 0; r < 8; ++r) std::memcpy(&rows[r], in + r * in_stride + c, sizeof(Half8));
+    for (int round = 0; round < 3; ++round) {
+      Half8 turned[8];
+      for (int i = 0; i < 4; ++i) {
+        turned[2 * i] = __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+        turned[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+      }
+      std::copy_n(turned, 8, rows);
+    }
+    for (std::size_t r = 0; r < std::min<std::size_t>(8, columns - c); ++r)
+      std::memcpy(out + (c + r) * out_stride, &rows[r], sizeof(Half8));
+  }
+}
+
+}  // namespace
+
+ImageView view_of(const Packed& packed) {
+  ImageView view{packed.height, packed.width, packed.orientation, packed.colour, {}};
+  for (const PackedComponent& component : packed.components)
+    view.planes.push_back({nullptr, component.blocks_down, component.blocks_across, component.height, component.width,
+                           component.sampling_v, component.sampling_h, component.quantization, &component});
+  return view;
+}
+
+void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_first) {
+  const AxisMap& down = rows_first ? *first_ : *second_;
+  const AxisMap& across = rows_first ? *second_ : *first_;
+  const std::size_t num_rows = static_cast<std::size_t>(down.num_blocks());
+  const std::size_t num_columns = static_cast<std::size_t>(across.num_blocks());
+  const std::size_t stride = round_up_8(rows_first ? num_columns : num_rows);
+  const std::size_t row_stride = round_up_8(num_columns);
+  std::vector<std::int16_t> spare(static_cast<std::size_t>(component.blocks_across)), rows(8 * row_stride);
+  num_packed_ = 0;
+  packed_seconds_ = 1;
+  for (int k = 0; k < 64; ++k) {
+    if (component.planes[static_cast<std::size_t>(k)].coding == Coding::zero) continue;
+    if (packed_.size() == num_packed_) packed_.emplace_back();
+    PackedLines& lines = packed_[num_packed_++];
+    lines.first = rows_first ? k / 8 : k % 8;
+    lines.second = rows_first ? k % 8 : k / 8;
+    packed_seconds_ = std::max(packed_seconds_, lines.second + 1);
+    lines.values.resize(stride * (rows_first ? num_rows : num_columns));
+    PlaneReader reader(component, k);
+    std::int16_t* out = lines.values.data();
+    if (rows_first) {
+      for (std::size_t row = 0; row < num_rows; ++row, out += stride) {
+        reader.read_part(down.first_block() + static_cast<int>(row), across.first_block(), across.num_blocks(), out,
+                         spare.data());
+        std::fill(out + num_columns, out + stride, std::int16_t{0});
+      }
+      continue;
+    }
+    for (std::size_t row = 0; row < num_rows; row += 8) {
+      for (std::size_t r = 0; r < 8; ++r) {
+        std::int16_t* line = rows.data() + r * row_stride;
+        if (row + r < num_rows)
+          reader.read_part(down.first_block() + static_cast<int>(row + r), across.first_block(), across.num_blocks(), line,
+                           spare.data());
+        else
+          std::fill_n(line, row_stride, std::int16_t{0});
+      }
+      transpose_rows(rows.data(), row_stride, num_columns, out + row, stride);
+    }
+  }
+}
+
+void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end) {
+  const std::size_t stride = round_up_8(static_cast<std::size_t>(second_->num_blocks()));
+  const std::size_t width = static_cast<std::size_t>(packed_seconds_) * stride;
+  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
+  float* lines = lines_.reserve(8 * width);
+  float* halfway = halfway_.reserve(num_lines * width);
+  std::fill_n(lines, 8 * width, 0.0f);
+  std::fill_n(halfway, num_lines * width, 0.0f);
+  used_.assign(width, 0);
+
+  // First axis, as in run_strip.
+  const auto dequantize = pack_kernels().dequantize;
+  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
+  int block = first_->num_blocks(), block_end = 0;
+  for (int s = step_begin; s < step_end; ++s) {
+    block = std::min(block, first_->step(s).first_block);
+    block_end = std::max(block_end, first_->step(s).first_block + first_->step(s).num_blocks);
+  }
+  for (; block < block_end; ++block) {
+    unsigned occupied = 0;
+    for (std::size_t p = 0; p < num_packed_; ++p) {
+      const PackedLines& packed = packed_[p];
+      const std::size_t second = static_cast<std::size_t>(packed.second) * stride;
+      const std::size_t k = static_cast<std::size_t>(rows_first ? 8 * packed.first + packed.second : 8 * packed.second + packed.first);
+      const bool any = dequantize(packed.values.data() + static_cast<std::size_t>(block) * stride, stride,
+                                  static_cast<float>(plane.quantization[k]),
+                                  lines + static_cast<std::size_t>(packed.first) * width + second, used_.data() + second);
+      occupied |= static_cast<unsigned>(any) << packed.first;
+    }
+    if (occupied == 0) continue;
+    for (int s = step_begin; s < step_end; ++s) {
+      const AxisMap::Step& step = first_->step(s);
+      if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
+      const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
+      kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
+                          static_cast<int>(std::bit_width(occupied)), lines, width, halfway + position * width,
+                          strip_ * width, width);
+    }
+  }
+
+  // Second axis.
+  float* turned = turned_.reserve(width * num_lines);
+  kernels_.transpose(halfway, width, num_lines, width, turned, num_lines);
+  const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
+  float* finished = finished_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
+  std::fill_n(finished, static_cast<std::size_t>(second_->grid()) * per_output, 0.0f);
+  for (int s = 0; s < second_->grid(); ++s) {
+    const AxisMap::Step& step = second_->step(s);
+    float* out = finished + static_cast<std::size_t>(second_->output(s)) * per_output;
+    for (int i = 0; i < step.num_blocks; ++i) {
+      const std::size_t line = static_cast<std::size_t>(step.first_block + i);
+      int taps = packed_seconds_;
+      while (taps > 0 && used_[static_cast<std::size_t>(taps - 1) * stride + line] == 0) --taps;
+      if (taps > 0)
+        kernels_.accumulate(second_->matrix(step, i), second_frequencies_, taps, turned + line * num_lines,
+                            stride * num_lines, out, num_lines, num_lines);
+    }
+  }
+}
+
+}  // namespace prepixel

@@ -1,0 +1,94 @@
+"""The verb pack: what it foretells, what it says afterwards, what it refuses; and training on what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.test_cli import Captured, facts, jpeg
+
+from prepixel.cli import main
+from prepixel.data import write_synthetic
+from prepixel.jpeg import pack_jpeg
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for name, file in (
+        ("cat/a.jpg", jpeg(subsampling="4:2:0")),
+        ("cat/b.jpg", jpeg(31, 47, subsampling="4:4:4", progressive=True)),
+        ("dog/c.JPG", jpeg(47, 31, mode="L")),
+        ("dog/d.png", jpeg(format="PNG")),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(file)
+    return root
+
+
+def test_pack_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["pack", str(folder), str(out), "--shard-size", "3"]
+    assert main([*words, "--forecast-only"]) == 0
+    foretold = facts(capsys.readouterr().out)
+    assert not out.exists()
+    assert main(words) == 0
+    told = capsys.readouterr().out.split("\n\n")
+    files = [folder / name for name in ("cat/a.jpg", "cat/b.jpg", "dog/c.JPG")]
+    before, after = sum(path.stat().st_size for path in files), sum(len(pack_jpeg(path)) for path in files)
+    assert foretold["duration"].endswith(" s (from 3 files, writing not counted)")
+    assert foretold["files"].startswith("4 (")
+    report = facts(told[1])
+    disk = sum(path.stat().st_size for path in out.glob("*.tar"))
+    assert report["packed"] == "3 of 4 images, each read back"
+    assert report["sizes"] == f"{before:,} bytes became {after:,} bytes ({100 * after / before:.1f} %)"
+    assert report["shards"] == f"2, {disk:,} bytes with labels and metadata"
+    assert report["stored"] == "1 without YCbCr coefficients, as they are"
+    assert report["left out"] == "none"
+    assert main([*words, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["forecast"]["num_finished"] == again["report"]["num_earlier"] == 4
+    assert again["report"]["ratio"] == after / before
+
+
+def test_pack_lists_what_it_leaves_out(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+    (folder / "cat" / "cut.jpg").write_bytes((folder / "cat" / "a.jpg").read_bytes()[:700])
+    words = ["--bands", "S-24", "--compression", "none", "--on-error", "skip"]
+    assert main(["pack", str(folder), str(tmp_path / "out"), *words]) == 1
+    told = capsys.readouterr().out.split("\n\n")
+    assert facts(told[1])["left out"] == "2, listed below"
+    assert told[2].startswith("TruncatedJpeg: cat/cut.jpg, byte 700: ")
+    assert "UnreadableImage: dog/d.png: has no YCbCr coefficients to pack" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--level", "20"], "prepixel: --level 20: zstd has 1 to 19\n"),
+        (["--shard-size", "0"], "prepixel: --shard-size 0: give 1 to 1,000,000 images\n"),
+        (["--threads", "-1"], "prepixel: --threads -1: give how many, or 0 for one a core\n"),
+    ],
+)
+def test_pack_refuses_numbers_out_of_range(words: list[str], text: str, capsys: Captured, tmp_path: Path) -> None:
+    assert main(["pack", "photos", str(tmp_path), *words]) == 2
+    assert capsys.readouterr().err == text
+
+
+def test_training_on_shards_is_training_on_the_jpegs(capsys: Captured, tmp_path: Path) -> None:
+    train, val = write_synthetic(tmp_path / "data", num_train_per_class=2, num_val_per_class=1)
+    for name, path in (("train", train), ("val", val)):
+        assert main(["pack", str(path), str(tmp_path / "shards" / name), "--shard-size", "7"]) == 0
+    scores = []
+    for root in ("data", "shards"):
+        words = ["--data.train", str(tmp_path / root / "train"), "--data.val", str(tmp_path / root / "val")]
+        words += ["--data.batch_size", "10", "--training.epochs", "1", "--output", str(tmp_path / f"run_{root}")]
+        assert main(["train", "recipes/demo_dct24.yaml", *words]) == 0
+        rows = [
+            json.loads(line) for line in (tmp_path / f"run_{root}" / "records.jsonl").read_text("utf-8").splitlines()
+        ]
+        metrics = [row for row in rows if row["kind"] == "metric" and "loss" in row["name"]]
+        scores.append([(row["name"], row["value"]) for row in metrics])
+    capsys.readouterr()
+    assert scores[0] == scores[1]
+    assert scores[0]
