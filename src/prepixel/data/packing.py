@@ -38,7 +38,7 @@ from prepixel.data.thinning import Forecast, error_of_ratio
 from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.packing import ALL_BANDS, Compression
-from prepixel.jpeg.thinning import Kept
+from prepixel.jpeg.reading import Kept
 from prepixel.jpeg.writing import replace_file
 from prepixel.spectrum import BandSet
 

@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
@@ -16,6 +15,7 @@ from torchvision.transforms.v2 import functional
 
 from prepixel.data.augment import Draw
 from prepixel.data.reading import Views
+from prepixel.jpeg.reading import Source, contents_of
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 
@@ -40,19 +40,19 @@ class RivalReader:
         """Give width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, paths: Sequence[str], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
         """Read on threads."""
         if threads == 1:
-            pixels = [self._read_one(path, draw) for path, draw in zip(paths, draws, strict=True)]
+            pixels = [self._read_one(source, draw) for source, draw in zip(sources, draws, strict=True)]
         else:
             with ThreadPoolExecutor(threads or None) as pool:
-                pixels = list(pool.map(self._read_one, paths, draws))
-        return Views(torch.stack(pixels), list(range(len(paths))), ())
+                pixels = list(pool.map(self._read_one, sources, draws))
+        return Views(torch.stack(pixels), list(range(len(sources))), ())
 
-    def _read_one(self, path: str, draw: Draw) -> UInt8[Tensor, "3 y x"]:
+    def _read_one(self, source: Source, draw: Draw) -> UInt8[Tensor, "3 y x"]:
         b = draw.box
         part: Tensor = functional.resized_crop(
-            self.decode(Path(path).read_bytes()),
+            self.decode(bytes(contents_of(source))),
             int(b.top),
             int(b.left),
             int(b.height),
