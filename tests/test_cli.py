@@ -24,7 +24,7 @@ from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "thin", "pack", "stats", "synthesize"]
 VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
-VERBS += ["table", "compare", "plot", "env"]
+VERBS += ["table", "compare", "plot", "bench", "env"]
 Captured = pytest.CaptureFixture[str]
 
 

@@ -9,8 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from prepixel import plots
-from prepixel.plots import plot_confusion, plot_curves, plot_frequency_channels, plot_heat_maps
+from prepixel.plots import figure, plot_confusion, plot_curves, plot_frequency_channels, plot_heat_maps
 from prepixel.records import ConfusionRow, MetricRow, Records
 
 
@@ -121,8 +120,8 @@ def test_channels_of_unequal_grids_share_one_scale(tmp_path: Path, drawn: list[F
     luma, chroma = np.full((4, 6, 8, 8), 100), np.full((2, 3, 8, 8), 25)
     plot_frequency_channels({"Y": luma, "Cb": chroma, "Cr": chroma}, tmp_path / "channels.pdf")
     shade = [np.asarray(axes.images[0].get_array())[-1, -1] for axes in drawn[0].axes]
-    np.testing.assert_allclose(shade[0], plots._SHADES(1.0), atol=1e-6)
-    np.testing.assert_allclose(shade[1], plots._SHADES(0.5), atol=1e-6)
+    np.testing.assert_allclose(shade[0], figure.SHADES(1.0), atol=1e-6)
+    np.testing.assert_allclose(shade[1], figure.SHADES(0.5), atol=1e-6)
     assert (tmp_path / "channels.pdf").read_bytes().startswith(b"%PDF")
 
 

@@ -410,6 +410,29 @@ def _add_reports(verbs: Any) -> None:
 
     verb = _verb(
         verbs,
+        "bench",
+        "bench:bench",
+        "say whether reading coefficients pays on your images and this machine",
+        "Time the roads from a folder's JPEGs to training batches, on the same random crops, in turn: RGB by Pillow,\n"
+        "torchvision and simplejpeg (where it is installed), coefficients, coefficients of thinned files; and beside\n"
+        "them a network's training step, which says how long the device would wait for each road.",
+        "prepixel bench photos/train --network resnet50 --plot bench.png",
+    )
+    verb.add_argument("folder", type=Path, help="JPEGs, at any depth")
+    verb.add_argument("--bands", default="S-24", help="channels to read (default: S-24)")
+    verb.add_argument("--grid", type=int, nargs="+", default=[56], metavar="N", help="blocks a side (default: 56)")
+    verb.add_argument("--pixels", type=int, nargs="+", default=[224], metavar="N", help="of RGB (default: 224)")
+    verb.add_argument("--network", default="resnet50", metavar="NAME", help="its trunk, or none (default: resnet50)")
+    verb.add_argument("--images", type=int, default=256, metavar="N", help="at most, evenly spaced (default: 256)")
+    verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+    verb.add_argument("--rounds", type=int, default=5, metavar="N", help="of all roads in turn (default: 5)")
+    verb.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates there (.png, .svg, .pdf)")
+    verb.add_argument("--records", type=Path, metavar="FILE", help="append what was measured there, as JSON lines")
+    verb.add_argument("--json", action="store_true", help="print one JSON object instead")
+    _threads(verb)
+
+    verb = _verb(
+        verbs,
         "env",
         "environment:env",
         "say what prepixel runs on: put this into a bug report",

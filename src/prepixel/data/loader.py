@@ -85,7 +85,7 @@ class Batch:
 class Fetched(NamedTuple):
     """Hold a batch and the failures met on the way; what worker processes send."""
 
-    batch: Batch
+    batch: Any
     failures: tuple[Failure, ...]
 
 
@@ -145,20 +145,16 @@ def identity(fetched: Any) -> Any:
     return fetched
 
 
-class ViewLoader:
+class BatchLoader:
     """Yield an epoch's batches, read ahead while the network works.
 
     Args:
-        files: the data set on disk.
-        reader: `SpectrumReader` or `PixelReader`.
+        dataset: fetches the samples of (epoch, index) pairs as one batch, and has a length and a seed.
         batch_size: samples of a global batch, those of all ranks together.
-        crop: which part of an image a sample is.
-        seed: what order and draws are made from.
         training: shuffle each epoch and leave out a last batch that is not full; else keep the data set's order and
             all samples.
         rank: this process's number.
         world_size: processes.
-        threads: of the native pool; 0 for one a processor.
         workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
         read_ahead: batches that wait for the network.
         pin_memory: whether batches lie in page-locked memory.
@@ -166,25 +162,18 @@ class ViewLoader:
             replaced by another.
         max_bad_fraction: of the data set; if more files (and more than 3) are skipped, reading stops.
 
-    Attributes:
-        failures: the files that were left out so far, each once.
-
     Raises:
         ValueError: an argument is outside its range.
     """
 
     def __init__(
         self,
-        files: ImageDataset,
-        reader: ViewReader,
+        dataset: Any,
         *,
         batch_size: int,
-        crop: Crop | None = None,
-        seed: int = 0,
         training: bool = False,
         rank: int = 0,
         world_size: int = 1,
-        threads: int = 0,
         workers: int = 0,
         read_ahead: int = 2,
         pin_memory: bool = False,
@@ -195,11 +184,11 @@ class ViewLoader:
             raise ValueError(f"batch_size {batch_size}, read_ahead {read_ahead}, workers {workers}: 1, 1, 0 or more")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is none of {world_size} processes; ranks count from 0")
-        if training and len(files) < batch_size:
+        if training and len(dataset) < batch_size:
             raise ValueError(
-                f"{files.root} has {len(files)} images, fewer than one batch of {batch_size}; lower batch_size"
+                f"the data set has {len(dataset)} images, fewer than one batch of {batch_size}; lower batch_size"
             )
-        self.dataset = ViewDataset(files, reader, crop or CenterCrop(), seed, threads)
+        self.dataset = dataset
         self.batch_size, self.training = batch_size, training
         self.rank, self.world_size = rank, world_size
         self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
@@ -208,23 +197,26 @@ class ViewLoader:
 
     @property
     def failures(self) -> tuple[BadFile, ...]:
-        """List the files that were left out so far, in the order in which they were met."""
+        """List the files that were left out so far, each once, in the order in which they were met."""
         return tuple(BadFile(path, message) for path, message in self._failures.items())
 
     def __len__(self) -> int:
         n = len(self.dataset)
         return n // self.batch_size if self.training else math.ceil(n / self.batch_size)
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Give the order of an epoch's samples."""
+        n = len(self.dataset)
+        return draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Any, None, None]:
         """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
 
         Raises:
             PrepixelError, OSError: a file cannot be read, under ``on_error="raise"``.
             TooManyBadFiles: more than allowed cannot be read.
         """
-        n = len(self.dataset)
-        order = draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
-        size = self.batch_size
+        order, size = self.order(epoch), self.batch_size
         keys = [
             [(epoch, int(index)) for index in order[size * b : size * (b + 1)][self.rank :: self.world_size]]
             for b in range(first_batch, len(self))
@@ -259,6 +251,35 @@ class ViewLoader:
                 f"{self.max_bad_fraction:g} allows; the last: {next(reversed(self._failures.values()))}. "
                 "List them all with: prepixel scan"
             )
+
+
+class ViewLoader(BatchLoader):
+    """Yield an epoch's batches of views of a classification data set.
+
+    Args:
+        files: the data set on disk.
+        reader: `SpectrumReader` or `PixelReader`.
+        batch_size: samples of a global batch, those of all ranks together.
+        crop: which part of an image a sample is.
+        seed: what order and draws are made from.
+        threads: of the native pool; 0 for one a processor.
+        options: as `BatchLoader`.
+    """
+
+    def __init__(
+        self,
+        files: ImageDataset,
+        reader: ViewReader,
+        *,
+        batch_size: int,
+        crop: Crop | None = None,
+        seed: int = 0,
+        threads: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            ViewDataset(files, reader, crop or CenterCrop(), seed, threads), batch_size=batch_size, **options
+        )
 
 
 class SpectrumLoader(ViewLoader):

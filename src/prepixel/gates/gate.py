@@ -108,10 +108,20 @@ class Gate(nn.Module, abc.ABC):
     def scores(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n f"]:
         """Compute how much rather each channel is on than off, before any price."""
 
-    def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> tuple[Float[Tensor, "n f bh bw"], Choice]:
-        """Set the channels that are off to zero, and say which are on."""
+    def forward(
+        self, normalized: Float[Tensor, "n f bh bw"], filled: Float[Tensor, " n"] | None = None
+    ) -> tuple[Float[Tensor, "n f bh bw"], Choice]:
+        """Set the channels that are off to zero, and say which are on.
+
+        Args:
+            normalized: normalized channels.
+            filled: the share of the grid that each image fills, 0..1, all else being zeros; None for all of it.
+        """
         with _full_precision(normalized.device):
-            choice = self.choose(self.scores(normalized.to(self.costs.dtype)))
+            seen = normalized.to(self.costs.dtype)
+            if filled is not None:
+                seen = seen / filled.to(seen)[:, None, None, None]
+            choice = self.choose(self.scores(seen))
         return normalized * choice.bits.to(normalized.dtype)[:, :, None, None], choice
 
     def choose(self, scores: Float[Tensor, "n f"]) -> Choice:

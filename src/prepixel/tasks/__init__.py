@@ -1,13 +1,22 @@
 """What a network is trained for, and how it is scored."""
 
+from prepixel.tasks.average_precision import GroundTruth, score_detections, write_detections
 from prepixel.tasks.classification import Classification, ClassificationMetrics, ClassificationResult
+from prepixel.tasks.detection import Detection, DetectionMetrics, DetectionResult, coco_detections
 from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
 
 __all__ = [
     "Classification",
     "ClassificationMetrics",
     "ClassificationResult",
+    "Detection",
+    "DetectionMetrics",
+    "DetectionResult",
     "GatedClassification",
     "GatedMetrics",
     "GatedResult",
+    "GroundTruth",
+    "coco_detections",
+    "score_detections",
+    "write_detections",
 ]

@@ -1,0 +1,99 @@
+"""Ask whether reading leaks: memory and handles over ``-n`` thousand reads of all kinds of files, good and broken.
+
+Files are those of the corpus of other projects' test suites, so every kind of JPEG, truncated and fuzzed ones among
+them, and ImageNet photos; each batch is drawn by chance, by path or by contents, and read as spectra, with crops and
+flips, on two threads. Resident memory, which goes up and down with the files in hand, and open handles are looked at
+twenty times. The program fails if the median of the second ten is more than 32 MiB above that of the first, or if a
+handle is left open.
+
+    python benchmarks/soak.py -n 1000
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from measure import arguments, photos
+
+from prepixel.jpeg import read_sizes
+from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet, read_spectra
+
+BATCH, GRID = 50, (14, 14)
+GROWTH = 32 * 2**20
+WARM = 3000  # reads after which every kind of file has been seen
+
+
+def resident_bytes() -> int:
+    """Give the process's resident memory."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # its peak, where there is no /proc
+
+
+def open_handles() -> int:
+    """Count the process's open files; -1 where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else -1
+
+
+def main() -> int:
+    """Read, and look at memory and handles now and then."""
+    options = arguments(__doc__)
+    data = photos()
+    files = [path for path in sorted((data / "jpeg_corpus").rglob("*")) if path.is_file()]
+    files += sorted((data / "imagenet_samples").glob("*.JPEG"))
+    files = files[: options.files]
+    generator, bands = np.random.default_rng(0), BandSet.parse("S-24")
+    total = 1000 * options.n
+    good = bad = 0
+    seen: list[tuple[int, int]] = []
+    start = time.perf_counter()
+    for done in range(-WARM, total, BATCH):
+        chosen = [files[i] for i in generator.integers(0, len(files), BATCH)]
+        sources = [path.read_bytes() if generator.random() < 0.3 else str(path) for path in chosen]
+        sizes = read_sizes(sources, threads=2, on_error="skip")
+        sources = [sources[place] for place in sizes.kept.tolist()]
+        parts = generator.random((len(sources), 2))
+        boxes = np.array(
+            [(0.3 * p * h, 0.3 * q * w, 0.7 * h, 0.7 * w) for (p, q), (h, w) in zip(parts, sizes.sizes, strict=True)]
+        ).reshape(len(sources), 4)
+        read = read_spectra(
+            sources, grid=GRID, bands=bands, boxes=boxes, flips=parts[:, 0] < 0.5, threads=2, on_error="skip",
+            on_truncated="keep" if generator.random() < 0.5 else "raise",
+        )  # fmt: skip
+        good += len(read.kept)
+        bad += BATCH - len(read.kept)
+        if done >= 0 and (done + BATCH) % max(total // 20, BATCH) == 0:
+            del read, sources
+            gc.collect()
+            seen.append((resident_bytes(), open_handles()))
+            memory, handles = seen[-1]
+            print(f"{done + BATCH:9,d} reads: {memory / 2**20:7.1f} MiB, {handles} handles", flush=True)
+    seconds = time.perf_counter() - start
+    half = len(seen) // 2
+    first, second = (statistics.median(memory for memory, _ in part) for part in (seen[:half], seen[half:]))
+    growth, handles = int(second - first), seen[-1][1] - seen[0][1]
+    print(
+        f"{good:,} read, {bad:,} refused, {seconds:.0f} s; memory grew by {growth / 2**20:.1f} MiB, "
+        f"handles by {handles}"
+    )
+    if options.output:
+        scores = {"read": good, "refused": bad, "memory growth, bytes": growth, "handles left open": handles}
+        append_records(
+            options.output,
+            [ScoreRow("soak", f"{len(files)} files", "read_spectra", total, scores, describe_environment())],
+        )
+    return 1 if growth > GROWTH or handles > 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
