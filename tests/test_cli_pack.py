@@ -92,3 +92,12 @@ def test_training_on_shards_is_training_on_the_jpegs(capsys: Captured, tmp_path:
     capsys.readouterr()
     assert scores[0] == scores[1]
     assert scores[0]
+
+
+def test_statistics_of_shards_are_those_of_the_jpegs(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+    assert main(["pack", str(folder), str(tmp_path / "shards" / "photos")]) == 0
+    for root in (folder, tmp_path / "shards" / "photos"):
+        out = tmp_path / f"{root.parent.name}.json"
+        assert main(["stats", str(root), "--grid", "3", "5", "--bands", "S-24", "--output", str(out)]) == 0
+    capsys.readouterr()
+    assert (tmp_path / "shards.json").read_bytes() == (tmp_path / f"{tmp_path.name}.json").read_bytes()

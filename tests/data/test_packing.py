@@ -79,7 +79,8 @@ def test_a_second_run_does_nothing_and_a_lost_shard_is_made_again(source: Path, 
     assert again.num_earlier == again.num_samples == 30
     assert {path.name: path.stat().st_mtime_ns for path in target.glob("shard*")} == times
     (target / "shard-000001.jsonl").unlink()
-    (target / ".shard-000001.tar.partial").write_bytes(b"half")
+    for number in (1, 9):
+        (target / f".shard-00000{number}.tar.partial").write_bytes(b"half")
     assert forecast_packing(open_source(source), target, OPTIONS).num_finished == 17
     assert pack_source(open_source(source), target, OPTIONS).num_earlier == 17
     assert contents(target) == before

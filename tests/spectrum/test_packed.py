@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.jpeg.small_files import by_pillow, small_files
+from tests.jpeg.test_packing import steep
 from tests.jpeg.test_thinning import S24
 
 from prepixel.errors import JpegLimitExceeded, MalformedPack
@@ -26,7 +27,8 @@ def files() -> dict[str, bytes]:
     """Give every kind of file that has YCbCr coefficients, and the eight orientations."""
     kinds = {name: file for name, file in small_files().items() if name != "cmyk"}
     exif = {f"orientation {k}": by_pillow(subsampling=2, exif=b"Exif\0\0" + orientation(k)) for k in range(2, 9)}
-    return kinds | exif | {"rgb": by_pillow(keep_rgb=True)}
+    large = steep([7] * 12 + [1200], 59, 41)  # values beyond int8, of every coding; turned by orientation 6
+    return kinds | exif | {"rgb": by_pillow(keep_rgb=True), "large": large, "larger": steep([-1024, 1023], 59, 41)}
 
 
 def orientation(number: int) -> bytes:

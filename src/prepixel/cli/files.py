@@ -214,12 +214,12 @@ def _by(size: tuple[int, int]) -> str:
 
 def stats(options: argparse.Namespace) -> int:
     """Measure a data set's channels and write them."""
-    from prepixel.data import FolderDataset
+    from prepixel.data import open_dataset
     from prepixel.recipe import measure_statistics
     from prepixel.spectrum import BandSet
 
     bands = BandSet.parse(options.bands)
-    files = FolderDataset(options.folder)
+    files = open_dataset(options.folder)
     with progress_bar("measuring") as progress:
         statistics = measure_statistics(
             files,
