@@ -113,7 +113,7 @@ def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recip
     "changes",
     [
         ["--network.kind=mask_rcnn", "--network.name=mobilenet_v2", "--network.stem=folded", "--input.bands=192"],
-        ["--network.kind=fcos", "--network.channels=32", "--gate.kind=static", "--gate.channels=4"],
+        ["--network.kind=fcos", "--network.channels=64", "--gate.kind=static", "--gate.channels=4"],
         ["--input={kind: rgb, min_sizes: [64], max_size: 96}", "--network.kind=retinanet"],
     ],
 )
@@ -123,6 +123,7 @@ def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_
     assert ("mask" in told) == ("mask_rcnn" in changes[0])
     assert ("channels on" in told) == any("gate" in change for change in changes)
     assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert main(["predict", str(tmp_path / "run"), str(recipe.parent / "photos" / "4.jpg"), "--min-score", ".1"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_
         ("--data.batch_size=0", "batch_size is 0; it must be 1 or greater"),
         ("--data.batch_size=4", "data.batch_size is 4, and"),
         ("--gate.kind=dynamic --gate.bytes=99", "gate.bytes counts the bytes of one size of grid"),
-        ("--network.kind=fcos", "channels is 8; fcos normalizes groups of them, and takes multiples of 32"),
+        ("--network.kind=fcos", "channels is 8; fcos normalizes 32 groups of them: take 64, 96, ... or 256"),
         ("--input.min_size=3", "nearest: input.min_sizes"),
         ("--network.name=vgg11", "vgg11 without its stem is no trunk for detectors"),
         ("--data.val_annotations=nowhere.json", "nowhere.json: the annotations cannot be read"),
@@ -148,9 +149,30 @@ def test_what_does_not_fit_is_named(change: str, told: str, recipe: Path, tmp_pa
     assert told in capsys.readouterr().err
 
 
-def test_verbs_for_classifiers_say_that_a_run_is_a_detectors(run: Path, recipe: Path, capsys: Captured) -> None:
-    assert main(["predict", str(run), str(recipe.with_name("photos"))]) == 2
-    assert "task.kind is detection, and a classifier is wanted here" in capsys.readouterr().err
+def test_photos_are_drawn_and_their_objects_written(run: Path, recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    photos = recipe.with_name("photos")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    asked = [str(run), str(photos / "5.jpg"), str(tmp_path / "broken.jpg"), str(photos / "4.jpg")]
+    out = tmp_path / "out"
+    assert main(["predict", *asked, "--json", "--min-score", "0.05", "--output", str(out)]) == 1
+    told = capsys.readouterr()
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [(Path(row["file"]).name, row["image_id"]) for row in rows] == [("5.jpg", 1), ("4.jpg", 3)]
+    assert "broken.jpg" in told.err
+    assert "1 of 3 files could not be read" in told.err
+    assert sorted(path.name for path in out.iterdir()) == ["000001-5.png", "000003-4.png", "found-box.json"]
+    found = json.loads((out / "found-box.json").read_text())
+    assert len(found) == sum(len(row["found"]) for row in rows) > 0
+    assert {one["category_id"] for one in found} <= {3, 8}
+    assert all(one["score"] >= 0.05 for one in found)
+    with Image.open(out / "000003-4.png") as drawn:
+        assert min(drawn.size) > 100
+    assert main(["predict", str(run), str(photos), "--min-score", "1"]) == 0
+    assert "/photos/5.jpg  0\n" in capsys.readouterr().out
+    assert json.loads((run / "predictions" / "found-box.json").read_text()) == []
+
+
+def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
     assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err
 

@@ -6,13 +6,16 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from prepixel.cli.printing import percent, print_pairs, print_table
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
-from prepixel.recipe import DetectionRecipe, load_detector, read_any_recipe
+from prepixel.jpeg import Failure
+from prepixel.recipe import DetectionRecipe, FoundInPhoto, load_detector, read_any_recipe
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {
@@ -77,6 +80,63 @@ def evaluate_detector(options: argparse.Namespace) -> int:
     if failures:
         print(f"{len(failures)} photos could not be read and were left out", file=sys.stderr)
     return 1 if failures else 0
+
+
+def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int:
+    """Say what objects photos show, draw them, and write them in COCO's format."""
+    keep_freed_memory()
+    trained = load_detector(options.run, weights=options.weights)
+    output = options.output or options.run / "predictions"
+    output.mkdir(parents=True, exist_ok=True)
+    names = {category["id"]: str(category["name"]) for category in trained.categories()}
+    done: list[FoundInPhoto] = []
+    bad = 0
+    min_score = 0.5 if options.min_score is None else options.min_score
+    for number, outcome in enumerate(trained.predict(paths, min_score=min_score), start=1):
+        if isinstance(outcome, Failure):
+            bad += 1
+            print(f"prepixel: {outcome.source}: {outcome.error}", file=sys.stderr)
+            continue
+        done.append(outcome)
+        drawing = output / f"{number:06d}-{Path(outcome.source).stem}.png"
+        _draw(outcome, names, drawing)
+        if options.json:
+            print(
+                json.dumps({"file": outcome.source, "image_id": number, "drawn": str(drawing), "found": outcome.found})
+            )
+    found = [one for photo in done for one in photo.found]
+    for kind in ("box", "mask") if trained.network.has_masks else ("box",):
+        write_detections(output / f"found-{kind}.json", found, kind)
+    if done and not options.json:
+        rows = [[photo.source, str(len(photo.found)), _named(photo, names, options.top)] for photo in done]
+        print_table(("file", "objects", "best"), rows, left=3)
+        print(f"\ndrawn, and in COCO's format: {output}")
+    if bad:
+        print(f"{bad} of {len(paths)} files could not be read", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> str:
+    return ", ".join(f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found[:most])
+
+
+def _draw(photo: FoundInPhoto, names: Mapping[int, str], output: Path) -> None:
+    """Draw boxes and masks on a photo."""
+    from prepixel.data.masks import run_lengths
+    from prepixel.data.reading import read_rgb
+    from prepixel.plots import Shown, plot_detections
+
+    boxes = np.array([one["bbox"] for one in photo.found], dtype=np.float64).reshape(len(photo.found), 4)
+    boxes[:, 2:] += boxes[:, :2]
+    masks = [
+        run_lengths(one["segmentation"], *photo.size).decode().astype(bool)
+        for one in photo.found
+        if "segmentation" in one
+    ]
+    words = [f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found]
+    pixels = read_rgb(photo.source).permute(1, 2, 0).numpy()
+    shown = Shown(pixels, boxes, words, masks)
+    plot_detections({Path(photo.source).name: shown}, output, columns=1, width_inches=8.0)
 
 
 def _cell(value: str | float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.detection import evaluate_detector, is_detector, print_detection
+from prepixel.cli.detection import evaluate_detector, is_detector, predict_detections, print_detection
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.engine import keep_freed_memory
@@ -104,6 +104,10 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Say what images show."""
     paths = _image_paths(options.files)
+    if is_detector(options.run):
+        return predict_detections(options, paths)
+    if options.output is not None or options.min_score is not None:
+        raise RecipeError(f"{options.run}: is no detector's run; leave out --output and --min-score")
     trained = load_classifier(options)
     bad = 0
     rows: list[list[str]] = []

@@ -9,7 +9,7 @@ from prepixel.recipe.description import (
     Recipe,
     TaskSettings,
 )
-from prepixel.recipe.detection import TrainedDetector, load_detector, run_detection
+from prepixel.recipe.detection import FoundInPhoto, TrainedDetector, load_detector, run_detection
 from prepixel.recipe.detection_description import (
     DetectionDataSettings,
     DetectionRecipe,
@@ -33,6 +33,7 @@ __all__ = [
     "DetectionTaskSettings",
     "DetectorSettings",
     "FoldedClassifier",
+    "FoundInPhoto",
     "FrameInputSettings",
     "InputSettings",
     "NetworkSettings",

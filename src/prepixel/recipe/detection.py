@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from prepixel.data.augment import sample_generator
 from prepixel.data.coco import CocoDataset
+from prepixel.data.detection import FrameReader
 from prepixel.data.folder import DatasetError
 from prepixel.engine import evaluate, load_weights, start_accelerator, train
-from prepixel.errors import RecipeError
+from prepixel.errors import PrepixelError, RecipeError
+from prepixel.jpeg import Failure, read_sizes
 from prepixel.models.detection import Detector
 from prepixel.recipe.building import Progress, read_rgb_weights
 from prepixel.recipe.detection_building import (
     CocoFolders,
     build_detection_loader,
     build_detection_task,
+    build_frame_reader,
     build_recipe_detector,
     detection_facts,
     detection_statistics,
@@ -28,12 +35,15 @@ from prepixel.recipe.detection_building import (
     read_part,
 )
 from prepixel.recipe.detection_description import DetectionRecipe
-from prepixel.recipe.folder import RunFolder
+from prepixel.recipe.folder import RunFolder, write_json
 from prepixel.recipe.reading import expand_path, read_any_recipe, recipe_values
 from prepixel.recipe.running import RunResult, Weights, steps_done
 from prepixel.records import MetricRow, RunRow, append_records, describe_environment
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.tasks import DetectionResult
+from prepixel.tasks import DetectionResult, coco_detections
+from prepixel.tasks.average_precision import Found
+
+CATEGORIES = "categories.json"  # COCO's ids and names, in label order
 
 
 def run_detection(
@@ -64,6 +74,7 @@ def run_detection(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         place.start(recipe, folders.train.classes, bands, environment)
+        write_json(place.path / CATEGORIES, folders.train.ground_truth()["categories"])
         if needs_statistics(recipe) and bands is not None and not place.statistics.exists():
             detection_statistics(recipe, folders.train, bands, progress).write(place.statistics)
     accelerator.wait_for_everyone()
@@ -121,6 +132,21 @@ def class_score_rows(
 
 
 @dataclass(frozen=True)
+class FoundInPhoto:
+    """Hold what a detector found in one photo.
+
+    Attributes:
+        source: the photo's path.
+        size: its height and width in pixels, upright.
+        found: detections as COCO has them, best first; ``image_id`` is the photo's number, from 1.
+    """
+
+    source: str
+    size: tuple[int, int]
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True)
 class TrainedDetector:
     """Hold a trained detector with all that it needs to be scored.
 
@@ -175,6 +201,40 @@ class TrainedDetector:
             precision=self.recipe.training.precision if device.type == "cuda" else "float32",
         )
         return result, photos, loader.failures
+
+    def categories(self) -> list[dict[str, Any]]:
+        """Give COCO's categories that the run learned, in label order."""
+        listed: list[dict[str, Any]] = json.loads((self.folder.path / CATEGORIES).read_text(encoding="utf-8"))
+        return listed
+
+    def predict(
+        self, paths: Sequence[str | os.PathLike[str]], *, min_score: float = 0.5
+    ) -> Iterator[FoundInPhoto | Failure]:
+        """Say of each photo what is in it, in order; a photo that cannot be read gives its failure instead.
+
+        Args:
+            paths: photos, read one at a time.
+            min_score: detections of a lower score are left out, 0..1.
+        """
+        reader: FrameReader = build_frame_reader(self.recipe)
+        frames = self.recipe.input.frames()
+        identifiers = [int(category["id"]) for category in self.categories()]
+        device = next(self.network.parameters()).device
+        for number, path in enumerate([os.fspath(path) for path in paths], start=1):
+            try:
+                height, width = read_sizes([path], threads=1).sizes[0].tolist()
+                draw = frames.draw((height, width), sample_generator(0, 0, 0), training=False)
+                frame = reader.batch([reader.read(path, draw)])
+            except (PrepixelError, OSError) as error:
+                yield Failure(number - 1, path, error)
+                continue
+            moved = [one.to(device) for one in frame] if isinstance(frame, list) else frame.to(device)
+            with torch.inference_mode():
+                (one,) = self.network(moved, original_sizes=[(height, width)])
+            kept = {name: value[one["scores"] >= min_score] for name, value in one.items()}
+            size = (height, width)
+            found = coco_detections(kept, number, size, identifiers, masks=self.network.has_masks)
+            yield FoundInPhoto(path, size, tuple(found))
 
 
 def load_detector(

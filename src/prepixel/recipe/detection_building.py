@@ -70,6 +70,15 @@ def read_part(recipe: DetectionRecipe, part: str, photos: str, annotations: str)
     )
 
 
+def build_frame_reader(recipe: DetectionRecipe) -> SpectrumFrames | PixelFrames:
+    """Build what turns photos into frames."""
+    settings = recipe.input
+    unit = settings.pixels_per_block
+    if settings.bands is None:
+        return PixelFrames(unit)
+    return SpectrumFrames(BandSet.parse(settings.bands), unit, settings.filter, multiple=FRAME_MULTIPLE // unit)
+
+
 def build_detection_loader(
     recipe: DetectionRecipe,
     photos: CocoDataset,
@@ -89,13 +98,9 @@ def build_detection_loader(
         raise RecipeError(
             f"data.batch_size is {data.batch_size}, and {photos.root} has {len(photos)} photos with objects; lower it"
         )
-    reader: SpectrumFrames | PixelFrames = PixelFrames(settings.pixels_per_block)
-    if settings.bands is not None:
-        bands, unit = BandSet.parse(settings.bands), settings.pixels_per_block
-        reader = SpectrumFrames(bands, unit, settings.filter, multiple=FRAME_MULTIPLE // unit)
     dataset = DetectionDataset(
         photos,
-        reader,
+        build_frame_reader(recipe),
         settings.frames(),
         seed=recipe.seed,
         threads=data.threads,

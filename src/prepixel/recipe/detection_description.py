@@ -127,8 +127,10 @@ class DetectorSettings:
     def __post_init__(self) -> None:
         if self.channels < 1:
             raise RecipeError(f"channels is {self.channels}; it must be 1 or greater")
-        if self.kind == "fcos" and self.channels % 32:
-            raise RecipeError(f"channels is {self.channels}; fcos normalizes groups of them, and takes multiples of 32")
+        if self.kind == "fcos" and (self.channels % 32 or self.channels < 64):
+            raise RecipeError(
+                f"channels is {self.channels}; fcos normalizes 32 groups of them: take 64, 96, ... or 256"
+            )
 
 
 @dataclass(frozen=True)
