@@ -302,6 +302,12 @@ def _add_runs(verbs: Any) -> None:
     verb.add_argument("run", type=Path, help="a run's folder, or a folded network's file")
     verb.add_argument("files", type=Path, nargs="+", help="image files, or folders of them")
     verb.add_argument("--top", type=int, default=5, metavar="K", help="classes to name (default: 5)")
+    verb.add_argument(
+        "--min-score", type=float, metavar="S", help="of a detector: leave out lower scores (default: .5)"
+    )
+    verb.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="of a detector: drawings (default: RUN/predictions)"
+    )
     verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
     verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at a time (default: 32)")
     verb.add_argument("--json", action="store_true", help="print one JSON object a line instead")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from prepixel.cli.detection import evaluate_detector, is_detector, predict_detections, print_detection
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.engine import keep_freed_memory
@@ -19,27 +20,34 @@ from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
 from prepixel.recipe import (
     Classifier,
+    DetectionRecipe,
     FoldedClassifier,
     Prediction,
     TrainedRun,
     fold_pixel_model,
     fold_run,
     load_run,
+    read_any_recipe,
     read_folded,
     read_recipe,
     run,
+    run_detection,
     scored_rows,
     write_folded,
 )
+from prepixel.tasks import DetectionResult
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a recipe."""
     keep_freed_memory()
-    recipe = read_recipe(options.recipe, options.overrides)
+    recipe = read_any_recipe(options.recipe, options.overrides)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
-        result = run(recipe, output, resume=options.resume, progress=progress)
+        if isinstance(recipe, DetectionRecipe):
+            result = run_detection(recipe, output, resume=options.resume, progress=progress)
+        else:
+            result = run(recipe, output, resume=options.resume, progress=progress)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return 1 if result.failures else 0
     for note in result.notes:
@@ -50,12 +58,18 @@ def train(options: argparse.Namespace) -> int:
     done = f"{output}: {training.steps} steps, {training.seconds:.0f} s"
     if training.resumed_at:
         done += f" since step {training.resumed_at}"
-    print("; ".join([done, *words]))
+    if isinstance(training.evaluation, DetectionResult):
+        print(done)
+        print_detection(training.evaluation)
+    else:
+        print("; ".join([done, *words]))
     return report_bad(result.failures)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a run's network."""
+    if is_detector(options.run):
+        return evaluate_detector(options)
     trained = load_classifier(options)
     result, failures = trained.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     classes = result.class_rows(trained.classes)
@@ -90,6 +104,10 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Say what images show."""
     paths = _image_paths(options.files)
+    if is_detector(options.run):
+        return predict_detections(options, paths)
+    if options.output is not None or options.min_score is not None:
+        raise RecipeError(f"{options.run}: is no detector's run; leave out --output and --min-score")
     trained = load_classifier(options)
     bad = 0
     rows: list[list[str]] = []

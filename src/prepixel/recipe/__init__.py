@@ -9,9 +9,17 @@ from prepixel.recipe.description import (
     Recipe,
     TaskSettings,
 )
+from prepixel.recipe.detection import FoundInPhoto, TrainedDetector, load_detector, run_detection
+from prepixel.recipe.detection_description import (
+    DetectionDataSettings,
+    DetectionRecipe,
+    DetectionTaskSettings,
+    DetectorSettings,
+    FrameInputSettings,
+)
 from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
 from prepixel.recipe.folder import RunFolder
-from prepixel.recipe.reading import parse_recipe, read_recipe, recipe_values, write_recipe
+from prepixel.recipe.reading import parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
 from prepixel.recipe.selection import Agreement, ChannelUse, measure_use
 
@@ -20,7 +28,13 @@ __all__ = [
     "ChannelUse",
     "Classifier",
     "DataSettings",
+    "DetectionDataSettings",
+    "DetectionRecipe",
+    "DetectionTaskSettings",
+    "DetectorSettings",
     "FoldedClassifier",
+    "FoundInPhoto",
+    "FrameInputSettings",
     "InputSettings",
     "NetworkSettings",
     "Prediction",
@@ -28,17 +42,21 @@ __all__ = [
     "RunFolder",
     "RunResult",
     "TaskSettings",
+    "TrainedDetector",
     "TrainedRun",
     "fold_pixel_model",
     "fold_run",
+    "load_detector",
     "load_run",
     "measure_statistics",
     "measure_use",
     "parse_recipe",
+    "read_any_recipe",
     "read_folded",
     "read_recipe",
     "recipe_values",
     "run",
+    "run_detection",
     "scored_rows",
     "write_folded",
     "write_recipe",

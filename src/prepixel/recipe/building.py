@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -278,12 +279,8 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     if isinstance(network, GatedNetwork):
         network = network.network
         assert isinstance(network, FrequencyNetwork | FoldedNetwork)
+    state = read_rgb_weights(path)
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-            state = state["state_dict"]
-        if not isinstance(state, dict):
-            raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
         if not isinstance(network, FoldedNetwork):
             return load_rgb_weights(network, state)
         torch.manual_seed(recipe.seed)  # so that what is drawn anew is what the RGB network of this seed draws
@@ -291,13 +288,28 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
         reuse = load_rgb_weights(pixel_network, state)
         network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
         return reuse
+    except WeightsMismatch as error:
+        raise RecipeError(f"network.rgb_weights: {path}: {error}") from error
+
+
+def read_rgb_weights(path: Path) -> dict[str, Any]:
+    """Read the weights that ``network.rgb_weights`` names.
+
+    Raises:
+        RecipeError: the file cannot be read, or holds no weights by name.
+    """
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).partition("\n")[0]
         raise RecipeError(
             f"network.rgb_weights: {path} cannot be read as a file of torch weights ({reason})"
         ) from error
-    except WeightsMismatch as error:
-        raise RecipeError(f"network.rgb_weights: {path}: {error}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
+    return state
 
 
 def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:

@@ -156,9 +156,11 @@ class TaskSettings:
     """Say what is learned.
 
     Attributes:
+        kind: classification; detection makes the recipe another, see `DetectionRecipe`.
         label_smoothing: share of the target that is spread evenly over all classes while training.
     """
 
+    kind: Literal["classification"] = "classification"
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from prepixel.errors import RecipeError
 from prepixel.recipe.description import Recipe
-from prepixel.recipe.reading import read_recipe, recipe_differences, write_recipe
+from prepixel.recipe.reading import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
 from prepixel.records import Environment
 from prepixel.spectrum import BandSet, Statistics
 
@@ -64,7 +64,7 @@ class RunFolder:
         """Name the checkpoint ``best`` or ``last``."""
         return self.path / "checkpoints" / f"{which}.pt"
 
-    def check_free(self, recipe: Recipe, *, resume: bool) -> None:
+    def check_free(self, recipe: AnyRecipe, *, resume: bool) -> None:
         """Check that a run may start, or go on, here; nothing is written.
 
         Raises:
@@ -83,7 +83,7 @@ class RunFolder:
             raise RecipeError(
                 f"{self.path}: holds a run already; go on with it by --resume, or give another folder by --output"
             )
-        found = recipe_differences(read_recipe(self.recipe), recipe)
+        found = recipe_differences(read_any_recipe(self.recipe), recipe)
         differences = [text for key, text in found.items() if key not in _FREE]
         if differences:
             raise RecipeError(
@@ -91,7 +91,9 @@ class RunFolder:
                 "another folder by --output"
             )
 
-    def start(self, recipe: Recipe, classes: tuple[str, ...], bands: BandSet | None, environment: Environment) -> None:
+    def start(
+        self, recipe: AnyRecipe, classes: tuple[str, ...], bands: BandSet | None, environment: Environment
+    ) -> None:
         """Write what a run keeps of itself, each file whole or not at all.
 
         Raises:

@@ -11,17 +11,32 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeAlias, Union
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from prepixel.errors import RecipeError
 from prepixel.recipe.description import Recipe
+from prepixel.recipe.detection_description import DetectionRecipe
+
+AnyRecipe: TypeAlias = Recipe | DetectionRecipe
 
 
 def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from its YAML file, changed by overrides.
+    """Read a classifier's recipe from its YAML file, changed by overrides; see `read_any_recipe`.
+
+    Raises:
+        RecipeError: as `read_any_recipe`; or the recipe is a detector's.
+    """
+    recipe = read_any_recipe(path, overrides)
+    if isinstance(recipe, DetectionRecipe):
+        raise RecipeError(f"{path}: task.kind is detection, and a classifier is wanted here")
+    return recipe
+
+
+def read_any_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> AnyRecipe:
+    """Read a recipe from its YAML file, changed by overrides; ``task.kind: detection`` makes it a detector's.
 
     Args:
         path: the file; a recipe without a name takes the file's.
@@ -38,11 +53,19 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         raise RecipeError(f"{file}: the recipe cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file}: not a text file ({error.reason} at byte {error.start})") from error
-    return parse_recipe(text, source=str(file), overrides=overrides, name=file.stem)
+    return parse_any_recipe(text, source=str(file), overrides=overrides, name=file.stem)
 
 
 def parse_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name: str = "") -> Recipe:
-    """Read a recipe from YAML text; see `read_recipe`.
+    """Read a classifier's recipe from YAML text; see `parse_any_recipe`."""
+    recipe = parse_any_recipe(text, source=source, overrides=overrides, name=name)
+    if isinstance(recipe, DetectionRecipe):
+        raise RecipeError(f"{source}: task.kind is detection, and a classifier is wanted here")
+    return recipe
+
+
+def parse_any_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name: str = "") -> AnyRecipe:
+    """Read a recipe from YAML text; see `read_any_recipe`.
 
     Args:
         text: the YAML.
@@ -58,19 +81,20 @@ def parse_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name:
         raise RecipeError(f"{source}: holds no recipe; a recipe is a list of 'key: value', see recipes/")
     values.setdefault("name", name)
     overridden = _apply_overrides(values, overrides)
-    recipe = _Reading(source, overridden).build(Recipe, values, "")
-    assert isinstance(recipe, Recipe)
+    task = values.get("task")
+    detects = isinstance(task, dict) and task.get("kind") == "detection"
+    recipe: AnyRecipe = _Reading(source, overridden).build(DetectionRecipe if detects else Recipe, values, "")
     return recipe
 
 
-def recipe_values(recipe: Recipe) -> dict[str, Any]:
+def recipe_values(recipe: AnyRecipe) -> dict[str, Any]:
     """Give a recipe as the nested plain values of its file, every key stated, the seed once."""
     values: dict[str, Any] = _plain(dataclasses.asdict(recipe))
     values["training"].pop("seed")
     return {"name": values.pop("name"), "seed": values.pop("seed"), **values}
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def write_recipe(recipe: AnyRecipe, path: Path) -> None:
     """Write a recipe with every key stated, by a temporary name and a rename."""
     text = yaml.dump(recipe_values(recipe), Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)
     temporary = path.with_name(path.name + ".partial")
@@ -78,10 +102,10 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     temporary.replace(path)
 
 
-def recipe_differences(old: Recipe, new: Recipe) -> dict[str, str]:
+def recipe_differences(old: AnyRecipe, new: AnyRecipe) -> dict[str, str]:
     """Give the keys in which two recipes differ, each with words like ``seed was 3, is 5``."""
     before, after = (flatten(recipe_values(recipe)) for recipe in (old, new))
-    return {key: f"{key} was {before[key]}, is {after[key]}" for key in before if before[key] != after[key]}
+    return {key: f"{key} was {before[key]}, is {after.get(key)}" for key in before if before[key] != after.get(key)}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -276,6 +300,8 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return " or ".join(str(choice) for choice in arguments)
     if typing.get_origin(hint) is tuple:
+        if Ellipsis in arguments:
+            return f"a list, each {_describe(arguments[0])}"
         alone = ", or one number for both" if hint == tuple[int, int] else ""
         return f"a list of {len(arguments)}, each {_describe(arguments[0])}{alone}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))

@@ -115,7 +115,7 @@ def run(
                     seed=recipe.seed,
                     environment=environment,
                     facts=run_facts(recipe, network, folders, accelerator.num_processes),
-                    resumed_at=_steps_done(place),
+                    resumed_at=steps_done(place),
                 )
             ],
         )
@@ -164,7 +164,8 @@ def _ungated(network: Network) -> Network:
     return network.network if isinstance(network, GatedNetwork) else network
 
 
-def _steps_done(place: RunFolder) -> int:
+def steps_done(place: RunFolder) -> int:
+    """Give how many steps a folder's run has done; 0 for none yet."""
     last = place.checkpoint("last")
     return int(read_checkpoint(last)["position"]["step"]) if last.exists() else 0
 

@@ -1,0 +1,191 @@
+"""A detector's run from the command line: trained, stopped, gone on with, scored in COCO's figures and format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from prepixel.cli import main
+from prepixel.recipe import DetectionRecipe, RunFolder, read_any_recipe
+from prepixel.recipe.detection_building import build_recipe_detector
+from prepixel.records import MetricRow, RunRow, read_records
+from prepixel.spectrum import Statistics
+
+Captured = pytest.CaptureFixture[str]
+RECIPE = """
+data: {{train: '{0}/photos', train_annotations: '{0}/train.json', val: '{0}/photos', val_annotations: '{0}/val.json',
+  batch_size: 2, threads: 1}}
+input: {{kind: spectrum, bands: S-6, min_sizes: [64], max_size: 96}}
+network: {{kind: faster_rcnn, name: resnet18, channels: 8}}
+task: {{kind: detection}}
+optimization: {{learning_rate: 0.001}}
+training: {{epochs: 1, device: cpu, tensorboard: false, record_steps: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write five photos of one bright object each, the last of none, and a recipe that learns the first three."""
+    folder = tmp_path_factory.mktemp("coco")
+    (folder / "photos").mkdir()
+    rng = np.random.default_rng(3)
+    images, annotations = [], []
+    for number in range(1, 6):
+        height, width = 71 + 4 * number, 97 + 6 * number
+        pixels = rng.integers(0, 90, (height, width, 3), dtype=np.uint8)
+        if number < 5:
+            left, top, w, h = 11 + number, 9, 40 + number, 43
+            pixels[top : top + h, left : left + w] = 230
+            corners = [float(place) for place in (left, top, left + w, top, left + w, top + h, left, top + h)]
+            one = {"id": number, "image_id": number, "category_id": 3, "bbox": [left, top, w, h], "iscrowd": 0}
+            annotations.append({**one, "area": w * h, "segmentation": [corners]})
+        Image.fromarray(pixels).save(folder / "photos" / f"{number}.jpg", quality=90)
+        images.append({"id": number, "file_name": f"{number}.jpg", "height": height, "width": width})
+    categories = [{"id": 3, "name": "lamp"}, {"id": 8, "name": "moon"}]
+    for part, kept in (("train", (1, 2, 3)), ("val", (4, 5))):
+        document = {
+            "images": [one for one in images if one["id"] in kept],
+            "annotations": [one for one in annotations if one["image_id"] in kept],
+            "categories": categories,
+        }
+        (folder / f"{part}.json").write_text(json.dumps(document))
+    (folder / "detector.yaml").write_text(RECIPE.format(folder))
+    return folder / "detector.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "detector"
+    assert main(["train", str(recipe), "--output", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_keeps_all_that_tells_about_it(run: Path) -> None:
+    place = RunFolder(run)
+    recipe = read_any_recipe(place.recipe)
+    assert isinstance(recipe, DetectionRecipe)
+    assert recipe.name == "detector"
+    assert place.read_classes() == ("lamp", "moon")
+    assert Statistics.read(place.statistics).num_images == 3
+    rows = read_records(place.records).rows
+    (first,) = [row for row in rows if isinstance(row, RunRow)]
+    assert first.facts["network"] == "faster_rcnn, resnet18"
+    assert (first.facts["train_images"], first.facts["val_images"]) == (3, 2)
+    names = {(row.split, row.name) for row in rows if isinstance(row, MetricRow)}
+    assert {("train", "loss_classifier"), ("val", "box_ap"), ("val", "box_ar100"), ("val", "box_ap/lamp")} <= names
+    assert ("val", "box_ap/moon") not in names
+
+
+def test_a_run_is_scored_in_coco_figures_and_its_findings_are_readable(
+    run: Path, recipe: Path, capsys: Captured
+) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert "AP, IoU .50 to .95" in told
+    assert "AR, large" in told
+    assert main(["evaluate", str(run), "--json", "--weights", "last"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["images"], report["objects"]) == (2, 1)
+    assert report["classes"][1] == {"class": "moon", "box_ap": None}
+    found = json.loads((run / "found-box.json").read_text())
+    assert all(one["image_id"] in {4, 5} and one["category_id"] in {3, 8} for one in found)
+    if found:
+        COCO(str(recipe.with_name("val.json"))).loadRes(str(run / "found-box.json"))
+        capsys.readouterr()
+
+
+def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recipe: Path, capsys: Captured) -> None:
+    assert main(["train", str(recipe), "--output", str(run)]) == 2
+    assert "holds a run already; go on with it by --resume" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--output", str(run), "--resume"]) == 0
+    assert "since step 1" in capsys.readouterr().out
+    other = ["train", str(recipe), "--output", str(run), "--resume", "--network.channels", "4"]
+    assert main(other) == 2
+    assert "network.channels was 8, is 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--network.kind=mask_rcnn", "--network.name=mobilenet_v2", "--network.stem=folded", "--input.bands=192"],
+        ["--network.kind=fcos", "--network.channels=64", "--gate.kind=static", "--gate.channels=4"],
+        ["--input={kind: rgb, min_sizes: [64], max_size: 96}", "--network.kind=retinanet"],
+    ],
+)
+def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["train", str(recipe), "--output", str(tmp_path / "run"), *changes]) == 0
+    told = capsys.readouterr().out
+    assert ("mask" in told) == ("mask_rcnn" in changes[0])
+    assert ("channels on" in told) == any("gate" in change for change in changes)
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert main(["predict", str(tmp_path / "run"), str(recipe.parent / "photos" / "4.jpg"), "--min-score", ".1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("--network.stem=folded --input.pixels_per_block=3", "pixels_per_block is 3; it can be 1, 2, 4 or 8"),
+        ("--input.pixels_per_block=8", "a trunk without its stem has 4; set it, or take network.stem: folded"),
+        ("--input.bands=null", "kind spectrum needs bands, for example bands: S-24"),
+        ("--input.max_size=32", "1 <= every min size <= max size"),
+        ("--data.val=null", "val and val_annotations go together; give both, or neither"),
+        ("--data.batch_size=0", "batch_size is 0; it must be 1 or greater"),
+        ("--data.batch_size=4", "data.batch_size is 4, and"),
+        ("--gate.kind=dynamic --gate.bytes=99", "gate.bytes counts the bytes of one size of grid"),
+        ("--network.kind=fcos", "channels is 8; fcos normalizes 32 groups of them: take 64, 96, ... or 256"),
+        ("--input.min_size=3", "nearest: input.min_sizes"),
+        ("--network.name=vgg11", "vgg11 without its stem is no trunk for detectors"),
+        ("--data.val_annotations=nowhere.json", "nowhere.json: the annotations cannot be read"),
+        ("--network.rgb_weights=nowhere.pt", "nowhere.pt cannot be read as a file of torch weights"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: str, told: str, recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["train", str(recipe), "--output", str(tmp_path / "run"), *change.split()]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_photos_are_drawn_and_their_objects_written(run: Path, recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    photos = recipe.with_name("photos")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    asked = [str(run), str(photos / "5.jpg"), str(tmp_path / "broken.jpg"), str(photos / "4.jpg")]
+    out = tmp_path / "out"
+    assert main(["predict", *asked, "--json", "--min-score", "0.05", "--output", str(out)]) == 1
+    told = capsys.readouterr()
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [(Path(row["file"]).name, row["image_id"]) for row in rows] == [("5.jpg", 1), ("4.jpg", 3)]
+    assert "broken.jpg" in told.err
+    assert "1 of 3 files could not be read" in told.err
+    assert sorted(path.name for path in out.iterdir()) == ["000001-5.png", "000003-4.png", "found-box.json"]
+    found = json.loads((out / "found-box.json").read_text())
+    assert len(found) == sum(len(row["found"]) for row in rows) > 0
+    assert {one["category_id"] for one in found} <= {3, 8}
+    assert all(one["score"] >= 0.05 for one in found)
+    with Image.open(out / "000003-4.png") as drawn:
+        assert min(drawn.size) > 100
+    assert main(["predict", str(run), str(photos), "--min-score", "1"]) == 0
+    assert "/photos/5.jpg  0\n" in capsys.readouterr().out
+    assert json.loads((run / "predictions" / "found-box.json").read_text()) == []
+
+
+def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
+    assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
+    assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "recipes" / "coco").glob("*.yaml")), ids=lambda one: one.stem
+)
+def test_the_papers_recipes_build_their_detectors(path: Path) -> None:
+    recipe = read_any_recipe(path)
+    assert isinstance(recipe, DetectionRecipe)
+    network = build_recipe_detector(recipe, 80)
+    assert (network.kind, network.num_classes) == (recipe.network.kind, 80)
+    assert path.stem == f"{recipe.network.kind}_{'rgb' if recipe.input.bands is None else 'dct24'}"
+    assert "Not yet run by us" in path.read_text()
+    others = [read_any_recipe(one) for one in path.parent.glob("*.yaml")]
+    assert all((one.optimization, one.training) == (recipe.optimization, recipe.training) for one in others)
