@@ -172,6 +172,19 @@ def test_photos_are_drawn_and_their_objects_written(run: Path, recipe: Path, tmp
     assert json.loads((run / "predictions" / "found-box.json").read_text()) == []
 
 
+def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
+    recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    document = json.loads(recipe.with_name("train.json").read_text())
+    document["annotations"][0]["bbox"] = [1, 2, 0, 5]
+    (tmp_path / "bad.json").write_text(json.dumps(document))
+    arguments = ["train", str(recipe), f"--data.train_annotations={tmp_path / 'bad.json'}"]
+    assert main([*arguments, "--output", str(tmp_path / "raised")]) == 2
+    assert "its bbox is [1, 2, 0, 5], and has no area" in capsys.readouterr().err
+    assert main([*arguments, "--output", str(tmp_path / "skipped"), "--data.on_error=skip"]) == 0
+    assert "1 annotations left out, the first: " in capsys.readouterr().out
+
+
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
     assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err

@@ -116,7 +116,10 @@ def run_detection(
     if accelerator.is_main_process and isinstance(result.evaluation, DetectionResult) and folders.val is not None:
         rows = class_score_rows(name, result.evaluation, folders.val, float(settings.epochs), result.steps)
         append_records(place.records, rows, sync=True)
-    return RunResult(result, (*loader.failures, *(evaluation.failures if evaluation is not None else ())))
+    failures = (*loader.failures, *(evaluation.failures if evaluation is not None else ()))
+    parts = [part for part in (folders.train, folders.val) if part is not None and part.problems]
+    notes = [f"{len(part.problems)} annotations left out, the first: {part.problems[0]}" for part in parts]
+    return RunResult(result, failures, tuple(notes))
 
 
 def class_score_rows(
