@@ -198,7 +198,8 @@ def test_the_papers_recipes_build_their_detectors(path: Path) -> None:
     assert isinstance(recipe, DetectionRecipe)
     network = build_recipe_detector(recipe, 80)
     assert (network.kind, network.num_classes) == (recipe.network.kind, 80)
-    assert path.stem == f"{recipe.network.kind}_{'rgb' if recipe.input.bands is None else 'dct24'}"
+    channels = {None: "rgb", "S-24": "dct24", "S-64": "dct64"}[recipe.input.bands]
+    assert path.stem == f"{recipe.network.kind}_{channels}"
     assert "Not yet run by us" in path.read_text()
     others = [read_any_recipe(one) for one in path.parent.glob("*.yaml")]
     assert all((one.optimization, one.training) == (recipe.optimization, recipe.training) for one in others)

@@ -66,6 +66,13 @@ class UnreadableImage(PrepixelError, ValueError):
     """Report a file that is no image that prepixel or Pillow can open."""
 
 
+class DetectionPackageMissing(PrepixelError, ImportError):
+    """Report that what detection needs beside prepixel is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"detection needs the package {package}; install it: pip install 'prepixel[detection]'")
+
+
 class RecipeError(PrepixelError, ValueError):
     """Report a recipe, or an override of one, that does not describe a run."""
 

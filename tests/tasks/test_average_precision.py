@@ -17,9 +17,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from prepixel.errors import DetectionPackageMissing
 from prepixel.tasks.average_precision import (
     FIGURES,
-    DetectionPackageMissing,
     GroundTruth,
     Kind,
     encode_mask,

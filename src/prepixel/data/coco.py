@@ -198,6 +198,8 @@ class _Reading:
                 self._note(f"annotation {annotation.get('id')} of image {image['id']}: {reason}")
                 continue
             x, y, w, h = (float(number) for number in box)
+            if isinstance(segmentation, list):
+                segmentation = [[float(number) for number in polygon] for polygon in segmentation]
             yield CocoObject(label, (x, y, w, h), segmentation, crowd)
 
     def _note(self, problem: str) -> None:

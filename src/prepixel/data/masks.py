@@ -13,12 +13,7 @@ import torch
 from jaxtyping import UInt8
 from torch.nn import functional
 
-from prepixel.errors import PrepixelError
-
-
-class DetectionPackagesMissing(PrepixelError, ImportError):
-    """Report that what detection needs beside prepixel is not installed."""
-
+from prepixel.errors import DetectionPackageMissing
 
 _TIE = 1e-4  # edges often fall on the middle of a pixel, and rounding is not to decide then
 
@@ -48,14 +43,12 @@ def coco_masks() -> Any:
     """Give faster-coco-eval's mask tools, which are pycocotools' with a binding that is looked after.
 
     Raises:
-        DetectionPackagesMissing: it is not installed.
+        DetectionPackageMissing: it is not installed.
     """
     try:
         from faster_coco_eval.core import mask
     except ModuleNotFoundError as error:
-        raise DetectionPackagesMissing(
-            "detection needs the package faster-coco-eval; install it: pip install 'prepixel[detection]'"
-        ) from error
+        raise DetectionPackageMissing("faster-coco-eval") from error
     return mask
 
 

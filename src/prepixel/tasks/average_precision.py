@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool
 
-from prepixel.errors import PrepixelError
+from prepixel.errors import DetectionPackageMissing
 from prepixel.jpeg.writing import replace_file
 
 Found: TypeAlias = dict[str, Any]
@@ -27,10 +27,6 @@ FIGURES = (
     *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
 )
 _COCO_NAMES: Mapping[Kind, str] = {"box": "bbox", "mask": "segm"}
-
-
-class DetectionPackageMissing(PrepixelError, ImportError):
-    """Report that faster-coco-eval, which scores detections, is not installed."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +182,5 @@ def _coco_tools() -> _CocoTools:
         from faster_coco_eval import COCO, COCOeval_faster
         from faster_coco_eval.core import mask
     except ModuleNotFoundError as error:
-        raise DetectionPackageMissing(
-            "scoring detections needs the package faster-coco-eval; install it: pip install 'prepixel[detection]'"
-        ) from error
+        raise DetectionPackageMissing("faster-coco-eval") from error
     return _CocoTools(COCO, COCOeval_faster, mask)
