@@ -13,7 +13,10 @@ from pathlib import Path
 from prepixel.records import ScoreRow, TimingRow, read_records
 
 RECORDS = Path(__file__).with_name("records.jsonl")
-QUESTIONS = ("folding", "stem cost", "gates: budget", "gates: planted")
+QUESTIONS = (
+    *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
+    *("detection geometry", "detection: folded", "detection: overfit", "detection bytes"),
+)
 
 
 def latest(rows: list[TimingRow]) -> list[TimingRow]:
@@ -64,7 +67,7 @@ def score_table(rows: list[ScoreRow]) -> str:
             "",
             f"{where.cpu}, {where.cores} cores, torch {where.versions['torch']}, commit {where.commit}.",
             "",
-            "| road | " + " | ".join(headings.get(name, name) for name in names) + " |",
+            "| road | " + " | ".join(headings.get(name, name.replace("_", " ")) for name in names) + " |",
             "|---|" + "---:|" * len(names),
         ]
         lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in roads]
@@ -98,7 +101,9 @@ def cell(row: ScoreRow, name: str) -> str:
         return f"{float(value):.0f}"
     if name in {"asked", "channels_on"}:
         return f"{float(value):.4g}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def replaced(text: str, name: str, table: str) -> str:
