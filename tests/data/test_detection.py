@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from prepixel.data.augment import sample_generator
-from prepixel.data.coco import CocoDataset
+from prepixel.data.coco import CocoDataset, _decoded_runs
 from prepixel.data.detection import DetectionBatch, DetectionDataset, DetectionLoader, PixelFrames, SpectrumFrames
 from prepixel.data.folder import DatasetError
 from prepixel.data.frames import FrameDraw, FrameSettings, boxes_in_frame, boxes_in_photo, mask_in_frame
 from prepixel.data.loader import TooManyBadFiles
-from prepixel.data.masks import run_lengths
+from prepixel.data.masks import coco_masks, run_lengths
 from prepixel.engine.protocols import Loader
 from prepixel.spectrum import BandSet, Box, PaddedSpectrum, Spectrum
 from prepixel.spectrum.dct import dct_basis
@@ -108,6 +108,16 @@ def test_images_without_objects_are_left_out_where_asked(folder: Path) -> None:
         (("annotations", 0), "segmentation", [[1, 2, 3, 4, 5, "x"]], "corners that are no numbers"),
         (("annotations", 2), "segmentation", {"size": [8, 9], "counts": []}, r"of size \[8, 9\], and the image of"),
         (("annotations", 2), "segmentation", {"size": [80, 120], "counts": [7]}, "runs cover 7 pixels of 9600"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": [-4, 9604]}, "has no counts of pixels"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": 9600}, "has no counts of pixels"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": "~"}, "are no compressed run lengths"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": "Zé"}, "are no compressed run lengths"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": "`<P"}, "are no compressed run lengths"),
+        (("annotations", 2), "segmentation", {"size": [80, 120], "counts": "`<"}, "runs cover 400 pixels of 9600"),
+        (("annotations", 0), "segmentation", 7, "its mask is neither polygons nor a run-length code"),
+        (("annotations", 0), "segmentation", [[1e9, 2, 3, 4, 5, 6]], "corners far outside the photo"),
+        (("annotations", 0), "category_id", [3], "its category_id is not listed"),
+        (("annotations", 0), "image_id", [1], "annotation 10: its image_id is no whole number"),
         (("annotations", 1), "id", 10, "annotation 10: its id is used twice"),
         (("annotations", 0), "image_id", 99, "1 annotations are of image 99, which is not listed"),
         (("images", 0), "file_name", "x.jpg", "image 1: there is no file .*x.jpg"),
@@ -290,6 +300,59 @@ def test_one_pixel_boxes_and_crowds(dataset: CocoDataset) -> None:
     batch = training.__getitems__([(0, 0), (0, 1)]).batch
     assert batch.targets[0]["boxes"].tolist() == [[10, 5, 30, 25]]  # half a pixel is no object to learn
     assert len(batch.targets[1]["boxes"]) == 0
+
+
+def test_compressed_run_lengths_are_what_cocos_tools_read(dataset: CocoDataset, folder: Path) -> None:
+    generator = np.random.default_rng(8)
+    for _ in range(40):
+        mask = np.asfortranarray((generator.random((80, 120)) < generator.random()).astype(np.uint8))
+        code = coco_masks().encode(mask)
+        text = code["counts"].decode("ascii")
+        runs = _decoded_runs(text)
+        assert runs is not None
+        expected = np.flatnonzero(np.diff(np.concatenate([[0], mask.T.flatten(), [2]]))).tolist()
+        assert np.cumsum(runs).tolist() == expected
+
+
+def test_an_object_without_a_mask_is_not_learned_where_masks_are(dataset: CocoDataset) -> None:
+    options: Any = {"threads": 1, "training": True}
+    frames = FrameSettings((96,), 200, 8, flip_probability=0.0)
+    whole = DetectionDataset(dataset, PixelFrames(8), frames, **options)[0, 3].batch.targets[0]
+    masked = DetectionDataset(dataset, PixelFrames(8), frames, masks=True, **options)[0, 3].batch.targets[0]
+    assert (len(whole["boxes"]), len(masked["boxes"]), len(masked["labels"]), len(masked["masks"])) == (1, 0, 0, 0)
+
+
+def test_files_of_other_kinds_and_sizes_become_frames(folder: Path, tmp_path: Path) -> None:
+    content = document()
+    kinds = {
+        "1.png": ("RGB", (96, 128)),
+        "2.jpg": ("L", (1, 1)),
+        "3.jpg": ("CMYK", (64, 72)),
+        "4.jpg": ("RGB", (1, 3000)),
+    }
+    content["annotations"] = []
+    for image, (name, (mode, size)) in zip(content["images"], kinds.items(), strict=True):
+        Image.new(mode, size[::-1], 7).save(folder / name)
+        image |= {"file_name": name, "height": size[0], "width": size[1]}
+    images = CocoDataset(write(folder, content), folder)
+    for reader in (SpectrumFrames(SQUARE, 8), PixelFrames(8)):
+        fetched = DetectionDataset(images, reader, FrameSettings((64,), 128, 8)).__getitems__(
+            [(0, i) for i in range(4)]
+        )
+        assert fetched.failures == ()
+        assert [tuple(t["frame_size"].tolist()) for t in fetched.batch.targets] == [
+            (64, 88),
+            (64, 64),
+            (64, 72),
+            (8, 128),
+        ]
+
+
+def test_a_batch_of_no_image_is_of_the_same_kind(dataset: CocoDataset) -> None:
+    reader = SpectrumFrames(SQUARE, 8, dtype=torch.int8, shift=torch.ones(24), step=torch.full((24,), 8.0))
+    empty = reader.batch([])
+    assert (len(empty), empty.spectrum.values.dtype) == (0, torch.int8)
+    assert torch.equal(empty.spectrum.shift, torch.ones(24))
 
 
 def test_padding_is_the_mean_colour_and_batches_move(dataset: CocoDataset) -> None:

@@ -17,6 +17,7 @@ OnBad: TypeAlias = Literal["raise", "skip"]
 Segmentation: TypeAlias = list[list[float]] | dict[str, Any] | None
 # Boxes of real data sets stick out of their images by a rounding of their makers; more than that is a mistake.
 _SLACK_PIXELS = 1.0
+_FAR = 16  # times the photo's longer side
 
 
 class CocoObject(NamedTuple):
@@ -96,6 +97,8 @@ class CocoDataset:
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no such folder; name the one that holds the images of {path.name}")
         categories = sorted(document["categories"], key=lambda category: int(category["id"]))
+        if any(not isinstance(category.get("name"), str) for category in categories):
+            raise DatasetError(f"{path}: a category has no name; give each its own")
         labels = {int(category["id"]): label for label, category in enumerate(categories, start=1)}
         if len(labels) != len(categories) or not categories:
             raise DatasetError(f"{path}: two categories share an id, or there is none; give each its own")
@@ -159,7 +162,10 @@ class _Reading:
                 self._note(f"annotation {number}: its id is used twice")
                 continue
             seen.add(number)
-            objects.setdefault(annotation.get("image_id"), []).append(annotation)
+            if not isinstance(annotation.get("image_id"), int):
+                self._note(f"annotation {number}: its image_id is no whole number")
+                continue
+            objects.setdefault(annotation["image_id"], []).append(annotation)
         known: set[int] = set()
         for image in sorted(images, key=lambda image: int(image["id"])):
             if image["id"] in known:
@@ -191,7 +197,8 @@ class _Reading:
         for annotation in annotations:
             crowd = bool(annotation.get("iscrowd", 0))
             box, segmentation = annotation.get("bbox"), annotation.get("segmentation") or None
-            label = self.labels.get(annotation.get("category_id"))
+            category = annotation.get("category_id")
+            label = self.labels.get(category) if isinstance(category, int) else None
             reason = "its category_id is not listed" if label is None else _fault_of_box(box, height, width)
             reason = reason or _fault_of_segmentation(segmentation, height, width)
             if reason is not None or label is None:
@@ -247,18 +254,56 @@ def _fault_of_segmentation(segmentation: Any, height: int, width: int) -> str | 
     if segmentation is None:
         return None
     if isinstance(segmentation, dict):
-        if segmentation.get("size") != [height, width] or "counts" not in segmentation:
-            return f"its mask is of size {segmentation.get('size')}, and the image of [{height}, {width}]"
-        counts = segmentation["counts"]
-        if isinstance(counts, list) and sum(counts) != height * width:
-            return f"its mask's runs cover {sum(counts)} pixels of {height * width}"
-        return None
+        return _fault_of_runs(segmentation, height, width)
+    if not isinstance(segmentation, list):
+        return "its mask is neither polygons nor a run-length code"
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             return "a polygon of its mask has fewer than three corners, or half a corner"
         if not all(isinstance(x, int | float) and math.isfinite(x) for x in polygon):
             return "a polygon of its mask has corners that are no numbers"
+        # what draws polygons takes memory by their outline
+        if max(map(abs, polygon)) > _FAR * max(height, width):
+            return "a polygon of its mask has corners far outside the photo"
     return None
+
+
+def _fault_of_runs(code: Mapping[str, Any], height: int, width: int) -> str | None:
+    counts = code.get("counts")
+    if code.get("size") != [height, width]:
+        return f"its mask is of size {code.get('size')}, and the image of [{height}, {width}]"
+    if isinstance(counts, str):
+        runs = _decoded_runs(counts)
+    elif isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts):
+        runs = counts
+    else:
+        return "its mask has no counts of pixels"
+    if runs is None:
+        return "its mask's counts are no compressed run lengths"
+    return None if sum(runs) == height * width else f"its mask's runs cover {sum(runs)} pixels of {height * width}"
+
+
+def _decoded_runs(text: str) -> list[int] | None:
+    """Read COCO's compressed run lengths: six bits a letter, least significant first; from the fourth run on,
+    differences from the run before the last. None for a text that is none. Source: COCO's mask format.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        if runs[-1] < 0:
+            return None
+        value = shift = 0
+    return None if shift else runs
 
 
 def _area(one: CocoObject, height: int, width: int) -> float:

@@ -130,8 +130,12 @@ class SpectrumFrames:
         """Put frames together, padded by zeros."""
         if frames:
             return PaddedSpectrum.of(frames, multiple=self.multiple)
-        empty = Spectrum.of_coefficients(torch.empty((0, len(self.bands), self.multiple, self.multiple)), self.bands)
-        return PaddedSpectrum(empty, ())
+        f = len(self.bands)
+        values = torch.empty((0, f, self.multiple, self.multiple), dtype=self.dtype)
+        shift = torch.zeros(f) if self.shift is None else self.shift
+        return PaddedSpectrum(
+            Spectrum(values, self.bands, shift, torch.ones(f) if self.step is None else self.step), ()
+        )
 
 
 @dataclass(frozen=True)
@@ -240,10 +244,15 @@ class DetectionDataset(Dataset[Fetched]):
             "crop": torch.tensor([box.top, box.left, box.height, box.width], dtype=torch.float64),
             "flipped": torch.tensor(draw.flipped),
         }
-        if self.masks:
-            photo = (image.height, image.width)
-            drawn = [mask_in_frame(objects[place].segmentation, photo, draw) for place in kept]
-            target["masks"] = torch.from_numpy(np.stack(drawn) if drawn else np.zeros((0, *draw.size), dtype=np.uint8))
+        if not self.masks:
+            return target
+        photo = (image.height, image.width)
+        drawn = [mask_in_frame(objects[place].segmentation, photo, draw) for place in kept]
+        masks = torch.from_numpy(np.stack(drawn) if drawn else np.zeros((0, *draw.size), dtype=np.uint8))
+        if self.training:  # of an object without a mask, or whose mask was cut away, nothing but background is learned
+            seen = masks.bool().flatten(1).any(1)
+            target["boxes"], target["labels"], masks = target["boxes"][seen], target["labels"][seen], masks[seen]
+        target["masks"] = masks
         return target
 
 
