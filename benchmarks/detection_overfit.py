@@ -17,14 +17,12 @@ from pathlib import Path
 
 import torch
 from measure import arguments, photos
-from torchvision.models.detection.faster_rcnn import TwoMLPHead
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 
 from prepixel.data.coco import CocoDataset, CocoImage
 from prepixel.data.detection import DetectionDataset, DetectionLoader, FrameReader, SpectrumFrames
 from prepixel.data.frames import FrameSettings
 from prepixel.engine import OptimizationSettings, TrainSettings, train
-from prepixel.models.detection import Detector, build_detector
+from prepixel.models.detection import Detector, build_detector, small_heads
 from prepixel.models.pyramid import Pyramid, fold_pyramid, pixel_pyramid
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
@@ -60,19 +58,8 @@ def rgb_pyramid(folder: Path) -> Pyramid:
 
 
 def small_detector(pyramid: Pyramid, num_classes: int) -> Detector:
-    """Build a Mask R-CNN whose heads are as narrow as its pyramid."""
-    return build_detector(
-        "mask_rcnn",
-        pyramid,
-        num_classes,
-        box_head=TwoMLPHead(CHANNELS * 7**2, 1024),
-        mask_head=MaskRCNNHeads(CHANNELS, (CHANNELS, 256), 1),
-        rpn_pre_nms_top_n_train=400,
-        rpn_post_nms_top_n_train=200,
-        rpn_pre_nms_top_n_test=400,
-        rpn_post_nms_top_n_test=200,
-        box_batch_size_per_image=64,
-    )
+    """Build a Mask R-CNN with small heads."""
+    return build_detector("mask_rcnn", pyramid, num_classes, **small_heads("mask_rcnn", CHANNELS))
 
 
 def learn(

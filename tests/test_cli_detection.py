@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from pycocotools.coco import COCO
 from prepixel.cli import main
 from prepixel.recipe import DetectionRecipe, RunFolder, read_any_recipe
 from prepixel.recipe.detection_building import build_recipe_detector
-from prepixel.records import MetricRow, RunRow, read_records
-from prepixel.spectrum import Statistics
+from prepixel.records import MetricRow, RunRow, ScoreRow, read_records
+from prepixel.spectrum import BandSet, Statistics
 
 Captured = pytest.CaptureFixture[str]
 RECIPE = """
@@ -76,6 +78,10 @@ def test_a_run_keeps_all_that_tells_about_it(run: Path) -> None:
     (first,) = [row for row in rows if isinstance(row, RunRow)]
     assert first.facts["network"] == "faster_rcnn, resnet18"
     assert (first.facts["train_images"], first.facts["val_images"]) == (3, 2)
+    assert first.facts["source"] == "frames of 64 to 96, from 128 to 192"
+    blocks = 16 * 21  # of a photo of 480 x 640 the frame is 64 x 84
+    assert (first.facts["values_per_sample"], first.facts["bytes_per_sample"]) == (6 * blocks, 4 * 6 * blocks)
+    assert int(first.facts["macs"]) > 1e8
     names = {(row.split, row.name) for row in rows if isinstance(row, MetricRow)}
     assert {("train", "loss_classifier"), ("val", "box_ap"), ("val", "box_ar100"), ("val", "box_ap/lamp")} <= names
     assert ("val", "box_ap/moon") not in names
@@ -115,6 +121,7 @@ def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recip
         ["--network.kind=mask_rcnn", "--network.name=mobilenet_v2", "--network.stem=folded", "--input.bands=192"],
         ["--network.kind=fcos", "--network.channels=64", "--gate.kind=static", "--gate.channels=4"],
         ["--input={kind: rgb, min_sizes: [64], max_size: 96}", "--network.kind=retinanet"],
+        ["--network.kind=mask_rcnn", "--network.heads=small", "--input.encoding=int8", "--data.one_class=true"],
     ],
 )
 def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -136,6 +143,7 @@ def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_
         ("--data.val=null", "val and val_annotations go together; give both, or neither"),
         ("--data.batch_size=0", "batch_size is 0; it must be 1 or greater"),
         ("--data.batch_size=4", "data.batch_size is 4, and"),
+        ("--input.kind=rgb --input.bands=null --input.encoding=int8", "encoding, statistics and filter belong to kind"),
         ("--gate.kind=dynamic --gate.bytes=99", "gate.bytes counts the bytes of one size of grid"),
         ("--network.kind=fcos", "channels is 8; fcos normalizes 32 groups of them: take 64, 96, ... or 256"),
         ("--input.min_size=3", "nearest: input.min_sizes"),
@@ -203,3 +211,61 @@ def test_the_papers_recipes_build_their_detectors(path: Path) -> None:
     assert "Not yet run by us" in path.read_text()
     others = [read_any_recipe(one) for one in path.parent.glob("*.yaml")]
     assert all((one.optimization, one.training) == (recipe.optimization, recipe.training) for one in others)
+
+
+def test_the_table_has_detectors_scores_apart_from_classifiers(run: Path, capsys: Captured) -> None:
+    assert main(["table", str(run), "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    last = read_records(run / "records.jsonl").metrics("val", "box_ap50")[-1]
+    assert row["box AP50"] == f"{100 * last.value:.1f}"
+    assert (row["n"], row["network"], row["bytes"]) == ("2", "faster_rcnn, resnet18", "8,064")
+    assert not {"mask AP", "top-1 %"} & row.keys()
+
+
+def test_detectors_are_compared_and_not_with_classifiers(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    other = tmp_path / "eight.yaml"
+    other.write_text(recipe.read_text().replace("bands: S-6", "bands: S-6, encoding: int8"))
+    output = tmp_path / "compared"
+    assert main(["compare", str(recipe), str(other), "-o", str(output)]) == 0
+    with (output / "table.csv").open() as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert [int(rows[name]["bytes"].replace(",", "")) for name in ("detector", "eight")] == [8064, 2016]
+    assert (output / "score_over_bytes.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    classifier = recipe.parents[0] / "classifier.yaml"
+    classifier.write_text("data: {train: a, val: b}\ninput: {bands: S-6, grid: [2, 3]}\n")
+    assert main(["compare", str(recipe), str(classifier), "-o", str(tmp_path / "mixed")]) == 2
+    assert "their scores do not compare: compare apart" in capsys.readouterr().err
+    assert not (tmp_path / "mixed").exists()
+
+
+def test_what_others_found_and_what_there_is_are_drawn_beside(
+    run: Path, recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    photo = str(recipe.parent / "photos" / "4.jpg")
+    widths = []
+    for name, more in (
+        ("alone", []),
+        ("beside", ["--beside", str(run), "--annotations", str(recipe.with_name("val.json"))]),
+    ):
+        assert main(["predict", str(run), photo, "--min-score", ".05", "-o", str(tmp_path / name), *more]) == 0
+        with Image.open(tmp_path / name / "000001-4.png") as drawn:
+            widths.append(drawn.width)
+    assert widths[1] > 1.5 * widths[0]  # three panels, not one
+    capsys.readouterr()
+    assert main(["predict", str(run), photo, "--annotations", str(tmp_path / "none.json")]) == 2
+    assert "none.json: the annotations cannot be read" in capsys.readouterr().err
+
+
+def test_how_often_a_detectors_gate_leaves_channels_on_is_drawn(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    run = tmp_path / "gated"
+    assert main(["train", str(recipe), "-o", str(run), "--gate.kind=dynamic", "--gate.channels=4"]) == 0
+    assert main(["heatmap", str(run), "-o", str(tmp_path / "map.png")]) == 0
+    (row,) = read_records(tmp_path / "map.jsonl").of_kind(ScoreRow)
+    told = read_records(run / "records.jsonl").metrics("val", "channels_on")[-1]
+    assert (row.n, row.scores["channels_on"]) == (2, pytest.approx(told.value))
+    assert main(["select", str(run), "--channels", "3", "-o", str(tmp_path / "three.json")]) == 0
+    assert len(BandSet.read(tmp_path / "three.json")) == 3
+    capsys.readouterr()
+    assert main(["heatmap", str(run), "--data", str(tmp_path), "-o", str(tmp_path / "map.png")]) == 2
+    assert "is a detector's, whose photos its recipe names; leave out --data" in capsys.readouterr().err

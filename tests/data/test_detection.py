@@ -96,6 +96,15 @@ def test_images_without_objects_are_left_out_where_asked(folder: Path) -> None:
     assert [s.image_id for s in CocoDataset(path, folder, with_objects_only=True).samples] == [1, 4]
 
 
+def test_all_categories_are_one_where_asked(folder: Path) -> None:
+    images = CocoDataset(write(folder, document()), folder, one_class=True)
+    assert (images.classes, images.category_ids, images.num_objects()) == (("object",), (1,), 3)
+    assert {one.label for sample in images.samples for one in sample.objects} == {1}
+    truth = images.ground_truth()
+    assert truth["categories"] == [{"id": 1, "name": "object"}]
+    assert {one["category_id"] for one in truth["annotations"]} == {1}
+
+
 @pytest.mark.parametrize(
     ("where", "key", "value", "reason"),
     [

@@ -308,6 +308,12 @@ def _add_runs(verbs: Any) -> None:
     verb.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="of a detector: drawings (default: RUN/predictions)"
     )
+    verb.add_argument(
+        "--beside", type=Path, nargs="+", default=[], metavar="RUN", help="other detectors' runs, drawn beside it"
+    )
+    verb.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="of a detector: COCO's .json of these photos, drawn beside"
+    )
     verb.add_argument("--weights", choices=("best", "last"), default="best", help="which checkpoint (default: best)")
     verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at a time (default: 32)")
     verb.add_argument("--json", action="store_true", help="print one JSON object a line instead")

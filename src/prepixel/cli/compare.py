@@ -13,7 +13,9 @@ from prepixel.cli.tables import RECORDS, TableRow, read_rows, render, write_text
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.plots import plot_score_over_bytes
-from prepixel.recipe import Recipe, RunFolder, read_recipe, run
+from prepixel.recipe import AnyRecipe, RunFolder, read_any_recipe, run_either
+
+_QUANTITIES = {"top1": "top-1", "box_ap": "AP of boxes"}
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -29,7 +31,7 @@ def compare(options: argparse.Namespace) -> int:
             what = "was trained before"
         else:
             with progress_bar("measuring the channels") as progress:
-                result = run(recipe, folder, resume=True, progress=progress)
+                result = run_either(recipe, folder, resume=True, progress=progress)
             failures += result.failures
             what = f"{result.training.steps} steps, {result.training.seconds:.0f} s"
         if speaks:
@@ -39,10 +41,11 @@ def compare(options: argparse.Namespace) -> int:
     rows = read_rows([folder for folder, _ in planned])
     write_text(options.output / "table.md", render(rows, "markdown"))
     write_text(options.output / "table.csv", render(rows, "csv"))
-    scores = {row.name: (row.bytes_per_sample, [value for value, _, _ in row.last("top1")]) for row in rows}
+    score = rows[0].score
+    scores = {row.name: (row.bytes_per_sample, [value for value, _, _ in row.last(score)]) for row in rows}
     figure = options.output / "score_over_bytes.png"
     try:
-        plot_score_over_bytes(scores, figure, title=options.title)
+        plot_score_over_bytes(scores, figure, quantity=_QUANTITIES[score], title=options.title)
     except ValueError as error:
         raise RecipeError(f"{error}; name validation images by data.val") from error
     print(f"\n{render(rows, 'text')}\nwritten: {options.output / 'table.md'}, table.csv; drawn: {figure.name}")
@@ -51,7 +54,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def _plan(
     recipes: Sequence[Path], seeds: Sequence[int], overrides: Sequence[str], output: Path
-) -> list[tuple[Path, Recipe]]:
+) -> list[tuple[Path, AnyRecipe]]:
     """Read all recipes and check all folders before the first step of the first run.
 
     Raises:
@@ -59,18 +62,20 @@ def _plan(
     """
     if given := [word for word in overrides if word.partition("=")[0] in {"--seed", "--name"}]:
         raise RecipeError(f"{given[0]} would make all runs alike; seeds are given by --seeds, names by the recipes")
-    planned: dict[Path, Recipe] = {}
+    planned: dict[Path, AnyRecipe] = {}
     for path in recipes:
         for seed in seeds:
             folder = output / f"{path.stem}-{seed}"
             if folder in planned:
                 raise RecipeError(f"{path}: another recipe or seed would be trained into {folder} too; rename one")
-            planned[folder] = read_recipe(path, [*overrides, "--seed", str(seed)])
+            planned[folder] = read_any_recipe(path, [*overrides, "--seed", str(seed)])
             RunFolder(folder).check_free(planned[folder], resume=True)
+    if len({type(recipe) for recipe in planned.values()}) > 1:
+        raise RecipeError("some recipes are classifiers', some detectors'; their scores do not compare: compare apart")
     return list(planned.items())
 
 
-def _is_finished(folder: Path, recipe: Recipe) -> bool:
+def _is_finished(folder: Path, recipe: AnyRecipe) -> bool:
     if not (folder / RECORDS).is_file():
         return False
     rows: list[TableRow] = read_rows([folder])

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from prepixel.cli.drawings import Annotated, draw_photo, found_objects
 from prepixel.cli.printing import percent, print_pairs, print_table
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
-from prepixel.recipe import DetectionRecipe, FoundInPhoto, load_detector, read_any_recipe
+from prepixel.recipe import FoundInPhoto, load_detector
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {
@@ -32,12 +31,6 @@ _FIGURES: Mapping[str, str] = {
     "ar_medium": "AR, medium",
     "ar_large": "AR, large",
 }
-
-
-def is_detector(path: Path) -> bool:
-    """Say whether a folder holds a detector's run."""
-    recipe = path / "recipe.yaml"
-    return recipe.is_file() and isinstance(read_any_recipe(recipe), DetectionRecipe)
 
 
 def print_detection(result: DetectionResult) -> None:
@@ -83,32 +76,43 @@ def evaluate_detector(options: argparse.Namespace) -> int:
 
 
 def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int:
-    """Say what objects photos show, draw them, and write them in COCO's format."""
+    """Say what objects photos show, draw them, beside what others found and what there is, and write COCO's format."""
     keep_freed_memory()
     trained = load_detector(options.run, weights=options.weights)
+    detectors = [trained, *(load_detector(path, weights=options.weights) for path in options.beside)]
+    truth = None if options.annotations is None else Annotated.read(options.annotations, Path(paths[0]).parent)
     output = options.output or options.run / "predictions"
     output.mkdir(parents=True, exist_ok=True)
-    names = {category["id"]: str(category["name"]) for category in trained.categories()}
+    names = [{category["id"]: str(category["name"]) for category in one.categories()} for one in detectors]
+    min_score = 0.5 if options.min_score is None else options.min_score
+    answers = zip(*(one.predict(paths, min_score=min_score) for one in detectors), strict=True)
     done: list[FoundInPhoto] = []
     bad = 0
-    min_score = 0.5 if options.min_score is None else options.min_score
-    for number, outcome in enumerate(trained.predict(paths, min_score=min_score), start=1):
-        if isinstance(outcome, Failure):
+    for number, outcomes in enumerate(answers, start=1):
+        first = outcomes[0]
+        if failures := [outcome for outcome in outcomes if isinstance(outcome, Failure)]:
             bad += 1
-            print(f"prepixel: {outcome.source}: {outcome.error}", file=sys.stderr)
+            print(f"prepixel: {failures[0].source}: {failures[0].error}", file=sys.stderr)
+        if isinstance(first, Failure):
             continue
-        done.append(outcome)
-        drawing = output / f"{number:06d}-{Path(outcome.source).stem}.png"
-        _draw(outcome, names, drawing)
+        done.append(first)
+        drawing = output / f"{number:06d}-{Path(first.source).stem}.png"
+        titles = [Path(first.source).name] if len(detectors) == 1 else [one.name for one in detectors]
+        shown = [
+            (title, found_objects(outcome, known))
+            for title, outcome, known in zip(titles, outcomes, names, strict=True)
+            if isinstance(outcome, FoundInPhoto)
+        ]
+        if truth is not None and (annotated := truth.objects(first)) is not None:
+            shown.append(("annotated", annotated))
+        draw_photo(first, shown, drawing)
         if options.json:
-            print(
-                json.dumps({"file": outcome.source, "image_id": number, "drawn": str(drawing), "found": outcome.found})
-            )
+            print(json.dumps({"file": first.source, "image_id": number, "drawn": str(drawing), "found": first.found}))
     found = [one for photo in done for one in photo.found]
     for kind in ("box", "mask") if trained.network.has_masks else ("box",):
         write_detections(output / f"found-{kind}.json", found, kind)
     if done and not options.json:
-        rows = [[photo.source, str(len(photo.found)), _named(photo, names, options.top)] for photo in done]
+        rows = [[photo.source, str(len(photo.found)), _named(photo, names[0], options.top)] for photo in done]
         print_table(("file", "objects", "best"), rows, left=3)
         print(f"\ndrawn, and in COCO's format: {output}")
     if bad:
@@ -118,25 +122,6 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
 
 def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> str:
     return ", ".join(f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found[:most])
-
-
-def _draw(photo: FoundInPhoto, names: Mapping[int, str], output: Path) -> None:
-    """Draw boxes and masks on a photo."""
-    from prepixel.data.masks import run_lengths
-    from prepixel.data.reading import read_rgb
-    from prepixel.plots import Shown, plot_detections
-
-    boxes = np.array([one["bbox"] for one in photo.found], dtype=np.float64).reshape(len(photo.found), 4)
-    boxes[:, 2:] += boxes[:, :2]
-    masks = [
-        run_lengths(one["segmentation"], *photo.size).decode().astype(bool)
-        for one in photo.found
-        if "segmentation" in one
-    ]
-    words = [f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found]
-    pixels = read_rgb(photo.source).permute(1, 2, 0).numpy()
-    shown = Shown(pixels, boxes, words, masks)
-    plot_detections({Path(photo.source).name: shown}, output, columns=1, width_inches=8.0)
 
 
 def _cell(value: str | float) -> str:

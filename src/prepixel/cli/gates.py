@@ -13,7 +13,7 @@ from prepixel.cli.sensitivity import zigzag_ids
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.plots import plot_heat_maps
-from prepixel.recipe import Agreement, ChannelUse, load_run, measure_use
+from prepixel.recipe import Agreement, ChannelUse, load_either, measure_use
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 
@@ -25,7 +25,7 @@ def select(options: argparse.Namespace) -> int:
     if options.output.suffix != ".json":
         raise RecipeError(f"{options.output}: band sets are read from .json files; end its name in .json")
     keep_freed_memory()
-    trained = load_run(options.run, weights=options.weights)
+    trained = load_either(options.run, weights=options.weights)
     use, failures = measure_use(trained, options.data, threads=options.threads or None)
     images = f"{use.images} images of {_data_name(options, trained.recipe.data.val)}"
     origin = f"most often on in {trained.folder.path.resolve().name} over {images}"
@@ -47,7 +47,7 @@ def heatmap(options: argparse.Namespace) -> int:
     failures: list[tuple[str, str]] = []
     rows = []
     for path in options.runs:
-        trained = load_run(path, weights=options.weights)
+        trained = load_either(path, weights=options.weights)
         use, bad = measure_use(trained, options.data, threads=options.threads or None)
         failures += bad
         name = trained.name if trained.name not in uses else f"{trained.name} ({path.name})"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.detection import evaluate_detector, is_detector, predict_detections, print_detection
+from prepixel.cli.detection import evaluate_detector, predict_detections, print_detection
 from prepixel.cli.printing import percent, print_pairs, print_table, progress_bar
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.engine import keep_freed_memory
@@ -20,18 +20,17 @@ from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
 from prepixel.recipe import (
     Classifier,
-    DetectionRecipe,
     FoldedClassifier,
     Prediction,
     TrainedRun,
     fold_pixel_model,
     fold_run,
+    is_detector,
     load_run,
     read_any_recipe,
     read_folded,
     read_recipe,
-    run,
-    run_detection,
+    run_either,
     scored_rows,
     write_folded,
 )
@@ -44,10 +43,7 @@ def train(options: argparse.Namespace) -> int:
     recipe = read_any_recipe(options.recipe, options.overrides)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
-        if isinstance(recipe, DetectionRecipe):
-            result = run_detection(recipe, output, resume=options.resume, progress=progress)
-        else:
-            result = run(recipe, output, resume=options.resume, progress=progress)
+        result = run_either(recipe, output, resume=options.resume, progress=progress)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return 1 if result.failures else 0
     for note in result.notes:
@@ -106,8 +102,10 @@ def predict(options: argparse.Namespace) -> int:
     paths = _image_paths(options.files)
     if is_detector(options.run):
         return predict_detections(options, paths)
-    if options.output is not None or options.min_score is not None:
-        raise RecipeError(f"{options.run}: is no detector's run; leave out --output and --min-score")
+    if options.output is not None or options.min_score is not None or options.beside or options.annotations is not None:
+        raise RecipeError(
+            f"{options.run}: is no detector's run; leave out --output, --min-score, --beside and --annotations"
+        )
     trained = load_classifier(options)
     bad = 0
     rows: list[list[str]] = []

@@ -48,9 +48,20 @@ class TableRow:
         found = [records.metrics("val", name) for records in self.records]
         return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
 
+    @property
+    def detects(self) -> bool:
+        """Say whether these are detectors, which have scores and costs of their own."""
+        task = self.runs[0].recipe.get("task")
+        return isinstance(task, Mapping) and task.get("kind") == "detection"
+
+    @property
+    def score(self) -> str:
+        """Name the score that rows are compared by."""
+        return "box_ap" if self.detects else "top1"
+
     def is_finished(self) -> bool:
         """Say whether every run has been scored after its last epoch."""
-        scored = self.last("top1")
+        scored = self.last(self.score)
         return len(scored) == len(self.runs) and all(epoch >= float(self.facts["epochs"]) for _, epoch, _ in scored)
 
     @property
@@ -75,23 +86,42 @@ def table(options: argparse.Namespace) -> int:
     return 0
 
 
+_CLASSIFIED = {"top-1 %": "top1", "top-5 %": "top5"}
+_DETECTED = {
+    f"{kind} {words}": f"{kind}_{name}"
+    for kind in ("box", "mask")
+    for words, name in (
+        *(("AP", "ap"), ("AP50", "ap50"), ("AP75", "ap75")),
+        *(("small", "ap_small"), ("medium", "ap_medium"), ("large", "ap_large")),
+    )
+}
+_LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
+
+
 def render(rows: Sequence[TableRow], kind: str) -> str:
-    """Give the table as aligned text, as markdown or as csv."""
+    """Give the table as aligned text, as markdown or as csv; classifiers and detectors apart, one below the other."""
+    parts = [part for part in ([r for r in rows if not r.detects], [r for r in rows if r.detects]) if part]
+    return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED) for part in parts)
+
+
+def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str]) -> str:
+    shown = {words: name for words, name in scores.items() if any(row.last(name) for row in rows)}
+    shown = shown or dict(list(scores.items())[:1])  # before the first epoch's end
     headers = [
         *("run", "input", "made from", "values", "bytes", "network", "started from", "params M", "GMAC"),
-        *("epochs", "seeds", "n", "top-1 %", "top-5 %", "train images/s"),
+        *("epochs", "seeds", "n", *shown, "train images/s"),
     ]
-    cells = [_cells(row) for row in rows]
+    cells = [_cells(row, list(shown.values())) for row in rows]
     if kind == "csv":
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
         return buffer.getvalue()
     if kind == "markdown":
-        rule = ["---"] * 3 + ["---:"] * 2 + ["---"] * 2 + ["---:"] * (len(headers) - 7)
+        rule = ["---"] * _LEFT + ["---:"] * _COSTS + ["---"] * 2 + ["---:"] * (len(headers) - _LEFT - _COSTS - 2)
         lines = [headers, rule, *cells]
         text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
         return f"{text}\n{_caption(rows)}\n"
-    return "\n".join(aligned(headers, cells, left=3)) + f"\n\n{_caption(rows)}\n"
+    return "\n".join(aligned(headers, cells, left=_LEFT)) + f"\n\n{_caption(rows)}\n"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,14 +131,14 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _cells(row: TableRow) -> list[str]:
+def _cells(row: TableRow, scores: Sequence[str]) -> list[str]:
     facts = row.facts
-    top1 = row.last("top1")
+    found = row.last(row.score)
     planned = float(facts.get("epochs", 0))
-    done = min((epoch for _, epoch, _ in top1), default=0.0)
+    done = min((epoch for _, epoch, _ in found), default=0.0)
     epochs = f"{planned:g}" if done >= planned else f"{done:g} of {planned:g}"
     rate = row.images_per_second()
-    images = sorted({n for _, _, n in top1})
+    images = sorted({n for _, _, n in found})
     return [
         row.name,
         str(facts.get("input", "-")),
@@ -122,8 +152,7 @@ def _cells(row: TableRow) -> list[str]:
         epochs,
         str(len({run.seed for run in row.runs})),
         " ".join(map(str, images)) or "-",
-        _mean_and_spread([value for value, _, _ in top1]),
-        _mean_and_spread([value for value, _, _ in row.last("top5")]),
+        *(_mean_and_spread([value for value, _, _ in row.last(name)]) for name in scores),
         "-" if rate is None else f"{rate:.1f}",
     ]
 
@@ -151,9 +180,11 @@ def _caption(rows: Sequence[TableRow]) -> str:
     )
     several = any(len(row.runs) > 1 for row in rows)
     spread = " mean ± standard deviation over seeds;" if several else ""
+    detectors = "; of detectors a frame made from 480 x 640, trunk and pyramid" if rows[0].detects else ""
     return (
         f"Scores after the last epoch;{spread} n validation images. Made from: pixels of the image that the input "
-        f"holds. Images/s: training, reading included, median of the records. Machine: {'; '.join(machines)}."
+        f"holds. Values, bytes and GMAC: of one image{detectors}. Images/s: training, reading included, median of the "
+        f"records. Machine: {'; '.join(machines)}."
     )
 
 

@@ -78,6 +78,7 @@ class CocoDataset:
         *,
         on_bad: OnBad = "raise",
         with_objects_only: bool = False,
+        one_class: bool = False,
     ) -> None:
         """Read the annotations; no image is opened, but each must be there.
 
@@ -88,6 +89,7 @@ class CocoDataset:
                 it in `problems`.
             with_objects_only: leave out images that show nothing to be learned, as training scripts do. They are not
                 problems.
+            one_class: take all categories for one, "object": what is asked is where objects are, not which.
 
         Raises:
             DatasetError: the file cannot be read or is not COCO's; or a mistake was found, under ``raise``.
@@ -102,6 +104,9 @@ class CocoDataset:
         labels = {int(category["id"]): label for label, category in enumerate(categories, start=1)}
         if len(labels) != len(categories) or not categories:
             raise DatasetError(f"{path}: two categories share an id, or there is none; give each its own")
+        names = tuple(str(category["name"]) for category in categories)
+        if one_class:
+            labels, names = dict.fromkeys(labels, 1), ("object",)
         reading = _Reading(path, folder, labels, on_bad)
         samples = tuple(reading.images(document["images"], document["annotations"]))
         if with_objects_only:
@@ -109,9 +114,9 @@ class CocoDataset:
         if not samples:
             raise DatasetError(f"{path}: no image is left; problems: {'; '.join(reading.problems[:3]) or 'none'}")
         object.__setattr__(self, "root", folder)
-        object.__setattr__(self, "classes", tuple(str(category["name"]) for category in categories))
+        object.__setattr__(self, "classes", names)
         object.__setattr__(self, "samples", samples)
-        object.__setattr__(self, "category_ids", tuple(labels))
+        object.__setattr__(self, "category_ids", (1,) if one_class else tuple(labels))
         object.__setattr__(self, "problems", tuple(reading.problems))
 
     def __len__(self) -> int:

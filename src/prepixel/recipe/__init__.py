@@ -17,14 +17,16 @@ from prepixel.recipe.detection_description import (
     DetectorSettings,
     FrameInputSettings,
 )
+from prepixel.recipe.either import is_detector, load_either, run_either
 from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
 from prepixel.recipe.folder import RunFolder
-from prepixel.recipe.reading import parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
+from prepixel.recipe.reading import AnyRecipe, parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
 from prepixel.recipe.selection import Agreement, ChannelUse, measure_use
 
 __all__ = [
     "Agreement",
+    "AnyRecipe",
     "ChannelUse",
     "Classifier",
     "DataSettings",
@@ -46,7 +48,9 @@ __all__ = [
     "TrainedRun",
     "fold_pixel_model",
     "fold_run",
+    "is_detector",
     "load_detector",
+    "load_either",
     "load_run",
     "measure_statistics",
     "measure_use",
@@ -57,6 +61,7 @@ __all__ = [
     "recipe_values",
     "run",
     "run_detection",
+    "run_either",
     "scored_rows",
     "write_folded",
     "write_recipe",

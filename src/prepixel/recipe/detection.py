@@ -16,7 +16,7 @@ import torch
 
 from prepixel.data.augment import sample_generator
 from prepixel.data.coco import CocoDataset
-from prepixel.data.detection import FrameReader
+from prepixel.data.detection import DetectionLoader, FrameReader
 from prepixel.data.folder import DatasetError
 from prepixel.engine import evaluate, load_weights, start_accelerator, train
 from prepixel.errors import PrepixelError, RecipeError
@@ -78,9 +78,11 @@ def run_detection(
         if needs_statistics(recipe) and bands is not None and not place.statistics.exists():
             detection_statistics(recipe, folders.train, bands, progress).write(place.statistics)
     accelerator.wait_for_everyone()
+    statistics = _read_statistics(place, recipe)
     build = functools.partial(
         build_detection_loader,
         recipe,
+        statistics=statistics,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         pin_memory=device.type == "cuda",
@@ -165,6 +167,16 @@ class TrainedDetector:
     network: Detector
     classes: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Name it in tables and plots."""
+        return self.recipe.name
+
+    @property
+    def device(self) -> torch.device:
+        """Say where the network is."""
+        return next(self.network.parameters()).device
+
     def evaluate(
         self, *, batch_size: int | None = None, threads: int | None = None
     ) -> tuple[DetectionResult, CocoDataset, tuple[tuple[str, str], ...]]:
@@ -181,6 +193,19 @@ class TrainedDetector:
             RecipeError: the recipe names no validation photos.
             DatasetError: their annotations are not those of the run's classes.
         """
+        photos, loader = self.photos_and_loader(batch_size=batch_size, threads=threads)
+        result: DetectionResult = evaluate(
+            self.network,
+            build_detection_task(self.network, photos),
+            loader,
+            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
+        )
+        return result, photos, loader.failures
+
+    def photos_and_loader(
+        self, *, batch_size: int | None = None, threads: int | None = None
+    ) -> tuple[CocoDataset, DetectionLoader]:
+        """Give its recipe's validation photos, and a loader of them; arguments and errors are those of `evaluate`."""
         data = self.recipe.data
         if data.val is None or data.val_annotations is None:
             raise RecipeError(f"{self.folder.recipe}: names no validation photos to score the detector on")
@@ -195,15 +220,9 @@ class TrainedDetector:
             val_batch_size=batch_size or data.val_batch_size,
             threads=data.threads if threads is None else threads,
         )
-        loader = build_detection_loader(dataclasses.replace(self.recipe, data=data), photos, training=False)
-        device = next(self.network.parameters()).device
-        result: DetectionResult = evaluate(
-            self.network,
-            build_detection_task(self.network, photos),
-            loader,
-            precision=self.recipe.training.precision if device.type == "cuda" else "float32",
-        )
-        return result, photos, loader.failures
+        statistics = _read_statistics(self.folder, self.recipe)
+        recipe = dataclasses.replace(self.recipe, data=data)
+        return photos, build_detection_loader(recipe, photos, statistics, training=False)
 
     def categories(self) -> list[dict[str, Any]]:
         """Give COCO's categories that the run learned, in label order."""
@@ -219,10 +238,9 @@ class TrainedDetector:
             paths: photos, read one at a time.
             min_score: detections of a lower score are left out, 0..1.
         """
-        reader: FrameReader = build_frame_reader(self.recipe)
+        reader: FrameReader = build_frame_reader(self.recipe, _read_statistics(self.folder, self.recipe))
         frames = self.recipe.input.frames()
         identifiers = [int(category["id"]) for category in self.categories()]
-        device = next(self.network.parameters()).device
         for number, path in enumerate([os.fspath(path) for path in paths], start=1):
             try:
                 height, width = read_sizes([path], threads=1).sizes[0].tolist()
@@ -231,7 +249,7 @@ class TrainedDetector:
             except (PrepixelError, OSError) as error:
                 yield Failure(number - 1, path, error)
                 continue
-            moved = [one.to(device) for one in frame] if isinstance(frame, list) else frame.to(device)
+            moved = [one.to(self.device) for one in frame] if isinstance(frame, list) else frame.to(self.device)
             with torch.inference_mode():
                 (one,) = self.network(moved, original_sizes=[(height, width)])
             kept = {name: value[one["scores"] >= min_score] for name, value in one.items()}
@@ -272,9 +290,13 @@ def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: i
     if not weights and recipe.network.rgb_weights is not None and recipe.network.freeze_norms is None:
         frozen = dataclasses.replace(recipe.network, freeze_norms=True)  # as it was with them
         recipe = dataclasses.replace(recipe, network=frozen)
-    statistics = None
-    if needs_statistics(recipe):
-        statistics = Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))
+    statistics = _read_statistics(place, recipe)
     named = recipe.network.rgb_weights if weights else None
     state = None if named is None else read_rgb_weights(expand_path(named, "network.rgb_weights"))
     return build_recipe_detector(recipe, num_classes, statistics, state)
+
+
+def _read_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:
+    if not needs_statistics(recipe):
+        return None
+    return Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))

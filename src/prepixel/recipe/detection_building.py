@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,17 @@ from prepixel.data.folder import DatasetError
 from prepixel.errors import RecipeError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
-from prepixel.models import WeightsMismatch, count_parameters
-from prepixel.models.detection import Detector, SpectralBackbone, build_detector
+from prepixel.models import WeightsMismatch, count_macs, count_parameters
+from prepixel.models.detection import Detector, SpectralBackbone, build_detector, small_heads
 from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipe.building import Progress
-from prepixel.recipe.detection_description import DetectionRecipe
+from prepixel.recipe.detection_description import DetectionRecipe, FrameInputSettings
 from prepixel.recipe.reading import expand_path
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Detection, GroundTruth
 
 _CHUNK = 32
+_TYPICAL_PHOTO = (480, 640)  # height and width of most of COCO
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,28 @@ def read_part(recipe: DetectionRecipe, part: str, photos: str, annotations: str)
         expand_path(photos, f"data.{part}"),
         on_bad=recipe.data.on_error,
         with_objects_only=part == "train",
+        one_class=recipe.data.one_class,
     )
 
 
-def build_frame_reader(recipe: DetectionRecipe) -> SpectrumFrames | PixelFrames:
-    """Build what turns photos into frames."""
+def build_frame_reader(recipe: DetectionRecipe, statistics: Statistics | None) -> SpectrumFrames | PixelFrames:
+    """Build what turns photos into frames; int8 values take their steps from statistics."""
     settings = recipe.input
     unit = settings.pixels_per_block
     if settings.bands is None:
         return PixelFrames(unit)
-    return SpectrumFrames(BandSet.parse(settings.bands), unit, settings.filter, multiple=FRAME_MULTIPLE // unit)
+    bands, multiple = BandSet.parse(settings.bands), FRAME_MULTIPLE // unit
+    if settings.encoding == "float32":
+        return SpectrumFrames(bands, unit, settings.filter, multiple=multiple)
+    assert statistics is not None
+    shift, step = statistics.shift().float(), statistics.int8_unit().float()
+    return SpectrumFrames(bands, unit, settings.filter, torch.int8, shift, step, multiple)
 
 
 def build_detection_loader(
     recipe: DetectionRecipe,
     photos: CocoDataset,
+    statistics: Statistics | None,
     *,
     training: bool,
     rank: int = 0,
@@ -100,7 +109,7 @@ def build_detection_loader(
         )
     dataset = DetectionDataset(
         photos,
-        build_frame_reader(recipe),
+        build_frame_reader(recipe, statistics),
         settings.frames(),
         seed=recipe.seed,
         threads=data.threads,
@@ -153,7 +162,8 @@ def build_recipe_detector(
             pyramid = frequency_pyramid(settings.name, BandSet.parse(bands), shift=shift, scale=scale, **shared)
     except WeightsMismatch as error:
         raise RecipeError(f"network.rgb_weights: {settings.rgb_weights}: {error}") from error
-    detector = build_detector(settings.kind, pyramid, num_classes)
+    heads = small_heads(settings.kind, settings.channels) if settings.heads == "small" else {}
+    detector = build_detector(settings.kind, pyramid, num_classes, **heads)
     if recipe.gate.kind != "none" and isinstance(detector.backbone, SpectralBackbone):
         detector.backbone.gate = build_gate(detector.backbone.input.bands, recipe.gate)
     return detector
@@ -167,8 +177,9 @@ def build_detection_task(network: Detector, photos: CocoDataset) -> Detection:
 
 
 def needs_statistics(recipe: DetectionRecipe) -> bool:
-    """Say whether channels are normalized by statistics of the data; a folded stem brings its own."""
-    return recipe.input.kind == "spectrum" and recipe.network.stem == "removed"
+    """Say whether channels are normalized or encoded by statistics of the data; a folded stem brings its own norm."""
+    settings = recipe.input
+    return settings.kind == "spectrum" and (recipe.network.stem == "removed" or settings.encoding == "int8")
 
 
 def detection_statistics(
@@ -207,18 +218,42 @@ def detection_statistics(
 def detection_facts(
     recipe: DetectionRecipe, network: Detector, folders: CocoFolders, processes: int
 ) -> dict[str, float | int | str]:
-    """Say what a table's row needs beside scores."""
+    """Say what a table's row needs beside scores; costs are of one frame, that of a photo of 480 x 640."""
     settings = recipe.network
+    values, macs = _frame_costs(recipe, network)
     folded = ["folded"] if settings.stem == "folded" else []
     gate = [f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []
     return {
         "input": "RGB" if recipe.input.bands is None else f"DCT {BandSet.parse(recipe.input.bands)}",
-        "source": f"shorter side {recipe.input.min_sizes[-1]}, longer at most {recipe.input.max_size}",
+        "source": _source(recipe.input),
+        "values_per_sample": values,
+        "bytes_per_sample": values * (1 if recipe.input.bands is None or recipe.input.encoding == "int8" else 4),
         "network": ", ".join([settings.kind, settings.name, *folded, *gate]),
         "parameters": count_parameters(network),
+        "macs": macs,
         "epochs": recipe.training.epochs,
         "classes": len(folders.train.classes),
         "train_images": len(folders.train),
         "val_images": 0 if folders.val is None else len(folders.val),
         "processes": processes,
     }
+
+
+def _frame_costs(recipe: DetectionRecipe, network: Detector) -> tuple[int, int]:
+    """Count a frame's values, and the multiply-adds of trunk and pyramid; those of heads depend on what is found."""
+    size = recipe.input.frames().draw(_TYPICAL_PHOTO, sample_generator(0, 0, 0), training=False).size
+    backbone, block = network.backbone, recipe.input.pixels_per_block
+    shape = (3, *size)
+    if isinstance(backbone, SpectralBackbone):
+        shape = (len(backbone.input.bands), size[0] // block, size[1] // block)
+    return math.prod(shape), count_macs(backbone.body, torch.empty((1, *shape), device="meta"))
+
+
+def _source(settings: FrameInputSettings) -> str:
+    """Say how large frames are, and of which image the coefficients are."""
+    sides = settings.min_sizes[-1], settings.max_size
+    frame = f"frames of {sides[0]} to {sides[1]}"
+    if settings.bands is None or settings.pixels_per_block == 8:
+        return frame
+    low, high = (8 * side // settings.pixels_per_block for side in sides)
+    return f"{frame}, from {low} to {high}"

@@ -22,6 +22,7 @@ class DetectionDataSettings:
         train_annotations: COCO's .json file about them.
         val: folder of the validation photos; null for no evaluation.
         val_annotations: COCO's .json file about them.
+        one_class: take all categories for one: learn where objects are, not which.
         batch_size: photos of one training batch, those of all processes together.
         val_batch_size: photos of one validation batch; null for the training batch.
         threads: threads that read photos; 0 for one a processor.
@@ -35,6 +36,7 @@ class DetectionDataSettings:
     train_annotations: str
     val: str | None = None
     val_annotations: str | None = None
+    one_class: bool = False
     batch_size: int = 16
     val_batch_size: int | None = None
     threads: int = 0
@@ -63,7 +65,9 @@ class FrameInputSettings:
         kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
         bands: for spectrum, the frequency channels, as classifiers name them.
         pixels_per_block: for spectrum, pixels of the frame that a block stands for, along an axis: 4 (published) or 8.
-        statistics: for a removed stem, a file written by ``prepixel stats``; null measures the training photos once.
+        encoding: for spectrum, how values travel to the device: float32, or int8 at a quarter of the bytes.
+        statistics: for a removed stem or int8, a file written by ``prepixel stats``; null measures the training photos
+            once.
         statistics_images: how many training photos, evenly spaced, are measured at most.
         min_sizes: the frame's shorter side in pixels; while training one is drawn, in evaluation the last is taken.
         max_size: its longer side is never longer.
@@ -75,6 +79,7 @@ class FrameInputSettings:
     kind: Literal["spectrum", "rgb"] = "spectrum"
     bands: str | None = None
     pixels_per_block: int = 4
+    encoding: Literal["float32", "int8"] = "float32"
     statistics: str | None = None
     statistics_images: int = 1000
     min_sizes: tuple[int, ...] = (800,)
@@ -86,8 +91,9 @@ class FrameInputSettings:
     def __post_init__(self) -> None:
         if (self.kind == "spectrum") != (self.bands is not None):
             raise RecipeError("kind spectrum needs bands, for example bands: S-24, and kind rgb has none")
-        if self.kind == "rgb" and (self.statistics is not None or self.filter != "bilinear"):
-            raise RecipeError("statistics and filter belong to kind spectrum, and kind is rgb; remove them")
+        foreign = self.statistics is not None or self.filter != "bilinear" or self.encoding != "float32"
+        if self.kind == "rgb" and foreign:
+            raise RecipeError("encoding, statistics and filter belong to kind spectrum, and kind is rgb; remove them")
         if self.pixels_per_block not in {1, 2, 4, 8}:
             raise RecipeError(f"pixels_per_block is {self.pixels_per_block}; it can be 1, 2, 4 or 8")
         if self.statistics_images < 1:
@@ -113,6 +119,8 @@ class DetectorSettings:
             efficientnet_lite0.
         stem: for kind spectrum, removed as in the paper, or folded: the RGB trunk itself over the coefficients.
         channels: of every map of the feature pyramid.
+        heads: full, as torchvision has them, or small, for small frames and machines: see
+            `prepixel.models.detection.small_heads`.
         rgb_weights: a torch file with the weights of the RGB classifier of that name; null starts from random weights.
         freeze_norms: whether the trunk's batch norms keep their statistics; null for whether there are weights.
     """
@@ -121,6 +129,7 @@ class DetectorSettings:
     name: str = "resnet50"
     stem: Literal["removed", "folded"] = "removed"
     channels: int = 256
+    heads: Literal["full", "small"] = "full"
     rgb_weights: str | None = None
     freeze_norms: bool | None = None
 

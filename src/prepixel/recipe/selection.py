@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from prepixel.data.loader import BatchLoader
 from prepixel.engine import NothingToEvaluate
 from prepixel.errors import RecipeError
-from prepixel.gates import GatedNetwork
+from prepixel.gates import Choice, GatedNetwork
+from prepixel.models.detection import Detector, SpectralBackbone
+from prepixel.recipe.detection import TrainedDetector
 from prepixel.recipe.running import TrainedRun
 from prepixel.spectrum import BandSet
 
@@ -92,36 +97,62 @@ class ChannelUse:
 
 
 def measure_use(
-    run: TrainedRun, folder: str | os.PathLike[str] | None = None, *, threads: int | None = None
+    run: TrainedRun | TrainedDetector,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    threads: int | None = None,
 ) -> tuple[ChannelUse, tuple[tuple[str, str], ...]]:
     """Count over images how often a run's gate lets each channel pass.
 
     Args:
         run: with a gate.
-        folder: images of the run's classes; None for the recipe's validation images.
+        folder: for a classifier, images of the run's classes; None for the recipe's validation images.
         threads: threads to read on; None for the recipe's.
 
     Returns:
         The counts, and the files that were left out (where the recipe skips bad files).
 
     Raises:
-        RecipeError: the run has no gate; or no folder is given, and the recipe names none.
+        RecipeError: the run has no gate; no folder is given, and the recipe names none; or one is given for a detector.
         DatasetError: the folder has no image, or classes that the run does not know.
         NothingToEvaluate: no image could be read.
     """
-    network = run.network
-    if not isinstance(network, GatedNetwork):
-        raise RecipeError(f"{run.folder.path}: has no gate; ask which channels it needs by: prepixel sensitivity")
-    loader = run.loader(folder, threads=threads)
-    on = torch.zeros(len(network.bands), dtype=torch.float64)
+    bands, choose = _chooser(run)
+    loader: BatchLoader
+    if isinstance(run, TrainedRun):
+        loader = run.loader(folder, threads=threads)
+    elif folder is None:
+        _, loader = run.photos_and_loader(threads=threads)
+    else:
+        raise RecipeError(f"{run.folder.path}: is a detector's, whose photos its recipe names; leave out --data")
+    on = torch.zeros(len(bands), dtype=torch.float64)
     odds, images = torch.zeros_like(on), 0
     with torch.inference_mode():
         for batch in loader.epoch(0):
             if len(batch):
-                _, choice = network.gate(network.network.input(batch.inputs.to(run.device)))
+                choice = choose(batch.inputs)
                 on += choice.bits.double().sum(0).cpu()
                 odds += choice.log_odds.double().sum(0).cpu()
                 images += len(batch)
     if not images:
         raise NothingToEvaluate(f"{run.folder.path}: no image could be read, so there is nothing to count")
-    return ChannelUse(network.bands, on / images, odds / images, images), loader.failures
+    return ChannelUse(bands, on / images, odds / images, images), loader.failures
+
+
+def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any], Choice]]:
+    """Give the channels that a run's gate chooses from, and what it chooses for a batch."""
+    network = run.network
+    if isinstance(network, GatedNetwork):
+        device, gate, normalize = run.device, network.gate, network.network.input
+        return network.bands, lambda inputs: gate(normalize(inputs.to(device)))[1]
+    backbone = network.backbone if isinstance(network, Detector) else None
+    if not isinstance(backbone, SpectralBackbone) or backbone.gate is None:
+        raise RecipeError(f"{run.folder.path}: has no gate; ask which channels it needs by: prepixel sensitivity")
+    spectral = backbone
+
+    def choose(inputs: Any) -> Choice:
+        spectral.see(inputs.to(run.device))
+        assert spectral.choice is not None
+        return spectral.choice
+
+    return backbone.gate.bands, choose
