@@ -61,12 +61,12 @@ def draw(files: list[bytes]) -> Samples:
     return Samples(files, np.array(boxes, dtype=np.float64), generator.random(len(files)) < 0.5)
 
 
-def spectra(samples: Samples, *, threads: int, **options: object) -> Callable[[], None]:
+def spectra(samples: Samples, *, threads: int, batch: int = BATCH, **options: object) -> Callable[[], None]:
     """Read batch after batch by prepixel."""
 
     def run() -> None:
-        for begin in range(0, len(samples.files), BATCH):
-            part = slice(begin, begin + BATCH)
+        for begin in range(0, len(samples.files), batch):
+            part = slice(begin, begin + batch)
             read_spectra(
                 samples.files[part],
                 grid=GRID,
@@ -212,6 +212,7 @@ def main() -> None:
     roads = {
         one: spectra(samples, threads=1, **steps),
         "prepixel: int8 S-24, two threads": spectra(samples, threads=2, **steps),
+        "prepixel: int8 S-24, two threads, one batch of all": spectra(samples, threads=2, batch=len(paths), **steps),
     }
     timings = interleave(roads, rounds=options.n)
     report("training-ready samples", "threads", timings, per=len(paths), reference=one, options=options)
