@@ -15,8 +15,18 @@ from PIL import Image
 
 from prepixel.data.detection import DetectionLoader
 from prepixel.recipe import DetectionRecipe, read_any_recipe, run_detection
+from prepixel.recipe.building import read_rgb_weights
+from prepixel.recipe.detection_building import (
+    CocoFolders,
+    build_detection_loader,
+    build_detection_task,
+    build_recipe_detector,
+)
+from prepixel.recipe.reading import expand_path
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes" / "coco").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "recipes"
+RECIPES = sorted((FOLDER / "coco").glob("*.yaml"))
+SMALL_SET = sorted(FOLDER.glob("coco_mini_*.yaml"))
 STEPS, STOPPED_AT = 20, 13
 SMALL = ["--data.batch_size", "1", "--input.min_sizes", "[64]", "--input.max_size", "96", "--training.epochs", "1"]
 SMALL += ["--training.checkpoint_steps", "10", "--training.device", "cpu", "--training.tensorboard", "false"]
@@ -80,3 +90,30 @@ def test_a_recipe_trains_twenty_steps_goes_on_where_it_was_stopped_and_is_scored
     scores = result.training.evaluation.row()
     assert ("mask_ap" in scores) == path.stem.startswith("mask")
     assert 0 <= scores["box_ap"] <= 1
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("path", SMALL_SET, ids=lambda path: path.stem)
+def test_a_recipe_of_the_small_set_learns_from_its_photos(
+    path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREPIXEL_DATA", str(photos))
+    recipe = read_any_recipe(path, ["--input.min_sizes", "[64]", "--input.max_size", "96"])
+    assert isinstance(recipe, DetectionRecipe)
+    folders = CocoFolders.of(recipe)
+    assert (len(folders.train), folders.train.classes) == (169, ("object",))  # one photo shows nothing
+    assert recipe.network.rgb_weights is not None
+    weights = read_rgb_weights(expand_path(recipe.network.rgb_weights, "network.rgb_weights"))
+    network = build_recipe_detector(recipe, 1, None, weights).train()
+    loader = build_detection_loader(recipe, folders.train, None, training=True)
+    loss = build_detection_task(network, folders.train).loss(network, next(iter(loader.epoch(0))))
+    loss.backward()
+    assert 0 < loss.item() < 20
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
+
+
+def test_recipes_of_the_small_set_differ_in_what_they_see_alone() -> None:
+    recipes = [read_any_recipe(path) for path in SMALL_SET]
+    assert len(recipes) == 5
+    common = {(one.data, one.optimization, one.training, one.input.frames().min_sizes) for one in recipes}
+    assert len(common) == 1
