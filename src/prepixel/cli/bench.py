@@ -85,8 +85,8 @@ def _print(found: Payoff, settings: PayoffSettings) -> None:
         print(f"{settings.network} on {kind} takes {statistics.median(rates):,.0f} images/s on {found.device}")
     if found.steps and found.device == "cpu":
         print("the network runs on the processor that reads, so a device that waits says little here")
-    for name in found.absent:
-        print(f"not timed: {name} is not installed")
+    for reason in found.absent:
+        print(f"not timed: {reason}")
     for line in found.left_out:
         print(f"left out: {line}")
 

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.data import DatasetError, PixelReader, RandomCrop, SpectrumReader
+from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
 from prepixel.data.augment import sample_generator
 from prepixel.data.folder import image_files
+from prepixel.data.pack_sources import PackEntry, PackSource
+from prepixel.data.packing import PackOptions, pack_source
 from prepixel.data.reading import ViewReader
-from prepixel.data.roads import RivalReader, rival_decoders
+from prepixel.data.roads import BatchReader, RivalReader, rival_decoders
 from prepixel.data.thinning import ThinOptions
 from prepixel.errors import PrepixelError
-from prepixel.jpeg import Limits, read_sizes
+from prepixel.jpeg import Limits, read_image, read_sizes
+from prepixel.jpeg.reading import Source
 from prepixel.models import frequency_network, rgb_network
 from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra
 
+_THINNED, _PACKED = "from thinned files", "from packed shards"
 _JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 _CLASSES = 1000
 Progress = Callable[[int, int], None]
@@ -82,7 +86,7 @@ class Payoff:
     Attributes:
         roads: in the order of the table; the first is what ratios compare with.
         steps: images a second of each round of training steps, by the kind of input ``RGB`` and ``DCT``.
-        absent: roads whose library is not installed.
+        absent: roads that cannot be timed here, and why.
         images: how many images each road read.
         left_out: files of the sample that some road cannot read.
         threads: what "all threads" were.
@@ -115,7 +119,7 @@ def measure_payoff(
     """Time all roads on images of a folder, and a network's training step on what they give.
 
     The roads take turns, round by round, and get the same drawn crops and flips. Files come from the system's cache,
-    as the first round, which is not counted, has read them; thinned files are made anew in a temporary folder.
+    as the first round, which is not counted, has read them; thinned files and shards are made in a temporary folder.
 
     Args:
         folder: JPEGs, at any depth.
@@ -130,9 +134,16 @@ def measure_payoff(
     with tempfile.TemporaryDirectory(prefix="prepixel-bench-") as temporary, warnings.catch_warnings():
         # torchvision says so in every call since 0.29; users have this decoder all the same
         warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)
-        paths, thinned, left_out = _sample(Path(folder), Path(temporary), settings)
+        paths, left_out = _sample(Path(folder), settings)
         readers, absent = _readers(paths, settings)
-        files = {name: thinned if "thinned" in name else paths for name in readers}
+        thinned, packed = (
+            _Files.thinned(paths, Path(temporary), settings),
+            _Files.packed(paths, Path(temporary), settings),
+        )
+        files = {
+            name: thinned if name.endswith(_THINNED) else packed if name.endswith(_PACKED) else _Files.of(paths)
+            for name in readers
+        }
         steps = _Steps.of(settings)
         rates: dict[tuple[str, int], list[float]] = {}
         speeds: dict[str, list[float]] = {}
@@ -147,10 +158,13 @@ def measure_payoff(
                     speeds.setdefault(kind, []).append(speed)
             if progress is not None:
                 progress(number + 2, settings.rounds + 1)
-        sizes = {name: statistics.fmean(Path(path).stat().st_size for path in files[name]) for name in readers}
     roads = tuple(
         RoadRates(
-            name, tuple(rates[name, 1]), tuple(rates[name, threads]), sizes[name], _sample_bytes(reader, settings)
+            name,
+            tuple(rates[name, 1]),
+            tuple(rates[name, threads]),
+            files[name].mean_bytes,
+            _sample_bytes(reader, files[name], settings),
         )
         for name, reader in readers.items()
     )
@@ -158,8 +172,50 @@ def measure_payoff(
     return Payoff(roads, steps_found, absent, len(paths), left_out, threads, str(steps.device))
 
 
-def _sample(folder: Path, temporary: Path, settings: PayoffSettings) -> tuple[list[str], list[str], tuple[str, ...]]:
-    """Choose images that every road can read, and thin them; name those that are left out."""
+@dataclass(frozen=True)
+class _Files:
+    """Hold the images of one road.
+
+    Attributes:
+        batch: from places to what is read.
+        count: how many there are.
+        mean_bytes: of one image's file.
+    """
+
+    batch: Callable[[range], Sequence[Source]]
+    count: int
+    mean_bytes: float
+
+    @classmethod
+    def of(cls, paths: list[str]) -> _Files:
+        """Take files as they are."""
+        size = statistics.fmean(Path(path).stat().st_size for path in paths)
+        return cls(lambda places: paths[places.start : places.stop], len(paths), size)
+
+    @classmethod
+    def thinned(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+        """Write thinned files."""
+        options = ThinOptions(bands=settings.bands)
+        targets = []
+        for place, path in enumerate(paths):
+            target = temporary / f"{place}.jpg"
+            target.write_bytes(options.thin(Path(path).read_bytes(), Limits()))
+            targets.append(str(target))
+        return cls.of(targets)
+
+    @classmethod
+    def packed(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+        """Write shards."""
+        entries = [PackEntry(path, 0, Path(path).stat().st_size, path, 0) for path in paths]
+        source, target = PackSource("sample", ("image",), tuple(entries)), temporary / "packed"
+        pack_source(source, target, PackOptions(bands=settings.bands))
+        shards = PackedDataset(target)
+        size = statistics.fmean(len(contents) for contents in shards.sources(range(len(paths))))
+        return cls(shards.sources, len(paths), size)
+
+
+def _sample(folder: Path, settings: PayoffSettings) -> tuple[list[str], tuple[str, ...]]:
+    """Choose images that every road can read; name those that are left out."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
     found = list(image_files(folder, extensions=_JPEGS))
@@ -167,27 +223,25 @@ def _sample(folder: Path, temporary: Path, settings: PayoffSettings) -> tuple[li
     chosen = [found[place * len(found) // count] for place in range(count)]
     options = ThinOptions(bands=settings.bands)
     decoders = [decode for decode in rival_decoders().values() if decode is not None]
-    paths, thinned, left_out = [], [], []
-    for place, path in enumerate(chosen):
+    paths, left_out = [], []
+    for path in chosen:
         contents = Path(path).read_bytes()
         try:
-            smaller = options.thin(contents, Limits())
+            options.thin(contents, Limits())
+            read_image(contents)
             for decode in decoders:
                 if decode(contents).shape[0] != 3:
                     raise ValueError("not three components")
         except (PrepixelError, ValueError, RuntimeError) as error:
             left_out.append(f"{path}: {str(error).partition(chr(10))[0]}")
             continue
-        target = temporary / f"{place}.jpg"
-        target.write_bytes(smaller)
         paths.append(path)
-        thinned.append(str(target))
     if len(paths) < settings.batch_size:
         raise DatasetError(
             f"{folder}: {len(paths)} JPEGs of it can be read by every road, fewer than a batch of "
             f"{settings.batch_size}; name a folder with more, or lower the batch size"
         )
-    return paths, thinned, tuple(left_out)
+    return paths, tuple(left_out)
 
 
 def _readers(paths: list[str], settings: PayoffSettings) -> tuple[dict[str, ViewReader], tuple[str, ...]]:
@@ -197,25 +251,30 @@ def _readers(paths: list[str], settings: PayoffSettings) -> tuple[dict[str, View
     absent = []
     for name, decode in rival_decoders().items():
         if decode is None:
-            absent.append(name)
+            absent.append(f"{name} is not installed")
         else:
             readers[f"RGB, {name}"] = RivalReader(size, decode)
+    if torch.cuda.is_available():
+        readers["RGB, nvJPEG"] = BatchReader(size, torch.device("cuda"))
+    else:
+        absent.append("nvJPEG: there is no CUDA device")
     measured = Statistics.empty(bands, grid)
     measured.update(read_spectra(paths[: settings.batch_size], grid=grid, bands=bands).spectrum)
     shift, unit = measured.shift().float(), measured.int8_unit().float()
     readers[f"coefficients, {bands}, float32"] = SpectrumReader(grid, bands)
     readers[f"coefficients, {bands}, int8"] = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
-    thinned = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
-    readers[f"coefficients, {bands}, int8, from thinned files"] = thinned
+    for ending in (_THINNED, _PACKED):
+        reader = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
+        readers[f"coefficients, {bands}, int8, {ending}"] = reader
     return readers, tuple(absent)
 
 
-def _read_all(reader: ViewReader, paths: list[str], settings: PayoffSettings, threads: int, epoch: int) -> float:
+def _read_all(reader: ViewReader, files: _Files, settings: PayoffSettings, threads: int, epoch: int) -> float:
     """Read whole batches by one road, drawing anew in each round, and give images a second."""
     crop, done = RandomCrop(), 0
     start = time.perf_counter()
-    for first in range(0, len(paths) - settings.batch_size + 1, settings.batch_size):
-        part = paths[first : first + settings.batch_size]
+    for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
+        part = files.batch(range(first, first + settings.batch_size))
         sizes = read_sizes(part, threads=threads).sizes.tolist()
         draws = [
             crop.draw((height, width), reader.aspect, sample_generator(0, epoch, first + place))
@@ -225,7 +284,9 @@ def _read_all(reader: ViewReader, paths: list[str], settings: PayoffSettings, th
     return done / (time.perf_counter() - start)
 
 
-def _sample_bytes(reader: ViewReader, settings: PayoffSettings) -> int:
+def _sample_bytes(reader: ViewReader, files: _Files, settings: PayoffSettings) -> int:
+    if isinstance(reader, BatchReader):
+        return round(files.mean_bytes)  # the files themselves cross
     if isinstance(reader, SpectrumReader):
         return settings.bands.num_bytes(settings.grid, bytes_per_value=reader.dtype.itemsize)
     return 3 * settings.pixels[0] * settings.pixels[1]
