@@ -10,7 +10,7 @@ from tests.test_cli import Captured, facts, jpeg
 
 from prepixel.cli import main
 from prepixel.data import write_synthetic
-from prepixel.jpeg import pack_jpeg
+from prepixel.jpeg import pack_jpeg, read_header
 
 
 @pytest.fixture
@@ -101,3 +101,32 @@ def test_statistics_of_shards_are_those_of_the_jpegs(capsys: Captured, folder: P
         assert main(["stats", str(root), "--grid", "3", "5", "--bands", "S-24", "--output", str(out)]) == 0
     capsys.readouterr()
     assert (tmp_path / "shards.json").read_bytes() == (tmp_path / f"{tmp_path.name}.json").read_bytes()
+
+
+def test_photos_with_objects_are_packed_and_a_detector_trains_on_the_shards(
+    capsys: Captured, folder: Path, tmp_path: Path
+) -> None:
+    one = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [2, 3, 20, 17], "iscrowd": 0}
+    image = read_header((folder / "cat" / "a.jpg").read_bytes())
+    images = [{"id": 7, "file_name": "cat/a.jpg", "height": image.height, "width": image.width}]
+    document = {"images": images, "annotations": [one], "categories": [{"id": 3, "name": "lamp"}]}
+    told = tmp_path / "instances.json"
+    told.write_text(json.dumps(document))
+    words = ["pack", str(folder), str(tmp_path / "out"), "--annotations", str(told)]
+    assert main(words) == 0
+    assert "1 of 1 images, each read back" in capsys.readouterr().out
+    assert main([*words, "--classes", str(told)]) == 2
+    assert "--annotations and --classes: photos with objects have no class" in capsys.readouterr().err
+    recipe = tmp_path / "detector.yaml"
+    recipe.write_text(
+        f"data: {{train: {tmp_path / 'out'}, train_annotations: {told}, batch_size: 1}}\n"
+        "input: {kind: spectrum, bands: S-6, min_sizes: [64], max_size: 96}\n"
+        "network: {kind: faster_rcnn, name: resnet18, channels: 8, heads: small}\n"
+        "task: {kind: detection}\ntraining: {epochs: 1, device: cpu, tensorboard: false}\n"
+    )
+    assert main(["train", str(recipe), "-o", str(tmp_path / "run")]) == 0
+    assert "1 steps" in capsys.readouterr().out
+    one["bbox"] = [2, 3, 19, 17]  # other annotations are another source
+    told.write_text(json.dumps(document))
+    assert main(words) == 2
+    assert "has changed; to add its images behind those that are there, use --append" in capsys.readouterr().err

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from prepixel.data.folder import DatasetError
 from prepixel.data.frames import FrameDraw, FrameSettings, boxes_in_frame, boxes_in_photo, mask_in_frame
 from prepixel.data.loader import TooManyBadFiles
 from prepixel.data.masks import coco_masks, run_lengths
+from prepixel.data.pack_sources import open_coco
+from prepixel.data.packing import PackOptions, pack_source
 from prepixel.engine.protocols import Loader
 from prepixel.spectrum import BandSet, Box, PaddedSpectrum, Spectrum
 from prepixel.spectrum.dct import dct_basis
@@ -297,6 +301,36 @@ def test_both_roads_see_the_same_frames_and_objects(dataset: CocoDataset) -> Non
             assert all(torch.equal(ours[name], theirs[name]) for name in ours)
         assert a.targets[2]["boxes"].shape == (0, 4)
         assert ("masks" in a.targets[0]) == training
+
+
+def test_frames_of_packed_photos_are_those_of_their_files(dataset: CocoDataset, folder: Path, tmp_path: Path) -> None:
+    with Image.open(folder / "3.jpg") as picture:  # one photo without coefficients is stored as it is
+        picture.save(folder / "3.jpg", format="PNG")
+    shards = tmp_path / "shards"
+    pack_source(open_coco(folder / "instances.json", folder), shards, PackOptions(None, shard_size=3), threads=2)
+    packed = CocoDataset(folder / "instances.json", shards)
+    assert [image[2:-1] for image in packed.samples] == [image[2:-1] for image in dataset.samples]
+    assert packed.samples[3].path == str(shards / "shard-000001.tar" / "00000003.ppx")
+    with tarfile.open(shards / "shard-000000.tar") as archive:
+        told = json.load(archive.extractfile("00000000.json") or io.BytesIO())
+    assert told["coco"]["image_id"] == 1
+    assert [one["bbox"] for one in told["coco"]["annotations"]] == [[20, 10, 40, 40], [100, 90, 1, 1]]
+    frames = FrameSettings((64, 80), 130, 8, jitter=(0.5, 2.0))
+    keys = [(2, index) for index in (3, 0, 2, 1)]
+    for reader in (SpectrumFrames(SQUARE, 4), PixelFrames(4)):
+        ours, theirs = (
+            DetectionDataset(images, reader, frames, seed=5, training=True, threads=2).__getitems__(keys).batch
+            for images in (packed, dataset)
+        )
+        if isinstance(ours.inputs, PaddedSpectrum):
+            assert torch.equal(ours.inputs.spectrum.values, theirs.inputs.spectrum.values)
+        else:
+            assert all(torch.equal(a, b) for a, b in zip(ours.inputs, theirs.inputs, strict=True))
+        assert [t["boxes"].tolist() for t in ours.targets] == [t["boxes"].tolist() for t in theirs.targets]
+    less = document()
+    less["images"][1]["file_name"] = "absent.jpg"
+    with pytest.raises(DatasetError, match=r"image 2: there is no file absent.jpg in the shards of"):
+        CocoDataset(write(folder, less), shards)
 
 
 def test_one_pixel_boxes_and_crowds(dataset: CocoDataset) -> None:

@@ -185,6 +185,9 @@ def _add_files(verbs: Any) -> None:
     verb.add_argument("--level", type=int, default=1, metavar="N", help="of zstd, 1 to 19 (default: 1)")
     verb.add_argument("--shard-size", type=int, default=1000, metavar="N", help="images a shard (default: 1000)")
     verb.add_argument("--classes", type=Path, metavar="FILE", help="class names in order of their labels, one a line")
+    verb.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="COCO's .json of the photos of SOURCE, which have no class"
+    )
     verb.add_argument("--append", action="store_true", help="add another source behind what the folder holds")
     verb.add_argument(
         "--on-error",

@@ -14,7 +14,7 @@ from prepixel.errors import RecipeError
 
 def pack(options: argparse.Namespace) -> int:
     """Pack a folder, or tar files, into shards."""
-    from prepixel.data.pack_sources import open_source
+    from prepixel.data.pack_sources import open_coco, open_source
     from prepixel.data.packing import PackOptions, forecast_packing, pack_source
     from prepixel.spectrum import BandSet
 
@@ -26,7 +26,12 @@ def pack(options: argparse.Namespace) -> int:
         shard_size=options.shard_size,
         on_error=options.on_error,
     )
-    source = open_source(options.source, class_names=options.classes)
+    if options.annotations is None:
+        source = open_source(options.source, class_names=options.classes)
+    elif options.classes is None:
+        source = open_coco(options.annotations, options.source)
+    else:
+        raise RecipeError("--annotations and --classes: photos with objects have no class; leave one out")
     forecast = forecast_packing(source, options.target, asked, append=options.append, threads=options.threads)
     if options.forecast_only and options.json:
         print(json.dumps({"forecast": dataclasses.asdict(forecast)}))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.folder import DatasetError
 from prepixel.data.masks import run_lengths
+from prepixel.data.shards import MANIFEST, PackedDataset
+from prepixel.jpeg.reading import Source
 
+_Find: TypeAlias = Callable[[str], tuple[str, int]]
 OnBad: TypeAlias = Literal["raise", "skip"]
 Segmentation: TypeAlias = list[list[float]] | dict[str, Any] | None
 # Boxes of real data sets stick out of their images by a rounding of their makers; more than that is a mistake.
@@ -41,9 +44,10 @@ class CocoImage(NamedTuple):
 
     Attributes:
         image_id: COCO's.
-        path: its file.
+        path: its file; of shards the shard's and the member's.
         height, width: in pixels, upright.
         objects: those that are learned and those that are crowds.
+        place: among the samples of shards; 0 for a file.
     """
 
     image_id: int
@@ -51,6 +55,7 @@ class CocoImage(NamedTuple):
     height: int
     width: int
     objects: tuple[CocoObject, ...]
+    place: int = 0
 
 
 @dataclass(frozen=True, init=False)
@@ -63,6 +68,7 @@ class CocoDataset:
         samples: every image, by image id.
         category_ids: COCO's ids by label, the first is label 1's.
         problems: what was left out, each with file or id and the reason; none under ``on_bad="raise"``.
+        packed: the shards that hold the photos; None where they are files.
     """
 
     root: Path
@@ -70,6 +76,7 @@ class CocoDataset:
     samples: tuple[CocoImage, ...]
     category_ids: tuple[int, ...]
     problems: tuple[str, ...]
+    packed: PackedDataset | None
 
     def __init__(
         self,
@@ -84,7 +91,7 @@ class CocoDataset:
 
         Args:
             annotations: COCO's .json file (``instances_train2017.json``).
-            images: the folder that its file names are relative to.
+            images: the folder that its file names are relative to; or the shards that ``prepixel pack`` made of it.
             on_bad: raise the first mistake that is found; or leave out the image or object that it is about, and list
                 it in `problems`.
             with_objects_only: leave out images that show nothing to be learned, as training scripts do. They are not
@@ -107,7 +114,9 @@ class CocoDataset:
         names = tuple(str(category["name"]) for category in categories)
         if one_class:
             labels, names = dict.fromkeys(labels, 1), ("object",)
-        reading = _Reading(path, folder, labels, on_bad)
+        packed = PackedDataset(folder) if (folder / MANIFEST).is_file() else None
+        find = _finder(folder) if packed is None else _finder_in_shards(packed)
+        reading = _Reading(path, find, labels, on_bad)
         samples = tuple(reading.images(document["images"], document["annotations"]))
         if with_objects_only:
             samples = tuple(s for s in samples if any(not one.crowd for one in s.objects))
@@ -118,9 +127,18 @@ class CocoDataset:
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "category_ids", (1,) if one_class else tuple(labels))
         object.__setattr__(self, "problems", tuple(reading.problems))
+        object.__setattr__(self, "packed", packed)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def source(self, image: CocoImage) -> Source:
+        """Give what an image is read from: its file's path, or of shards its bytes.
+
+        Raises:
+            OSError: its shard cannot be opened.
+        """
+        return image.path if self.packed is None else self.packed.sources([image.place])[0]
 
     def num_objects(self) -> int:
         """Count the objects that are learned."""
@@ -153,8 +171,8 @@ class CocoDataset:
 class _Reading:
     """Check images and objects; keep the good ones, and say what is wrong with the others."""
 
-    def __init__(self, path: Path, folder: Path, labels: Mapping[int, int], on_bad: OnBad) -> None:
-        self.path, self.folder, self.labels, self.on_bad = path, folder, labels, on_bad
+    def __init__(self, path: Path, find: _Find, labels: Mapping[int, int], on_bad: OnBad) -> None:
+        self.path, self.find, self.labels, self.on_bad = path, find, labels, on_bad
         self.problems: list[str] = []
 
     def images(self, images: Sequence[Any], annotations: Sequence[Any]) -> Iterator[CocoImage]:
@@ -180,9 +198,13 @@ class _Reading:
             if (reason := self._fault_of_image(image)) is not None:
                 self._note(f"image {image['id']}: {reason}")
                 continue
+            try:
+                file, place = self.find(image["file_name"])
+            except FileNotFoundError as error:
+                self._note(f"image {image['id']}: there is no file {error}")
+                continue
             found = tuple(self._objects(objects.get(image["id"], []), image))
-            path = str(self.folder / image["file_name"])
-            yield CocoImage(int(image["id"]), path, int(image["height"]), int(image["width"]), found)
+            yield CocoImage(int(image["id"]), file, int(image["height"]), int(image["width"]), found, place)
         for image_id in objects.keys() - known:
             self._note(f"{len(objects[image_id])} annotations are of image {image_id}, which is not listed")
 
@@ -193,8 +215,6 @@ class _Reading:
         sides = [image.get("height"), image.get("width")]
         if not all(isinstance(side, int) and side > 0 for side in sides):
             return f"height and width are {sides}, not whole numbers above 0"
-        if not (self.folder / name).is_file():
-            return f"there is no file {self.folder / name}"
         return None
 
     def _objects(self, annotations: Sequence[Any], image: Mapping[str, Any]) -> Iterator[CocoObject]:
@@ -218,6 +238,28 @@ class _Reading:
         if self.on_bad == "raise":
             raise DatasetError(f"{self.path}: {problem}; mend it, or leave such things out by on_bad skip")
         self.problems.append(f"{self.path}: {problem}")
+
+
+def _finder(folder: Path) -> _Find:
+    def find(name: str) -> tuple[str, int]:
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return str(path), 0
+
+    return find
+
+
+def _finder_in_shards(packed: PackedDataset) -> _Find:
+    places = {name: place for place, name in enumerate(packed.names())}
+
+    def find(name: str) -> tuple[str, int]:
+        place = places.get(name)
+        if place is None:
+            raise FileNotFoundError(f"{name} in the shards of {packed.root}")
+        return packed.samples[place].path, place
+
+    return find
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from prepixel.data.loader import BatchLoader, Fetched
 from prepixel.data.reading import read_rgb
 from prepixel.errors import PrepixelError
 from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg.reading import Source
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
 from prepixel.spectrum.resample import Filter
 
@@ -75,7 +76,7 @@ class FrameReader(Protocol):
     def unit(self) -> int:
         """Give the pixels of which sides of frames must be multiples."""
 
-    def read(self, path: str, draw: FrameDraw) -> Any:
+    def read(self, source: Source, draw: FrameDraw) -> Any:
         """Read one frame."""
 
     def batch(self, frames: Sequence[Any]) -> PaddedSpectrum | list[Tensor]:
@@ -110,11 +111,11 @@ class SpectrumFrames:
         """Give the pixels of a block."""
         return self.pixels_per_block
 
-    def read(self, path: str, draw: FrameDraw) -> Spectrum:
+    def read(self, source: Source, draw: FrameDraw) -> Spectrum:
         """Read one frame as a spectrum of one image."""
         box = draw.box
         return read_spectra(
-            [path],
+            [source],
             grid=(draw.size[0] // self.unit, draw.size[1] // self.unit),
             bands=self.bands,
             boxes=np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
@@ -148,11 +149,11 @@ class PixelFrames:
 
     unit: int = 4
 
-    def read(self, path: str, draw: FrameDraw) -> UInt8[Tensor, "3 h w"]:
+    def read(self, source: Source, draw: FrameDraw) -> UInt8[Tensor, "3 h w"]:
         """Read one frame."""
         box = draw.box
         place = (int(box.top), int(box.left), int(box.height), int(box.width))
-        part: Tensor = functional.resized_crop(read_rgb(path), *place, list(draw.size), antialias=True)
+        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(draw.size), antialias=True)
         return part.flip(-1) if draw.flipped else part
 
     def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
@@ -218,7 +219,8 @@ class DetectionDataset(Dataset[Fetched]):
             return Failure(place, image.path, error)
 
     def _fetch(self, image: CocoImage, epoch: int, index: int) -> tuple[Any, Target]:
-        height, width = read_sizes([image.path], threads=1).sizes[0].tolist()
+        source = self.images.source(image)
+        height, width = read_sizes([source], threads=1).sizes[0].tolist()
         if (height, width) != (image.height, image.width):
             raise DatasetError(
                 f"{image.path}: is {width} x {height} pixels upright, and annotated as {image.width} x {image.height}; "
@@ -226,7 +228,7 @@ class DetectionDataset(Dataset[Fetched]):
             )
         generator = sample_generator(self.seed, epoch, index)
         draw = self.frames.draw((height, width), generator, training=self.training)
-        return self.reader.read(image.path, draw), self._target(image, draw)
+        return self.reader.read(source, draw), self._target(image, draw)
 
     def _target(self, image: CocoImage, draw: FrameDraw) -> Target:
         objects = [one for one in image.objects if not (self.training and one.crowd)]

@@ -7,8 +7,10 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from prepixel.data.coco import CocoDataset
 from prepixel.data.folder import EXTENSIONS, DatasetError, FolderDataset, read_class_names
 
 
@@ -21,6 +23,7 @@ class PackEntry(NamedTuple):
         size: bytes.
         path: the file that holds it.
         offset: where in that file it begins.
+        annotated: what is kept with it beside its class.
     """
 
     name: str
@@ -28,6 +31,7 @@ class PackEntry(NamedTuple):
     size: int
     path: str
     offset: int
+    annotated: Mapping[str, Any] = MappingProxyType({})
 
     def read(self) -> bytes:
         """Read the image's bytes.
@@ -77,6 +81,29 @@ def open_source(
     if not tars:
         return _of_folder(FolderDataset(root, class_names=class_names))
     return _of_tars(root, tars, read_class_names(class_names))
+
+
+def open_coco(annotations: str | os.PathLike[str], images: str | os.PathLike[str]) -> PackSource:
+    """List the images of a data set in COCO's format, all of one class; what is annotated is kept with each.
+
+    Args:
+        annotations: COCO's .json file.
+        images: the folder that its file names are relative to.
+
+    Raises:
+        DatasetError: the annotations cannot be read, have a mistake, or name a file that is not there.
+    """
+    dataset = CocoDataset(annotations, images)
+    told: dict[int, list[dict[str, Any]]] = {}
+    for one in dataset.ground_truth()["annotations"]:
+        told.setdefault(one["image_id"], []).append({key: value for key, value in one.items() if key != "image_id"})
+    entries = []
+    for image in dataset.samples:
+        name = Path(image.path).relative_to(dataset.root).as_posix()
+        kept: dict[str, Any] = {"image_id": image.image_id, "height": image.height, "width": image.width}
+        kept |= {"annotations": told.get(image.image_id, [])}
+        entries.append(PackEntry(name, 0, Path(image.path).stat().st_size, image.path, 0, kept))
+    return PackSource(f"{Path(annotations).name} of {dataset.root.name}", ("photo",), tuple(entries))
 
 
 def _listing(root: Path) -> list[Path]:

@@ -269,7 +269,8 @@ def _plan(source: PackSource, goal: Path, options: PackOptions, append: bool) ->
         raise DatasetError(f"{source.name}: holds no image to pack")
     listing = hashlib.sha256()
     for entry in source.entries:
-        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}\n".encode(errors="surrogateescape"))
+        annotated = f"\0{json.dumps(dict(entry.annotated), sort_keys=True)}" if entry.annotated else ""
+        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}{annotated}\n".encode(errors="surrogateescape"))
     told: dict[str, Any] = {
         "source": source.name,
         "listing": listing.hexdigest(),
@@ -408,6 +409,7 @@ def _pack_one(place: int, key: str, entry: PackEntry, class_name: str, options: 
         "path": entry.name,
         "bytes": len(contents),
         "sha256": hashlib.sha256(contents).hexdigest(),
+        **({"coco": dict(entry.annotated)} if entry.annotated else {}),
     }
     row = ShardRow(key, kind, entry.name, entry.label, len(contents))  # type: ignore[arg-type]
     return _Packed(place, row, image, ending, metadata)

@@ -11,7 +11,7 @@ import json
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -212,25 +212,11 @@ class PackedDataset:
         labels = range(len(classes)) if names is None else labels_by_name(classes, names, str(folder))
         endings: dict[str, int] = {"ppx": 0}
         rows, crcs = [], []
-        numbers = [
-            n
-            for part in manifest["parts"]
-            for n in range(part["first_shard"], part["first_shard"] + part["num_shards"])
-        ]
-        for number in numbers:
-            index = read_index(folder, number)
-            if index is None:
-                raise DatasetError(
-                    f"{folder}: {shard_name(number)}, one of {len(numbers)}, is missing; "
-                    "let prepixel pack come to its end, by the command that began it"
-                )
-            for row in index:
-                if row.kind == "skipped":
-                    continue
-                ending = "ppx" if row.kind == "packed" else stored_ending(row.path)
-                place = endings.setdefault(ending, len(endings))
-                rows.append((number, row.offset, row.size, int(row.key), place, labels[row.label]))
-                crcs.append(int(row.crc32, 16))
+        for number, row in _present(folder, manifest):
+            ending = "ppx" if row.kind == "packed" else stored_ending(row.path)
+            place = endings.setdefault(ending, len(endings))
+            rows.append((number, row.offset, row.size, int(row.key), place, labels[row.label]))
+            crcs.append(int(row.crc32, 16))
         if not rows:
             raise DatasetError(f"{folder}: its shards hold no sample")
         table = np.array(rows, dtype=np.int64).reshape(len(rows), 6)
@@ -246,6 +232,11 @@ class PackedDataset:
     def num_per_class(self) -> tuple[int, ...]:
         """Count the samples of each class."""
         return tuple(np.bincount(self._table[:, 5], minlength=len(self.classes)).tolist())
+
+    def names(self) -> list[str]:
+        """Give each sample's path below the source that was packed, from the indices."""
+        manifest = read_manifest(self.root)
+        return [] if manifest is None else [row.path for _, row in _present(self.root, manifest)]
 
     def sources(self, indices: Sequence[int]) -> list[bytes]:
         """Read samples' bytes, each shard opened once; of a shard that is cut, what is there."""
@@ -270,6 +261,20 @@ class PackedDataset:
                 raise MalformedPack(
                     "its bytes are not those that were written", remedy="Pack its shard anew", source=sample.path
                 )
+
+
+def _present(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[int, ShardRow]]:
+    """Yield every sample that is there, with its shard's number."""
+    parts = [(part["first_shard"], part["num_shards"]) for part in manifest["parts"]]
+    numbers = [number for first, count in parts for number in range(first, first + count)]
+    for number in numbers:
+        index = read_index(folder, number)
+        if index is None:
+            raise DatasetError(
+                f"{folder}: {shard_name(number)}, one of {len(numbers)}, is missing; "
+                "let prepixel pack come to its end, by the command that began it"
+            )
+        yield from ((number, row) for row in index if row.kind != "skipped")
 
 
 def open_dataset(

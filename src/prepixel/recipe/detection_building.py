@@ -197,9 +197,9 @@ def detection_statistics(
         sample_generator(0, 0, 0),
     )
     total = min(len(photos), settings.statistics_images)
-    paths = [photos.samples[place * len(photos) // total].path for place in range(total)]
+    chosen = [photos.samples[place * len(photos) // total] for place in range(total)]
     for start in range(0, total, _CHUNK):
-        chunk = paths[start : start + _CHUNK]
+        chunk = [photos.source(image) for image in chosen[start : start + _CHUNK]]
         measured = read_sizes(chunk, threads=recipe.data.threads, on_error="skip")
         kept = [chunk[place] for place in measured.kept.tolist()]
         draws = [crop.draw((height, width), 1.0, generator) for height, width in measured.sizes.tolist()]
