@@ -16,7 +16,7 @@ RECORDS = Path(__file__).with_name("records.jsonl")
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection bytes"),
-    *("eight bits", "soak"),
+    "eight bits",
 )
 
 
