@@ -5,13 +5,14 @@
 the numbers drawn, is held against the road of pixels, where Pillow cuts, resizes and mirrors the mask as it would the
 photo; the box, against a painted rectangle that goes that road. And the picture: luma that the frame's coefficients
 hold, against the photo's luma treated by Pillow in the same way. With ``--output`` a sheet of frames, drawn from
-coefficients alone with boxes and masks on them, is written beside the records.
+coefficients alone with boxes and masks on them, is written beside the records; it shows photos that a package ships.
 
     python benchmarks/detection_geometry.py -n 10
 """
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from prepixel.data.coco import CocoDataset, CocoImage, CocoObject
 from prepixel.data.detection import SpectrumFrames
 from prepixel.data.frames import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
 from prepixel.data.masks import run_lengths
+from prepixel.jpeg import read_sizes
 from prepixel.plots import Shown, plot_detections
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
@@ -35,6 +37,14 @@ SETTINGS = (
 )
 LARGE = 400  # pixels; of a smaller mask one pixel of the edge may be more than a hundredth
 SHEET = 8
+# x, y, x, y, ... in scikit-learn's china.jpg, then one in its flower.jpg
+ROOF = [95, 125, 100, 105, 125, 108, 175, 80, 195, 62, 196, 35, 206, 30, 215, 38, 214, 62, 240, 85, 275, 105, 320, 120]
+ROOF = [*map(float, [*ROOF, 310, 135, 285, 125, 250, 120, 205, 115, 150, 118, 100, 137])]
+STOREY = [103.0, 192.0, 320.0, 192.0, 318.0, 228.0, 280.0, 238.0, 100.0, 236.0]
+TREE = [547, 225, 575, 200, 590, 150, 612, 138, 640, 150, 640, 427, 545, 427, 565, 380, 572, 330, 560, 290, 550, 255]
+TREE = [*map(float, TREE)]
+BUD = [288, 410, 300, 395, 330, 378, 350, 376, 365, 388, 380, 380, 415, 378, 430, 385, 440, 400, 440, 420, 470, 427]
+BUD = [*map(float, [*BUD, 290, 427])]
 
 
 def pixel_road(picture: Image.Image, draw: FrameDraw) -> np.ndarray:
@@ -92,22 +102,32 @@ def box_error(image: CocoImage, one: CocoObject, draw: FrameDraw) -> float | Non
     return float(np.abs(found - moved).max())
 
 
-def sheet(images: CocoDataset, output: Path) -> None:
+def outlined() -> list[tuple[str, list[tuple[str, list[float]]]]]:
+    """Give two photos that scikit-learn ships (CC BY 2.0, danielbuechele), and what we outlined in them by hand."""
+    folder = files("sklearn.datasets.images")
+    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    blossom = np.stack([307 + 138 * np.cos(turns), 222 + 136 * np.sin(turns)], 1).ravel().tolist()
+    china: list[tuple[str, list[float]]] = [("roof", ROOF), ("storey", STOREY), ("tree", TREE)]
+    return [(str(folder / "china.jpg"), china), (str(folder / "flower.jpg"), [("flower", blossom), ("flower", BUD)])]
+
+
+def sheet(output: Path) -> None:
     """Draw frames from coefficients, with what is in them."""
     shown = {}
-    chosen = sorted(images.samples, key=lambda image: -sum(o.box[2] * o.box[3] for o in image.objects))[5 : 5 + SHEET]
-    for index, image in enumerate(chosen):
-        draw = SETTINGS[index % 2].draw((image.height, image.width), sample_generator(2, 0, index), training=True)
-        objects = [one for one in image.objects if not one.crowd]
-        boxes = np.array([one.box for one in objects], dtype=np.float64)
-        boxes[:, 2:] += boxes[:, :2]
+    photos_of_sheet = outlined()
+    for index in range(SHEET):
+        path, objects = photos_of_sheet[index % 2]
+        height, width = read_sizes([path]).sizes[0].tolist()
+        draw = SETTINGS[index // 2 % 2].draw((height, width), sample_generator(2, 0, index), training=True)
+        corners = [np.array(polygon).reshape(-1, 2) for _, polygon in objects]
+        boxes = np.array([[*xy.min(0), *xy.max(0)] for xy in corners])
         boxes = boxes_in_frame(boxes, draw).clip(0, np.tile(draw.size[::-1], 2))
-        kept = [k for k in range(len(objects)) if (boxes[k, 2:] - boxes[k, :2]).min() > 8][:8]
-        masks = [mask_in_frame(objects[k].segmentation, (image.height, image.width), draw).astype(bool) for k in kept]
-        pixels = picture_of(image.path, draw).clip(0, 255).round().astype(np.uint8)
+        kept = [k for k in range(len(objects)) if (boxes[k, 2:] - boxes[k, :2]).min() > 8]
+        masks = [mask_in_frame([objects[k][1]], (height, width), draw).astype(bool) for k in kept]
+        pixels = picture_of(path, draw).clip(0, 255).round().astype(np.uint8)
         what = f"{draw.size[1]} x {draw.size[0]}" + (", mirrored" if draw.flipped else "")
-        what += ", cut" if draw.box.height < image.height or draw.box.width < image.width else ""
-        names = [images.classes[objects[k].label - 1] for k in kept]
+        what += ", cut" if draw.box.height < height or draw.box.width < width else ""
+        names = [objects[k][0] for k in kept]
         shown[f"{what}{' ' * index}"] = Shown(pixels[::2, ::2], boxes[kept] / 2, names, [m[::2, ::2] for m in masks])
     title = "frames as their coefficients hold them; boxes and masks by the same draws"
     plot_detections(shown, output, width_inches=12, title=title)
@@ -153,7 +173,7 @@ def main() -> None:
             "detection geometry", "random frames", "coefficients", len(overlaps), scores, describe_environment()
         )
         append_records(options.output, [row])
-        sheet(images, options.output.with_name("detection_geometry.jpg"))
+        sheet(options.output.with_name("detection_geometry.jpg"))
 
 
 if __name__ == "__main__":
