@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +199,24 @@ def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
     assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err
+
+
+def test_two_processes_train_and_score_a_detector_together(recipe: Path, tmp_path: Path) -> None:
+    launcher = ["torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    words = ["train", str(recipe), "-o", str(tmp_path / "run"), "--network.kind=mask_rcnn", "--network.heads=small"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, "--nproc-per-node=2", "-m", "prepixel.cli", *words, "--training.epochs=2"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 steps") == 1  # one of them speaks; three photos are one batch of two an epoch
+    records = read_records(tmp_path / "run" / "records.jsonl")
+    assert records.of_kind(RunRow)[-1].facts["processes"] == 2
+    assert [(row.epoch, row.n) for row in records.metrics("val", "mask_ap")] == [(1.0, 2), (2.0, 2)]
 
 
 @pytest.mark.parametrize(
