@@ -18,8 +18,9 @@
 // 4:4:4 pixels can still have some twenty scans over every component, and a bomb of empty scans ends within seconds.
 //
 // Frequencies that are not kept and blocks outside the regions are passed over: faults of the code show there, too.
-// Scans without a kept frequency are left out. Rows behind the regions are not looked at, so damage in them does not
-// show, but for files that do not end with EOI, as files cut short do not, and with keep_truncated.
+// Scans without a kept frequency are left out. Rows behind the regions are not looked at, nor, in sequential scans,
+// restart intervals that end before them, so damage in these does not show, but for files that do not end with EOI, as
+// files cut short do not, and with keep_truncated.
 #pragma once
 
 #include <cstdint>

@@ -186,8 +186,10 @@ std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interv
   int expected = 0;
   for (std::uint64_t mcu = 0; mcu < stop_mcu_;) {
     const std::uint64_t end = interval == 0 ? num_mcus_ : std::min(num_mcus_, mcu + interval);
-    coder.restart();
-    if (const auto fault = decode_interval(coder, segment, mcu, end)) damage(*fault);
+    if (end > start_mcu_) {
+      coder.restart();
+      if (const auto fault = decode_interval(coder, segment, mcu, end)) damage(*fault);
+    }
     mcu = end;
     if (mcu >= stop_mcu_ || !resume(segment, mcu, expected, restart_interval)) break;
   }

@@ -33,7 +33,7 @@ struct Progress {
 
 // Decodes the scans of one frame, as far as anybody wants their coefficients: frequencies that nobody keeps and blocks
 // outside the region of a sequential scan are passed over, scans that hold no kept frequency are left out, and rows
-// behind the region are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
+// behind the region, and restart intervals before it, are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
 // warning; without, it is thrown. The policy is in reader.hpp.
 //
 // In scan.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for.
@@ -41,7 +41,7 @@ class ScanDecoder {
  public:
   struct Options {
     bool keep = false;
-    bool may_stop = false;           // at the last row wanted
+    bool may_stop = false;           // at the last row wanted, and begin at the first
     bool planes_are_dirty = false;   // the first scan of a component zeroes its blocks; not with `keep`
     std::vector<Selection> wanted;   // of each component
   };
@@ -118,7 +118,8 @@ class ScanDecoder {
   std::vector<Slot> slots_;
   std::uint64_t mcus_across_ = 0;
   std::uint64_t num_mcus_ = 0;
-  std::uint64_t stop_mcu_ = 0;       // the first that nobody wants
+  std::uint64_t start_mcu_ = 0;      // of the first row that somebody wants
+  std::uint64_t stop_mcu_ = 0;       // the first that nobody wants, nor any after it
   bool damaged_ = false;
   std::uint64_t uncounted_ = 0;
 };

@@ -135,12 +135,17 @@ void ScanDecoder::count_mcus(const ScanHeader& scan) {
   }
   mcus_across_ = static_cast<std::uint64_t>(across);
   num_mcus_ = mcus_across_ * static_cast<std::uint64_t>(down);
+  start_mcu_ = 0;
   stop_mcu_ = num_mcus_;
   if (!options_.may_stop) return;
-  int rows = 0;
-  for (const Slot& slot : slots_)
-    rows = std::max(rows, ceil_divide(std::min(slot.region.row_end, slot.down), slot.step_y));
-  stop_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(rows));
+  int begin = down, end = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.region.row_begin >= slot.region.row_end) continue;
+    begin = std::min(begin, slot.region.row_begin / slot.step_y);
+    end = std::max(end, ceil_divide(std::min(slot.region.row_end, slot.down), slot.step_y));
+  }
+  start_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(begin));
+  stop_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(end));
 }
 
 const HuffmanSpec& ScanDecoder::huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const {

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.jpeg.small_files import HEIGHT, WIDTH, by_pillow, pixels, small_files
 
 from prepixel.errors import JpegLimitExceeded, MalformedJpeg, TruncatedJpeg, UnreadableImage, UnsupportedJpeg
-from prepixel.jpeg import Limits, read_image, read_jpeg
+from prepixel.jpeg import Limits, read_image, read_jpeg, read_sizes
 from prepixel.spectrum import BandSet, Box, read_spectra, read_spectrum, resample, spectrum_of
 
 BANDS = BandSet.parse("S-12")
@@ -64,6 +64,26 @@ def test_rows_behind_a_crop_are_not_looked_at(name: str) -> None:
     with pytest.raises(MalformedJpeg):
         read_spectra([damaged], grid=GRID, bands=BANDS)
     assert torch.equal(read_spectra([damaged], grid=GRID, bands=BANDS, boxes=crop).spectrum.values, expected)
+
+
+@pytest.mark.parametrize("name", ["restart", "scan-per-component-restart"])
+def test_restart_intervals_before_a_crop_are_not_looked_at(name: str) -> None:
+    file = FILES[name]
+    height, width = read_sizes([file]).sizes[0].tolist()
+    crop = np.array([[height - 3.0, 3.0, 3.0, width - 5.0]])
+    begin = file.index(b"\xff\xda")  # the first scan's header, then its data
+    begin += 2 + int.from_bytes(file[begin + 2 : begin + 4], "big")
+    damaged = file[:begin] + b"\xff\x00" * 2 + file[begin + 4 :]
+    assert file.index(b"\xff\xd0") > begin + 4
+    with pytest.raises(MalformedJpeg):
+        read_spectra([damaged], grid=GRID, bands=BANDS)
+    expected, read = (
+        read_spectra([one], grid=GRID, bands=BANDS, boxes=crop).spectrum.values for one in (file, damaged)
+    )
+    assert torch.equal(read, expected)
+    lost = file.replace(b"\xff\xd0", b"\xff\xd3", 1)  # a marker that is not the next one shows all the same
+    with pytest.raises(MalformedJpeg, match="RST0 must stand here"):
+        read_spectra([lost], grid=GRID, bands=BANDS, boxes=crop)
 
 
 @pytest.mark.parametrize("name", ["baseline-420", "restart", "progressive"])

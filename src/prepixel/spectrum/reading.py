@@ -94,8 +94,8 @@ def read_spectra(
         threads: threads to decode on; 0 for one a processor.
         limits: what each file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: use what a damaged JPEG still holds. Under ``"raise"``, rows of blocks
-            behind a box are not decoded, so damage in them goes unseen; a file that does not end with its end marker,
-            as files cut short do not, is decoded to its end all the same.
+            behind a box are not decoded, nor restart intervals before it, so damage in them goes unseen; a file that
+            does not end with its end marker, as files cut short do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. None is ever replaced by another.
         out: where to write, contiguous on the CPU, of shape (n, f, *grid) and this dtype; page-locked, if it is to be
