@@ -154,7 +154,13 @@ def _add_files(verbs: Any) -> None:
     verb.add_argument("target", type=Path, metavar="DEST", help="the file to write, or a new folder beside the source")
     verb.add_argument("--bands", default="S-24", help="frequencies to keep (default: S-24)")
     verb.add_argument("--restart", type=int, metavar="N", help="MCUs between restart markers (default: as they are)")
-    verb.add_argument("--restart-rows", type=int, default=0, metavar="N", help="rows of MCUs between them instead")
+    verb.add_argument(
+        "--restart-rows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="rows of MCUs between them instead; with 1, reading begins at the crop",
+    )
     verb.add_argument("--strip", action="store_true", help="leave out metadata but colour and orientation")
     verb.add_argument("--others", choices=("skip", "copy"), default="skip", help="what is no JPEG (default: skip)")
     verb.add_argument(
