@@ -7,8 +7,6 @@ with nothing trained, and both look at each photo. "linear" are the pixels of th
 of cosines, neither rounded nor clamped: there all but rounding must agree. "Pillow" is the usual road, with which the
 original was trained; there the folded one sees a photo that was resized otherwise.
 
-Blocks of 8 pixels a side, a quarter of the values, are looked at as well: they hold the photo at the frame's own size.
-
 For each pair: detections of the original with a score of .3 or more; the share of them that the folded one has too, of
 the same label and with an IoU of .5 or more; among these the largest and the median difference of an edge in pixels of
 the photo, of a score and of a mask's probability; COCO's AP of the folded one (``box_ap``, ``mask_ap``) and of the
@@ -19,7 +17,6 @@ original. ``-n`` is the number of epochs.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import sys
 from collections.abc import Iterator
@@ -35,7 +32,7 @@ from torchvision.ops import box_iou
 from prepixel.data.coco import CocoDataset
 from prepixel.data.detection import PixelFrames, SpectrumFrames
 from prepixel.models.detection import Detector
-from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
+from prepixel.models.pyramid import Pyramid, fold_pyramid
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections
@@ -45,9 +42,6 @@ from tests.oracles import folded_road
 
 ALL = BandSet.parse("192")
 SQUARE = BandSet.parse("S-24")
-# Bands, and pixels of the frame a block: 4 as the paper has it, or 8, at a quarter of the values.
-ROADS = {"192": (ALL, 4), "S-24": (SQUARE, 4), "192, 8 a block": (ALL, 8), "S-24, 8 a block": (SQUARE, 8)}
-WHOLE_BLOCKS = dataclasses.replace(FRAMES, unit=8)
 PHOTOS, LOWEST_SCORE, LEAST_IOU = 50, 0.3, 0.5
 
 
@@ -91,9 +85,9 @@ class Agreement:
         return row
 
 
-def folded_detector(original: Detector, pyramid: Pyramid, bands: BandSet, pixels_per_block: int) -> Detector:
+def folded_detector(original: Detector, pyramid: Pyramid, bands: BandSet) -> Detector:
     """Fold a detector: its pyramid by `fold_pyramid`, its heads as they are."""
-    folded = small_detector(fold_pyramid(pyramid, bands, pixels_per_block=pixels_per_block), original.num_classes)
+    folded = small_detector(fold_pyramid(pyramid, bands, pixels_per_block=PIXELS_PER_BLOCK), original.num_classes)
     heads = {name: value for name, value in original.state_dict().items() if ".backbone." not in name}
     assert folded.load_state_dict(heads, strict=False).unexpected_keys == []
     return folded.eval()
@@ -112,22 +106,22 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
     learn(original, images, PixelFrames(PIXELS_PER_BLOCK), epochs, evaluate_every=epochs)
     original.eval()
     truth = GroundTruth.of(images.ground_truth())
-    readers = {name: SpectrumFrames(*road, multiple=FRAME_MULTIPLE // road[1]) for name, road in ROADS.items()}
-    folded = {name: folded_detector(original, pyramid, *road) for name, road in ROADS.items()}
-    pairs = {("192", "linear"): Agreement(), **{(name, "Pillow"): Agreement() for name in ROADS}}
+    readers = {bands: SpectrumFrames(bands, PIXELS_PER_BLOCK) for bands in (ALL, SQUARE)}
+    folded = {bands: folded_detector(original, pyramid, bands) for bands in readers}
+    pairs = {("192", "linear"): Agreement(), ("192", "Pillow"): Agreement(), ("S-24", "Pillow"): Agreement()}
     metrics: dict[str, DetectionMetrics] = {}
     generator = np.random.default_rng(0)
     for image in images.samples:
         size = (image.height, image.width)
-        draw = WHOLE_BLOCKS.draw(size, generator, training=False)
-        spectra = {name: reader.read(image.path, draw) for name, reader in readers.items()}
-        exact = folded_road.rgb(spectra["192"].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
+        draw = FRAMES.draw(size, generator, training=False)
+        spectra = {bands: reader.read(image.path, draw) for bands, reader in readers.items()}
+        exact = folded_road.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
         pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, draw)
         with torch.inference_mode():
             found = {
                 "linear": original([torch.from_numpy(exact).float()], original_sizes=[size])[0],
                 "Pillow": original([pixels], original_sizes=[size])[0],
-                **{b: folded[b](readers[b].batch([spectra[b]]), original_sizes=[size])[0] for b in readers},
+                **{b.name: folded[b](readers[b].batch([spectra[b]]), original_sizes=[size])[0] for b in readers},
             }
         for (ours, theirs), agreement in pairs.items():
             agreement.count(found[ours], found[theirs])
