@@ -15,7 +15,7 @@ from prepixel.records import ScoreRow, TimingRow, read_records
 RECORDS = Path(__file__).with_name("records.jsonl")
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
-    *("detection geometry", "detection: folded", "detection: overfit", "detection bytes"),
+    *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
     "eight bits",
 )
 

@@ -1,0 +1,98 @@
+"""Ask what a trained RGB detector finds when it is folded over coefficients, untrained, by bands and by size of block.
+
+``--run`` is a run of an RGB detector (``recipes/coco_mini_rgb.yaml``). Its pyramid is folded over band sets, with
+blocks that stand for 4 pixels of the frame, as the paper has them, or for 8, at a quarter of the values; its heads stay
+as they are. Each is scored by COCO's AP on the run's validation photos, from JPEG bytes. Without a run the recipe's
+detector is taken as it is before training, on a few photos: that shows that this runs, and says nothing. ``-n`` is the
+seed to name in the records.
+
+    python benchmarks/detection_folding.py --run runs/coco_mini/coco_mini_rgb-0
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from measure import ROOT, photos
+
+from prepixel.data.detection import DetectionDataset, DetectionLoader, PixelFrames, SpectrumFrames
+from prepixel.engine import evaluate
+from prepixel.models.detection import Detector, PixelBackbone, build_detector, small_heads
+from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
+from prepixel.recipe import DetectionRecipe, load_detector, read_any_recipe
+from prepixel.recipe.detection_building import CocoFolders, build_detection_task, build_recipe_detector
+from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet
+
+RECIPE = ROOT / "recipes" / "coco_mini_rgb.yaml"
+FIGURES = ("box_ap", "box_ap50", "box_ap_small", "box_ap_medium", "box_ap_large", "mask_ap", "mask_ap50")
+ROADS = [("192", 8), ("S-24", 8), ("192", 4), ("S-64", 4), ("S-24", 4)]
+UNIT = 8  # frames of whole blocks on every road
+
+
+def folded(original: Detector, bands: BandSet, pixels_per_block: int) -> Detector:
+    """Fold a detector's pyramid; the heads stay as they are."""
+    backbone = original.backbone
+    assert isinstance(backbone, PixelBackbone)
+    pyramid = Pyramid(backbone.input, backbone.body, backbone.out_channels)
+    made = build_detector(
+        original.kind,
+        fold_pyramid(pyramid, bands, pixels_per_block=pixels_per_block),
+        original.num_classes,
+        **small_heads(original.kind, backbone.out_channels),
+    )
+    heads = {name: value for name, value in original.state_dict().items() if ".backbone." not in name}
+    assert made.load_state_dict(heads, strict=False).unexpected_keys == []
+    return made.eval()
+
+
+def main() -> None:
+    """Score every road."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=0, help="the run's seed, for the records (default 0)")
+    parser.add_argument("--run", type=Path, help="a run of an RGB detector (default: one that has learned nothing)")
+    parser.add_argument("--output", type=Path, help="append records to this JSON-lines file")
+    options = parser.parse_args()
+    os.environ["PREPIXEL_DATA"] = str(photos())  # the recipe names its photos by it
+    if options.run is not None:
+        trained = load_detector(options.run, weights="last", device="cpu")
+        recipe, original = trained.recipe, trained.network
+    else:
+        small = ["--input.min_sizes", "[64]", "--input.max_size", "96", "--network.rgb_weights", "null"]
+        found = read_any_recipe(RECIPE, small)
+        assert isinstance(found, DetectionRecipe)
+        recipe, original = found, build_recipe_detector(found, 1).eval()
+    images = CocoFolders.of(recipe).val
+    assert images is not None
+    if options.run is None:
+        object.__setattr__(images, "samples", images.samples[:8])
+    frames = replace(recipe.input.frames(), unit=UNIT)
+    roads = {"RGB, Pillow": (original, PixelFrames(UNIT), 3 * UNIT**2)}
+    for name, block in ROADS:
+        bands = BandSet.parse(name)
+        reader = SpectrumFrames(bands, block, multiple=FRAME_MULTIPLE // block)
+        values = len(bands) * (UNIT // block) ** 2
+        roads[f"{name}, {block} pixels a block"] = folded(original, bands, block), reader, values
+    rows = []
+    for name, (network, reader, values) in roads.items():
+        dataset = DetectionDataset(images, reader, frames, threads=1, masks=network.has_masks)
+        result = evaluate(network, build_detection_task(network, images), DetectionLoader(dataset, batch_size=4))
+        scores = {figure: result.row()[figure] for figure in FIGURES if figure in result.row()}
+        print(
+            f"{name:24s} " + "  ".join(f"{figure} {100 * value:5.2f}" for figure, value in scores.items()), flush=True
+        )
+        case = f"seed {options.n}" if options.run is not None else "untrained"
+        values_a_pixel = {"values a pixel": values / UNIT**2}
+        row = ScoreRow("detection: folding", case, name, result.images, values_a_pixel | scores, describe_environment())
+        rows.append(row)
+    if options.output:
+        append_records(options.output, rows)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
