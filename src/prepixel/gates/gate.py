@@ -36,6 +36,8 @@ _SETTLED = 0.9  # share of training at which log-odds are sharpest
 _SHARPEST = 64.0
 _BISECTIONS = 30
 _PRICE_MOMENTUM = 0.1
+_ENOUGH_TO_NORM = 16  # images whose mean and spread a norm can go by
+_NORM_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True)
@@ -259,9 +261,10 @@ class DynamicGate(Gate):
             self.pair.bias.copy_(torch.tensor([BIAS_OFF, BIAS_ON]).repeat(f))
 
     def scores(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n f"]:
-        """Compute each image's scores from the means of its channels; a lone image in training is normed as in use."""
+        """Compute each image's scores from the means of its channels; few images in training are normed as in use."""
         mixed = self.mix(normalized.mean((2, 3), keepdim=True))
-        if self.training and len(mixed) == 1:
+        if self.training and len(mixed) < _ENOUGH_TO_NORM:
+            self._track(mixed.detach())
             norm = self.norm
             mixed = functional.batch_norm(mixed, norm.running_mean, norm.running_var, norm.weight, norm.bias)
         else:
@@ -269,6 +272,24 @@ class DynamicGate(Gate):
         off, on = self.pair(mixed.relu()).view(len(mixed), len(self.bands), 2).unbind(2)
         scores: Tensor = on - off
         return scores
+
+    @torch.no_grad()
+    def _track(self, mixed: Float[Tensor, "n f 1 1"]) -> None:
+        """Learn mean and spread over many batches of few images, none of which has a spread that means anything.
+
+        Detectors train so: two images, each in units of the two's own spread, are +1 and -1 whatever they show.
+        """
+        norm = self.norm
+        mean, variance, steps = norm.running_mean, norm.running_var, norm.num_batches_tracked
+        assert mean is not None
+        assert variance is not None
+        assert steps is not None
+        steps += 1
+        # a plain mean at first, the initial 0 and 1 among it; then as a norm's momentum is, for as many images
+        share = max(1 / (int(steps) + 1), _NORM_MOMENTUM * len(mixed) / _ENOUGH_TO_NORM)
+        values = mixed[:, :, 0, 0]
+        mean.lerp_(values.mean(0), share)
+        variance.lerp_((values - mean).square().mean(0), share)
 
 
 class StaticGate(Gate):
