@@ -12,11 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools.coco import COCO
+from tests.oracles import folded_road
 
 from prepixel.cli import main
-from prepixel.recipe import DetectionRecipe, RunFolder, read_any_recipe
+from prepixel.data.detection import SpectrumFrames
+from prepixel.data.frames import FrameSettings
+from prepixel.models.detection import SpectralBackbone
+from prepixel.recipe import DetectionRecipe, RunFolder, load_detector, read_any_recipe
 from prepixel.recipe.detection_building import build_recipe_detector
 from prepixel.records import MetricRow, RunRow, ScoreRow, read_records
 from prepixel.spectrum import BandSet, Statistics
@@ -199,6 +204,36 @@ def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
     assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err
+
+
+def test_a_detector_on_pixels_is_folded_and_goes_on_behind_a_gate(
+    recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pixels = ["--input={kind: rgb, min_sizes: [64], max_size: 96}", "--network.freeze_norms=true"]
+    assert main(["train", str(recipe), "-o", str(tmp_path / "rgb"), *pixels]) == 0
+    start = ["--network.stem=folded", "--network.freeze_norms=true", f"--network.from_run={tmp_path / 'rgb'}"]
+    start += ["--input.bands=192", "--input.pixels_per_block=8", "--gate.kind=static", "--gate.channels=24"]
+    still = [*start, "--optimization.learning_rate=1e-12"]
+    assert main(["train", str(recipe), "-o", str(tmp_path / "folded"), *still]) == 0
+    trained, original = (load_detector(tmp_path / name, weights="last") for name in ("folded", "rgb"))
+    assert isinstance(trained.network.backbone, SpectralBackbone)
+    trained.network.backbone.gate = None
+    photo = str(recipe.parent / "photos" / "4.jpg")
+    draw = FrameSettings((64,), 96, 8).draw((87, 121), np.random.default_rng(0), training=False)
+    values = SpectrumFrames(BandSet.parse("192"), 8, multiple=4)
+    spectrum = values.read(photo, draw)
+    exact = torch.from_numpy(folded_road.rgb(spectrum.values[0].double().numpy(), 8, "dct")).float()
+    with torch.inference_mode():
+        ours = trained.network(values.batch([spectrum]))[0]
+        theirs = original.network([exact])[0]
+    assert len(theirs["boxes"]) > 0
+    torch.testing.assert_close(ours["boxes"], theirs["boxes"], rtol=0, atol=1e-2)
+    torch.testing.assert_close(ours["scores"], theirs["scores"], rtol=0, atol=1e-4)
+    capsys.readouterr()
+    other = ["--network.kind=mask_rcnn", "--network.heads=small"]
+    assert main(["train", str(recipe), "-o", str(tmp_path / "other"), *start, *other]) == 2
+    assert "network.from_run: " in (told := capsys.readouterr().err)
+    assert "rgb is of another network: faster_rcnn, not mask_rcnn" in told
 
 
 def test_two_processes_train_and_score_a_detector_together(recipe: Path, tmp_path: Path) -> None:

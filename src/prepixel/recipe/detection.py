@@ -33,6 +33,7 @@ from prepixel.recipe.detection_building import (
     detection_statistics,
     needs_statistics,
     read_part,
+    take_detector,
 )
 from prepixel.recipe.detection_description import DetectionRecipe
 from prepixel.recipe.folder import RunFolder, write_json
@@ -293,7 +294,15 @@ def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: i
     statistics = _read_statistics(place, recipe)
     named = recipe.network.rgb_weights if weights else None
     state = None if named is None else read_rgb_weights(expand_path(named, "network.rgb_weights"))
-    return build_recipe_detector(recipe, num_classes, statistics, state)
+    network = build_recipe_detector(recipe, num_classes, statistics, state)
+    if weights and recipe.network.from_run is not None:
+        start = load_detector(expand_path(recipe.network.from_run, "network.from_run"), weights="last", device="cpu")
+        try:
+            take_detector(network, start.network)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise RecipeError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
+    return network
 
 
 def _read_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:

@@ -17,8 +17,8 @@ from prepixel.errors import RecipeError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
-from prepixel.models.detection import Detector, SpectralBackbone, build_detector, small_heads
-from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
+from prepixel.models.detection import Detector, PixelBackbone, SpectralBackbone, build_detector, small_heads
+from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, Pyramid, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipe.building import Progress
 from prepixel.recipe.detection_description import DetectionRecipe, FrameInputSettings
 from prepixel.recipe.reading import expand_path
@@ -167,6 +167,31 @@ def build_recipe_detector(
     if recipe.gate.kind != "none" and isinstance(detector.backbone, SpectralBackbone):
         detector.backbone.gate = build_gate(detector.backbone.input.bands, recipe.gate)
     return detector
+
+
+def take_detector(network: Detector, given: Detector) -> None:
+    """Take all weights of another detector but its gate's; of one on pixels, folded over the network's channels.
+
+    Raises:
+        ValueError: they are of different kinds, or one is on pixels and the other, which gives, is not.
+        RuntimeError: their parts are not the same.
+    """
+    target, source = network.backbone, given.backbone
+    if network.kind != given.kind:
+        raise ValueError(f"{given.kind}, not {network.kind}")
+    state = {name: value for name, value in given.state_dict().items() if ".backbone.gate." not in name}
+    if isinstance(target, SpectralBackbone) and isinstance(source, PixelBackbone):
+        pyramid = Pyramid(source.input, source.body, source.out_channels)
+        folded = fold_pyramid(pyramid, target.input.bands, pixels_per_block=target.pixels_per_block)
+        state = {name: value for name, value in state.items() if ".backbone." not in name}
+        state |= {f"detector.backbone.body.{name}": value for name, value in folded.body.state_dict().items()}
+        state |= {f"detector.backbone.input.{name}": value for name, value in folded.input.state_dict().items()}
+    elif type(target) is not type(source):
+        raise ValueError("it is on coefficients, and pixels are asked for")
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    missing = [name for name in missing if ".backbone.gate." not in name]
+    if missing or unexpected:
+        raise ValueError(f"it has no {missing[0]}" if missing else f"{unexpected[0]} has no place")
 
 
 def build_detection_task(network: Detector, photos: CocoDataset) -> Detection:

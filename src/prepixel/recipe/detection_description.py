@@ -122,6 +122,8 @@ class DetectorSettings:
         heads: full, as torchvision has them, or small, for small frames and machines: see
             `prepixel.models.detection.small_heads`.
         rgb_weights: a torch file with the weights of the RGB classifier of that name; null starts from random weights.
+        from_run: the folder of a run of a detector of the same kind, trunk and classes, whose last weights are taken
+            after ``rgb_weights``: of one on the same channels; or on pixels, which is then folded.
         freeze_norms: whether the trunk's batch norms keep their statistics; null for whether there are weights.
     """
 
@@ -131,6 +133,7 @@ class DetectorSettings:
     channels: int = 256
     heads: Literal["full", "small"] = "full"
     rgb_weights: str | None = None
+    from_run: str | None = None
     freeze_norms: bool | None = None
 
     def __post_init__(self) -> None:
