@@ -31,8 +31,7 @@ from torchvision.ops import box_iou
 
 from prepixel.data.coco import CocoDataset
 from prepixel.data.detection import PixelFrames, SpectrumFrames
-from prepixel.models.detection import Detector
-from prepixel.models.pyramid import Pyramid, fold_pyramid
+from prepixel.models.detection import fold_detector
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections
@@ -85,14 +84,6 @@ class Agreement:
         return row
 
 
-def folded_detector(original: Detector, pyramid: Pyramid, bands: BandSet) -> Detector:
-    """Fold a detector: its pyramid by `fold_pyramid`, its heads as they are."""
-    folded = small_detector(fold_pyramid(pyramid, bands, pixels_per_block=PIXELS_PER_BLOCK), original.num_classes)
-    heads = {name: value for name, value in original.state_dict().items() if ".backbone." not in name}
-    assert folded.load_state_dict(heads, strict=False).unexpected_keys == []
-    return folded.eval()
-
-
 def compare(epochs: int, most: int) -> Iterator[Row]:
     """Train the original, fold it, and look at every photo by all roads."""
     folder = photos()
@@ -101,13 +92,12 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
         part / "annotations" / "instances_train.json", part / "train", on_bad="skip", with_objects_only=True
     )
     object.__setattr__(images, "samples", images.samples[:most])
-    pyramid = rgb_pyramid(folder)
-    original = small_detector(pyramid, len(images.classes))
+    original = small_detector(rgb_pyramid(folder), len(images.classes))
     learn(original, images, PixelFrames(PIXELS_PER_BLOCK), epochs, evaluate_every=epochs)
     original.eval()
     truth = GroundTruth.of(images.ground_truth())
     readers = {bands: SpectrumFrames(bands, PIXELS_PER_BLOCK) for bands in (ALL, SQUARE)}
-    folded = {bands: folded_detector(original, pyramid, bands) for bands in readers}
+    folded = {bands: fold_detector(original, bands, pixels_per_block=PIXELS_PER_BLOCK) for bands in readers}
     pairs = {("192", "linear"): Agreement(), ("192", "Pillow"): Agreement(), ("S-24", "Pillow"): Agreement()}
     metrics: dict[str, DetectionMetrics] = {}
     generator = np.random.default_rng(0)

@@ -21,8 +21,8 @@ from measure import ROOT, photos
 
 from prepixel.data.detection import DetectionDataset, DetectionLoader, PixelFrames, SpectrumFrames
 from prepixel.engine import evaluate
-from prepixel.models.detection import Detector, PixelBackbone, build_detector, small_heads
-from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
+from prepixel.models.detection import fold_detector
+from prepixel.models.pyramid import FRAME_MULTIPLE
 from prepixel.recipe import DetectionRecipe, load_detector, read_any_recipe
 from prepixel.recipe.detection_building import CocoFolders, build_detection_task, build_recipe_detector
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -32,22 +32,6 @@ RECIPE = ROOT / "recipes" / "coco_mini_rgb.yaml"
 FIGURES = ("box_ap", "box_ap50", "box_ap_small", "box_ap_medium", "box_ap_large", "mask_ap", "mask_ap50")
 ROADS = [("192", 8), ("S-24", 8), ("192", 4), ("S-64", 4), ("S-24", 4)]
 UNIT = 8  # frames of whole blocks on every road
-
-
-def folded(original: Detector, bands: BandSet, pixels_per_block: int) -> Detector:
-    """Fold a detector's pyramid; the heads stay as they are."""
-    backbone = original.backbone
-    assert isinstance(backbone, PixelBackbone)
-    pyramid = Pyramid(backbone.input, backbone.body, backbone.out_channels)
-    made = build_detector(
-        original.kind,
-        fold_pyramid(pyramid, bands, pixels_per_block=pixels_per_block),
-        original.num_classes,
-        **small_heads(original.kind, backbone.out_channels),
-    )
-    heads = {name: value for name, value in original.state_dict().items() if ".backbone." not in name}
-    assert made.load_state_dict(heads, strict=False).unexpected_keys == []
-    return made.eval()
 
 
 def main() -> None:
@@ -76,7 +60,11 @@ def main() -> None:
         bands = BandSet.parse(name)
         reader = SpectrumFrames(bands, block, multiple=FRAME_MULTIPLE // block)
         values = len(bands) * (UNIT // block) ** 2
-        roads[f"{name}, {block} pixels a block"] = folded(original, bands, block), reader, values
+        roads[f"{name}, {block} pixels a block"] = (
+            fold_detector(original, bands, pixels_per_block=block),
+            reader,
+            values,
+        )
     rows = []
     for name, (network, reader, values) in roads.items():
         dataset = DetectionDataset(images, reader, frames, threads=1, masks=network.has_masks)

@@ -9,6 +9,7 @@ Source: "Learning in the Frequency Domain" (CVPR 2020), section 3; torchvision.m
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -23,8 +24,9 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from prepixel.errors import RecipeError
 from prepixel.gates import Choice, Gate
-from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid
+from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
 from prepixel.models.stem import PixelInput, SpectrumInput
+from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.padded import PaddedSpectrum
 
 DetectorKind: TypeAlias = Literal["faster_rcnn", "mask_rcnn", "retinanet", "fcos"]
@@ -283,13 +285,36 @@ def build_detector(kind: DetectorKind | str, pyramid: Pyramid, num_classes: int,
     Raises:
         RecipeError: no detector of that kind, or no class.
     """
-    backbone: SpectralBackbone | PixelBackbone
+    return Detector(kind, _backbone(pyramid), num_classes, **options)
+
+
+def _backbone(pyramid: Pyramid) -> SpectralBackbone | PixelBackbone:
     if isinstance(pyramid.input, SpectrumInput):
-        backbone = SpectralBackbone(pyramid.input, pyramid.body, pyramid.pixels_per_block, pyramid.out_channels)
-    else:
-        assert isinstance(pyramid.input, PixelInput)
-        backbone = PixelBackbone(pyramid.input, pyramid.body, FRAME_MULTIPLE, pyramid.out_channels)
-    return Detector(kind, backbone, num_classes, **options)
+        return SpectralBackbone(pyramid.input, pyramid.body, pyramid.pixels_per_block, pyramid.out_channels)
+    assert isinstance(pyramid.input, PixelInput)
+    return PixelBackbone(pyramid.input, pyramid.body, FRAME_MULTIPLE, pyramid.out_channels)
+
+
+def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
+    """Fold a detector on pixels over coefficients, exactly: a new one with the same heads.
+
+    Args:
+        detector: on pixels; left as it is.
+        bands: the channels to keep; with all 192 the folded detector is the given one.
+        pixels_per_block: as `prepixel.models.pyramid.fold_pyramid`.
+
+    Raises:
+        ValueError: it is on coefficients already.
+        CannotFold, RecipeError: as `fold_pyramid`.
+    """
+    backbone = detector.backbone
+    if not isinstance(backbone, PixelBackbone):
+        raise ValueError("the detector is on coefficients already; fold the one on pixels")
+    pyramid = Pyramid(backbone.input, backbone.body, backbone.out_channels)
+    folded = fold_pyramid(pyramid, bands, pixels_per_block=pixels_per_block)
+    made = copy.deepcopy(detector)
+    made.detector.backbone = _backbone(folded)
+    return made
 
 
 def small_heads(kind: DetectorKind | str, channels: int) -> dict[str, Any]:

@@ -17,8 +17,15 @@ from prepixel.errors import RecipeError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
-from prepixel.models.detection import Detector, PixelBackbone, SpectralBackbone, build_detector, small_heads
-from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, Pyramid, fold_pyramid, frequency_pyramid, pixel_pyramid
+from prepixel.models.detection import (
+    Detector,
+    PixelBackbone,
+    SpectralBackbone,
+    build_detector,
+    fold_detector,
+    small_heads,
+)
+from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipe.building import Progress
 from prepixel.recipe.detection_description import DetectionRecipe, FrameInputSettings
 from prepixel.recipe.reading import expand_path
@@ -179,15 +186,11 @@ def take_detector(network: Detector, given: Detector) -> None:
     target, source = network.backbone, given.backbone
     if network.kind != given.kind:
         raise ValueError(f"{given.kind}, not {network.kind}")
-    state = {name: value for name, value in given.state_dict().items() if ".backbone.gate." not in name}
     if isinstance(target, SpectralBackbone) and isinstance(source, PixelBackbone):
-        pyramid = Pyramid(source.input, source.body, source.out_channels)
-        folded = fold_pyramid(pyramid, target.input.bands, pixels_per_block=target.pixels_per_block)
-        state = {name: value for name, value in state.items() if ".backbone." not in name}
-        state |= {f"detector.backbone.body.{name}": value for name, value in folded.body.state_dict().items()}
-        state |= {f"detector.backbone.input.{name}": value for name, value in folded.input.state_dict().items()}
+        given = fold_detector(given, target.input.bands, pixels_per_block=target.pixels_per_block)
     elif type(target) is not type(source):
         raise ValueError("it is on coefficients, and pixels are asked for")
+    state = {name: value for name, value in given.state_dict().items() if ".backbone.gate." not in name}
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [name for name in missing if ".backbone.gate." not in name]
     if missing or unexpected:
