@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
+from tests.older_runs import forget
 from tests.oracles import folded_road
 
 from prepixel.cli import main
@@ -267,6 +269,17 @@ def test_the_papers_recipes_build_their_detectors(path: Path) -> None:
     assert "Not yet run by us" in path.read_text()
     others = [read_any_recipe(one) for one in path.parent.glob("*.yaml")]
     assert all((one.optimization, one.training) == (recipe.optimization, recipe.training) for one in others)
+
+
+def test_the_table_puts_a_detector_of_an_older_version_beside_one_that_states_more(
+    run: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    for seed in (0, 1):
+        shutil.copytree(run, tmp_path / f"detector-{seed}")
+    forget(tmp_path / "detector-1" / "records.jsonl", "network.from_run", "network.heads")
+    assert main(["table", str(tmp_path), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["run"] for row in rows] == ["detector"]
 
 
 def test_the_table_has_detectors_scores_apart_from_classifiers(run: Path, capsys: Captured) -> None:

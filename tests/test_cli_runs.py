@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.interrupts import start_command
+from tests.older_runs import forget
 
 from prepixel import load_run
 from prepixel.cli import main
@@ -318,14 +319,7 @@ def test_table_puts_a_run_of_an_older_version_beside_one_that_states_more(
 ) -> None:
     for seed in (3, 5):
         shutil.copytree(runs / f"dct-{seed}", tmp_path / f"dct-{seed}")
-    records = tmp_path / "dct-5" / "records.jsonl"
-    lines = records.read_text(encoding="utf-8").splitlines()
-    for place, line in enumerate(lines):
-        row = json.loads(line)
-        if row["kind"] == "run":
-            del row["recipe"]["gate"], row["recipe"]["network"]["from_run"]
-            lines[place] = json.dumps(row)
-    records.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    forget(tmp_path / "dct-5" / "records.jsonl", "gate", "network.from_run")
     assert main(["table", str(tmp_path), "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["seeds"] for row in rows] == ["2"]

@@ -246,10 +246,10 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> frozenset[str]:
 
 def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """State the keys that a recipe's version did not know, as they are by default; leave what is no recipe any more."""
-    from prepixel.recipe import parse_recipe, recipe_values
+    from prepixel.recipe import parse_any_recipe, recipe_values
 
     try:
-        return recipe_values(parse_recipe(json.dumps(values), source="a run's record"))
+        return recipe_values(parse_any_recipe(json.dumps(values), source="a run's record"))
     except RecipeError:
         return values
 

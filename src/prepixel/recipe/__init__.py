@@ -20,7 +20,15 @@ from prepixel.recipe.detection_description import (
 from prepixel.recipe.either import is_detector, load_either, run_either
 from prepixel.recipe.folded import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
 from prepixel.recipe.folder import RunFolder
-from prepixel.recipe.reading import AnyRecipe, parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
+from prepixel.recipe.reading import (
+    AnyRecipe,
+    parse_any_recipe,
+    parse_recipe,
+    read_any_recipe,
+    read_recipe,
+    recipe_values,
+    write_recipe,
+)
 from prepixel.recipe.running import RunResult, TrainedRun, load_run, run, scored_rows
 from prepixel.recipe.selection import Agreement, ChannelUse, measure_use
 
@@ -54,6 +62,7 @@ __all__ = [
     "load_run",
     "measure_statistics",
     "measure_use",
+    "parse_any_recipe",
     "parse_recipe",
     "read_any_recipe",
     "read_folded",
