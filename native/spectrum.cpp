@@ -148,52 +148,69 @@ void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, s
   const std::size_t num_strips = std::min((grid * per_block + strip_floats - 1) / strip_floats, (grid + 7) / 8);
   strip_ = round_up_8((grid + num_strips - 1) / num_strips);
   for (std::size_t begin = 0; begin < grid; begin += strip_) {
-    const int step_begin = static_cast<int>(begin), step_end = static_cast<int>(std::min(grid, begin + strip_));
-    if (plane.packed != nullptr) run_packed_strip(plane, rows_first, step_begin, step_end);
-    else run_strip(plane, rows_first, step_begin, step_end);
-    write_strip(wanted, rows_first, view.transposed, step_begin, step_end);
+    const Strip strip{static_cast<int>(begin), static_cast<int>(std::min(grid, begin + strip_)), width};
+    if (plane.packed != nullptr) run_packed_strip(plane, rows_first, strip);
+    else run_strip(plane, rows_first, strip);
+    write_strip(wanted, rows_first, view.transposed, strip);
   }
 }
 
-void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end) {
-  const std::size_t width = 8 * static_cast<std::size_t>(second_->num_blocks());
-  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
-  float* lines = lines_.reserve(8 * width);
-  float* halfway = halfway_.reserve(num_lines * width);
-  std::fill_n(halfway, num_lines * width, 0.0f);
-  used_.assign(width, 0);
-
-  // First axis: each line of blocks is dequantized once and added to all output blocks that it reaches.
-  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
-  int block = first_->num_blocks(), block_end = 0;
-  for (int s = step_begin; s < step_end; ++s) {
-    block = std::min(block, first_->step(s).first_block);
-    block_end = std::max(block_end, first_->step(s).first_block + first_->step(s).num_blocks);
-  }
+// First axis: each line of blocks is dequantized once and added to all output blocks that it reaches.
+void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
+  begin_strip(strip);
   const std::size_t across = static_cast<std::size_t>(plane.blocks_across);
   const std::size_t line_step = 64 * (rows_first ? across : 1);
   const std::size_t block_step = 64 * (rows_first ? 1 : across);
   const std::int16_t* origin = plane.blocks + static_cast<std::size_t>(first_->first_block()) * line_step +
                                static_cast<std::size_t>(second_->first_block()) * block_step;
   const auto load = rows_first ? kernels_.load_row : kernels_.load_column;
-  for (; block < block_end; ++block) {
-    const unsigned occupied = load(origin + static_cast<std::size_t>(block) * line_step, block_step,
-                                   static_cast<std::size_t>(second_->num_blocks()), table_.data(), lines, width,
-                                   used_.data());
-    if (occupied == 0) continue;
-    for (int s = step_begin; s < step_end; ++s) {
-      const AxisMap::Step& step = first_->step(s);
-      if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
-      const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
-      kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
-                          static_cast<int>(std::bit_width(occupied)), lines, width, halfway + position * width,
-                          strip_ * width, width);
-    }
-  }
+  float* lines = lines_.reserve(8 * strip.width);
+  const auto [begin, end] = blocks_under(strip);
+  for (int block = begin; block < end; ++block)
+    add_line(strip, block,
+             load(origin + static_cast<std::size_t>(block) * line_step, block_step,
+                  static_cast<std::size_t>(second_->num_blocks()), table_.data(), lines, strip.width, used_.data()));
+  apply_second(strip, {.block_step = 8, .tap_step = 1, .most_taps = 8});
+}
 
-  // Second axis: the same, on lines that run along the first.
-  float* turned = turned_.reserve(width * num_lines);
-  kernels_.transpose(halfway, width, num_lines, width, turned, num_lines);
+void SpectrumMaker::begin_strip(const Strip& strip) {
+  const std::size_t count = lines_along_first() * strip.width;
+  std::fill_n(halfway_.reserve(count), count, 0.0f);
+  used_.assign(strip.width, 0);
+}
+
+// The first axis' blocks that a strip's steps reach.
+BlockSpan SpectrumMaker::blocks_under(const Strip& strip) const {
+  BlockSpan blocks{first_->num_blocks(), 0};
+  for (int s = strip.begin; s < strip.end; ++s) {
+    const AxisMap::Step& step = first_->step(s);
+    blocks.begin = std::min(blocks.begin, step.first_block);
+    blocks.end = std::max(blocks.end, step.first_block + step.num_blocks);
+  }
+  return blocks;
+}
+
+// Add the dequantized line of the first axis' block `block`, of whose frequencies `occupied` are not all zero.
+void SpectrumMaker::add_line(const Strip& strip, int block, unsigned occupied) {
+  if (occupied == 0) return;
+  const float* lines = lines_.reserve(0);
+  float* halfway = halfway_.reserve(0);
+  const int output_begin = output_under(strip);
+  for (int s = strip.begin; s < strip.end; ++s) {
+    const AxisMap::Step& step = first_->step(s);
+    if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
+    const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
+    kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
+                        static_cast<int>(std::bit_width(occupied)), lines, strip.width, halfway + position * strip.width,
+                        strip_ * strip.width, strip.width);
+  }
+}
+
+// Second axis: the same, on lines that run along the first.
+void SpectrumMaker::apply_second(const Strip& strip, const LineOrder& order) {
+  const std::size_t num_lines = lines_along_first();
+  float* turned = turned_.reserve(strip.width * num_lines);
+  kernels_.transpose(halfway_.reserve(0), strip.width, num_lines, strip.width, turned, num_lines);
   const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
   float* finished = finished_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
   std::fill_n(finished, static_cast<std::size_t>(second_->grid()) * per_output, 0.0f);
@@ -201,22 +218,27 @@ void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, int step_
     const AxisMap::Step& step = second_->step(s);
     float* out = finished + static_cast<std::size_t>(second_->output(s)) * per_output;
     for (int i = 0; i < step.num_blocks; ++i) {
-      const std::size_t line = 8 * static_cast<std::size_t>(step.first_block + i);
-      int taps = 8;
-      while (taps > 0 && used_[line + static_cast<std::size_t>(taps) - 1] == 0) --taps;
+      const std::size_t line = order.block_step * static_cast<std::size_t>(step.first_block + i);
+      int taps = order.most_taps;
+      while (taps > 0 && used_[line + static_cast<std::size_t>(taps - 1) * order.tap_step] == 0) --taps;
       if (taps > 0)
-        kernels_.accumulate(second_->matrix(step, i), second_frequencies_, taps, turned + line * num_lines, num_lines,
-                            out, num_lines, num_lines);
+        kernels_.accumulate(second_->matrix(step, i), second_frequencies_, taps, turned + line * num_lines,
+                            order.tap_step * num_lines, out, num_lines, num_lines);
     }
   }
 }
 
-void SpectrumMaker::write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, int step_begin,
-                                int step_end) {
-  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
+std::size_t SpectrumMaker::lines_along_first() const { return static_cast<std::size_t>(first_frequencies_) * strip_; }
+
+int SpectrumMaker::output_under(const Strip& strip) const {
+  return std::min(first_->output(strip.begin), first_->output(strip.end - 1));
+}
+
+void SpectrumMaker::write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, const Strip& strip) {
+  const std::size_t num_lines = lines_along_first();
   const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
-  const std::size_t count = static_cast<std::size_t>(step_end - step_begin);
-  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
+  const std::size_t count = static_cast<std::size_t>(strip.end - strip.begin);
+  const int output_begin = output_under(strip);
   const int grid = second_->grid();
   const bool first_is_down = rows_first != transposed;
   const float* finished = finished_.reserve(0);

@@ -119,11 +119,31 @@ class SpectrumMaker {
     float weight;
   };
 
+  // Steps of the first axis that are computed at once, from lines of `width` numbers along the second.
+  struct Strip {
+    int begin;
+    int end;
+    std::size_t width;
+  };
+
+  // Where such a line holds frequency f of block b: at b * block_step + f * tap_step, f below most_taps.
+  struct LineOrder {
+    std::size_t block_step;
+    std::size_t tap_step;
+    int most_taps;
+  };
+
   void make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted);
-  void run_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end);
+  void run_strip(const PlaneView& plane, bool rows_first, const Strip& strip);
   void load_packed(const PackedComponent& component, bool rows_first);
-  void run_packed_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end);
-  void write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, int step_begin, int step_end);
+  void run_packed_strip(const PlaneView& plane, bool rows_first, const Strip& strip);
+  void begin_strip(const Strip& strip);
+  BlockSpan blocks_under(const Strip& strip) const;
+  void add_line(const Strip& strip, int block, unsigned occupied);
+  void apply_second(const Strip& strip, const LineOrder& order);
+  std::size_t lines_along_first() const;
+  int output_under(const Strip& strip) const;     // the lowest
+  void write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, const Strip& strip);
   void write(const Wanted& wanted, const float* values, int row, int column, std::size_t count);
   void write_zeros(std::size_t channel);
   void write_sums();

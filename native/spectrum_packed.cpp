@@ -3,7 +3,6 @@
 // Lines of the second axis hold one frequency's blocks side by side, where the road of blocks has one block's frequencies
 // side by side. Each output is the same sum in the same order, less products with zero: the same bits.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "pack.hpp"
@@ -89,25 +88,14 @@ void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_firs
   }
 }
 
-void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, int step_begin, int step_end) {
-  const std::size_t stride = round_up_8(static_cast<std::size_t>(second_->num_blocks()));
-  const std::size_t width = static_cast<std::size_t>(packed_seconds_) * stride;
-  const std::size_t num_lines = static_cast<std::size_t>(first_frequencies_) * strip_;
-  float* lines = lines_.reserve(8 * width);
-  float* halfway = halfway_.reserve(num_lines * width);
-  std::fill_n(lines, 8 * width, 0.0f);
-  std::fill_n(halfway, num_lines * width, 0.0f);
-  used_.assign(width, 0);
-
-  // First axis, as in run_strip.
+void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
+  begin_strip(strip);
+  const std::size_t stride = strip.width / static_cast<std::size_t>(packed_seconds_);
+  float* lines = lines_.reserve(8 * strip.width);
+  std::fill_n(lines, 8 * strip.width, 0.0f);
   const auto dequantize = pack_kernels().dequantize;
-  const int output_begin = std::min(first_->output(step_begin), first_->output(step_end - 1));
-  int block = first_->num_blocks(), block_end = 0;
-  for (int s = step_begin; s < step_end; ++s) {
-    block = std::min(block, first_->step(s).first_block);
-    block_end = std::max(block_end, first_->step(s).first_block + first_->step(s).num_blocks);
-  }
-  for (; block < block_end; ++block) {
+  const auto [begin, end] = blocks_under(strip);
+  for (int block = begin; block < end; ++block) {
     unsigned occupied = 0;
     for (std::size_t p = 0; p < num_packed_; ++p) {
       const PackedLines& packed = packed_[p];
@@ -115,38 +103,12 @@ void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, in
       const std::size_t k = static_cast<std::size_t>(rows_first ? 8 * packed.first + packed.second : 8 * packed.second + packed.first);
       const bool any = dequantize(packed.values.data() + static_cast<std::size_t>(block) * stride, stride,
                                   static_cast<float>(plane.quantization[k]),
-                                  lines + static_cast<std::size_t>(packed.first) * width + second, used_.data() + second);
+                                  lines + static_cast<std::size_t>(packed.first) * strip.width + second, used_.data() + second);
       occupied |= static_cast<unsigned>(any) << packed.first;
     }
-    if (occupied == 0) continue;
-    for (int s = step_begin; s < step_end; ++s) {
-      const AxisMap::Step& step = first_->step(s);
-      if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
-      const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
-      kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
-                          static_cast<int>(std::bit_width(occupied)), lines, width, halfway + position * width,
-                          strip_ * width, width);
-    }
+    add_line(strip, block, occupied);
   }
-
-  // Second axis.
-  float* turned = turned_.reserve(width * num_lines);
-  kernels_.transpose(halfway, width, num_lines, width, turned, num_lines);
-  const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
-  float* finished = finished_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
-  std::fill_n(finished, static_cast<std::size_t>(second_->grid()) * per_output, 0.0f);
-  for (int s = 0; s < second_->grid(); ++s) {
-    const AxisMap::Step& step = second_->step(s);
-    float* out = finished + static_cast<std::size_t>(second_->output(s)) * per_output;
-    for (int i = 0; i < step.num_blocks; ++i) {
-      const std::size_t line = static_cast<std::size_t>(step.first_block + i);
-      int taps = packed_seconds_;
-      while (taps > 0 && used_[static_cast<std::size_t>(taps - 1) * stride + line] == 0) --taps;
-      if (taps > 0)
-        kernels_.accumulate(second_->matrix(step, i), second_frequencies_, taps, turned + line * num_lines,
-                            stride * num_lines, out, num_lines, num_lines);
-    }
-  }
+  apply_second(strip, {.block_step = 1, .tap_step = stride, .most_taps = packed_seconds_});
 }
 
 }  // namespace prepixel
