@@ -12,7 +12,7 @@ the same label and with an IoU of .5 or more; among these the largest and the me
 the photo, of a score and of a mask's probability; COCO's AP of the folded one (``box_ap``, ``mask_ap``) and of the
 original. ``-n`` is the number of epochs.
 
-    OMP_NUM_THREADS=1 python benchmarks/detection_equality.py -n 16
+    OMP_NUM_THREADS=1 python benchmarks/detection_equality.py -n 32
 """
 
 from __future__ import annotations

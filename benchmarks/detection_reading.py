@@ -4,7 +4,8 @@ Photos of the detection set, each resized with its proportions kept to a short s
 1333 and mirrored by chance, in batches of four as detectors train; one thread; roads in turn. prepixel's roads make
 spectra at 4 pixels of the frame a block, as the paper's detectors have them (an image of twice the frame), and at 8.
 The pixel road is torchvision's: decode, resize with antialiasing, bytes; a second one goes on to normalized floats, as
-its detectors take them. A second table has bytes of a batch, padding included.
+its detectors take them. A second table has bytes of an image in its batch, padding included, and by how much a
+process's memory grows at its peak when it makes all batches one after the other.
 
     python benchmarks/detection_reading.py -n 7
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import arguments, interleave, photos, report
+from measure import arguments, interleave, peak_growth, photos, report
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
@@ -88,15 +89,18 @@ def main() -> None:
     def all_batches(road: Callable[[Drawn], Any]) -> Callable[[], list[int]]:
         return lambda: [batch_bytes(road(drawn[k : k + BATCH])) for k in range(0, len(drawn), BATCH)]
 
+    peaks = {name: peak_growth(all_batches(road)) for name, road in roads.items()}
     timings = interleave({name: all_batches(road) for name, road in roads.items()}, rounds=options.n)
     case = "frames of 800 x 1333"
     report("detection reading", case, timings, per=len(drawn), reference=REFERENCE, options=options)
     sizes = {name: sum(all_batches(road)()) // len(drawn) for name, road in roads.items()}
     environment, rows = describe_environment(), []
     for name, size in sizes.items():
-        scores = {"bytes": size, "of float RGB": size / sizes[REFERENCE]}
+        scores: dict[str, int | float] = {"bytes": size, "of float RGB": round(size / sizes[REFERENCE], 4)}
+        if (peak := peaks[name]) is not None:
+            scores["peak memory, MiB"] = round(peak / 2**20, 1)
         rows.append(ScoreRow("detection bytes", case, name, len(drawn), scores, environment))
-        print(f"  {name:52s} {size:12,d} bytes an image  {scores['of float RGB']:.3f}")
+        print(f"  {name:52s}" + "".join(f"  {score}: {value:,}" for score, value in scores.items()))
     if options.output:
         append_records(options.output, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import os
 import statistics
 import sys
@@ -57,6 +58,36 @@ def interleave(roads: Mapping[str, Callable[[], object]], *, rounds: int) -> dic
             if counted >= 0:
                 timings[name].append(time.perf_counter() - start)
     return timings
+
+
+def peak_growth(work: Callable[[], object]) -> int | None:
+    """Give the bytes by which a process's resident memory at its peak passes what it began with; None where none tells.
+
+    The work runs in a child, whose peak is its own; call this before any work of the kind is done here, whose freed
+    memory the child would find and use.
+    """
+    status, resets = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not resets.exists():
+        print("memory is not measured: this system has no /proc/self/clear_refs")
+        return None
+
+    def resident(line: str) -> int:
+        return next(int(text.split()[1]) * 1024 for text in status.read_text().splitlines() if text.startswith(line))
+
+    def run() -> None:
+        resets.write_text("5")  # the peak begins anew: Linux, proc(5)
+        before = resident("VmRSS:")
+        work()
+        grown.put(resident("VmHWM:") - before)
+
+    context = multiprocessing.get_context("fork")
+    grown = context.SimpleQueue()
+    child = context.Process(target=run)
+    child.start()
+    child.join()
+    if child.exitcode != 0:
+        raise RuntimeError(f"the process whose memory was to be measured ended with {child.exitcode}")
+    return int(grown.get())
 
 
 def report(

@@ -2,11 +2,15 @@
 
 Files are those of the corpus of other projects' test suites, so every kind of JPEG, truncated and fuzzed ones among
 them, and ImageNet photos; each batch is drawn by chance, by path or by contents, and read as spectra, with crops and
-flips, on two threads. Resident memory, which goes up and down with the files in hand, and open handles are looked at
-twenty times. The program fails if the median of the second ten is more than 32 MiB above that of the first, or if a
-handle is left open.
+flips, on two threads. Resident memory and open handles are looked at twenty times. The program fails if the median of
+the last five is more than 32 MiB above that of the five before, or if a handle is left open.
+
+Resident memory goes up and down with the files in hand, and glibc keeps for later use what was freed: it rises until
+each thread has met the largest images. Where large blocks go back to the system at once, it tells more (and reading
+takes longer):
 
     python benchmarks/soak.py -n 1000
+    MALLOC_MMAP_THRESHOLD_=1048576 python benchmarks/soak.py -n 1000
 """
 
 from __future__ import annotations
@@ -79,19 +83,27 @@ def main() -> int:
             memory, handles = seen[-1]
             print(f"{done + BATCH:9,d} reads: {memory / 2**20:7.1f} MiB, {handles} handles", flush=True)
     seconds = time.perf_counter() - start
-    half = len(seen) // 2
-    first, second = (statistics.median(memory for memory, _ in part) for part in (seen[:half], seen[half:]))
-    growth, handles = int(second - first), seen[-1][1] - seen[0][1]
-    print(
-        f"{good:,} read, {bad:,} refused, {seconds:.0f} s; memory grew by {growth / 2**20:.1f} MiB, "
-        f"handles by {handles}"
+    quarter = max(len(seen) // 4, 1)
+    before, last = (
+        statistics.median(memory for memory, _ in part) for part in (seen[-2 * quarter : -quarter], seen[-quarter:])
     )
+    growth, handles = int(last - before), seen[-1][1] - seen[0][1]
+    lowest, highest = (round(pick(memory for memory, _ in seen) / 2**20, 1) for pick in (min, max))
+    scores: dict[str, float | int | str] = {
+        "read": good,
+        "refused": bad,
+        "minutes": round(seconds / 60, 1),
+        "lowest MiB": lowest,
+        "highest MiB": highest,
+        "growth over the last quarter, MiB": round(growth / 2**20, 1),
+        "handles left open": handles,
+    }
+    print("; ".join(f"{name}: {value:,}" for name, value in scores.items()))
     if options.output:
-        scores = {"read": good, "refused": bad, "memory growth, bytes": growth, "handles left open": handles}
-        append_records(
-            options.output,
-            [ScoreRow("soak", f"{len(files)} files", "read_spectra", total, scores, describe_environment())],
-        )
+        threshold = os.environ.get("MALLOC_MMAP_THRESHOLD_")
+        subject = f"blocks of {threshold} bytes given back at once" if threshold else "glibc as it is"
+        row = ScoreRow("soak", f"reads of {len(files)} files", subject, total, scores, describe_environment())
+        append_records(options.output, [row])
     return 1 if growth > GROWTH or handles > 0 else 0
 
 

@@ -209,13 +209,13 @@ def main() -> None:
         report("training-ready samples", case, eight_bits, per=len(paths), reference=QUICKEST_PEER, options=options)
 
     one = "prepixel: int8 S-24, one thread"
-    roads = {
-        one: spectra(samples, threads=1, **steps),
-        "prepixel: int8 S-24, two threads": spectra(samples, threads=2, **steps),
-        "prepixel: int8 S-24, two threads, one batch of all": spectra(samples, threads=2, batch=len(paths), **steps),
-    }
-    timings = interleave(roads, rounds=options.n)
-    report("training-ready samples", "threads", timings, per=len(paths), reference=one, options=options)
+    for case, batch in (("threads", BATCH), (f"threads, {len(paths)} images a call", len(paths))):
+        roads = {
+            one: spectra(samples, threads=1, batch=batch, **steps),
+            "prepixel: int8 S-24, two threads": spectra(samples, threads=2, batch=batch, **steps),
+        }
+        timings = interleave(roads, rounds=options.n)
+        report("training-ready samples", case, timings, per=len(paths), reference=one, options=options)
 
 
 if __name__ == "__main__":

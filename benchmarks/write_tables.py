@@ -1,12 +1,14 @@
-"""Write the benchmarks' tables in docs/results.md from their records; nothing in them is typed by hand.
+"""Write the benchmarks' tables in docs/results.md and README.md from their records; nothing in them is typed by hand.
 
-python benchmarks/write_tables.py                   # print
-python benchmarks/write_tables.py docs/results.md   # replace what stands between the markers
+python benchmarks/write_tables.py                             # print
+python benchmarks/write_tables.py docs/results.md README.md   # replace what stands between the markers
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -16,7 +18,7 @@ RECORDS = Path(__file__).with_name("records.jsonl")
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    "eight bits",
+    *("eight bits", "soak"),
 )
 
 
@@ -51,6 +53,22 @@ def table(rows: list[TimingRow]) -> str:
             lines += ["", f"Ratio: median over rounds to *{first.reference}* in the same round."]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def short_tables(rows: list[TimingRow]) -> dict[str, str]:
+    """Write one table without heading a question and case, named by both."""
+    cases: dict[str, list[TimingRow]] = {}
+    for row in latest(rows):
+        cases.setdefault(f"{row.question}: {row.case}", []).append(row)
+    tables = {}
+    for name, roads in cases.items():
+        lines = [f"| road | {roads[0].unit} | ratio | lowest to highest |", "|---|---:|---:|---:|"]
+        for row in roads:
+            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+            low, high = row.spread
+            lines.append(f"| {row.subject} | {row.median:,.0f} | {ratio} | {low:,.0f} to {high:,.0f} |")
+        tables[name] = "\n".join(lines) + "\n"
+    return tables
 
 
 def score_table(rows: list[ScoreRow]) -> str:
@@ -100,41 +118,44 @@ def cell(row: ScoreRow, name: str) -> str:
         return f"{float(value) / 1e9:.3f}"
     if name == "images/s":
         return f"{float(value):.0f}"
-    if name in {"asked", "channels_on"}:
+    if name in {"asked", "channels_on", "peak memory, MiB"}:
         return f"{float(value):.4g}"
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def replaced(text: str, name: str, table: str) -> str:
-    """Put a table between its markers.
+def replaced(text: str, tables: Mapping[str, str]) -> str:
+    """Put tables between the markers that name them.
 
     Raises:
-        ValueError: the text has no such markers.
+        ValueError: a marker names no table, or has no end.
     """
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"no markers {begin.strip()} and {end.strip()}")
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    for name in re.findall(r"<!-- (.+): begin -->\n", text):
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        if name not in tables:
+            raise ValueError(f"no record answers {begin.strip()}")
+        before, _, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not closed:
+            raise ValueError(f"{begin.strip()} has no {end.strip()}")
+        text = f"{before}{begin}\n{tables[name]}\n{end}{after}"
+    return text
 
 
 def main() -> int:
     """Print the tables, or put them into a document."""
     records = read_records(RECORDS)
     scores = records.of_kind(ScoreRow)
-    tables = {"benchmarks": table(records.of_kind(TimingRow))}
-    tables |= {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
+    timings = records.of_kind(TimingRow)
+    full = {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
+    full["benchmarks"] = table(timings)
     if len(sys.argv) == 1:
-        print("\n".join(tables.values()))
+        print("\n".join(full.values()))
         return 0
-    document = Path(sys.argv[1])
-    text = document.read_text(encoding="utf-8")
-    for name, made in tables.items():
-        text = replaced(text, name, made)
-    document.write_text(text, encoding="utf-8")
+    for document in map(Path, sys.argv[1:]):
+        text = document.read_text(encoding="utf-8")
+        document.write_text(replaced(text, full | short_tables(timings)), encoding="utf-8")
     return 0
 
 
