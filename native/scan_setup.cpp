@@ -89,7 +89,8 @@ void ScanDecoder::lay_out(const ScanHeader& scan) {
     const std::size_t index = scan.components[i].index;
     Component& component = image_.components[index];
     Progress& progress = progress_[index];
-    std::uint64_t* decoded = counts && !progress.scanned ? &progress.decoded_blocks : &uncounted_;
+    const bool first = counts && !progress.scanned;  // a progressive file may say its DC again
+    std::uint64_t* decoded = first ? &progress.decoded_blocks : &uncounted_;
     progress.scanned = progress.scanned || counts;
     const int across = interleaved ? component.sampling_h : 1;
     const int down = interleaved ? component.sampling_v : 1;
@@ -106,7 +107,7 @@ void ScanDecoder::lay_out(const ScanHeader& scan) {
                           .plane = component.blocks.data(),
                           .decoded = decoded,
                           .region = options_.wanted[index].region,
-                          .zeroes = options_.planes_are_dirty && counts && x == 0});
+                          .zeroes = options_.planes_are_dirty && first && x == 0});
       }
     }
   }

@@ -75,6 +75,15 @@ def without(file: bytes, marker: int) -> bytes:
     return file[:2] + b"".join(segment for kind, segment in head if kind != marker) + scan_data
 
 
+def with_first_scan_again(file: bytes) -> bytes:
+    """Say the first scan again at the end, which libjpeg lets progressive files do whose DC is coded whole."""
+    begin = find(file, 0xC4)
+    end = 2 + sum(len(segment) for _, segment in segments(file))
+    while file[end] != 0xFF or file[end + 1] == 0:
+        end += 1
+    return file[:-2] + file[begin:end] + file[-2:]
+
+
 def small_files() -> dict[str, bytes]:
     """Make every kind, by name; deterministic for one libjpeg."""
     return {
@@ -84,6 +93,9 @@ def small_files() -> dict[str, bytes]:
         "cmyk": by_pillow("CMYK", quality=30),
         "progressive": by_pillow(progressive=True, subsampling=2),
         "progressive-restart": by_cjpeg("-progressive", "-restart", "3B"),
+        "progressive-dc-again": with_first_scan_again(
+            by_cjpeg("-sample", "2x2", scans="0,1,2: 0-0, 0, 0; 0: 1-63, 0, 0; 1: 1-63, 0, 0; 2: 1-63, 0, 0;")
+        ),
         "restart": by_cjpeg("-restart", "2B", "-sample", "2x1"),
         "411": by_cjpeg("-sample", "4x1"),
         "440-optimized": by_cjpeg("-sample", "1x2", "-optimize"),

@@ -45,8 +45,9 @@ def test_truncation_at_every_byte_raises_or_loses_nothing(kind: str, files: dict
         assert any("EOI is missing" in warning for warning in image.warnings)
         for ours, complete in zip(image.components, whole.components, strict=True):
             assert np.array_equal(ours.quantized, complete.quantized)
-    # EOI's two bytes may be missing, and before them a DNL that nobody waits for but the header.
-    assert accepted <= 2
+    # EOI's two bytes may be missing, and before them a DNL that nobody waits for but the header; or, behind either byte
+    # of a marker or in front of it, what says again what is known.
+    assert accepted <= (8 if kind == "progressive-dc-again" else 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,7 +55,7 @@ def test_truncation_at_every_byte_keeps_what_is_there_and_counts_the_rest(kind: 
     whole = read_jpeg(files[kind])
     blocks = [c.quantized.reshape(-1, 64) for c in whole.components]
     exact = whole.process != "progressive" and all(plane.any(axis=1).all() for plane in blocks)
-    assert exact == (kind not in {"progressive", "progressive-restart", "sixteen-bit-tables"})
+    assert exact == (not kind.startswith("progressive") and kind != "sixteen-bit-tables")
     before = num_blocks(whole)
     seen = set()
     for size in range(len(files[kind])):
