@@ -1,0 +1,67 @@
+// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and thinned. A crop, whose planes hold what
+// the image before left there, must give what the whole image gives. Seed it as decode.cpp.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "batch.hpp"
+#include "thin.hpp"
+
+namespace {
+
+constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u << 24, .max_scans = 50};
+
+prepixel::SpectrumRequest corner_request() {
+  prepixel::SpectrumRequest request;
+  request.grid_down = 3;
+  request.grid_across = 2;
+  for (int component = 0; component < 3; ++component)
+    for (int k = 0; k < 4; ++k) request.channels.push_back({component, k / 2, k % 2});
+  request.factors.assign(request.channels.size(), 0.01f);
+  request.offsets.assign(request.channels.size(), 0.0f);
+  return request;
+}
+
+void compare(std::span<const std::uint8_t> file, bool keep, double share) {
+  const prepixel::SpectrumRequest request = corner_request();
+  const prepixel::Input input{.bytes = file, .path = {}, .payload = {}};
+  const std::vector<prepixel::Outcome> sizes = prepixel::read_sizes({&input, 1}, limits, 1);
+  if (sizes[0].status != prepixel::Status::read) return;
+  const double height = sizes[0].height, width = sizes[0].width;
+  const prepixel::Box box{(1 - share) * height / 2, (1 - share) * width, share * height, share * width};
+  const prepixel::DecodeOptions options{.limits = limits, .keep_truncated = keep};
+  const std::vector<prepixel::Input> inputs(2, input);
+  const std::vector<prepixel::Box> boxes(2, box);
+  const std::vector<std::uint8_t> flips(2, share < 0.5);
+  const std::size_t count = request.num_values();
+  std::vector<float> values(3 * count);
+  const auto outcomes = prepixel::read_spectra(inputs, boxes, flips, request, options, 1, values.data());
+  if (outcomes[0].status != outcomes[1].status) std::abort();
+  if (outcomes[0].status != prepixel::Status::read) return;
+  if (std::memcmp(values.data(), values.data() + count, count * sizeof(float)) != 0) std::abort();
+  try {
+    const prepixel::Image image = prepixel::decode(file, options);
+    prepixel::SpectrumMaker(request).make(prepixel::view_of(image), &box, share < 0.5, values.data() + 2 * count);
+  } catch (const prepixel::JpegFault&) {
+    return;  // damage outside the crop
+  }
+  if (std::memcmp(values.data(), values.data() + 2 * count, count * sizeof(float)) != 0) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 4) return 0;
+  const std::uint8_t drawn = data[size - 3];
+  const double share = (1.0 + data[size - 4]) / 256;
+  for (const bool keep : {false, true}) compare({data, size}, keep, share);
+  try {
+    const prepixel::ThinRequest request{
+        .kept = {0x0F0Fu | std::uint64_t{1} << drawn % 64, 0x0101, 1}, .restart_interval = {}, .restart_rows = drawn % 3};
+    prepixel::thin({data, size}, request, limits);
+  } catch (const prepixel::JpegFault&) {
+  }
+  return 0;
+}
