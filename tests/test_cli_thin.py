@@ -12,7 +12,7 @@ from tests.interrupts import start_command
 from tests.test_cli import Captured, facts, jpeg
 
 from prepixel.cli import main
-from prepixel.cli.thinning import duration
+from prepixel.cli.printing import duration
 from prepixel.jpeg import read_jpeg, read_segments, thin_jpeg
 from prepixel.spectrum import BandSet
 

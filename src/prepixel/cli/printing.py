@@ -74,3 +74,11 @@ def percent(share: float, digits: int = 1) -> str:
 def size_bytes(number: int) -> str:
     """Write a number of bytes with thousands set off."""
     return f"{number:,} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

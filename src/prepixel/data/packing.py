@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.claims import claimed
 from prepixel.data.folder import DatasetError
+from prepixel.data.forecasts import Forecast, forecast
 from prepixel.data.pack_sources import PackEntry, PackSource
 from prepixel.data.parallel import map_unordered
 from prepixel.data.scan import BrokenFile
@@ -34,7 +35,6 @@ from prepixel.data.shards import (
     shard_name,
     stored_ending,
 )
-from prepixel.data.thinning import Forecast, error_of_ratio
 from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.packing import ALL_BANDS, Compression
@@ -43,7 +43,6 @@ from prepixel.jpeg.writing import replace_file
 from prepixel.spectrum import BandSet
 
 _SOI = b"\xff\xd8"
-_SAMPLE = 24
 
 OnError: TypeAlias = Literal["store", "skip", "stop"]
 
@@ -74,6 +73,10 @@ class PackOptions:
         if self.bands is None:
             return ALL_BANDS
         return self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)
+
+    def pack(self, contents: bytes, limits: Limits) -> bytes:
+        """Pack one image's file."""
+        return pack_jpeg(contents, self.kept, compression=self.compression, level=self.level, limits=limits)
 
     def told(self) -> dict[str, Any]:
         """Give what decides the shards' bytes, as the manifest tells it."""
@@ -213,31 +216,18 @@ def forecast_packing(
         if read_index(goal, number) is None
         for place in _places(source, part, options, number)
     ]
-    step = max(1, len(left) // _SAMPLE)
-    before, after, seconds = [], [], 0.0
-    for entry in left[step // 2 :: step][:_SAMPLE]:
-        start = time.perf_counter()
-        try:
-            packed = pack_jpeg(
-                entry.read(), options.kept, compression=options.compression, level=options.level, limits=limits
-            )
-        except (PrepixelError, OSError):
-            continue
-        seconds += time.perf_counter() - start
-        before.append(entry.size)
-        after.append(len(packed))
-    ratio = sum(after) / sum(before) if before else 0.0
-    bytes_left = sum(entry.size for entry in left)
-    at_once = min(threads or os.cpu_count() or 1, os.cpu_count() or 1, max(1, len(left)))
-    return Forecast(
+
+    def sizes(entry: PackEntry) -> tuple[int, int]:
+        return entry.size, len(options.pack(entry.read(), limits))
+
+    return forecast(
+        sizes,
+        left,
+        num_bytes_left=sum(entry.size for entry in left),
         num_files=len(source.entries),
         num_finished=len(source.entries) - len(left),
         num_bytes=sum(entry.size for entry in source.entries),
-        num_bytes_left=bytes_left,
-        ratio=ratio,
-        ratio_error=error_of_ratio(before, after, ratio),
-        seconds=seconds / sum(before) * bytes_left / at_once if before else 0.0,
-        num_sampled=len(before),
+        threads=threads,
     )
 
 
@@ -382,11 +372,7 @@ def _pack_one(place: int, key: str, entry: PackEntry, class_name: str, options: 
     try:
         contents = entry.read()
         if _has_coefficients(contents, limits):
-            kind, ending, image = (
-                "packed",
-                "ppx",
-                pack_jpeg(contents, options.kept, compression=options.compression, level=options.level, limits=limits),
-            )
+            kind, ending, image = "packed", "ppx", options.pack(contents, limits)
         elif options.on_error == "store":
             read_image(contents, limits=limits)  # so that what is stored can be read
             kind, ending, image = "stored", stored_ending(entry.name), contents

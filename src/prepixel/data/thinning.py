@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import stat
-import statistics
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +21,7 @@ from typing import IO, Any, Literal, TypeAlias
 
 from prepixel.data.claims import claimed
 from prepixel.data.folder import DatasetError, image_files
+from prepixel.data.forecasts import Forecast, forecast
 from prepixel.data.parallel import map_unordered
 from prepixel.data.scan import BrokenFile
 from prepixel.errors import JpegError
@@ -35,7 +34,6 @@ STATE_NAME = ".prepixel-thin"
 _OPTIONS, _FILES = "options.json", "files.jsonl"
 _SOI = b"\xff\xd8"
 _JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
-_SAMPLE = 24
 
 Others: TypeAlias = Literal["skip", "copy"]
 OnBad: TypeAlias = Literal["skip", "copy", "stop"]
@@ -72,31 +70,6 @@ class ThinOptions:
             metadata=self.metadata,
             limits=limits,
         )
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Hold what thinning a folder will make and take, judged by a sample of its files.
-
-    Attributes:
-        num_files: files below the source, of any kind.
-        num_finished: of these, thinned or copied by an earlier run.
-        num_bytes: of all files with a JPEG's ending.
-        num_bytes_left: of those not finished.
-        ratio: bytes after over bytes before, of the sample.
-        ratio_error: twice its standard error: how far off the whole folder's may be.
-        seconds: how long the rest will take on the threads asked for; writing is not counted.
-        num_sampled: readable files in the sample, evenly spaced among those left; 0: the numbers above are 0, too.
-    """
-
-    num_files: int
-    num_finished: int
-    num_bytes: int
-    num_bytes_left: int
-    ratio: float
-    ratio_error: float
-    seconds: float
-    num_sampled: int
 
 
 @dataclass(frozen=True)
@@ -175,30 +148,19 @@ def forecast_thinning(
     _check(Path(source), Path(target), options)
     plan = _plan(Path(source), Path(target))
     jpegs = [name for name in plan.left if _is_named_jpeg(name)]
-    step = max(1, len(jpegs) // _SAMPLE)
-    before, after, seconds = [], [], 0.0
-    for name in jpegs[step // 2 :: step][:_SAMPLE]:
-        start = time.perf_counter()
-        try:
-            contents = (Path(source) / name).read_bytes()
-            thinned = options.thin(contents, limits)
-        except (JpegError, OSError):
-            continue
-        seconds += time.perf_counter() - start
-        before.append(len(contents))
-        after.append(len(thinned))
-    left = sum(plan.sizes[name] for name in jpegs)
-    at_once = min(threads or os.cpu_count() or 1, os.cpu_count() or 1, max(1, len(jpegs)))
-    ratio = sum(after) / sum(before) if before else 0.0
-    return Forecast(
+
+    def sizes(name: str) -> tuple[int, int]:
+        contents = (Path(source) / name).read_bytes()
+        return len(contents), len(options.thin(contents, limits))
+
+    return forecast(
+        sizes,
+        jpegs,
+        num_bytes_left=sum(plan.sizes[name] for name in jpegs),
         num_files=len(plan.files),
         num_finished=len(plan.finished),
         num_bytes=sum(size for name, size in plan.sizes.items() if _is_named_jpeg(name)),
-        num_bytes_left=left,
-        ratio=ratio,
-        ratio_error=error_of_ratio(before, after, ratio),
-        seconds=seconds / sum(before) * left / at_once if before else 0.0,
-        num_sampled=len(before),
+        threads=threads,
     )
 
 
@@ -266,15 +228,6 @@ def _report(rows: Mapping[str, _Row], earlier: int, seconds: float) -> ThinRepor
         seconds=seconds,
         bad=tuple(BrokenFile(row.path, row.error, row.message) for _, row in sorted(rows.items()) if row.error),
     )
-
-
-def error_of_ratio(before: list[int], after: list[int], ratio: float) -> float:
-    """Twice the standard error of a ratio of two sums over a sample."""
-    if len(before) < 2:
-        return 0.0
-    residuals = [b - ratio * a for a, b in zip(before, after, strict=True)]
-    spread = math.sqrt(statistics.fmean(r * r for r in residuals) / (len(before) - 1))
-    return 2 * spread / statistics.fmean(before)
 
 
 # -- what there is to do -----------------------------------------------------------------------------------------------
