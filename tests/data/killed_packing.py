@@ -5,19 +5,17 @@ Usage: python -m tests.data.killed_packing FOLDER KILLS
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import random
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from tests.data.killed import kill_until_done, write_photos
 from tests.jpeg.small_files import pixels
 
+from prepixel.data import packing
 from prepixel.data.pack_sources import open_source
 from prepixel.data.packing import PackOptions, pack_source
 from prepixel.data.shards import ShardWriter
@@ -31,34 +29,24 @@ def main(folder: Path, kills: int) -> None:
     """Print, as JSON, how many children were killed, how many inside a shard, and the shards then finished."""
     source = folder / "source"
     write_source(source, 120)
-    assert _child(source, folder / "straight", None) == 0
-    draws = random.Random(1)
-    target = folder / "killed"
-    killed, writing, finished = 0, 0, []
-    while killed < kills:
-        if _child(source, target, draws.uniform(0.0, 0.06)) == 0:
-            break
-        killed += 1
-        writing += any(target.glob(".*.partial"))
-        finished.append(sum(1 for _ in target.glob("*.jsonl")))
-        _assert_whole(folder / "straight", target)
-    assert _child(source, target, None) == 0
-    _assert_whole(folder / "straight", target)
+
+    def work(target: Path, signal_of_life: int) -> None:
+        if signal_of_life:
+            _Slow.signal_of_life = signal_of_life
+            packing.ShardWriter = _Slow  # type: ignore[misc, attr-defined]
+        pack_source(open_source(source), target, OPTIONS, threads=3)
+
+    def count(target: Path) -> int:
+        return sum(1 for _ in target.glob("*.jsonl"))
+
+    kill_until_done(work, folder, kills=kills, longest=0.06, check=_assert_whole, count=count)
     names = [sorted(path.name for path in (folder / name).iterdir()) for name in ("straight", "killed")]
     assert names[0] == names[1]
-    print(json.dumps({"killed": killed, "writing": writing, "finished": finished}))
 
 
 def write_source(root: Path, count: int) -> None:
-    """Write JPEGs of different sizes in folders, the one numbered 20 cut, and a PNG."""
-    for index in range(count):
-        path = root / f"class{index % 7}" / f"{index:03}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = io.BytesIO()
-        image = Image.fromarray(pixels(31 + index, 173 - index))
-        image.save(file, "jpeg", quality=50 + index % 40, progressive=index % 5 == 0, subsampling=index % 3)
-        contents = file.getvalue()
-        path.write_bytes(contents[: len(contents) // 2] if index == 20 else contents)
+    """Write photos, the one numbered 20 cut, and a PNG."""
+    write_photos(root, count, cut=20)
     Image.fromarray(pixels(29, 47)).save(root / "class3" / "other.png")
 
 
@@ -80,32 +68,6 @@ class _Slow(ShardWriter):
         super().add(*words)
         self._file.flush()
         time.sleep(PAUSE)
-
-
-def _child(source: Path, target: Path, delay: float | None) -> int:
-    """Pack in a child; kill it after a delay counted from its first sample."""
-    from prepixel.data import packing
-
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            if delay is not None:
-                _Slow.signal_of_life = writing
-                packing.ShardWriter = _Slow  # type: ignore[misc, attr-defined]
-            pack_source(open_source(source), target, OPTIONS, threads=3)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    os.read(reading, 1)  # comes back when the child closes its end, or ends
-    os.close(reading)
-    if delay is not None:
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
 
 
 if __name__ == "__main__":

@@ -5,17 +5,12 @@ Usage: python -m tests.data.killed_thinning FOLDER KILLS
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import random
-import signal
 import sys
 import time
 from pathlib import Path
 
-from PIL import Image
-from tests.jpeg.small_files import pixels
+from tests.data.killed import kill_until_done, write_photos
 
 from prepixel.data import thinning
 from prepixel.data.thinning import STATE_NAME, ThinOptions, thin_folder
@@ -28,33 +23,18 @@ OPTIONS = ThinOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
 def main(folder: Path, kills: int) -> None:
     """Print, as JSON, how many children were killed, how many in the middle of a file, and the files then finished."""
     source = folder / "source"
-    write_source(source)
-    assert _child(source, folder / "straight", None) == 0
-    draws = random.Random(1)
-    target = folder / "killed"
-    killed, writing, finished = 0, 0, []
-    while killed < kills:
-        if _child(source, target, draws.uniform(0.0, 0.03)) == 0:
-            break
-        killed += 1
-        writing += any(target.rglob("*.partial"))
-        finished.append(sum(1 for path in target.rglob("*.jpg") if not path.name.startswith(".")))
-        _assert_whole(folder / "straight", target)
-    assert _child(source, target, None) == 0
-    print(json.dumps({"killed": killed, "writing": writing, "finished": finished}))
+    write_photos(source, 120, cut=50)
+    (source / "labels.txt").write_text("000.jpg 3\n", encoding="ascii")
 
+    def work(target: Path, signal_of_life: int) -> None:
+        if signal_of_life:
+            thinning.replace_file = _Slow(signal_of_life)  # type: ignore[assignment]
+        thin_folder(source, target, OPTIONS, threads=3)
 
-def write_source(root: Path) -> None:
-    """Write 120 JPEGs of different sizes in folders, one that is cut, and one file that is no JPEG."""
-    for index in range(120):
-        path = root / f"class{index % 7}" / f"{index:03}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = io.BytesIO()
-        image = Image.fromarray(pixels(31 + index, 173 - index))
-        image.save(file, "jpeg", quality=50 + index % 40, progressive=index % 5 == 0, subsampling=index % 3)
-        contents = file.getvalue()
-        path.write_bytes(contents[: len(contents) // 2] if index == 50 else contents)
-    (root / "labels.txt").write_text("000.jpg 3\n", encoding="ascii")
+    def count(target: Path) -> int:
+        return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
+
+    kill_until_done(work, folder, kills=kills, longest=0.03, check=_assert_whole, count=count)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:
@@ -62,28 +42,6 @@ def _assert_whole(straight: Path, target: Path) -> None:
         name = path.relative_to(target)
         if path.is_file() and STATE_NAME not in name.parts and not path.name.endswith(".partial"):
             assert path.read_bytes() == (straight / name).read_bytes(), name
-
-
-def _child(source: Path, target: Path, delay: float | None) -> int:
-    """Thin in a child; kill it after a delay counted from its first file."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            thinning.replace_file = _Slow(writing) if delay is not None else thinning.replace_file  # type: ignore[assignment]
-            thin_folder(source, target, OPTIONS, threads=3)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    os.read(reading, 1)  # comes back when the child closes its end, or ends
-    os.close(reading)
-    if delay is not None:
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
 
 
 class _Slow:
