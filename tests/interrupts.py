@@ -1,4 +1,4 @@
-"""Python processes that an interrupt reaches, wherever the tests were started from, and that no test leaves behind."""
+"""Runs that end before their time: by an interrupt, wherever the tests were started from, or since reading fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 # Where the tests run in the background (`&`, nohup), SIGINT is ignored, and so it would be in every process they start.
 _LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -29,3 +31,20 @@ def start_command(*words: str, **options: Any) -> Iterator[subprocess.Popen[Any]
     """Start the command ``prepixel`` as such a process."""
     with start_interruptible(_COMMAND, *words, **options) as process:
         yield process
+
+
+@contextmanager
+def reading_fails(loader: type, step: int) -> Iterator[None]:
+    """Let a loader raise an OSError in front of the training batch of that number; the block must let it through."""
+    whole = loader.epoch  # type: ignore[attr-defined]
+
+    def epoch(self: Any, epoch: int, first_batch: int = 0) -> Iterator[Any]:
+        for place, batch in enumerate(whole(self, epoch, first_batch)):
+            if self.training and place == step:
+                raise OSError("the disk went away")
+            yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loader, "epoch", epoch)
+        with pytest.raises(OSError, match="the disk went away"):
+            yield

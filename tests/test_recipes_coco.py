@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
 from PIL import Image
+from tests.interrupts import reading_fails
 
 from prepixel.data.detection import DetectionLoader
 from prepixel.recipe import DetectionRecipe, read_any_recipe, run_detection
@@ -72,18 +71,8 @@ def test_a_recipe_trains_twenty_steps_goes_on_where_it_was_stopped_and_is_scored
     monkeypatch.setenv("RESNET50", str(coco / "resnet50.pt"))
     recipe = read_any_recipe(path, SMALL)
     assert isinstance(recipe, DetectionRecipe)
-    whole = DetectionLoader.epoch
-
-    def broken(self: DetectionLoader, epoch: int, first_batch: int = 0) -> Iterator[Any]:
-        for place, batch in enumerate(whole(self, epoch, first_batch)):
-            if self.training and place == STOPPED_AT:
-                raise OSError("the disk went away")
-            yield batch
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DetectionLoader, "epoch", broken)
-        with pytest.raises(OSError, match="the disk went away"):
-            run_detection(recipe, tmp_path / "run")
+    with reading_fails(DetectionLoader, STOPPED_AT):
+        run_detection(recipe, tmp_path / "run")
     result = run_detection(recipe, tmp_path / "run", resume=True)
     assert (result.training.resumed_at, result.training.steps) == (STOPPED_AT // 10 * 10, STEPS)
     assert result.training.evaluation is not None

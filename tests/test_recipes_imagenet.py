@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.interrupts import reading_fails
 
 from prepixel.data import ViewLoader, write_synthetic
 from prepixel.recipe import read_recipe, run
@@ -45,18 +44,8 @@ def test_a_recipe_trains_twenty_steps_and_goes_on_where_it_was_stopped(
         ["--input.pixels", "64"] if "rgb" in path.stem else ["--input.grid", "16" if "mobilenet" in path.stem else "8"]
     )
     recipe = read_recipe(path, [*SMALL, *size])
-    whole = ViewLoader.epoch
-
-    def broken(self: ViewLoader, epoch: int, first_batch: int = 0) -> Iterator[Any]:
-        for place, batch in enumerate(whole(self, epoch, first_batch)):
-            if self.training and place == STOPPED_AT:
-                raise OSError("the disk went away")
-            yield batch
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ViewLoader, "epoch", broken)
-        with pytest.raises(OSError, match="the disk went away"):
-            run(recipe, tmp_path / "run")
+    with reading_fails(ViewLoader, STOPPED_AT):
+        run(recipe, tmp_path / "run")
     result = run(recipe, tmp_path / "run", resume=True)
     assert (result.training.resumed_at, result.training.steps) == (STOPPED_AT // 5 * 5, STEPS)
     assert result.training.evaluation is not None

@@ -13,7 +13,14 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from prepixel.errors import RecipeError
 from prepixel.gates import GateSettings, build_gate
-from prepixel.models.detection import Detector, DetectorKind, SpectralBackbone, build_detector, paste_mask
+from prepixel.models.detection import (
+    Detector,
+    DetectorKind,
+    SpectralBackbone,
+    build_detector,
+    fold_detector,
+    paste_mask,
+)
 from prepixel.models.pyramid import (
     Levels,
     fold_pyramid,
@@ -90,16 +97,7 @@ def test_a_folded_detector_is_its_rgb_original(trunk: str, pixels_per_block: int
     torch.manual_seed(2)
     pyramid = pixel_pyramid(trunk, channels=24, freeze_norms=True)
     rgb = lively(build_detector("mask_rcnn", pyramid, 4, box_score_thresh=0.0, box_detections_per_img=30)).double()
-    folded = build_detector(
-        "mask_rcnn",
-        fold_pyramid(pyramid, ALL, pixels_per_block=pixels_per_block),
-        4,
-        box_score_thresh=0.0,
-        box_detections_per_img=30,
-    )
-    heads = {name: value for name, value in rgb.state_dict().items() if ".backbone." not in name}
-    assert folded.load_state_dict(heads, strict=False).unexpected_keys == []
-    folded = folded.eval().double()
+    folded = fold_detector(rgb, ALL, pixels_per_block=pixels_per_block).eval().double()
     inputs = drawn([(13, 18), (24, 11)], ALL, multiple=32 // pixels_per_block)
     wide = PaddedSpectrum(Spectrum.of_coefficients(inputs.spectrum.values.double(), ALL), inputs.grids)
     images = pixels_of(wide, pixels_per_block)
