@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from tests.interrupts import start_command
+from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel import cli
 from prepixel.cli import main
@@ -25,15 +24,6 @@ from prepixel.spectrum import BandSet, Statistics
 FILES = ["inspect", "scan", "thin", "pack", "stats", "synthesize"]
 VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
 VERBS += ["table", "compare", "plot", "bench", "env"]
-Captured = pytest.CaptureFixture[str]
-
-
-def jpeg(height: int = 61, width: int = 83, mode: str = "RGB", **options: object) -> bytes:
-    ramp = np.add.outer(np.linspace(0, 120, height), np.linspace(0, 120, width))
-    pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(buffer, **{"format": "JPEG", "quality": 90, **options})  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -41,12 +31,6 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.jpg"
     path.write_bytes(jpeg(subsampling="4:2:0", restart_marker_blocks=7))
     return path
-
-
-def facts(text: str) -> dict[str, str]:
-    """Read what print_pairs printed."""
-    pairs = (line.partition("  ") for line in text.splitlines())
-    return {name: value.strip() for name, _, value in pairs if name}
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
@@ -280,17 +264,7 @@ def test_file_that_cannot_be_read_is_named(capsys: Captured, tmp_path: Path, con
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    for name, file in (
-        ("cat/a.jpg", jpeg(subsampling="4:2:0")),
-        ("cat/b.jpg", jpeg(31, 47, subsampling="4:4:4", progressive=True)),
-        ("dog/c.JPG", jpeg(47, 31, mode="L")),
-        ("dog/d.png", jpeg(format="PNG")),
-        ("dog/notes.txt", b"not an image"),
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(file)
-    return root
+    return write_folder(tmp_path / "photos", {"dog/d.png": jpeg(format="PNG"), "dog/notes.txt": b"not an image"})
 
 
 def test_scan_says_what_a_folder_holds(capsys: Captured, folder: Path) -> None:

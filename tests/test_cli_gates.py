@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import torch
-from tests.test_cli import Captured
+from tests.small_photos import Captured
 
 from prepixel import load_run
 from prepixel.cli import main

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.test_cli import Captured, facts, jpeg
+from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel.cli import main
 from prepixel.data import write_synthetic
@@ -15,16 +15,7 @@ from prepixel.jpeg import pack_jpeg, read_header
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    for name, file in (
-        ("cat/a.jpg", jpeg(subsampling="4:2:0")),
-        ("cat/b.jpg", jpeg(31, 47, subsampling="4:4:4", progressive=True)),
-        ("dog/c.JPG", jpeg(47, 31, mode="L")),
-        ("dog/d.png", jpeg(format="PNG")),
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(file)
-    return root
+    return write_folder(tmp_path / "photos", {"dog/d.png": jpeg(format="PNG")})
 
 
 def test_pack_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:

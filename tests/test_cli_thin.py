@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.interrupts import start_command
-from tests.test_cli import Captured, facts, jpeg
+from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel.cli import main
 from prepixel.cli.printing import duration
@@ -22,16 +22,7 @@ KEPT = (S24.of_component(0), S24.of_component(1), S24.of_component(2))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    for name, file in (
-        ("cat/a.jpg", jpeg(subsampling="4:2:0")),
-        ("cat/b.jpg", jpeg(31, 47, subsampling="4:4:4", progressive=True)),
-        ("dog/c.JPG", jpeg(47, 31, mode="L")),
-        ("dog/notes.txt", b"not an image"),
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(file)
-    return root
+    return write_folder(tmp_path / "photos", {"dog/notes.txt": b"not an image"})
 
 
 def test_thin_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
