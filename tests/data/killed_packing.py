@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tests.data.killed import kill_until_done, write_photos
+from tests.data.photos import write_photos
 from tests.jpeg.small_files import pixels
+from tests.killed import kill_until_done
 
 from prepixel.data import packing
 from prepixel.data.pack_sources import open_source
@@ -39,7 +40,7 @@ def main(folder: Path, kills: int) -> None:
     def count(target: Path) -> int:
         return sum(1 for _ in target.glob("*.jsonl"))
 
-    kill_until_done(work, folder, kills=kills, longest=0.06, check=_assert_whole, count=count)
+    kill_until_done(work, folder, kills=kills, longest=0.06, count=count, check=_assert_whole)
     names = [sorted(path.name for path in (folder / name).iterdir()) for name in ("straight", "killed")]
     assert names[0] == names[1]
 

@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.data.killed import kill_until_done, write_photos
+from tests.data.photos import write_photos
+from tests.killed import kill_until_done
 
 from prepixel.data import thinning
 from prepixel.data.thinning import STATE_NAME, ThinOptions, thin_folder
@@ -34,7 +35,7 @@ def main(folder: Path, kills: int) -> None:
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
 
-    kill_until_done(work, folder, kills=kills, longest=0.03, check=_assert_whole, count=count)
+    kill_until_done(work, folder, kills=kills, longest=0.03, count=count, check=_assert_whole)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:

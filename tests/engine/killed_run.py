@@ -8,10 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-import json
 import os
-import random
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any
 import torch
 import torch._dynamo  # noqa: F401 -- else each child imports it anew
 from tests.engine.toy import Loader, drawing_network, run
+from tests.killed import kill_until_done
 
 from prepixel.engine.checkpoint import read_checkpoint
 
@@ -29,43 +27,21 @@ PAUSE = 0.05
 def main(folder: Path, kills: int) -> None:
     """Print, as JSON, how many children were killed, how many of them while writing, and the steps they had saved."""
     torch.set_num_threads(1)
-    assert _child(folder / "straight", None) == 0
-    draws = random.Random(1)
-    last = folder / "killed" / "checkpoints" / "last.pt"
-    killed, writing, steps = 0, 0, []
-    while killed < kills:
-        if _child(folder / "killed", draws.uniform(0.0, 0.4), slow=True) == 0:
-            break
-        killed += 1
-        writing += any(last.parent.glob("*.partial"))
-        steps.append(read_checkpoint(last)["position"]["step"] if last.exists() else 0)
-    assert _child(folder / "killed", None) == 0
-    print(json.dumps({"killed": killed, "writing": writing, "steps": steps}))
 
+    def work(target: Path, signal_of_life: int) -> None:
+        began = itertools.count()
+        loader = Loader()
+        if signal_of_life:
+            torch.save = functools.partial(_save_slowly, torch.save)
+            loader.before_batch = lambda epoch, batch: next(began) or os.close(signal_of_life)
+        optimized = {"gradient_accumulation": 2, "checkpoint_steps": 1, "epochs": 12}
+        run(target, drawing_network(), loader, evaluation=Loader(13), resume=True, **optimized)
 
-def _child(folder: Path, delay: float | None, *, slow: bool = False) -> int:
-    """Train in a child; kill it after a delay counted from its first batch."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            if slow:
-                torch.save = functools.partial(_save_slowly, torch.save)
-            began = itertools.count()
-            loader = Loader(before_batch=lambda epoch, batch: next(began) or os.close(writing))
-            optimized = {"gradient_accumulation": 2, "checkpoint_steps": 1, "epochs": 12}
-            run(folder, drawing_network(), loader, evaluation=Loader(13), resume=True, **optimized)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    os.close(writing)
-    os.read(reading, 1)  # comes back when the child closes its end
-    os.close(reading)
-    if delay is not None:
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    def count(target: Path) -> int:
+        last = target / "checkpoints" / "last.pt"
+        return int(read_checkpoint(last)["position"]["step"]) if last.exists() else 0
+
+    kill_until_done(work, folder, kills=kills, longest=0.4, count=count)
 
 
 def _save_slowly(save: Any, state: Any, file: Any) -> None:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
-from tests.jpeg.small_files import pixels
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def write_photos(root: Path, count: int, *, cut: int) -> None:
-    """Write JPEGs of different sizes and kinds in folders, the one numbered ``cut`` cut short."""
-    for index in range(count):
-        path = root / f"class{index % 7}" / f"{index:03}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = io.BytesIO()
-        image = Image.fromarray(pixels(31 + index, 173 - index))
-        image.save(file, "jpeg", quality=50 + index % 40, progressive=index % 5 == 0, subsampling=index % 3)
-        contents = file.getvalue()
-        path.write_bytes(contents[: len(contents) // 2] if index == cut else contents)
+def run_killed(module: str, folder: Path) -> dict[str, Any]:
+    """Run a program that calls `kill_until_done`, on a folder and with at most 12 kills, and give what it printed."""
+    command = [sys.executable, "-m", module, str(folder), "12"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    met: dict[str, Any] = json.loads(done.stdout)
+    print(met)
+    assert met["killed"] >= 5
+    assert met["finished"] == sorted(met["finished"])
+    return met
 
 
 def kill_until_done(
@@ -34,18 +34,18 @@ def kill_until_done(
     *,
     kills: int,
     longest: float,
-    check: Callable[[Path, Path], None],
     count: Callable[[Path], int],
+    check: Callable[[Path, Path], None] = lambda straight, killed: None,
 ) -> None:
     """Work undisturbed, then with kills, and print as JSON what was met on the way.
 
     Args:
-        work: works into a target; where the number is not 0, it is a handle to close once the first file is begun.
+        work: works into a target; where the number is not 0, it is a handle to close once the work has begun.
         folder: gets the targets ``straight`` and ``killed``.
         kills: at most.
-        longest: seconds, drawn from 0 on, between that first file and a kill.
+        longest: seconds, drawn from 0 on, between that and a kill.
+        count: how much is finished in a target.
         check: asserts that whatever is whole in the second target equals the first.
-        count: finished files of a target.
     """
     straight, target = folder / "straight", folder / "killed"
     assert _child(work, straight, None) == 0
@@ -64,7 +64,7 @@ def kill_until_done(
 
 
 def _child(work: Callable[[Path, int], None], target: Path, delay: float | None) -> int:
-    """Work in a child; kill it after a delay counted from its first file. Give its status."""
+    """Work in a child; kill it after a delay counted from its sign of life. Give its status."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
