@@ -67,15 +67,17 @@ def peak_growth(work: Callable[[], object]) -> int | None:
     memory the child would find and use.
     """
     status, resets = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if not resets.exists():
-        print("memory is not measured: this system has no /proc/self/clear_refs")
+    try:
+        resets.write_text("5")  # the peak begins anew: Linux, proc(5)
+    except OSError as error:
+        print(f"memory is not measured: {resets}: {error.strerror}")
         return None
 
     def resident(line: str) -> int:
         return next(int(text.split()[1]) * 1024 for text in status.read_text().splitlines() if text.startswith(line))
 
     def run() -> None:
-        resets.write_text("5")  # the peak begins anew: Linux, proc(5)
+        resets.write_text("5")
         before = resident("VmRSS:")
         work()
         grown.put(resident("VmHWM:") - before)
