@@ -118,7 +118,7 @@ def cell(row: ScoreRow, name: str) -> str:
         return f"{float(value) / 1e9:.3f}"
     if name == "images/s":
         return f"{float(value):.0f}"
-    if name in {"asked", "channels_on", "peak memory, MiB"}:
+    if name in {"asked", "channels_on", "minutes"} or "MiB" in name:
         return f"{float(value):.4g}"
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
