@@ -1,4 +1,4 @@
-// libFuzzer target: any bytes, both policies. Seed it with small files of every kind (tests/jpeg/small_files.py).
+// libFuzzer target: any bytes, both policies. .ci/fuzz seeds it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

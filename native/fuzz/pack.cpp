@@ -3,12 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "pack.hpp"
 #include "reader.hpp"
 #include "spectrum.hpp"
+#include "tests/low_frequencies.hpp"
 
 namespace {
 
@@ -20,13 +20,7 @@ void compare(const Bytes& header, const Bytes& payload) {
   const prepixel::Packed packed = prepixel::read_pack(header, payload, limits, false);
   const prepixel::Image image = prepixel::unpack(packed);
   if (!prepixel::is_linear(image.colour)) return;
-  prepixel::SpectrumRequest request;
-  request.grid_down = 3;
-  request.grid_across = 2;
-  for (int component = 0; component < 3; ++component)
-    for (int k = 0; k < 9; ++k) request.channels.push_back({component, k / 3, k % 3});
-  request.factors.assign(request.channels.size(), 0.01f);
-  request.offsets.assign(request.channels.size(), 0.0f);
+  const prepixel::SpectrumRequest request = prepixel::low_frequencies(3);
   std::vector<float> planes(request.num_values()), blocks(request.num_values());
   prepixel::SpectrumMaker maker(request);
   maker.make(prepixel::view_of(packed), nullptr, false, planes.data());

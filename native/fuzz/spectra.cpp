@@ -1,5 +1,5 @@
 // libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and thinned. A crop, whose planes hold what
-// the image before left there, must give what the whole image gives. Seed it as decode.cpp.
+// the image before left there, must give what the whole image gives. .ci/fuzz seeds it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,25 +7,15 @@
 #include <vector>
 
 #include "batch.hpp"
+#include "tests/low_frequencies.hpp"
 #include "thin.hpp"
 
 namespace {
 
 constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u << 24, .max_scans = 50};
 
-prepixel::SpectrumRequest corner_request() {
-  prepixel::SpectrumRequest request;
-  request.grid_down = 3;
-  request.grid_across = 2;
-  for (int component = 0; component < 3; ++component)
-    for (int k = 0; k < 4; ++k) request.channels.push_back({component, k / 2, k % 2});
-  request.factors.assign(request.channels.size(), 0.01f);
-  request.offsets.assign(request.channels.size(), 0.0f);
-  return request;
-}
-
 void compare(std::span<const std::uint8_t> file, bool keep, double share) {
-  const prepixel::SpectrumRequest request = corner_request();
+  const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
   const prepixel::Input input{.bytes = file, .path = {}, .payload = {}};
   const std::vector<prepixel::Outcome> sizes = prepixel::read_sizes({&input, 1}, limits, 1);
   if (sizes[0].status != prepixel::Status::read) return;

@@ -9,6 +9,7 @@
 #include "pack.hpp"
 #include "pack_kernels.hpp"
 #include "spectrum.hpp"
+#include "tests/low_frequencies.hpp"
 
 namespace {
 
@@ -66,13 +67,7 @@ void read(const Bytes& header, const Bytes& payload, Counts& counts) {
       expect(component.blocks.size() == static_cast<std::size_t>(component.blocks_down) *
                                             static_cast<std::size_t>(component.blocks_across),
              "a plane has blocks_down x blocks_across blocks");
-    prepixel::SpectrumRequest request;
-    request.grid_down = 3;
-    request.grid_across = 2;
-    for (int c = 0; c < 3; ++c)
-      for (int k = 0; k < 4; ++k) request.channels.push_back({c, k / 2, k % 2});
-    request.factors.assign(request.channels.size(), 1.0f);
-    request.offsets.assign(request.channels.size(), 0.0f);
+    const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
     std::vector<float> by_blocks(request.num_values());
     if (prepixel::is_linear(image.colour))
       prepixel::SpectrumMaker(request).make(prepixel::view_of(image), nullptr, false, by_blocks.data());
