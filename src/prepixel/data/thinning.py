@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from prepixel.data.claims import claimed
 from prepixel.data.folder import DatasetError, image_files
 from prepixel.data.forecasts import Forecast, forecast
 from prepixel.data.parallel import map_unordered
 from prepixel.data.scan import BrokenFile
+from prepixel.data.thinned_files import FILES, FinishedFile, append_finished, read_finished, write_finished
 from prepixel.errors import JpegError
 from prepixel.jpeg import Limits, thin_jpeg
 from prepixel.jpeg.thinning import Metadata
@@ -31,7 +32,7 @@ from prepixel.jpeg.writing import replace_file
 from prepixel.spectrum import BandSet
 
 STATE_NAME = ".prepixel-thin"
-_OPTIONS, _FILES = "options.json", "files.jsonl"
+_OPTIONS = "options.json"
 _SOI = b"\xff\xd8"
 _JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
@@ -109,26 +110,13 @@ class ThinReport:
         return (self.num_files - self.num_earlier) / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line of files.jsonl: a file that is done with, and how its source was then."""
-
-    path: str
-    kind: Literal["thinned", "copied", "skipped", "bad"]
-    before: int
-    after: int
-    modified_ns: int
-    error: str = ""
-    message: str = ""
-
-
 @dataclass
 class _Plan:
     """What is below the source, and what an earlier run has finished."""
 
     files: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
-    finished: dict[str, _Row] = field(default_factory=dict)
+    finished: dict[str, FinishedFile] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
 
@@ -199,22 +187,22 @@ def thin_folder(
         plan = _plan(root, goal)
         earlier = len(plan.finished)
         rows = dict(plan.finished)
-        if plan.finished or (state / _FILES).exists():
-            _write_rows(state, plan.finished)
+        if plan.finished or (state / FILES).exists():
+            write_finished(state, plan.finished)
             for name in plan.left:
                 _partial(goal / name).unlink(missing_ok=True)
         work = contextlib.closing(_thin_all(root, goal, plan.left, options, threads, limits))
-        with (state / _FILES).open("a", encoding="utf-8") as journal, work as results:
+        with (state / FILES).open("a", encoding="utf-8") as journal, work as results:
             for row in results:
-                _append(journal, row)
+                append_finished(journal, row)
                 rows[row.path] = row
                 if progress is not None:
                     progress(len(rows), len(plan.files))
-        _write_rows(state, rows)
+        write_finished(state, rows)
     return _report(rows, earlier, time.perf_counter() - begin)
 
 
-def _report(rows: Mapping[str, _Row], earlier: int, seconds: float) -> ThinReport:
+def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> ThinReport:
     thinned = [row for row in rows.values() if row.kind == "thinned"]
     kinds = [row.kind for row in rows.values() if not row.error]
     return ThinReport(
@@ -247,7 +235,7 @@ def _check(root: Path, goal: Path, options: ThinOptions) -> None:
 
 
 def _plan(root: Path, goal: Path) -> _Plan:
-    plan, rows = _Plan(), _read_rows(goal / STATE_NAME)
+    plan, rows = _Plan(), read_finished(goal / STATE_NAME)
     for path in sorted(image_files(root, extensions=("",))):
         name = Path(path).relative_to(root).as_posix()
         try:
@@ -269,7 +257,7 @@ def _plan(root: Path, goal: Path) -> _Plan:
     return plan
 
 
-def _stands(target: Path, row: _Row) -> bool:
+def _stands(target: Path, row: FinishedFile) -> bool:
     """Whether what a line tells of is still true of the target; bad files are tried again."""
     if row.kind == "skipped" or row.error:
         return not row.error
@@ -313,43 +301,16 @@ def _claimed(goal: Path, options: ThinOptions) -> Iterator[Path]:
         yield state
 
 
-# -- the lines of finished files ---------------------------------------------------------------------------------------
-
-
-def _read_rows(state: Path) -> dict[str, _Row]:
-    """Read what is finished; the last line of a killed run may be cut, and is nothing then."""
-    rows = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in (state / _FILES).read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError, TypeError):
-                row = _Row(**json.loads(line))
-                rows[row.path] = row
-    return rows
-
-
-def _line(row: _Row) -> str:
-    return json.dumps(asdict(row)) + "\n"
-
-
-def _append(journal: IO[str], row: _Row) -> None:
-    journal.write(_line(row))
-    journal.flush()
-
-
-def _write_rows(state: Path, rows: Mapping[str, _Row]) -> None:
-    replace_file(state / _FILES, "".join(_line(row) for _, row in sorted(rows.items())).encode())
-
-
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
 def _thin_all(
     root: Path, goal: Path, names: list[str], options: ThinOptions, threads: int, limits: Limits
-) -> Generator[_Row, None, None]:
+) -> Generator[FinishedFile, None, None]:
     return map_unordered(lambda name: _thin_one(root, goal, name, options, limits), names, threads)
 
 
-def _thin_one(root: Path, goal: Path, name: str, options: ThinOptions, limits: Limits) -> _Row:
+def _thin_one(root: Path, goal: Path, name: str, options: ThinOptions, limits: Limits) -> FinishedFile:
     """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
     before = modified = 0
     thinned: bytes | None = None
@@ -369,14 +330,14 @@ def _thin_one(root: Path, goal: Path, name: str, options: ThinOptions, limits: L
         if options.on_bad == "stop":
             raise
         return _handle_bad(
-            root / name, goal / name, _Row(name, "bad", before, 0, modified, *_words(name, error)), options
+            root / name, goal / name, FinishedFile(name, "bad", before, 0, modified, *_words(name, error)), options
         )
     if thinned is None:
-        skipped = _Row(name, "skipped", before, 0, modified)
+        skipped = FinishedFile(name, "skipped", before, 0, modified)
         return _copy(root / name, goal / name, skipped) if options.others == "copy" else skipped
     (goal / name).parent.mkdir(parents=True, exist_ok=True)
     replace_file(goal / name, thinned)
-    return _Row(name, "thinned", before, len(thinned), modified)
+    return FinishedFile(name, "thinned", before, len(thinned), modified)
 
 
 def _is_named_jpeg(name: str) -> bool:
@@ -389,14 +350,14 @@ def _words(name: str, error: Exception) -> tuple[str, str]:
     return type(error).__name__, text
 
 
-def _handle_bad(source: Path, target: Path, row: _Row, options: ThinOptions) -> _Row:
+def _handle_bad(source: Path, target: Path, row: FinishedFile, options: ThinOptions) -> FinishedFile:
     if options.on_bad == "copy" and source.is_file() and os.access(source, os.R_OK):
         return _copy(source, target, row)
     target.unlink(missing_ok=True)  # of a source that was good once
     return row
 
 
-def _copy(source: Path, target: Path, row: _Row) -> _Row:
+def _copy(source: Path, target: Path, row: FinishedFile) -> FinishedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(target)
     try:
@@ -406,7 +367,7 @@ def _copy(source: Path, target: Path, row: _Row) -> _Row:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return _Row(row.path, "copied", row.before, size, row.modified_ns, row.error, row.message)
+    return FinishedFile(row.path, "copied", row.before, size, row.modified_ns, row.error, row.message)
 
 
 def _partial(target: Path) -> Path:
