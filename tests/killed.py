@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -11,9 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Works into a target: undisturbed where there is None; else slowly, and calls it when work has begun, from any thread.
+Work: TypeAlias = Callable[[Path, Callable[[], None] | None], None]
 
 
 def run_killed(module: str, folder: Path) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def run_killed(module: str, folder: Path) -> dict[str, Any]:
 
 
 def kill_until_done(
-    work: Callable[[Path, int], None],
+    work: Work,
     folder: Path,
     *,
     kills: int,
@@ -40,7 +44,7 @@ def kill_until_done(
     """Work undisturbed, then with kills, and print as JSON what was met on the way.
 
     Args:
-        work: works into a target; where the number is not 0, it is a handle to close once the work has begun.
+        work: works into a target, undisturbed or to be killed.
         folder: gets the targets ``straight`` and ``killed``.
         kills: at most.
         longest: seconds, drawn from 0 on, between that and a kill.
@@ -48,29 +52,30 @@ def kill_until_done(
         check: asserts that whatever is whole in the second target equals the first.
     """
     straight, target = folder / "straight", folder / "killed"
-    assert _child(work, straight, None) == 0
+    assert not _child(work, straight, None)
     draws = random.Random(1)
     killed, writing, finished = 0, 0, []
     while killed < kills:
-        if _child(work, target, draws.uniform(0.0, longest)) == 0:
+        if not _child(work, target, draws.uniform(0.0, longest)):
             break
         killed += 1
         writing += any(target.rglob("*.partial"))
         finished.append(count(target))
         check(straight, target)
-    assert _child(work, target, None) == 0
+    assert not _child(work, target, None)
     check(straight, target)
     print(json.dumps({"killed": killed, "writing": writing, "finished": finished}))
 
 
-def _child(work: Callable[[Path, int], None], target: Path, delay: float | None) -> int:
-    """Work in a child; kill it after a delay counted from its sign of life. Give its status."""
+def _child(work: Work, target: Path, delay: float | None) -> bool:
+    """Work in a child; kill it after a delay counted from its sign of life. Say whether the kill came in time."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         try:
-            work(target, 0 if delay is None else writing)
+            calls = itertools.count()  # whose next is one step for all threads
+            work(target, None if delay is None else lambda: next(calls) or os.close(writing))
         except BaseException as error:
             print(repr(error), file=sys.stderr)
             os._exit(1)
@@ -81,4 +86,7 @@ def _child(work: Callable[[Path, int], None], target: Path, delay: float | None)
     if delay is not None:
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    status = os.waitpid(child, 0)[1]
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert killed or status == 0, f"the child failed by itself, with status {status}"
+    return killed

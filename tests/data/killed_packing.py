@@ -5,9 +5,9 @@ Usage: python -m tests.data.killed_packing FOLDER KILLS
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ def main(folder: Path, kills: int) -> None:
     source = folder / "source"
     write_source(source, 120)
 
-    def work(target: Path, signal_of_life: int) -> None:
-        if signal_of_life:
-            _Slow.signal_of_life = signal_of_life
+    def work(target: Path, begun: Callable[[], None] | None) -> None:
+        if begun is not None:
+            _Slow.begun = staticmethod(begun)
             packing.ShardWriter = _Slow  # type: ignore[misc, attr-defined]
         pack_source(open_source(source), target, OPTIONS, threads=3)
 
@@ -60,12 +60,10 @@ def _assert_whole(straight: Path, target: Path) -> None:
 class _Slow(ShardWriter):
     """Waits before each sample: most of a child's life is spent in the middle of shards."""
 
-    signal_of_life = 0
+    begun: Callable[[], None]
 
     def add(self, *words: Any) -> None:
-        if _Slow.signal_of_life:
-            os.close(_Slow.signal_of_life)
-            _Slow.signal_of_life = 0
+        _Slow.begun()
         super().add(*words)
         self._file.flush()
         time.sleep(PAUSE)

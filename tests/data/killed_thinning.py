@@ -5,9 +5,9 @@ Usage: python -m tests.data.killed_thinning FOLDER KILLS
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.data.photos import write_photos
@@ -27,9 +27,9 @@ def main(folder: Path, kills: int) -> None:
     write_photos(source, 120, cut=50)
     (source / "labels.txt").write_text("000.jpg 3\n", encoding="ascii")
 
-    def work(target: Path, signal_of_life: int) -> None:
-        if signal_of_life:
-            thinning.replace_file = _Slow(signal_of_life)  # type: ignore[assignment]
+    def work(target: Path, begun: Callable[[], None] | None) -> None:
+        if begun is not None:
+            thinning.replace_file = _Slow(begun)  # type: ignore[assignment]
         thin_folder(source, target, OPTIONS, threads=3)
 
     def count(target: Path) -> int:
@@ -48,13 +48,11 @@ def _assert_whole(straight: Path, target: Path) -> None:
 class _Slow:
     """Writes one half, waits, writes the other: most of a child's life is spent in the middle of files."""
 
-    def __init__(self, signal_of_life: int) -> None:
-        self.signal_of_life = signal_of_life
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self.begun = begun
 
     def __call__(self, path: Path, contents: bytes) -> None:
-        if self.signal_of_life:
-            os.close(self.signal_of_life)
-            self.signal_of_life = 0
+        self.begun()
         partial = path.with_name(f".{path.name}.partial")
         with partial.open("wb") as file:
             file.write(contents[: len(contents) // 2])
