@@ -170,28 +170,6 @@ std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
   return order;
 }
 
-// Decodes what spectra are made from, image after image into the same memory: fresh pages cost more than their contents.
-class Planes {
- public:
-  Image decode(std::span<const std::uint8_t> file, DecodeOptions options, const Box* box) {
-    options.spare = &spare_;
-    options.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
-    return prepixel::decode(file, options);
-  }
-
-  void give_back(Image&& image) {
-    for (Component& component : image.components)
-      if (component.blocks.capacity() <= most_blocks) spare_.push_back(std::move(component.blocks));
-    std::ranges::sort(spare_, std::ranges::greater{}, &Blocks::capacity);
-    if (spare_.size() > 4) spare_.resize(4);
-  }
-
- private:
-  static constexpr std::size_t most_blocks = 1 << 18;  // 32 MiB
-
-  std::vector<Blocks> spare_;
-};
-
 }  // namespace
 
 std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
@@ -204,7 +182,7 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
   on_threads(inputs.size(), num_threads, [&](std::atomic<std::size_t>& next) {
     SpectrumMaker maker(request);
     Reader reader(options.limits);
-    Planes planes;
+    PlaneStore planes(PlaneStore::Fit::any);  // image after image into the same memory
     for (std::size_t at = next++; at < inputs.size(); at = next++) {
       const std::size_t i = order[at];
       attempt(outcomes[i], [&](Outcome& outcome) {
@@ -220,12 +198,15 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
         const Header header = read_header(file, options.limits);
         if (needs_pixels(header)) return Status::needs_pixels;
         const Box* box = boxes.empty() ? nullptr : &boxes[i];
-        Image image = planes.decode(file, options, box);
+        DecodeOptions decoding = options;
+        decoding.planes = &planes;
+        decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+        Image image = decode(file, decoding);
         note_size(image, outcome);
         outcome.missing_blocks = image.missing_blocks;
         maker.make(view_of(image), box, !flips.empty() && flips[i] != 0,
                    static_cast<std::uint8_t*>(out) + i * image_bytes);
-        planes.give_back(std::move(image));
+        for (Component& component : image.components) planes.give_back(std::move(component.blocks));
         return Status::read;
       });
     }

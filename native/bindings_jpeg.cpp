@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "encode.hpp"
+#include "plane_store.hpp"
 #include "reader.hpp"
 #include "thin.hpp"
 
@@ -87,15 +88,30 @@ nb::dict to_python(const Header& header) {
   return fields;
 }
 
+// Arrays may outlive everything else in the process: it is never taken down.
+PlaneStore& planes_of_arrays() {
+  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::close, std::size_t{1} << 16);
+  return store;
+}
+
+// A plane that goes back to the store when its array does.
+struct OwnedPlane {
+  Blocks blocks;
+  explicit OwnedPlane(Blocks&& owned) : blocks(std::move(owned)) {}
+  ~OwnedPlane() { planes_of_arrays().give_back(std::move(blocks)); }
+  OwnedPlane(const OwnedPlane&) = delete;
+  OwnedPlane& operator=(const OwnedPlane&) = delete;
+};
+
 nb::dict to_python(Component&& component) {
   nb::dict fields;
   fields["identifier"] = static_cast<int>(component.identifier);
   fields["sampling"] = nb::make_tuple(component.sampling_v, component.sampling_h);
   fields["height"] = component.height;
   fields["width"] = component.width;
-  auto blocks = std::make_unique<Blocks>(std::move(component.blocks));
-  std::int16_t* coefficients = blocks->empty() ? nullptr : blocks->data()->data();
-  fields["quantized"] = adopt(std::move(blocks), coefficients, component.blocks_down, component.blocks_across, 8, 8);
+  auto plane = std::make_unique<OwnedPlane>(std::move(component.blocks));
+  std::int16_t* coefficients = plane->blocks.empty() ? nullptr : plane->blocks.data()->data();
+  fields["quantized"] = adopt(std::move(plane), coefficients, component.blocks_down, component.blocks_across, 8, 8);
   auto table = std::make_unique<std::array<std::uint16_t, 64>>(component.quantization);
   std::uint16_t* steps = table->data();
   fields["quantization"] = adopt(std::move(table), steps, 8, 8);
@@ -234,7 +250,8 @@ void bind_jpeg(nb::module_& module) {
           const nb::gil_scoped_release unlocked;
           image = decode(view.bytes(), {.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
                                         .keep_truncated = keep_truncated,
-                                        .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)}});
+                                        .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
+                                        .planes = &planes_of_arrays()});
         }
         return to_python(std::move(image));
       },

@@ -21,6 +21,12 @@ int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b
 class FileReader {
  public:
   FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options) : file_(file), options_(options) {}
+  ~FileReader() {  // of an image that was given away, no component is left
+    if (!has_store()) return;
+    for (Component& component : image_.components) options_.planes->give_back(std::move(component.blocks));
+  }
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
 
   Header header() {
     begin();
@@ -223,10 +229,9 @@ class FileReader {
     }
     check_size(num_blocks);
     ScanDecoder::Options options{
-        .keep = options_.keep_truncated, .may_stop = false, .planes_are_dirty = false, .wanted = select()};
+        .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated && ends_with_end_marker();
-    options.planes_are_dirty = options_.spare != nullptr && !options_.keep_truncated;
-    for (Component& component : image_.components) component.blocks = blocks_of(component);
+    for (Component& component : image_.components) options.used.push_back(take_plane(component));
     scans_ = std::make_unique<ScanDecoder>(image_, file_, std::move(options));
   }
 
@@ -243,21 +248,21 @@ class FileReader {
     return file_[file_.size() - 2] == 0xFF && file_[file_.size() - 1] == marker::eoi;
   }
 
-  // Zeros, or with `spare` anything.
-  Blocks blocks_of(const Component& component) const {
+  // Give a component its plane; true: which holds anything, not zeros.
+  bool take_plane(Component& component) {
     const std::size_t count =
         static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across);
-    if (options_.spare == nullptr || options_.keep_truncated) return Blocks(count);
-    std::vector<Blocks>& spare = *options_.spare;
-    auto found = spare.end();  // the smallest that will do
-    for (auto it = spare.begin(); it != spare.end(); ++it)
-      if (it->capacity() >= count && (found == spare.end() || it->capacity() < found->capacity())) found = it;
-    if (found == spare.end()) return Blocks(count);
-    Blocks blocks = std::move(*found);
-    spare.erase(found);
-    blocks.resize(count);
-    return blocks;
+    if (!has_store()) {
+      component.blocks = Blocks(count);
+      return false;
+    }
+    PlaneStore::Plane plane = options_.planes->take(count);
+    component.blocks = std::move(plane.blocks);
+    return plane.used;
   }
+
+  // What truncated files do not hold has to be zero.
+  bool has_store() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
   void check_size(std::uint64_t num_blocks) const {
     if (num_blocks * sizeof(Block) > options_.limits.max_memory_bytes) {

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "jpeg.hpp"
+#include "plane_store.hpp"
 #include "selection.hpp"
 
 namespace prepixel {
@@ -39,8 +40,8 @@ struct DecodeOptions {
   Kept kept = keep_all;         // other frequencies are passed over and zero
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
-  // Planes that are done with, to be used again: their memory is there already.
-  std::vector<Blocks>* spare = nullptr;
+  // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.
+  PlaneStore* planes = nullptr;
 };
 
 // Read markers up to the first scan. Cheap: no entropy-coded byte is looked at, unless the height is left to DNL.

@@ -42,7 +42,7 @@ class ScanDecoder {
   struct Options {
     bool keep = false;
     bool may_stop = false;           // at the last row wanted, and begin at the first
-    bool planes_are_dirty = false;   // the first scan of a component zeroes its blocks; not with `keep`
+    std::vector<bool> used;          // of each component: its first scan zeroes its blocks; not with `keep`
     std::vector<Selection> wanted;   // of each component
   };
   ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options);

@@ -17,6 +17,7 @@ ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Optio
     : image_(image), segments_(file), options_(std::move(options)), progress_(image.components.size()) {
   for (Progress& progress : progress_) progress.low_bits.fill(-1);
   options_.wanted.resize(progress_.size());
+  options_.used.resize(progress_.size());
   if (image.process != Process::progressive) return;
   // How a block's later bits are read depends on its earlier ones, so whole rows are decoded, from the first on.
   for (Selection& wanted : options_.wanted) {
@@ -107,7 +108,7 @@ void ScanDecoder::lay_out(const ScanHeader& scan) {
                           .plane = component.blocks.data(),
                           .decoded = decoded,
                           .region = options_.wanted[index].region,
-                          .zeroes = options_.planes_are_dirty && first && x == 0});
+                          .zeroes = options_.used[index] && first && x == 0});
       }
     }
   }

@@ -47,7 +47,7 @@ void check(const prepixel::Image& image, bool keep) {
 
 // Some frequencies of some blocks, into planes that hold what other files left there.
 void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& counts) {
-  static std::vector<prepixel::Blocks> spare;
+  static prepixel::PlaneStore planes(prepixel::PlaneStore::Fit::any);
   const auto middle = [](const prepixel::Image& image) {
     std::vector<prepixel::BlockRegion> regions;
     for (const prepixel::Component& component : image.components)
@@ -61,9 +61,8 @@ void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& 
                                                       .keep_truncated = keep,
                                                       .kept = {0x0F0F, 1, 0x8000000000000001},
                                                       .regions = middle,
-                                                      .spare = &spare});
-      for (prepixel::Component& component : image.components) spare.push_back(std::move(component.blocks));
-      if (spare.size() > 4) spare.erase(spare.begin(), spare.end() - 4);
+                                                      .planes = &planes});
+      for (prepixel::Component& component : image.components) planes.give_back(std::move(component.blocks));
       ++counts.images;
     } catch (const prepixel::JpegFault& fault) {
       expect(fault.byte_offset <= file.size(), "a fault's place is in the file");

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from tests.jpeg.by_hand import EOI, SOI, entropy, exif, frame, joined, quantization, scan, segment
 from tests.jpeg.small_files import HEIGHT, WIDTH, by_pillow, find
+from tests.small_photos import jpeg
 
 from prepixel.errors import JpegError, MalformedJpeg, TruncatedJpeg
 from prepixel.jpeg import JpegHeader, JpegImage, Limits, read_header, read_jpeg
@@ -85,6 +86,35 @@ def test_memory_is_given_back() -> None:
     plane = image.components[0].quantized
     assert plane.base is not None
     assert sys.getrefcount(plane.base) <= 3
+
+
+def test_memory_that_other_images_used_leaves_nothing_behind() -> None:
+    # Planes of more than 64 KiB are used again; progressive and truncated files rely on zeros.
+    kinds = {
+        "444": jpeg(301, 403, subsampling="4:4:4"),
+        "420": jpeg(301, 403, subsampling="4:2:0", restart_marker_rows=1),
+        "progressive": jpeg(307, 397, subsampling="4:4:4", progressive=True),
+        "progressive grey": jpeg(299, 401, mode="L", progressive=True),
+    }
+    bands = ((0, 1, 8), (0,), (0,))
+
+    def every_way(file: bytes) -> list[JpegImage]:
+        cut = file[: len(file) // 2]
+        return [read_jpeg(file), read_jpeg(file, bands=bands), read_jpeg(cut, on_truncated="keep")]
+
+    fresh = {name: every_way(file) for name, file in kinds.items()}
+    expected = {
+        name: [[c.quantized.copy() for c in image.components] for image in images] for name, images in fresh.items()
+    }
+    for image in [image for images in fresh.values() for image in images]:
+        for component in image.components:
+            component.quantized[:] = 0x5A5A
+    fresh.clear()
+    for name in [*kinds, *reversed(kinds)] * 3:
+        for image, planes in zip(every_way(kinds[name]), expected[name], strict=True):
+            for component, plane in zip(image.components, planes, strict=True):
+                assert np.array_equal(component.quantized, plane), name
+                component.quantized[:] = 0x5A5A
 
 
 def test_eight_threads_read_the_same(files: dict[str, bytes]) -> None:

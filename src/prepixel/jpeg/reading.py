@@ -6,6 +6,8 @@ import mmap
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache, reduce
+from operator import index, or_
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
@@ -130,7 +132,8 @@ def read_jpeg(
 
     Baseline, extended and progressive Huffman files of 8 bits a sample and 1 to 4 components are read, and give
     libjpeg's coefficients integer for integer. Nothing is dequantized, and nothing becomes a pixel. The interpreter
-    lock is free meanwhile; any number of threads may read at once.
+    lock is free meanwhile; any number of threads may read at once. Memory of arrays that are gone, up to 64 MiB, is
+    kept for the next files: fresh pages cost up to as much as decoding into them.
 
     Like libjpeg, it takes bytes between segments, a missing EOI behind a complete image and data left over at the end
     of a scan for warnings (``JpegImage.warnings``), and a sequential file without Huffman tables for a frame of motion
@@ -163,14 +166,15 @@ def read_jpeg(
 
 def kept_bits(bands: Kept) -> tuple[int, int, int]:
     """Give kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
-    return _bits("Y", bands[0]), _bits("Cb", bands[1]), _bits("Cr", bands[2])
+    return _bits("Y", tuple(bands[0])), _bits("Cb", tuple(bands[1])), _bits("Cr", tuple(bands[2]))
 
 
-def _bits(component: str, indices: Collection[int]) -> int:
+@lru_cache(maxsize=128)  # the same few for every file
+def _bits(component: str, indices: tuple[int, ...]) -> int:
     outside = sorted(i for i in indices if not 0 <= i < 64)
     if outside:
         raise ValueError(f"{component} bands {outside} are outside 0..63; give natural indices, 8 v + u")
-    return sum(1 << i for i in set(indices))
+    return reduce(or_, (1 << index(i) for i in indices), 0)
 
 
 def contents_of(source: Source) -> Contents:
