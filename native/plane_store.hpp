@@ -37,7 +37,7 @@ class PlaneStore {
   std::size_t bytes() const;  // kept now
 
  private:
-  static constexpr std::size_t most_planes = 16;
+  static constexpr std::size_t most_planes = 64;
 
   Fit fit_;
   std::size_t least_bytes_;

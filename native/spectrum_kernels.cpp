@@ -1,5 +1,6 @@
 #include "spectrum_kernels.hpp"
 
+#include <bit>
 #include <cstring>
 
 #include "dct_basis.hpp"
@@ -18,6 +19,7 @@ namespace {
 
 using Half8 = std::int16_t __attribute__((vector_size(16)));
 using Float8 = float __attribute__((vector_size(32)));
+using Byte32 = std::int8_t __attribute__((vector_size(32)));
 
 // By reference: returning a wide vector would depend on the instruction set.
 template <class Vector, class Element>
@@ -160,29 +162,31 @@ PREPIXEL_INLINE void scale_float(const float* __restrict in, std::size_t count, 
 constexpr float rounding = 12582912.0f;
 constexpr float int8_limit = 127.0f;
 
-// Rounded and clipped, as the last byte of each number.
-PREPIXEL_INLINE void round_to_int8(const float* in, float factor, float offset, std::uint32_t* out) {
+// Rounded and clipped, eight at a time.
+PREPIXEL_INLINE void round_to_int8(const float* in, float factor, float offset, std::int8_t* out) {
   Float8 value;
   load(value, in);
   value = value * factor + offset;
   value = value > -int8_limit ? value : Float8{} - int8_limit;  // also where it is no number
   value = value < int8_limit ? value : Float8{} + int8_limit;
-  store(out, value + rounding);                   // the sum's mantissa ends with the integer, in two's complement
+  value += rounding;                              // its mantissa ends with the integer, in two's complement
+  Byte32 bytes;
+  std::memcpy(&bytes, &value, sizeof bytes);
+  constexpr int last = std::endian::native == std::endian::little ? 0 : 3;
+  store(out, __builtin_shufflevector(bytes, bytes, last, last + 4, last + 8, last + 12, last + 16, last + 20, last + 24,
+                                     last + 28));
 }
 
 PREPIXEL_INLINE void scale_int8(const float* __restrict in, std::size_t count, float factor, float offset,
                                 std::int8_t* __restrict out) {
-  constexpr std::size_t piece = 32;
-  std::uint32_t rounded[piece];
   std::size_t i = 0;
-  for (; i + piece <= count; i += piece) {
-    for (std::size_t k = 0; k < piece; k += 8) round_to_int8(in + i + k, factor, offset, rounded + k);
-    for (std::size_t k = 0; k < piece; ++k) out[i + k] = static_cast<std::int8_t>(rounded[k] & 0xFF);
-  }
-  float rest[piece] = {};
+  for (; i + 8 <= count; i += 8) round_to_int8(in + i, factor, offset, out + i);
+  if (i == count) return;
+  float rest[8] = {};
+  std::int8_t rounded[8];
   for (std::size_t k = 0; i + k < count; ++k) rest[k] = in[i + k];
-  for (std::size_t k = 0; i + k < count; k += 8) round_to_int8(rest + k, factor, offset, rounded + k);
-  for (std::size_t k = 0; i + k < count; ++k) out[i + k] = static_cast<std::int8_t>(rounded[k] & 0xFF);
+  round_to_int8(rest, factor, offset, rounded);
+  for (std::size_t k = 0; i + k < count; ++k) out[i + k] = rounded[k];
 }
 
 // clang-format off

@@ -56,8 +56,8 @@ void test_bounds() {
     expect(store.bytes() <= PlaneStore::most_bytes, "all planes together are bounded");
   }
   expect(store.bytes() == (half - 3 + half - 4) * sizeof(Block), "the oldest planes go");
-  for (std::size_t i = 0; i < 100; ++i) store.give_back(Blocks(1000));
-  expect(store.bytes() <= 16 * 1000 * sizeof(Block), "few planes are kept, so that finding one is cheap");
+  for (std::size_t i = 0; i < 200; ++i) store.give_back(Blocks(1000));
+  expect(store.bytes() <= 64 * 1000 * sizeof(Block), "few planes are kept, so that finding one is cheap");
 }
 
 void test_threads() {
