@@ -170,12 +170,6 @@ std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
   return order;
 }
 
-// Image after image into the same memory, call after call. Never taken down: threads may be at work when a process ends.
-PlaneStore& planes_of_batches() {
-  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::any);
-  return store;
-}
-
 }  // namespace
 
 std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
@@ -204,14 +198,12 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
         if (needs_pixels(header)) return Status::needs_pixels;
         const Box* box = boxes.empty() ? nullptr : &boxes[i];
         DecodeOptions decoding = options;
-        decoding.planes = &planes_of_batches();
         decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
-        Image image = decode(file, decoding);
-        note_size(image, outcome);
-        outcome.missing_blocks = image.missing_blocks;
-        maker.make(view_of(image), box, !flips.empty() && flips[i] != 0,
+        const PassingImage image(file, std::move(decoding));
+        note_size(*image, outcome);
+        outcome.missing_blocks = image->missing_blocks;
+        maker.make(view_of(*image), box, !flips.empty() && flips[i] != 0,
                    static_cast<std::uint8_t*>(out) + i * image_bytes);
-        for (Component& component : image.components) planes_of_batches().give_back(std::move(component.blocks));
         return Status::read;
       });
     }

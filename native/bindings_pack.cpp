@@ -27,7 +27,7 @@ nb::tuple bound_pack(nb::handle buffer, const std::tuple<std::uint64_t, std::uin
   {
     const nb::gil_scoped_release unlocked;
     const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
-    parts = pack(decode(view.bytes(), {.limits = limits}),
+    parts = pack(*PassingImage(view.bytes(), {.limits = limits}),
                  {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)}, limits);
   }
   return nb::make_tuple(to_python(parts.header), to_python(parts.payload));

@@ -82,7 +82,7 @@ inline int extend_low(std::uint64_t passed, int size) {
 // additional bits.
 enum class EndOfBlock : std::uint8_t { alone, run };
 
-// Make a table, or hand out one that this thread made before: the files of a data set share few.
+// Make a table, or hand out one that this thread made before: files of one program or camera share theirs.
 // Empty for the reasons of HuffmanCode::make.
 std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec);
 std::shared_ptr<const AcTable> ac_table(const HuffmanSpec& spec, EndOfBlock end);

@@ -367,4 +367,23 @@ Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
   return FileReader(file, options).image();
 }
 
+namespace {
+
+// Never taken down: threads may be at work when a process ends.
+PlaneStore& planes_of_passing_images() {
+  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::any);
+  return store;
+}
+
+}  // namespace
+
+PassingImage::PassingImage(std::span<const std::uint8_t> file, DecodeOptions options) {
+  options.planes = &planes_of_passing_images();
+  image_ = decode(file, options);
+}
+
+PassingImage::~PassingImage() {
+  for (Component& component : image_.components) planes_of_passing_images().give_back(std::move(component.blocks));
+}
+
 }  // namespace prepixel

@@ -50,4 +50,19 @@ Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 // Decode every scan of a baseline, extended or progressive Huffman file of 8 bits a sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
 
+// A decoded image that lives within a call: its planes come from those that such images left, and go back to them.
+class PassingImage {
+ public:
+  PassingImage(std::span<const std::uint8_t> file, DecodeOptions options);  // whose `planes` do not count
+  ~PassingImage();
+  PassingImage(const PassingImage&) = delete;
+  PassingImage& operator=(const PassingImage&) = delete;
+
+  const Image& operator*() const { return image_; }
+  const Image* operator->() const { return &image_; }
+
+ private:
+  Image image_;
+};
+
 }  // namespace prepixel

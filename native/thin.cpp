@@ -50,7 +50,8 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
 }
 
 void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
-  const Image after = decode(file, {.limits = limits});
+  const PassingImage read(file, {.limits = limits});
+  const Image& after = *read;
   bool same = after.height == before.height && after.width == before.width && after.colour == before.colour &&
               after.orientation == before.orientation && after.components.size() == before.components.size();
   for (std::size_t i = 0; same && i < planes.size(); ++i) {
@@ -98,7 +99,8 @@ std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file) {
 }
 
 Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const Limits& limits) {
-  const Image image = decode(file, {.limits = limits});
+  const PassingImage read(file, {.limits = limits});
+  const Image& image = *read;
   std::array<std::uint8_t, 14> jfif{};
   ImageToCode thinned;
   thinned.height = image.height;
