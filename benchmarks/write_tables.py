@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prepixel.records import ScoreRow, TimingRow, read_records
 
-RECORDS = Path(__file__).with_name("records.jsonl")
+RECORDS = Path(__file__).parent / "results" / "records.jsonl"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),

@@ -42,7 +42,7 @@ def test_stub_names_what_the_compiled_module_holds() -> None:
     assert declared == compiled
 
 
-@pytest.mark.parametrize("room", ["jpeg", "records", "errors", "plots"])
+@pytest.mark.parametrize("room", ["jpeg", "records", "errors", "reports"])
 def test_rooms_without_torch_do_not_load_it(room: str) -> None:
     code = f"import sys, prepixel.{room}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "reader.hpp"
+#include "jpeg/decoder.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const prepixel::Limits limits{.max_pixels = 1u << 20, .max_memory_bytes = 1u << 24, .max_scans = 50};

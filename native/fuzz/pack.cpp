@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <vector>
 
-#include "pack.hpp"
-#include "reader.hpp"
-#include "spectrum.hpp"
+#include "packed/packed_image.hpp"
+#include "jpeg/decoder.hpp"
+#include "spectrum/resampler.hpp"
 #include "tests/low_frequencies.hpp"
 
 namespace {

@@ -6,9 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#include "batch.hpp"
+#include "batch/batch.hpp"
 #include "tests/low_frequencies.hpp"
-#include "thin.hpp"
+#include "jpeg/bandlimit.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "reader.hpp"
+#include "jpeg/decoder.hpp"
 
 namespace {
 

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "encode.hpp"
-#include "optimal_huffman.hpp"
-#include "reader.hpp"
-#include "thin.hpp"
+#include "jpeg/encoder.hpp"
+#include "jpeg/optimal_huffman.hpp"
+#include "jpeg/decoder.hpp"
+#include "jpeg/bandlimit.hpp"
 
 using namespace prepixel;
 

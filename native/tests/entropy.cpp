@@ -5,9 +5,9 @@
 #include <random>
 #include <vector>
 
-#include "bit_reader.hpp"
-#include "huffman.hpp"
-#include "lookup_tables.hpp"
+#include "jpeg/bit_reader.hpp"
+#include "jpeg/huffman.hpp"
+#include "jpeg/huffman_lookup.hpp"
 
 using namespace prepixel;
 

@@ -1,7 +1,7 @@
 // A small spectrum for tests and fuzzers: the lowest frequencies of every component on 3 x 2 blocks.
 #pragma once
 
-#include "spectrum.hpp"
+#include "spectrum/resampler.hpp"
 
 namespace prepixel {
 

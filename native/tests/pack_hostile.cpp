@@ -6,9 +6,9 @@
 #include <random>
 #include <vector>
 
-#include "pack.hpp"
-#include "pack_kernels.hpp"
-#include "spectrum.hpp"
+#include "packed/packed_image.hpp"
+#include "simd/pack_kernels.hpp"
+#include "spectrum/resampler.hpp"
 #include "tests/low_frequencies.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
 // The store of planes: what it gives fits, what it keeps is bounded, and many threads may use it at once.
-#include "plane_store.hpp"
+#include "jpeg/plane_pool.hpp"
 
 #include <algorithm>
 #include <cstdio>

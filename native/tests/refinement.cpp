@@ -1,12 +1,12 @@
 // Refinement of a block by whole words, on every kind of machine, against Figures G.7 to G.9 one coefficient at a time.
-#include "refinement.hpp"
+#include "jpeg/refinement.hpp"
 
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <vector>
 
-#include "block_decoding.hpp"
+#include "jpeg/sequential_block.hpp"
 
 using namespace prepixel;
 

@@ -1,7 +1,7 @@
 // The spectrum road at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
 // both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked for what needs no
 // second road: constants, bounds, agreement of instruction sets and of thread counts.
-#include "spectrum.hpp"
+#include "spectrum/resampler.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "batch.hpp"
+#include "batch/batch.hpp"
 
 namespace {
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from prepixel.errors import PrepixelError
     from prepixel.jpeg import JpegImage, read_image, read_jpeg
     from prepixel.models import fold, frequency_mobilenet_v2, frequency_resnet, pixel_model
-    from prepixel.recipe import load_run
+    from prepixel.runs import load_run
     from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra
-    from prepixel.spectrum.resample import resample
+    from prepixel.spectrum.reference import resample
 
 _ROOMS = {
     "PrepixelError": "prepixel.errors",
@@ -32,7 +32,7 @@ _ROOMS = {
     "frequency_mobilenet_v2": "prepixel.models",
     "frequency_resnet": "prepixel.models",
     "pixel_model": "prepixel.models",
-    "load_run": "prepixel.recipe",
+    "load_run": "prepixel.runs",
 }
 
 __all__ = [

@@ -5,10 +5,10 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from prepixel.jpeg.decode import Contents
 from prepixel.jpeg.image import Colour, Process
-from prepixel.jpeg.reading import Contents
 
-# jpeg: native/bindings_jpeg.cpp
+# jpeg: native/bindings/jpeg.cpp
 
 class _Header(TypedDict):
     height: int
@@ -72,7 +72,7 @@ def header_segments(
     buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int
 ) -> list[tuple[int, bytes]]: ...
 
-# spectrum: native/bindings_spectrum.cpp
+# spectrum: native/bindings/spectrum.cpp
 
 _Failed = list[tuple[int, Exception]]
 _Plane = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16], tuple[int, int], int, int]
@@ -115,7 +115,7 @@ def spectrum_of_planes(
     flip: bool,
 ) -> None: ...
 
-# jpeg: native/bindings_pack.cpp
+# jpeg: native/bindings/packed.cpp
 
 class _PackHeader(_Header):
     kept: tuple[int, ...]

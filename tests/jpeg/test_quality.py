@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from prepixel.jpeg import read_jpeg
-from prepixel.jpeg.tables import Quality, estimate_quality, scaled_table
+from prepixel.jpeg.quality import Quality, estimate_quality, scaled_table
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (11, 17, 3), dtype=np.uint8)
 

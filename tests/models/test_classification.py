@@ -21,7 +21,7 @@ from prepixel.models import (
     rgb_network,
 )
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 GRID = (5, 3)
 BAND_SETS = ("L-24", "S-64", "192")

@@ -12,7 +12,7 @@ from torch import nn
 
 from prepixel.errors import RecipeError
 from prepixel.models import imagenet_classes, pixel_model
-from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 
 
 def test_torchvisions_networks_by_name() -> None:

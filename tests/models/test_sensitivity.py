@@ -34,7 +34,7 @@ class Planted(nn.Module):
 
 def planted() -> nn.Module:
     """Make the stem's features the block's own coefficients: its weights are rows of the transform and of colour."""
-    from prepixel.models.reconstruction import block_pixels
+    from prepixel.models.folding.reconstruction import block_pixels
 
     network = Planted()
     rows = block_pixels(BANDS, 8, "dct")  # f, colour, y, x: pixels of a unit coefficient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.oracles import pixel_road
+from tests.oracles import pixel_reference as pixel_road
 
 from prepixel.spectrum.dct import block_dct, block_idct, dct_basis
 

@@ -13,13 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.spectrum.images import SAMPLINGS, boxes, forms, make_image
-from tests.spectrum.native_road import at_level, error_bound, whole
+from tests.spectrum.native_pipeline import at_level, error_bound, whole
 
 from prepixel import _native
 from prepixel.errors import JpegLimitExceeded, UnsupportedJpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum import BandSet, Box, Spectrum, encode_int8, resample, spectrum_of
-from prepixel.spectrum.resample import Filter
+from prepixel.spectrum.reference import Filter
 
 FILTERS: tuple[Filter, ...] = ("bilinear", "bicubic")
 ALL = BandSet.parse("192")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from tests.jpeg.small_files import by_pillow, small_files
-from tests.jpeg.test_packing import steep
-from tests.jpeg.test_thinning import S24
+from tests.jpeg.test_bandlimit import S24
+from tests.jpeg.test_packed import steep
 
 from prepixel.errors import JpegLimitExceeded, MalformedPack
 from prepixel.jpeg import Limits, pack_jpeg, read_pack, thin_jpeg
-from prepixel.jpeg.packing import ALL_BANDS, Compression
+from prepixel.jpeg.packed import ALL_BANDS, Compression
 from prepixel.spectrum import BandSet, read_spectra
-from prepixel.spectrum.reading import spectrum_of
+from prepixel.spectrum.native import spectrum_of
 
 BANDS = BandSet.parse("S-24")
 # whole, inside, a sliver of blocks, one pixel, and a whole column at the right edge

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import block_dct
-from prepixel.spectrum.layout import Spectrum
 from prepixel.spectrum.photometry import (
     RGB_TO_YCBCR,
     YCBCR_TO_RGB,
@@ -21,6 +20,7 @@ from prepixel.spectrum.photometry import (
     rgb_to_ycbcr,
     ycbcr_to_rgb,
 )
+from prepixel.spectrum.spectrum import Spectrum
 
 ALL = BandSet.parse("192")
 

@@ -15,9 +15,9 @@ from prepixel.jpeg import read_jpeg
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import block_dct
 from prepixel.spectrum.geometry import Box, transform
-from prepixel.spectrum.layout import Spectrum, encode_int8
 from prepixel.spectrum.photometry import rgb_to_ycbcr
-from prepixel.spectrum.resample import resample
+from prepixel.spectrum.reference import resample
+from prepixel.spectrum.spectrum import Spectrum, encode_int8
 from prepixel.spectrum.statistics import Statistics
 
 pytestmark = pytest.mark.data

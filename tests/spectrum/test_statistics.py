@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prepixel.errors import RecipeError
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.layout import Spectrum, encode_int8
+from prepixel.spectrum.spectrum import Spectrum, encode_int8
 from prepixel.spectrum.statistics import Statistics
 
 BANDS = BandSet("own", (0, 9, 64, 130))

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from prepixel.cli.arguments import parse_arguments
+from prepixel.cli.parser import parse_arguments
 from prepixel.errors import PrepixelError
 
 _INTERRUPTED = 130

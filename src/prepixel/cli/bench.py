@@ -6,12 +6,12 @@ import argparse
 import json
 import statistics
 
-from prepixel.cli.printing import percent, print_table, progress_bar
+from prepixel.bench.throughput import Payoff, PayoffSettings, RoadRates, measure_payoff
+from prepixel.cli.console import percent, print_table, progress_bar
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
-from prepixel.plots import plot_rates
-from prepixel.recipe.payoff import Payoff, PayoffSettings, RoadRates, measure_payoff
 from prepixel.records import TimingRow, append_records
+from prepixel.reports import plot_rates
 from prepixel.spectrum import BandSet
 
 

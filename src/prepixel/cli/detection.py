@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prepixel.cli.drawings import Annotated, draw_photo, found_objects
-from prepixel.cli.printing import percent, print_pairs, print_table
+from prepixel.cli.console import percent, print_pairs, print_table
+from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
-from prepixel.recipe import FoundInPhoto, load_detector
+from prepixel.runs import FoundInPhoto, load_detector
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {

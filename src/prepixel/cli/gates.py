@@ -7,14 +7,14 @@ import argparse
 import numpy as np
 from jaxtyping import Float64
 
-from prepixel.cli.printing import print_table
-from prepixel.cli.runs import report_bad
+from prepixel.cli.console import print_table
+from prepixel.cli.predict import report_bad
 from prepixel.cli.sensitivity import zigzag_ids
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
-from prepixel.plots import plot_heat_maps
-from prepixel.recipe import Agreement, ChannelUse, load_either, measure_use
 from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.reports import plot_heat_maps
+from prepixel.runs import Agreement, ChannelUse, load_either, measure_use
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 
 _PUBLISHED = "L-24"  # the one set that is published as chosen by gates

@@ -12,19 +12,19 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from prepixel.cli.printing import percent, print_table, progress_bar
-from prepixel.cli.runs import load_classifier
+from prepixel.cli.console import percent, print_table, progress_bar
+from prepixel.cli.predict import load_classifier
 from prepixel.data import CenterCrop, FolderDataset
-from prepixel.data.augment import sample_generator
-from prepixel.data.folder import DatasetError, image_files
+from prepixel.data.datasets.folder import DatasetError, image_files
+from prepixel.data.loading.crops import sample_generator
 from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.models import FoldedNetwork, FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
-from prepixel.plots import plot_sensitivity
-from prepixel.recipe import Classifier
 from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.reports import plot_sensitivity
+from prepixel.runs import Classifier
 from prepixel.spectrum import BandSet, Spectrum
 from prepixel.spectrum.bands import PUBLISHED_NAMES, ZIGZAG
 

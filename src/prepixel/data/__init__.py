@@ -1,12 +1,20 @@
 """Data sets on disk, what is drawn from them, and the batches that networks see."""
 
-from prepixel.data.augment import CenterCrop, RandomCrop
-from prepixel.data.folder import DatasetError, FolderDataset, ImageDataset, Sample
-from prepixel.data.loader import BadFile, Batch, PixelLoader, SpectrumLoader, TooManyBadFiles, ViewDataset, ViewLoader
-from prepixel.data.reading import PixelReader, SpectrumReader
-from prepixel.data.scan import BrokenFile, ScanReport, scan_folder
-from prepixel.data.shards import PackedDataset, open_dataset
-from prepixel.data.synthetic import write_synthetic
+from prepixel.data.datasets.folder import DatasetError, FolderDataset, ImageDataset, Sample
+from prepixel.data.datasets.shards import PackedDataset, open_dataset
+from prepixel.data.datasets.synthetic import write_synthetic
+from prepixel.data.jobs.scan import BrokenFile, ScanReport, scan_folder
+from prepixel.data.loading.crops import CenterCrop, RandomCrop
+from prepixel.data.loading.loader import (
+    BadFile,
+    Batch,
+    PixelLoader,
+    SpectrumLoader,
+    TooManyBadFiles,
+    ViewDataset,
+    ViewLoader,
+)
+from prepixel.data.loading.readers import PixelReader, SpectrumReader
 
 __all__ = [
     "BadFile",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prepixel.gates.gate import Choice, Gate
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 
 @runtime_checkable

@@ -1,12 +1,12 @@
 """What JPEG files hold: quantized coefficients, their tables, and what the files say of themselves."""
 
+from prepixel.jpeg.bandlimit import thin_jpeg
 from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
+from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
+from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
 from prepixel.jpeg.image import Component, JpegImage
-from prepixel.jpeg.packing import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
-from prepixel.jpeg.pixels import read_image, read_size
-from prepixel.jpeg.reading import JpegHeader, Limits, read_header, read_jpeg
-from prepixel.jpeg.thinning import thin_jpeg
-from prepixel.jpeg.writing import Segment, encode_jpeg, read_segments, write_jpeg
+from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
+from prepixel.jpeg.pixel_fallback import read_image, read_size
 
 __all__ = [
     "Component",

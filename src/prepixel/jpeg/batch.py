@@ -14,9 +14,9 @@ from jaxtyping import Int64
 
 from prepixel import _native
 from prepixel.errors import JpegError, PrepixelError
-from prepixel.jpeg.opening import PACK_ENDING, is_packed, open_pack
-from prepixel.jpeg.pixels import read_size
-from prepixel.jpeg.reading import Limits, Source, native_limits
+from prepixel.jpeg.decode import Limits, Source, native_limits
+from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack
+from prepixel.jpeg.pixel_fallback import read_size
 
 OnError: TypeAlias = Literal["raise", "skip"]
 

@@ -1,5 +1,6 @@
 """Networks on spectra, and the same trunks on pixels to compare with."""
 
+from prepixel.models.channel_slicing import keep_columns
 from prepixel.models.classification import (
     NAMES,
     FrequencyNetwork,
@@ -9,13 +10,12 @@ from prepixel.models.classification import (
     frequency_resnet,
     rgb_network,
 )
-from prepixel.models.columns import keep_columns
 from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
-from prepixel.models.fold import FoldedNetwork, StemCost, fold
-from prepixel.models.image_use import CannotFold
+from prepixel.models.folding.fold import FoldedNetwork, StemCost, fold
+from prepixel.models.folding.impulse_response import FoldSettings
+from prepixel.models.folding.input_trace import CannotFold
+from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
-from prepixel.models.probe import FoldSettings
-from prepixel.models.stem import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
 __all__ = [

@@ -20,9 +20,9 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock
 
 from prepixel.errors import RecipeError
-from prepixel.models.stem import PixelInput, SpectrumInput
+from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
 NAMES = (*(f"resnet{depth}" for depth in RESNET_DEPTHS), "mobilenet_v2")

@@ -24,8 +24,8 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from prepixel.errors import RecipeError
 from prepixel.gates import Choice, Gate
+from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
-from prepixel.models.stem import PixelInput, SpectrumInput
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.padded import PaddedSpectrum
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from prepixel.errors import RecipeError
 from prepixel.models.classification import NAMES, rgb_network
-from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 NO_WEIGHTS = "none"

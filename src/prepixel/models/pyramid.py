@@ -15,9 +15,9 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 from prepixel.errors import RecipeError
 from prepixel.models.classification import NAMES, FrequencyNetwork, PixelNetwork, frequency_network, rgb_network
-from prepixel.models.fold import fold
+from prepixel.models.folding.fold import fold
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.pretrained import EFFICIENTNET_LITE0, pixel_model
-from prepixel.models.stem import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.weights import load_rgb_weights
 from prepixel.spectrum.bands import BandSet
 

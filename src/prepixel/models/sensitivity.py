@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from prepixel.errors import RecipeError
 from prepixel.models.classification import FrequencyNetwork
-from prepixel.models.fold import FoldedNetwork
-from prepixel.models.folded_stem import FoldedStem
-from prepixel.models.reconstruction import Reconstruction
+from prepixel.models.folding.fold import FoldedNetwork
+from prepixel.models.folding.folded_stem import FoldedStem
+from prepixel.models.folding.reconstruction import Reconstruction
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 Progress = Callable[[int, int], None]
 _SHARE_DROPPED = 0.125  # of the channels that are left, in a round of greedy elimination

@@ -2,10 +2,10 @@
 
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.geometry import Box
-from prepixel.spectrum.layout import Spectrum, encode_int8
+from prepixel.spectrum.native import SpectraRead, read_spectra, read_spectrum, spectrum_of
 from prepixel.spectrum.padded import PaddedSpectrum
-from prepixel.spectrum.reading import SpectraRead, read_spectra, read_spectrum, spectrum_of
-from prepixel.spectrum.resample import resample
+from prepixel.spectrum.reference import resample
+from prepixel.spectrum.spectrum import Spectrum, encode_int8
 from prepixel.spectrum.statistics import Statistics
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 
 @dataclass(frozen=True)

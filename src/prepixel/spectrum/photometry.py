@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.geometry import Real
-from prepixel.spectrum.layout import Spectrum
+from prepixel.spectrum.spectrum import Spectrum
 
 _KR, _KB = Fraction(299, 1000), Fraction(114, 1000)
 _KG = 1 - _KR - _KB

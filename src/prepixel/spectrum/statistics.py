@@ -18,7 +18,7 @@ from prepixel.errors import RecipeError
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import DC_BOUND
 from prepixel.spectrum.geometry import Real
-from prepixel.spectrum.layout import INT8_LIMIT, Spectrum
+from prepixel.spectrum.spectrum import INT8_LIMIT, Spectrum
 
 _FORMAT = "prepixel statistics 1"
 _ARRAYS = ("mean", "squares", "minimum", "maximum")

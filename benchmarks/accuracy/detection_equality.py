@@ -1,0 +1,142 @@
+"""Ask whether a folded detector is its RGB original, on real photos and in float32.
+
+A Mask R-CNN on MobileNetV2 with ImageNet weights (frames of 256 pixels on the shorter side, narrow heads) is trained on
+RGB pixels of the first 50 photos of COCO's small sample that show objects, and is scored on the same photos, so that
+its detections mean something; the figures compare roads, they do not say how good a detector is. It is then folded,
+with nothing trained, and both look at each photo. "linear" are the pixels of the very coefficients, in float64 by sums
+of cosines, neither rounded nor clamped: there all but rounding must agree. "Pillow" is the usual road, with which the
+original was trained; there the folded one sees a photo that was resized otherwise.
+
+For each pair: detections of the original with a score of .3 or more; the share of them that the folded one has too, of
+the same label and with an IoU of .5 or more; among these the largest and the median difference of an edge in pixels of
+the photo, of a score and of a mask's probability; COCO's AP of the folded one (``box_ap``, ``mask_ap``) and of the
+original. ``-n`` is the number of epochs.
+
+    OMP_NUM_THREADS=1 python benchmarks/accuracy/detection_equality.py -n 32
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from benchmarks.harness import ROOT, arguments, photos
+from detection_overfit import FRAMES, PIXELS_PER_BLOCK, learn, rgb_pyramid, small_detector
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from prepixel.data.datasets.coco import CocoDataset
+from prepixel.data.loading.detection_loader import PixelFrames, SpectrumFrames
+from prepixel.models.detection import fold_detector
+from prepixel.records import Row, ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet
+from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections
+
+sys.path.insert(0, str(ROOT))
+from tests.oracles import folded_reference as folded_road
+
+ALL = BandSet.parse("192")
+SQUARE = BandSet.parse("S-24")
+PHOTOS, LOWEST_SCORE, LEAST_IOU = 50, 0.3, 0.5
+
+
+@dataclass
+class Agreement:
+    """Collect how far one road's detections are from the folded detector's.
+
+    Attributes:
+        total: detections of the original.
+        photos: how many were looked at.
+        edges, scores, masks: largest differences of each detection that both have.
+    """
+
+    total: int = 0
+    photos: int = 0
+    edges: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    masks: list[float] = field(default_factory=list)
+
+    def count(self, folded: dict[str, Tensor], original: dict[str, Tensor]) -> None:
+        """Match one photo's detections, each of the original's with the best of the folded one's."""
+        original = {name: value[original["scores"] >= LOWEST_SCORE] for name, value in original.items()}
+        self.photos += 1
+        self.total += len(original["boxes"])
+        if not len(original["boxes"]) or not len(folded["boxes"]):
+            return
+        same = original["labels"][:, None] == folded["labels"][None]
+        overlaps = box_iou(original["boxes"], folded["boxes"]) * same
+        best, places = overlaps.max(1)
+        for index in torch.nonzero(best >= LEAST_IOU)[:, 0].tolist():
+            other = int(places[index])
+            for name, values in (("boxes", self.edges), ("scores", self.scores), ("masks", self.masks)):
+                values.append(float((original[name][index] - folded[name][other]).abs().max()))
+
+    def row(self) -> dict[str, float | int]:
+        """Give the numbers to report."""
+        found = {"edge_pixels": self.edges, "score": self.scores, "mask": self.masks}
+        row: dict[str, float | int] = {"detections": self.total, "found_by_both": len(self.edges) / max(self.total, 1)}
+        for name, values in found.items() if self.edges else ():
+            row |= {f"{name}_largest": max(values), f"{name}_median": statistics.median(values)}
+        return row
+
+
+def compare(epochs: int, most: int) -> Iterator[Row]:
+    """Train the original, fold it, and look at every photo by all roads."""
+    folder = photos()
+    part = folder / "coco_mini"
+    images = CocoDataset(
+        part / "annotations" / "instances_train.json", part / "train", on_bad="skip", with_objects_only=True
+    )
+    object.__setattr__(images, "samples", images.samples[:most])
+    original = small_detector(rgb_pyramid(folder), len(images.classes))
+    learn(original, images, PixelFrames(PIXELS_PER_BLOCK), epochs, evaluate_every=epochs)
+    original.eval()
+    truth = GroundTruth.of(images.ground_truth())
+    readers = {bands: SpectrumFrames(bands, PIXELS_PER_BLOCK) for bands in (ALL, SQUARE)}
+    folded = {bands: fold_detector(original, bands, pixels_per_block=PIXELS_PER_BLOCK) for bands in readers}
+    pairs = {("192", "linear"): Agreement(), ("192", "Pillow"): Agreement(), ("S-24", "Pillow"): Agreement()}
+    metrics: dict[str, DetectionMetrics] = {}
+    generator = np.random.default_rng(0)
+    for image in images.samples:
+        size = (image.height, image.width)
+        draw = FRAMES.draw(size, generator, training=False)
+        spectra = {bands: reader.read(image.path, draw) for bands, reader in readers.items()}
+        exact = folded_road.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
+        pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, draw)
+        with torch.inference_mode():
+            found = {
+                "linear": original([torch.from_numpy(exact).float()], original_sizes=[size])[0],
+                "Pillow": original([pixels], original_sizes=[size])[0],
+                **{b.name: folded[b](readers[b].batch([spectra[b]]), original_sizes=[size])[0] for b in readers},
+            }
+        for (ours, theirs), agreement in pairs.items():
+            agreement.count(found[ours], found[theirs])
+        for name, one in found.items():
+            counted = metrics.setdefault(name, DetectionMetrics(truth, ("box", "mask")))
+            ids = [category["id"] for category in truth.categories]
+            counted.update(image.image_id, coco_detections(one, image.image_id, size, ids, masks=True))
+    results = {name: counted.result().row() for name, counted in metrics.items()}
+    for (ours, theirs), agreement in pairs.items():
+        scores = agreement.row() | {name: results[ours][name] for name in ("box_ap", "mask_ap")}
+        scores |= {f"original_{name}": results[theirs][name] for name in ("box_ap", "mask_ap")}
+        told = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
+        print(f"  folded {ours} against RGB, {theirs}: {agreement.photos} photos, {told}")
+        case = "Mask R-CNN, MobileNetV2, 256 px, float32"
+        subject = f"folded {ours} against RGB, {theirs}"
+        yield ScoreRow("detection: folded", case, subject, agreement.photos, scores, describe_environment())
+
+
+def main() -> None:
+    """Compare, print and record; with -n 1 two photos are enough to see that it runs."""
+    options = arguments(__doc__)
+    rows = list(compare(options.n, 2 if options.n == 1 else options.files or PHOTOS))
+    if options.output:
+        append_records(options.output, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Ask whether eight bits a value cost a pretrained network answers: folded over S-24, untrained, on ImageNet photos.
+
+The same photos go down three roads that differ in the encoding alone: float32; int8 with steps measured on 64 of the
+photos, as recipes take them from their training images; int8 with the widest step that is ever needed, which is what
+folded networks take by default. Counted over all networks and photos: right answers, and answers equal to float32's.
+Nothing is drawn and nothing is timed: ``-n 1`` takes 16 photos of each set to show that it runs, any other all.
+
+    python benchmarks/accuracy/int8.py --output benchmarks/results/records.jsonl
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from benchmarks.accuracy.folding import GRID, Photos, outputs, photo_sets, pretrained
+from benchmarks.harness import arguments, photos
+
+from prepixel.data import CenterCrop, SpectrumReader
+from prepixel.data.loading.crops import sample_generator
+from prepixel.jpeg import read_sizes
+from prepixel.models import FoldedNetwork, fold
+from prepixel.models.folding.reconstruction import int8_unit
+from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet, Statistics
+
+BANDS = BandSet.parse("S-24")
+MEASURED = 64
+FLOAT, STEPS, WIDEST = "float32", "int8, measured steps", "int8, widest steps"
+
+
+def measured_unit(one: Photos) -> torch.Tensor:
+    """Measure int8 steps on the first photos of a set, as recipes do on training images."""
+    statistics = Statistics.empty(BANDS, GRID)
+    reader, centre, generator = SpectrumReader(GRID, BANDS, one.filter), CenterCrop(one.crop), sample_generator(0, 0, 0)
+    paths = one.paths[:MEASURED]
+    draws = [centre.draw((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()]
+    statistics.update(reader.read(paths, draws, 1).inputs)
+    return statistics.int8_unit().float()
+
+
+def readers(network: FoldedNetwork, one: Photos, steps: torch.Tensor) -> dict[str, SpectrumReader]:
+    """Give the roads of one network over one set of photos."""
+    shift = network.input.shift
+    units = {STEPS: steps, WIDEST: int8_unit(BANDS, shift)}
+    coded = {name: SpectrumReader(GRID, BANDS, one.filter, torch.int8, shift, unit) for name, unit in units.items()}
+    return {FLOAT: SpectrumReader(GRID, BANDS, one.filter), **coded}
+
+
+def main() -> None:
+    """Count, print and record."""
+    options = arguments(__doc__)
+    folder = photos()
+    sets, most = list(photo_sets(folder)), 16 if options.n == 1 else options.files
+    right, same, total = Counter[str](), Counter[str](), 0
+    for model in pretrained(folder):
+        network = fold(model.network, grid=GRID, bands=BANDS, mean=model.mean, std=model.std)
+        for one in sets:
+            few = Photos(one.name, one.paths[:most], one.labels[:most], one.crop, one.filter)
+            answers = {
+                name: outputs(network, reader, few.paths, few.crop)
+                for name, reader in readers(network, few, measured_unit(sets[0])).items()
+            }
+            if answers[FLOAT].shape[1] != 1000:
+                continue  # features, no classes
+            total += len(few.labels)
+            for name, logits in answers.items():
+                right[name] += int((logits.argmax(1) == few.labels).sum())
+                same[name] += int((logits.argmax(1) == answers[FLOAT].argmax(1)).sum())
+    rows = []
+    for name in (FLOAT, STEPS, WIDEST):
+        values = BANDS.num_values(GRID)
+        scores: dict[str, float | int | str] = {
+            "bytes": values if name != FLOAT else 4 * values,
+            "top1": right[name] / total,
+            "points beside float32": f"{100 * (right[name] - right[FLOAT]) / total:+.2f}",
+            "same answer as float32": same[name] / total,
+        }
+        print(f"{name:22s} {right[name]} of {total} right, {same[name]} as float32; {scores['bytes']:,} bytes a sample")
+        rows.append(ScoreRow("eight bits", "three folded networks, S-24", name, total, scores, describe_environment()))
+    if options.output:
+        append_records(options.output, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <tuple>
+
+#include "batch/batch.hpp"
+#include "bindings/bindings.hpp"
+#include "spectrum/resampler.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace prepixel {
+
+namespace {
+
+using Boxes = nb::ndarray<const double, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
+using Flips = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Channels = nb::ndarray<const int, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using PerChannel = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Quantized = nb::ndarray<const std::int16_t, nb::shape<-1, -1, 8, 8>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<const std::uint16_t, nb::shape<8, 8>, nb::c_contig, nb::device::cpu>;
+using Plane = std::tuple<Quantized, Table, std::tuple<int, int>, int, int>;
+
+Simd simd_of(const std::string& name) {
+  if (name == "best") return best_simd();
+  if (name == "avx512") return Simd::avx512;
+  if (name == "avx2") return Simd::avx2;
+  if (name == "portable") return Simd::portable;
+  throw std::invalid_argument("no instruction set " + name + "; there are best, portable, avx2, avx512");
+}
+
+Filter filter_of(const std::string& name) {
+  if (name == "bilinear") return Filter::bilinear;
+  if (name == "bicubic") return Filter::bicubic;
+  throw std::invalid_argument("no filter '" + name + "'; there are bilinear, bicubic");
+}
+
+Colour colour_of(const std::string& name) {
+  if (name == "grey") return Colour::grey;
+  if (name == "ycbcr") return Colour::ycbcr;
+  if (name == "rgb") return Colour::rgb;
+  if (name == "cmyk") return Colour::cmyk;
+  if (name == "ycck") return Colour::ycck;
+  return Colour::unknown;
+}
+
+SpectrumRequest request_of(const Output& out, const Channels& channels, const PerChannel& factors,
+                           const PerChannel& offsets, const std::string& filter, const std::string& simd) {
+  if (out.dtype() != nb::dtype<float>() && out.dtype() != nb::dtype<std::int8_t>())
+    throw std::invalid_argument("spectra are written as float32 or int8");
+  if (out.shape(1) != channels.shape(0) || out.shape(2) > max_grid || out.shape(3) > max_grid)
+    throw std::invalid_argument("the output holds other channels than those asked for, or a grid side above " +
+                                std::to_string(max_grid));
+  SpectrumRequest request;
+  request.grid_down = static_cast<int>(out.shape(2));
+  request.grid_across = static_cast<int>(out.shape(3));
+  request.filter = filter_of(filter);
+  for (std::size_t f = 0; f < channels.shape(0); ++f)
+    request.channels.push_back({channels(f, 0), channels(f, 1), channels(f, 2)});
+  request.factors.assign(factors.data(), factors.data() + factors.size());
+  request.offsets.assign(offsets.data(), offsets.data() + offsets.size());
+  request.int8 = out.dtype() == nb::dtype<std::int8_t>();
+  request.simd = simd_of(simd);
+  request.check();
+  return request;
+}
+
+DecodeOptions options_of(std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans, bool keep_truncated) {
+  return {.limits = {.max_pixels = max_pixels, .max_memory_bytes = max_memory_bytes, .max_scans = max_scans},
+          .keep_truncated = keep_truncated};
+}
+
+// Paths and buffers of a list, held while other threads read them.
+class Sources {
+ public:
+  explicit Sources(const nb::list& sources) {
+    inputs_.reserve(sources.size());
+    for (const nb::handle source : sources) {
+      if (PyTuple_Check(source.ptr())) {  // a packed image's header and payload
+        for (const nb::handle part : nb::cast<nb::tuple>(source)) views_.push_back(std::make_unique<ByteView>(part));
+        if (PyTuple_GET_SIZE(source.ptr()) != 2) throw std::invalid_argument("a packed image has two parts");
+        inputs_.push_back({views_[views_.size() - 2]->bytes(), std::nullopt, views_.back()->bytes()});
+      } else if (PyUnicode_Check(source.ptr())) {
+        PyObject* encoded = nullptr;
+        if (PyUnicode_FSConverter(source.ptr(), &encoded) == 0) throw nb::python_error();
+        const auto path = nb::steal<nb::bytes>(encoded);
+        inputs_.push_back({{}, std::string(path.c_str(), path.size())});
+      } else {
+        views_.push_back(std::make_unique<ByteView>(source));
+        inputs_.push_back({views_.back()->bytes(), std::nullopt});
+      }
+    }
+  }
+  const std::vector<Input>& inputs() const { return inputs_; }
+
+ private:
+  std::vector<std::unique_ptr<ByteView>> views_;
+  std::vector<Input> inputs_;
+};
+
+nb::object exception_of(const Outcome& outcome, const Input& input) {
+  switch (outcome.status) {
+    case Status::faulty: return error_of(*outcome.fault);
+    case Status::unreadable: {
+      const nb::object reason = nb::module_::import_("os").attr("strerror")(outcome.error_number);
+      const std::string& path = *input.path;
+      const nb::object name = nb::steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
+      return nb::borrow(PyExc_OSError)(outcome.error_number, reason, name);
+    }
+    case Status::out_of_memory: return nb::borrow(PyExc_MemoryError)();
+    default: return nb::borrow(PyExc_ValueError)(outcome.message);
+  }
+}
+
+// What Python is told of a batch: (index, exception) of those that failed, the indices of those that need pixels.
+nb::tuple failures_of(const std::vector<Outcome>& outcomes, const std::vector<Input>& inputs) {
+  nb::list failures, pixels;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].status == Status::needs_pixels) pixels.append(i);
+    else if (outcomes[i].status != Status::read) failures.append(nb::make_tuple(i, exception_of(outcomes[i], inputs[i])));
+  }
+  return nb::make_tuple(failures, pixels);
+}
+
+Box box_of(const Boxes& boxes, std::size_t i) { return {boxes(i, 0), boxes(i, 1), boxes(i, 2), boxes(i, 3)}; }
+
+nb::tuple bound_read_spectra(const nb::list& sources, const Output& out, const Channels& channels,
+                             const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
+                             const std::string& simd, const std::optional<Boxes>& boxes,
+                             const std::optional<Flips>& flips, std::uint64_t max_pixels,
+                             std::uint64_t max_memory_bytes, int max_scans, bool keep_truncated, int threads) {
+  const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
+  const Sources held(sources);
+  const std::vector<Input>& inputs = held.inputs();
+  if (out.shape(0) != inputs.size() || (boxes && boxes->shape(0) != inputs.size()) ||
+      (flips && flips->shape(0) != inputs.size()))
+    throw std::invalid_argument("output, boxes and flips must be as many as the sources");
+  std::vector<Box> box_list;
+  if (boxes)
+    for (std::size_t i = 0; i < inputs.size(); ++i) box_list.push_back(box_of(*boxes, i));
+  std::vector<std::uint8_t> flip_list;
+  if (flips) flip_list.assign(flips->data(), flips->data() + inputs.size());
+  std::vector<Outcome> outcomes;
+  {
+    const nb::gil_scoped_release unlocked;
+    outcomes = read_spectra(inputs, box_list, flip_list, request,
+                            options_of(max_pixels, max_memory_bytes, max_scans, keep_truncated), threads, out.data());
+  }
+  nb::list missing;
+  for (const Outcome& outcome : outcomes) missing.append(outcome.missing_blocks);
+  const nb::tuple told = failures_of(outcomes, inputs);
+  return nb::make_tuple(told[0], told[1], missing);
+}
+
+nb::tuple bound_read_sizes(const nb::list& sources, std::uint64_t max_pixels, std::uint64_t max_memory_bytes,
+                           int max_scans, int threads) {
+  const Sources held(sources);
+  std::vector<Outcome> outcomes;
+  {
+    const nb::gil_scoped_release unlocked;
+    outcomes = read_sizes(held.inputs(), options_of(max_pixels, max_memory_bytes, max_scans, false).limits, threads);
+  }
+  nb::list sizes;
+  for (const Outcome& outcome : outcomes) sizes.append(nb::make_tuple(outcome.height, outcome.width));
+  const nb::tuple told = failures_of(outcomes, held.inputs());
+  return nb::make_tuple(told[0], told[1], sizes);
+}
+
+void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int width, int orientation,
+                              const std::string& colour, const Output& out, const Channels& channels,
+                              const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
+                              const std::string& simd, const std::optional<Boxes>& boxes, bool flip) {
+  const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
+  if (out.shape(0) != 1 || (boxes && boxes->shape(0) != 1))
+    throw std::invalid_argument("planes are those of one image: it has one output and at most one box");
+  ImageView image{height, width, orientation, colour_of(colour), {}};
+  for (const auto& [quantized, table, sampling, plane_height, plane_width] : planes) {
+    constexpr std::size_t most_blocks = max_side / 8 + 1;
+    if (quantized.shape(0) > most_blocks || quantized.shape(1) > most_blocks)
+      throw std::invalid_argument("a plane has a side above " + std::to_string(max_side) + " samples");
+    PlaneView plane{quantized.data(), static_cast<int>(quantized.shape(0)), static_cast<int>(quantized.shape(1)),
+                    plane_height, plane_width, std::get<0>(sampling), std::get<1>(sampling), {}};
+    std::copy_n(table.data(), 64, plane.quantization.begin());
+    image.planes.push_back(plane);
+  }
+  const std::optional<Box> box = boxes ? std::optional(box_of(*boxes, 0)) : std::nullopt;
+  const nb::gil_scoped_release unlocked;
+  SpectrumMaker(request).make(image, box ? &*box : nullptr, flip, out.data());
+}
+
+}  // namespace
+
+void bind_spectrum(nb::module_& module) {
+  module.def("simd_levels", [] {
+    nb::list names;
+    for (const char* name : {"portable", "avx2", "avx512"})
+      if (has_simd(simd_of(name))) names.append(name);
+    return nb::tuple(names);
+  }, "Name the instruction sets that the spectrum road can use here; all give the same bits.");
+
+  module.def("read_spectra", bound_read_spectra, "sources"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a,
+             "offsets"_a, "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "max_pixels"_a,
+             "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "threads"_a,
+             "Read, decode and resample many JPEGs into one array; give failures, those that need pixels, missing blocks.");
+
+  module.def("read_sizes", bound_read_sizes, "sources"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a,
+             "max_scans"_a, "threads"_a, "Read many headers; give failures, those that are no JPEG, upright sizes.");
+
+  module.def("spectrum_of_planes", bound_spectrum_of_planes, "planes"_a, "height"_a, "width"_a, "orientation"_a,
+             "colour"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,
+             "boxes"_a.none(), "flip"_a, "Resample one image's planes of quantized coefficients into one array.");
+}
+
+}  // namespace prepixel

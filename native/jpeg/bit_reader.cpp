@@ -1,0 +1,61 @@
+#include "jpeg/bit_reader.hpp"
+
+#include <cstring>
+
+namespace prepixel {
+
+namespace {
+
+// Where the run of 0xFF that begins at `offset` ends: the offset of the byte behind it.
+std::size_t skip_fill(std::span<const std::uint8_t> file, std::size_t offset) {
+  while (offset < file.size() && file[offset] == 0xFF) ++offset;
+  return offset;
+}
+
+}  // namespace
+
+EntropySegment SegmentReader::read(std::size_t offset) {
+  const std::size_t needed = file_.size() - offset + segment_padding;
+  if (capacity_ < needed) {
+    buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(needed);
+    capacity_ = needed;
+  }
+  EntropySegment segment{
+      .data = buffer_.get(), .file_begin = offset, .file_end = file_.size(), .after_marker = file_.size()};
+  std::uint8_t* out = buffer_.get();
+  const std::uint8_t* bytes = file_.data();
+  while (offset < file_.size()) {
+    const auto* mark = static_cast<const std::uint8_t*>(std::memchr(bytes + offset, 0xFF, file_.size() - offset));
+    const std::size_t until = mark != nullptr ? static_cast<std::size_t>(mark - bytes) : file_.size();
+    std::memcpy(out, bytes + offset, until - offset);
+    out += until - offset;
+    if (mark == nullptr) break;
+    // 0xFF before 0x00 is data; like libjpeg we let fill bytes (B.1.1.2) stand between the two.
+    const std::size_t code = skip_fill(file_, until);
+    if (code == file_.size()) {
+      segment.file_end = until;
+      break;
+    }
+    if (bytes[code] != 0) {
+      segment.file_end = until;
+      segment.marker = bytes[code];
+      segment.after_marker = code + 1;
+      break;
+    }
+    *out++ = 0xFF;
+    offset = code + 1;
+  }
+  segment.size = static_cast<std::size_t>(out - buffer_.get());
+  std::memset(out, 0, segment_padding);
+  return segment;
+}
+
+std::size_t SegmentReader::file_offset(const EntropySegment& segment, std::size_t index) const {
+  std::size_t offset = segment.file_begin;
+  for (std::size_t passed = 0; passed < index && offset < segment.file_end; ++passed) {
+    offset = file_[offset] == 0xFF ? skip_fill(file_, offset) + 1 : offset + 1;
+  }
+  return offset < segment.file_end ? offset : segment.file_end;
+}
+
+}  // namespace prepixel

@@ -1,0 +1,389 @@
+#include "jpeg/decoder.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "jpeg/scan_decoder.hpp"
+#include "jpeg/markers.hpp"
+
+namespace prepixel {
+
+namespace {
+
+const std::string cut_short = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
+const std::string damaged = "The file is damaged; fetch it again or leave it out";
+
+const std::string unrefined = "the progressive file ends without EOI before its last bits are coded";
+
+int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
+
+class FileReader {
+ public:
+  FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options) : file_(file), options_(options) {}
+  ~FileReader() {  // of an image that was given away, no component is left
+    if (!has_store()) return;
+    for (Component& component : image_.components) options_.planes->give_back(std::move(component.blocks));
+  }
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  Header header() {
+    begin();
+    if (!next_scan()) throw no_scan();
+    settle_frame();
+    return image_;
+  }
+
+  Image image() {
+    begin();
+    if (!next_scan()) throw no_scan();
+    settle_frame();
+    make_planes();
+    try {
+      do decode_scan();
+      while (next_scan());
+      if (!options_.keep_truncated) check_complete();
+    } catch (const JpegFault& fault) {
+      if (!options_.keep_truncated || fault.kind == Fault::limit || fault.kind == Fault::unsupported) throw;
+      if (!damage_) damage_ = fault;
+      warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
+    }
+    scans_->drop_unwanted();
+    count_missing();
+    return std::move(image_);
+  }
+
+ private:
+  struct Mark {
+    std::uint8_t code = 0;
+    std::size_t offset = 0;
+  };
+
+  void begin() {
+    if (file_.size() < 2 || file_[0] != 0xFF || file_[1] != marker::soi) refuse_file(file_);
+    at_ = 2;
+  }
+
+  // Go through segments until a scan header is read; false at EOI or where the file ends between segments.
+  bool next_scan() {
+    for (;;) {
+      const std::optional<Mark> mark = next_mark();
+      if (!mark) return false;
+      if (mark->code == marker::eoi) {
+        saw_end_ = true;
+        return false;
+      }
+      if (mark->code == marker::tem || marker::is_restart(mark->code)) continue;
+      if (mark->code == marker::soi)
+        throw JpegFault(Fault::malformed, mark->offset, "a second SOI inside the image", damaged);
+      const Segment segment = read_segment(*mark);
+      if (mark->code == marker::sos) {
+        if (!frame_) throw JpegFault(Fault::malformed, mark->offset, "SOS before any frame header", damaged);
+        scan_ = read_scan(segment, *frame_);
+        ++image_.num_scans;
+        if (image_.num_scans > options_.limits.max_scans) {
+          throw JpegFault(Fault::limit, mark->offset,
+                          "more than " + std::to_string(options_.limits.max_scans) + " scans",
+                          "Raise Limits.max_scans if you trust the file");
+        }
+        return true;
+      }
+      take(segment);
+    }
+  }
+
+  // B.1.1.2: fill bytes may precede a marker. Anything else before it is a warning, as in libjpeg.
+  std::optional<Mark> next_mark() {
+    const std::size_t begin = at_;
+    for (;;) {
+      while (at_ < file_.size() && file_[at_] != 0xFF) ++at_;
+      const std::size_t run = at_;
+      while (at_ < file_.size() && file_[at_] == 0xFF) ++at_;
+      if (at_ == file_.size()) return std::nullopt;
+      const std::uint8_t code = file_[at_++];
+      if (code == 0) continue;
+      if (run != begin) {
+        warn(image_, "byte " + std::to_string(begin) + ": " + counted(run - begin, "byte") + " before " +
+                         marker::name(code) + " outside any segment");
+      }
+      return Mark{code, run};
+    }
+  }
+
+  Segment read_segment(const Mark& mark) {
+    if (mark.code < marker::sof0) {
+      throw JpegFault(Fault::malformed, mark.offset, "reserved " + marker::name(mark.code), damaged);
+    }
+    const auto ends = [&](std::size_t offset) {
+      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment",
+                       image_.num_scans == 0 ? damaged : cut_short);
+    };
+    if (file_.size() - at_ < 2) throw ends(file_.size());
+    const std::size_t length = static_cast<std::size_t>(file_[at_] << 8 | file_[at_ + 1]);
+    if (length < 2) {
+      throw JpegFault(Fault::malformed, at_, marker::name(mark.code) + " segment of length " + std::to_string(length),
+                      damaged);
+    }
+    if (file_.size() - at_ < length) throw ends(file_.size());
+    const Segment segment{.contents = file_.subspan(at_ + 2, length - 2),
+                          .offset = at_ + 2,
+                          .marker_offset = mark.offset,
+                          .code = mark.code};
+    at_ += length;
+    return segment;
+  }
+
+  void take(const Segment& segment) {
+    switch (segment.code) {
+      case marker::dqt: return read_quantization(segment, tables_);
+      case marker::dht: return read_huffman(segment, tables_);
+      case marker::dri: return read_restart_interval(segment, tables_);
+      case marker::dnl: return check_number_of_lines(segment);
+      case marker::dac:
+      case marker::com: return;
+      case marker::sof0:
+      case marker::sof1:
+      case marker::sof2:
+        if (frame_) throw JpegFault(Fault::malformed, segment.marker_offset, "a second frame header", damaged);
+        frame_ = read_frame(segment);
+        return;
+      default: break;
+    }
+    if (segment.code < marker::app0 || segment.code > marker::app15) refuse_frame(segment);
+    read_application(segment, application_);  // behind the first scan header it changes nothing: colour is settled
+  }
+
+  // B.2.5: the lines are counted behind the first scan where the frame header leaves them open.
+  void check_number_of_lines(const Segment& segment) {
+    if (segment.contents.size() != 2) return;  // whose it is, nobody knows; libjpeg skips it
+    const int lines = read_number_of_lines(segment);
+    if (frame_ && image_.num_scans > 0 && lines != image_.height) {
+      warn(image_, "byte " + std::to_string(segment.marker_offset) + ": DNL says " + std::to_string(lines) +
+                       " lines, the frame header " + std::to_string(image_.height) + "; the header holds");
+    }
+  }
+
+  int find_number_of_lines() {
+    const std::size_t scan_data = at_;
+    std::optional<Mark> mark;
+    for (;;) {
+      const std::size_t warnings = image_.warnings.size();
+      mark = next_mark();
+      image_.warnings.resize(warnings);  // entropy-coded data are no stray bytes
+      if (!mark || !marker::is_restart(mark->code)) break;
+    }
+    if (!mark) {
+      throw JpegFault(Fault::truncated, file_.size(),
+                      "the frame header leaves the height to DNL, and the file ends before it", damaged);
+    }
+    int lines = 0;
+    if (mark->code == marker::dnl) lines = read_number_of_lines(read_segment(*mark));
+    if (lines == 0)
+      throw JpegFault(Fault::malformed, mark->offset, "frame of height 0, and no DNL that says it", damaged);
+    at_ = scan_data;
+    return lines;
+  }
+
+  // All that a header says, once its first scan header is read.
+  void settle_frame() {
+    const FrameHeader& frame = *frame_;
+    image_.width = frame.width;
+    image_.height = frame.height != 0 ? frame.height : find_number_of_lines();
+    image_.process = frame.process;
+    image_.precision = frame.precision;
+    image_.colour = colour_of(frame, application_);
+    image_.orientation = application_.orientation.value_or(1);
+    image_.restart_interval = tables_.restart_interval;
+    const auto pixels = static_cast<std::uint64_t>(image_.width) * static_cast<std::uint64_t>(image_.height);
+    if (pixels > options_.limits.max_pixels) {
+      throw JpegFault(Fault::limit, frame.offset,
+                      "image of " + std::to_string(image_.height) + " x " + std::to_string(image_.width) +
+                          " pixels, more than " + std::to_string(options_.limits.max_pixels),
+                      "Raise Limits.max_pixels if you trust the file");
+    }
+  }
+
+  void make_planes() {
+    int max_h = 1;
+    int max_v = 1;
+    for (const FrameComponent& part : frame_->components) {
+      max_h = std::max(max_h, part.sampling_h);
+      max_v = std::max(max_v, part.sampling_v);
+    }
+    std::uint64_t num_blocks = 0;
+    for (const FrameComponent& part : frame_->components) {  // A.1.1
+      Component component;
+      component.identifier = part.identifier;
+      component.sampling_h = part.sampling_h;
+      component.sampling_v = part.sampling_v;
+      component.table_id = part.table_id;
+      component.height = ceil_divide(std::int64_t{image_.height} * part.sampling_v, max_v);
+      component.width = ceil_divide(std::int64_t{image_.width} * part.sampling_h, max_h);
+      component.blocks_down = ceil_divide(component.height, 8);
+      component.blocks_across = ceil_divide(component.width, 8);
+      component.quantization.fill(1);
+      num_blocks +=
+          static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
+      image_.components.push_back(std::move(component));
+    }
+    check_size(num_blocks);
+    ScanDecoder::Options options{
+        .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
+    options.may_stop = options_.regions && !options_.keep_truncated && ends_with_end_marker();
+    for (Component& component : image_.components) options.used.push_back(take_plane(component));
+    scans_ = std::make_unique<ScanDecoder>(image_, file_, std::move(options));
+  }
+
+  std::vector<Selection> select() const {
+    std::vector<Selection> wanted(image_.components.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i].kept = kept_of(i, image_.colour, options_.kept);
+    if (!options_.regions) return wanted;
+    const std::vector<BlockRegion> regions = options_.regions(image_);
+    for (std::size_t i = 0; i < std::min(wanted.size(), regions.size()); ++i) wanted[i].region = regions[i];
+    return wanted;
+  }
+
+  bool ends_with_end_marker() const {
+    return file_[file_.size() - 2] == 0xFF && file_[file_.size() - 1] == marker::eoi;
+  }
+
+  // Give a component its plane; true: which holds anything, not zeros.
+  bool take_plane(Component& component) {
+    const std::size_t count =
+        static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across);
+    if (!has_store()) {
+      component.blocks = Blocks(count);
+      return false;
+    }
+    PlaneStore::Plane plane = options_.planes->take(count);
+    component.blocks = std::move(plane.blocks);
+    return plane.used;
+  }
+
+  // What truncated files do not hold has to be zero.
+  bool has_store() const { return options_.planes != nullptr && !options_.keep_truncated; }
+
+  void check_size(std::uint64_t num_blocks) const {
+    if (num_blocks * sizeof(Block) > options_.limits.max_memory_bytes) {
+      throw JpegFault(Fault::limit, frame_->offset,
+                      "coefficients of " + std::to_string(num_blocks * sizeof(Block)) + " bytes, more than " +
+                          std::to_string(options_.limits.max_memory_bytes),
+                      "Raise Limits.max_memory_bytes if you trust the file");
+    }
+    const std::uint64_t least_bits = image_.process == Process::progressive ? 1 : 2;
+    if (!options_.keep_truncated && num_blocks * least_bits > (file_.size() - at_) * std::uint64_t{8}) {
+      throw JpegFault(Fault::truncated, file_.size(),
+                      "an image of " + std::to_string(num_blocks) + " blocks cannot be in the " +
+                          std::to_string(file_.size() - at_) + " bytes that follow its header",
+                      cut_short);
+    }
+  }
+
+  void decode_scan() {
+    visits_ += scans_->count_visits(scan_);
+    if (visits_ > options_.limits.max_pixels) {
+      throw JpegFault(Fault::limit, scan_.offset,
+                      "the scans up to this one visit " + std::to_string(visits_) + " blocks, more than " +
+                          std::to_string(options_.limits.max_pixels) + ": far more work than the image is worth",
+                      "Raise Limits.max_pixels if you trust the file");
+    }
+    at_ = scans_->decode(scan_, tables_, at_);
+  }
+
+  // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
+  bool refined_to_the_end() const {
+    return image_.process != Process::progressive ||
+           std::ranges::all_of(scans_->progress(), [](const Progress& progress) {
+             return std::ranges::all_of(progress.low_bits, [](std::int8_t low) { return low == 0; });
+           });
+  }
+
+  void check_complete() {
+    const auto& progress = scans_->progress();
+    for (std::size_t i = 0; i < progress.size(); ++i) {
+      if (progress[i].scanned) continue;
+      throw JpegFault(
+          Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
+          std::string(saw_end_ ? "EOI stands" : "the file ends") + " before any scan of component " + std::to_string(i),
+          cut_short);
+    }
+    if (saw_end_) return;
+    if (!refined_to_the_end()) {
+      throw JpegFault(Fault::truncated, file_.size(), unrefined, cut_short);
+    }
+    warn_of_missing_end();
+  }
+
+  void warn_of_missing_end() { warn(image_, "byte " + std::to_string(file_.size()) + ": EOI is missing"); }
+
+  void count_missing() {
+    std::uint64_t decoded = 0;
+    for (std::size_t i = 0; i < image_.components.size(); ++i) {
+      const std::uint64_t here = scans_->progress()[i].decoded_blocks;
+      decoded += here;
+      if (options_.keep_truncated) image_.missing_blocks += image_.components[i].blocks.size() - here;
+    }
+    if (decoded == 0) {
+      if (scans_->first_damage()) throw JpegFault(*scans_->first_damage());
+      if (damage_) throw JpegFault(*damage_);
+      throw JpegFault(Fault::truncated, file_.size(), "no block is left of the image", damaged);
+    }
+    if (!options_.keep_truncated) return;
+    if (!saw_end_ && !refined_to_the_end()) {
+      warn(image_, "byte " + std::to_string(file_.size()) + ": " + unrefined);
+    } else if (!saw_end_ && !damage_ && !scans_->first_damage()) {
+      warn_of_missing_end();
+    }
+    if (image_.missing_blocks != 0) warn(image_, counted(image_.missing_blocks, "block") + " missing and left zero");
+  }
+
+  JpegFault no_scan() const {
+    return {Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
+            std::string(saw_end_ ? "EOI stands" : "the file ends") + " before the first scan", damaged};
+  }
+
+  std::span<const std::uint8_t> file_;
+  DecodeOptions options_;
+  std::size_t at_ = 0;
+  bool saw_end_ = false;
+  std::optional<FrameHeader> frame_;
+  ScanHeader scan_;
+  DecoderTables tables_;
+  Application application_;
+  Image image_;
+  std::unique_ptr<ScanDecoder> scans_;
+  std::uint64_t visits_ = 0;
+  std::optional<JpegFault> damage_;
+};
+
+}  // namespace
+
+Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
+  return FileReader(file, {.limits = limits}).header();
+}
+
+Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
+  return FileReader(file, options).image();
+}
+
+namespace {
+
+// Never taken down: threads may be at work when a process ends.
+PlaneStore& planes_of_passing_images() {
+  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::any);
+  return store;
+}
+
+}  // namespace
+
+PassingImage::PassingImage(std::span<const std::uint8_t> file, DecodeOptions options) {
+  options.planes = &planes_of_passing_images();
+  image_ = decode(file, options);
+}
+
+PassingImage::~PassingImage() {
+  for (Component& component : image_.components) planes_of_passing_images().give_back(std::move(component.blocks));
+}
+
+}  // namespace prepixel

@@ -1,0 +1,28 @@
+#include "jpeg/frequency_mask.hpp"
+
+#include <bit>
+
+namespace prepixel {
+
+std::uint64_t kept_of(std::size_t component, Colour colour, const Kept& kept) {
+  switch (colour) {
+    case Colour::grey: return kept[0];
+    case Colour::ycbcr:
+    case Colour::ycck: return kept[component % 3];  // K as Y
+    case Colour::rgb:
+    case Colour::cmyk:
+    case Colour::unknown: break;
+  }
+  return kept[0] | kept[1] | kept[2];
+}
+
+Places::Places(std::uint64_t kept) : dropped(static_cast<std::uint8_t>(std::countr_one(kept) & 63)) {
+  for (std::size_t k = 0; k < 64; ++k) {
+    const std::uint8_t natural = zigzag_to_natural[k];
+    const bool is_kept = (kept >> natural & 1) != 0;
+    of[k] = is_kept ? natural : dropped;
+    if (is_kept) last = static_cast<int>(k);
+  }
+}
+
+}  // namespace prepixel

@@ -1,0 +1,126 @@
+#include "jpeg/huffman_lookup.hpp"
+
+#include <algorithm>
+
+namespace prepixel {
+
+namespace {
+
+constexpr std::size_t num_windows = std::size_t{1} << AcTable::lookup_length;
+constexpr std::size_t most_length = AcTable::lookup_length;
+
+constexpr int run_of(int symbol) { return symbol >> 4; }
+constexpr int size_of(int symbol) { return symbol & 15; }
+constexpr bool ends_block(int symbol) { return size_of(symbol) == 0 && run_of(symbol) != 15; }
+
+AcEntry entry_of(int symbol, std::size_t code_length, EndOfBlock end) {
+  const bool ends = ends_block(symbol);
+  const int size = ends && end == EndOfBlock::run ? run_of(symbol) : size_of(symbol);
+  return {ends ? AcEntry::advance_end : run_of(symbol) + 1, size, static_cast<int>(code_length) + size};
+}
+
+// Entries of one symbol, by code alone. Codes ascend with their lengths: give for each length where longer ones begin.
+std::array<std::size_t, most_length + 1> fill_singles(const HuffmanSpec& spec, EndOfBlock end,
+                                                      std::array<AcEntry, num_windows>& entries) {
+  std::array<std::size_t, most_length + 1> ends{};
+  std::size_t index = 0, at = 0;
+  for (std::size_t length = 1; length <= most_length; ++length) {
+    const std::size_t same = num_windows >> length;
+    for (std::size_t i = 0; i < spec.counts[length]; ++i, at += same)
+      std::fill_n(entries.begin() + static_cast<std::ptrdiff_t>(at), same,
+                  entry_of(spec.symbols[index++], length, end));
+    ends[length] = at;
+  }
+  return ends;
+}
+
+void fill(AcTable& table, const HuffmanSpec& spec, EndOfBlock end) {
+  std::array<AcEntry, num_windows> singles;
+  const auto ends = fill_singles(spec, end, singles);
+  std::size_t index = 0, at = 0;
+  for (std::size_t code_length = 1; code_length <= most_length; ++code_length) {
+    for (std::size_t i = 0; i < spec.counts[code_length]; ++i) {
+      const int symbol = spec.symbols[index++];
+      const std::size_t stop = at + (num_windows >> code_length);
+      const int run = run_of(symbol);
+      const int size = ends_block(symbol) ? 0 : size_of(symbol);
+      const std::size_t length = code_length + static_cast<std::size_t>(size);
+      const AcEntry single = ends_block(symbol) ? singles[at] : singles[at].alone(run);
+      if (ends_block(symbol) || length >= most_length) {
+        const bool fits = singles[at].length() <= AcTable::most_bits;
+        for (; at < stop; ++at) table.entries[at] = fits ? single : AcEntry{};
+        continue;
+      }
+      // What is behind its additional bits begins another symbol, as far as the lookup sees that one's code.
+      const std::size_t left = most_length - length;
+      for (std::uint32_t bits = 0; at < stop; ++bits) {
+        const int value = size == 0 ? 0 : extend(bits, size);
+        const std::size_t next = at + (std::size_t{1} << left);
+        for (std::size_t behind = 0; at < next; ++at, behind += std::size_t{1} << length) {
+          const AcEntry second = behind < ends[left] ? singles[behind] : AcEntry{};
+          const bool fits = second.length() != 0 && second.length() + static_cast<int>(length) <= AcTable::most_bits;
+          table.entries[at] = fits ? second.after(run, value, static_cast<int>(length)) : single;
+        }
+      }
+    }
+  }
+}
+
+void fill(DcTable& table) {
+  for (std::size_t window = 0; window < table.entries.size(); ++window) {
+    const Symbol symbol = table.code.find(static_cast<std::uint64_t>(window) << (64 - DcTable::lookup_length));
+    if (symbol.length == 0 || symbol.length > DcTable::lookup_length) continue;
+    if (symbol.length + symbol.value > DcTable::most_bits) continue;
+    table.entries[window] = static_cast<std::uint16_t>((symbol.length + symbol.value) | symbol.value << 8);
+  }
+}
+
+// The last few tables that this thread made.
+template <class Table>
+class KeptTables {
+ public:
+  template <class Make>
+  std::shared_ptr<const Table> find(const HuffmanSpec& spec, const Make& make) {
+    for (const Entry& kept : kept_)
+      if (kept.table && kept.spec == spec) return kept.table;
+    std::shared_ptr<const Table> table = make();
+    if (!table) return nullptr;
+    kept_[oldest_] = {spec, table};
+    oldest_ = (oldest_ + 1) % kept_.size();
+    return table;
+  }
+
+ private:
+  struct Entry {
+    HuffmanSpec spec;
+    std::shared_ptr<const Table> table;
+  };
+  std::array<Entry, 6> kept_;
+  std::size_t oldest_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec) {
+  thread_local KeptTables<DcTable> kept;
+  return kept.find(spec, [&]() -> std::shared_ptr<const DcTable> {
+    const auto code = HuffmanCode::make(spec, HuffmanClass::dc);
+    if (!code) return nullptr;
+    auto table = std::make_shared<DcTable>(DcTable{.code = *code, .entries = {}});
+    fill(*table);
+    return table;
+  });
+}
+
+std::shared_ptr<const AcTable> ac_table(const HuffmanSpec& spec, EndOfBlock end) {
+  thread_local std::array<KeptTables<AcTable>, 2> kept;
+  return kept[static_cast<std::size_t>(end)].find(spec, [&]() -> std::shared_ptr<const AcTable> {
+    const auto code = HuffmanCode::make(spec, HuffmanClass::ac);
+    if (!code) return nullptr;
+    auto table = std::make_shared<AcTable>(AcTable{.code = *code, .entries = {}});
+    fill(*table, spec, end);
+    return table;
+  });
+}
+
+}  // namespace prepixel

@@ -1,0 +1,101 @@
+// Marker segments as plain structs. Source: ITU-T T.81, Annex B; JFIF 1.02; Adobe TN 5116; CIPA DC-008 (Exif).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "jpeg/huffman.hpp"
+#include "jpeg/types.hpp"
+
+namespace prepixel {
+
+namespace marker {
+constexpr std::uint8_t tem = 0x01, sof0 = 0xC0, sof1 = 0xC1, sof2 = 0xC2, sof3 = 0xC3, dht = 0xC4, sof15 = 0xCF,
+                       jpg = 0xC8, dac = 0xCC, rst0 = 0xD0, rst7 = 0xD7, soi = 0xD8, eoi = 0xD9, sos = 0xDA, dqt = 0xDB,
+                       dnl = 0xDC, dri = 0xDD, dhp = 0xDE, exp = 0xDF, app0 = 0xE0, app1 = 0xE1, app14 = 0xEE,
+                       app15 = 0xEF, jpg0 = 0xF0, sof55 = 0xF7, lse = 0xF8, jpg13 = 0xFD, com = 0xFE;
+constexpr bool is_restart(std::uint8_t code) { return code >= rst0 && code <= rst7; }
+std::string name(std::uint8_t code);
+}  // namespace marker
+
+// The contents of one marker segment, length field left out, and where they stand in the file.
+struct Segment {
+  std::span<const std::uint8_t> contents;
+  std::size_t offset = 0;         // of the first byte of the contents
+  std::size_t marker_offset = 0;  // of the marker's 0xFF
+  std::uint8_t code = 0;
+};
+
+struct FrameComponent {
+  std::uint8_t identifier = 0;
+  int sampling_h = 1;
+  int sampling_v = 1;
+  std::uint8_t table_id = 0;
+};
+
+struct FrameHeader {  // B.2.2
+  Process process = Process::baseline;
+  int precision = 8;
+  int height = 0;
+  int width = 0;
+  std::vector<FrameComponent> components;
+  std::size_t offset = 0;
+};
+
+struct ScanComponent {
+  std::size_t index = 0;  // into the frame's components
+  int dc_table = 0;
+  int ac_table = 0;
+};
+
+struct ScanHeader {  // B.2.3
+  std::vector<ScanComponent> components;
+  int spectral_start = 0;
+  int spectral_end = 63;
+  int approximation_high = 0;
+  int approximation_low = 0;
+  std::size_t offset = 0;
+};
+
+using QuantizationTable = std::array<std::uint16_t, 64>;  // natural order
+
+// "1 byte", "2 bytes".
+std::string counted(std::uint64_t count, const char* noun);
+
+// What the segments before a scan have set, and later ones may set anew.
+struct DecoderTables {
+  std::array<std::optional<QuantizationTable>, 4> quantization;
+  std::array<std::optional<HuffmanSpec>, 4> dc;
+  std::array<std::optional<HuffmanSpec>, 4> ac;
+  int restart_interval = 0;
+};
+
+struct Application {
+  bool jfif = false;
+  std::optional<int> adobe_transform;
+  std::optional<int> orientation;
+};
+
+void read_quantization(const Segment& segment, DecoderTables& tables);      // DQT
+void read_huffman(const Segment& segment, DecoderTables& tables);           // DHT
+void read_restart_interval(const Segment& segment, DecoderTables& tables);  // DRI
+FrameHeader read_frame(const Segment& segment);                             // SOF0, SOF1, SOF2
+ScanHeader read_scan(const Segment& segment, const FrameHeader& frame);     // SOS
+int read_number_of_lines(const Segment& segment);                           // DNL
+void read_application(const Segment& segment, Application& application);    // APPn; what it does not know it skips
+
+// Why a frame of this marker is not read, and what to do; only for those that are not.
+[[noreturn]] void refuse_frame(const Segment& segment);
+
+// What a file that does not begin with SOI is, by its first bytes.
+[[noreturn]] void refuse_file(std::span<const std::uint8_t> file);
+
+// The colour that libjpeg, and so nearly every program, takes the components for.
+Colour colour_of(const FrameHeader& frame, const Application& application);
+
+}  // namespace prepixel

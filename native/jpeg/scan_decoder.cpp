@@ -1,0 +1,300 @@
+#include "jpeg/scan_decoder.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "jpeg/sequential_block.hpp"
+#include "jpeg/huffman.hpp"
+#include "jpeg/progressive_block.hpp"
+
+namespace prepixel {
+
+namespace {
+
+const std::string damaged_file = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
+const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
+
+int ceil_divide(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+void warn(Image& image, const std::string& text) {
+  constexpr std::size_t most = 20;
+  if (image.warnings.size() < most) image.warnings.push_back(text);
+  if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
+}
+
+std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset) {
+  scan_ = scan;
+  damaged_ = false;
+  if (image_.process == Process::progressive) {
+    check_progression(scan);
+    latch_tables(scan, tables);
+    lay_out(scan);
+    return decode_progressive(tables, offset);
+  }
+  for (const ScanComponent& part : scan.components) {
+    if (progress_[part.index].scanned) {
+      throw JpegFault(Fault::malformed, scan.offset,
+                      "a second sequential scan of component " + std::to_string(part.index), damaged_header);
+    }
+  }
+  if (scan.spectral_start != 0 || scan.spectral_end != 63 || scan.approximation_high != 0 ||
+      scan.approximation_low != 0) {
+    warn(image_, "byte " + std::to_string(scan.offset) + ": a sequential scan gives progressive parameters; ignored");
+  }
+  latch_tables(scan, tables);
+  lay_out(scan);
+  const bool all = std::ranges::all_of(
+      scan.components, [&](const ScanComponent& part) { return options_.wanted[part.index].kept == all_frequencies; });
+  return all ? decode_sequential<false>(tables, offset) : decode_sequential<true>(tables, offset);
+}
+
+template <bool selected>
+std::size_t ScanDecoder::decode_sequential(const DecoderTables& tables, std::size_t offset) {
+  SequentialScan<selected> coder;
+  for (std::size_t i = 0; i < scan_.components.size(); ++i) {
+    const ScanComponent& part = scan_.components[i];
+    SequentialTables& component = coder.components[i];
+    component.dc = dc_lookups(tables, part.dc_table);
+    component.ac = ac_lookups(tables, part.ac_table, EndOfBlock::alone);
+    component.places = Places(options_.wanted[part.index].kept);
+  }
+  return run(std::move(coder), offset, tables.restart_interval);
+}
+
+std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::size_t offset) {
+  const int start = scan_.spectral_start;
+  const int end = scan_.spectral_end;
+  const int low = scan_.approximation_low;
+  if (start == 0 && scan_.approximation_high == 0) {
+    DcFirstScan coder{.codes = {}, .low = low};
+    for (std::size_t i = 0; i < scan_.components.size(); ++i) {
+      coder.codes[i] = code(tables, HuffmanClass::dc, scan_.components[i].dc_table);
+    }
+    return run(std::move(coder), offset, tables.restart_interval);
+  }
+  if (start == 0) return run(DcRefinementScan{.low = low}, offset, tables.restart_interval);
+  const std::size_t index = scan_.components[0].index;
+  if (start > Places(options_.wanted[index].kept).last) return leave_out(offset);
+  Progress& progress = progress_[index];
+  const std::uint64_t band = band_mask(start, end);
+  Component& component = image_.components[index];
+  if (progress.nonzero.empty()) progress.nonzero = NonzeroMasks(component.blocks.size());
+  const NonzeroPlane plane{component.blocks.data(), progress.nonzero.data()};
+  const int ac_id = scan_.components[0].ac_table;
+  std::size_t next = 0;
+  if (scan_.approximation_high == 0) {
+    AcFirstScan coder{.table = ac_lookups(tables, ac_id, EndOfBlock::run), .plane = plane, .start = start, .end = end,
+                      .low = low};
+    next = run(std::move(coder), offset, tables.restart_interval);
+  } else if ((progress.spoiled & band) == 0) {
+    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .plane = plane,
+                           .state = {.low = low, .band = band}};
+    next = run(std::move(coder), offset, tables.restart_interval);
+  } else {
+    // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
+    warn(image_, "byte " + std::to_string(scan_.offset) + ": a scan that refines damaged coefficients is left out");
+    next = leave_out(offset);
+  }
+  if (damaged_) progress.spoiled |= band;
+  return next;
+}
+
+// Give the marker behind a scan that is not decoded.
+std::size_t ScanDecoder::leave_out(std::size_t offset) {
+  EntropySegment segment = segments_.read(offset);
+  while (marker::is_restart(segment.marker)) segment = segments_.read(segment.after_marker);
+  return segment.file_end;
+}
+
+void ScanDecoder::drop_unwanted() {
+  if (image_.process != Process::progressive) return;
+  for (std::size_t i = 0; i < progress_.size(); ++i) {
+    const std::uint64_t kept = options_.wanted[i].kept;
+    if (kept == all_frequencies) continue;
+    Block mask;
+    for (std::size_t k = 0; k < 64; ++k) mask[k] = static_cast<std::int16_t>(-static_cast<int>(kept >> k & 1));
+    for (Block& block : image_.components[i].blocks)
+      for (std::size_t k = 0; k < 64; ++k) block[k] = static_cast<std::int16_t>(block[k] & mask[k]);
+  }
+}
+
+// Go to where the MCU row `row` holds a slot's next block: that of its MCU number `column`.
+void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column) const {
+  const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
+  slot.columns = block_row < slot.down ? slot.across : 0;
+  slot.row = slot.columns != 0 ? slot.plane + block_row * slot.across : nullptr;
+  slot.column = static_cast<int>(column) * slot.step_x + slot.x;
+  const bool wanted = block_row >= slot.region.row_begin && block_row < slot.region.row_end;
+  slot.wanted_begin = wanted ? slot.region.column_begin : 0;
+  slot.wanted_end = wanted ? std::min(slot.region.column_end, slot.columns) : 0;
+  if (!slot.zeroes) return;
+  const int begin = std::max(slot.wanted_begin, slot.column);
+  if (begin < slot.wanted_end)
+    std::memset(slot.row[begin].data(), 0, static_cast<std::size_t>(slot.wanted_end - begin) * sizeof(Block));
+}
+
+// The MCUs of the row, by number, that hold a block somebody wants; of coders that cannot pass over any, all.
+template <class Coder>
+std::pair<std::uint64_t, std::uint64_t> ScanDecoder::wanted_mcus() const {
+  if (!Coder::can_skip) return {0, mcus_across_};
+  std::uint64_t begin = mcus_across_, end = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.wanted_begin >= slot.wanted_end) continue;
+    begin = std::min(begin, static_cast<std::uint64_t>(slot.wanted_begin / slot.step_x));
+    end = std::max(end, static_cast<std::uint64_t>(ceil_divide(slot.wanted_end, slot.step_x)));
+  }
+  return {std::min(begin, end), end};
+}
+
+// Decode the next `count` MCUs of the row, or pass over them.
+template <bool skips, class Coder>
+ScanDecoder::Stop ScanDecoder::decode_mcus(Coder& coder, BitReader& reader, std::uint64_t count) {
+  BitReader bits = reader;  // whose window can stay in registers
+  const bool keep = options_.keep;
+  Block scratch{};
+  Block before{};
+  for (; count != 0; --count) {
+    for (Slot& slot : slots_) {
+      BlockStatus status;
+      if constexpr (skips) {
+        status = coder.skip(bits, slot.scan_index);
+      } else {
+        // Blocks that nobody wants, or that only fill an MCU, are decoded and dropped.
+        const bool wanted = slot.column >= slot.wanted_begin && slot.column < slot.wanted_end;
+        Block& block = wanted ? slot.row[slot.column] : scratch;
+        if (keep) before = block;
+        status = coder.block(bits, block, slot.scan_index);
+        if (keep && (status != BlockStatus::ok || bits.overrun())) block = before;
+      }
+      if (status != BlockStatus::ok || bits.overrun()) [[unlikely]] {
+        reader = bits;
+        return {status, &slot};
+      }
+      slot.column += slot.step_x;
+    }
+  }
+  reader = bits;
+  return {};
+}
+
+template <class Coder>
+std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interval) {
+  EntropySegment segment = segments_.read(offset);
+  const auto interval = static_cast<std::uint64_t>(restart_interval);
+  int expected = 0;
+  for (std::uint64_t mcu = 0; mcu < stop_mcu_;) {
+    const std::uint64_t end = interval == 0 ? num_mcus_ : std::min(num_mcus_, mcu + interval);
+    if (end > start_mcu_) {
+      coder.restart();
+      if (const auto fault = decode_interval(coder, segment, mcu, end)) damage(*fault);
+    }
+    mcu = end;
+    if (mcu >= stop_mcu_ || !resume(segment, mcu, expected, restart_interval)) break;
+  }
+  // What is left of a scan that is damaged, or that nobody wants the rest of: restart markers that nobody waits for.
+  while ((damaged_ || stop_mcu_ < num_mcus_) && marker::is_restart(segment.marker)) {
+    segment = segments_.read(segment.after_marker);
+  }
+  return segment.file_end;
+}
+
+// Count the blocks of an MCU row that were decoded since its MCU number `column`.
+void ScanDecoder::count_decoded(std::uint64_t column) {
+  for (const Slot& slot : slots_) {
+    const int begin = static_cast<int>(column) * slot.step_x + slot.x;
+    const int end = std::min(slot.column, slot.columns);
+    if (begin < end) *slot.decoded += static_cast<std::uint64_t>((end - begin - 1) / slot.step_x + 1);
+  }
+}
+
+template <class Coder>
+std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
+                                                      std::uint64_t end) {
+  BitReader bits(segment);
+  std::uint64_t row = first / mcus_across_;
+  std::uint64_t column = first % mcus_across_;
+  for (std::uint64_t mcu = first; mcu < end; ++row, column = 0) {
+    for (Slot& slot : slots_) enter_row(slot, row, column);
+    const std::uint64_t row_end = std::min(mcus_across_, column + (end - mcu));
+    const auto [wanted_begin, wanted_end] = wanted_mcus<Coder>();
+    const std::uint64_t begin_at = std::clamp(wanted_begin, column, row_end);
+    const std::uint64_t end_at = std::clamp(wanted_end, begin_at, row_end);
+    Stop stop;
+    if constexpr (Coder::can_skip) stop = decode_mcus<true>(coder, bits, begin_at - column);
+    if (stop.slot == nullptr) stop = decode_mcus<false>(coder, bits, end_at - begin_at);
+    if constexpr (Coder::can_skip)
+      if (stop.slot == nullptr) stop = decode_mcus<true>(coder, bits, row_end - end_at);
+    count_decoded(column);
+    if (stop.slot != nullptr) return describe(stop.status, bits, segment, *stop.slot);
+    mcu += row_end - column;
+    if (mcu >= stop_mcu_ && mcu < end) return std::nullopt;
+  }
+  if (const std::size_t unread = bits.unread_bytes(); unread != 0) {
+    warn(image_, "byte " + std::to_string(segment.file_end) + ": " + counted(unread, "byte") +
+                     " before this marker beyond the last block");
+  }
+  return std::nullopt;
+}
+
+// Step over the restart marker that must follow (E.2.4). With `keep`, a wrong one is taken for what its number says, as
+// far as three bits can say: one or two ahead, intervals were lost; one or two behind, it is left over; else it is the
+// expected one, damaged.
+bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval) {
+  if (segment.marker != marker::rst0 + expected) {
+    const std::string wanted = marker::name(static_cast<std::uint8_t>(marker::rst0 + expected));
+    if (segment.marker == 0 || segment.marker == marker::eoi) {
+      damage({Fault::truncated, segment.file_end,
+              std::string(segment.marker == 0 ? "the file ends" : "EOI stands") + " where " + wanted + " of scan " +
+                  std::to_string(image_.num_scans) + " must follow, " + std::to_string(mcu) + " of " +
+                  std::to_string(num_mcus_) + " MCUs decoded",
+              damaged_file});
+      return false;
+    }
+    damage({Fault::malformed, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker),
+            damaged_file});
+    for (;;) {
+      if (!marker::is_restart(segment.marker)) return false;
+      const int ahead = (segment.marker - marker::rst0 - expected) & 7;
+      if (ahead == 1 || ahead == 2) {
+        mcu += static_cast<std::uint64_t>(ahead) * static_cast<std::uint64_t>(restart_interval);
+        expected = (expected + ahead) & 7;
+      }
+      if (ahead < 6) break;
+      segment = segments_.read(segment.after_marker);
+    }
+    if (mcu >= num_mcus_) return false;
+  }
+  expected = (expected + 1) & 7;
+  segment = segments_.read(segment.after_marker);
+  return true;
+}
+
+void ScanDecoder::damage(const JpegFault& fault) {
+  if (!options_.keep) throw fault;
+  damaged_ = true;
+  if (!first_damage_) first_damage_ = fault;
+  warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
+}
+
+JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment,
+                                const Slot& slot) const {
+  const std::size_t index = scan_.components[slot.scan_index].index;
+  std::string where = " in scan " + std::to_string(image_.num_scans) + ", component " + std::to_string(index);
+  if (slot.column < slot.columns) {
+    where += ", block (" + std::to_string((slot.row - slot.plane) / slot.across) + ", " +
+             std::to_string(slot.column) + ")";
+  }
+  if (bits.overrun()) {
+    if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, damaged_file};
+    const Fault kind = segment.marker == marker::eoi ? Fault::truncated : Fault::malformed;
+    return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where, damaged_file};
+  }
+  const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
+  if (status == BlockStatus::bad_code)
+    return {Fault::malformed, offset, "bits that begin no Huffman code" + where, damaged_file};
+  return {Fault::malformed, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
+}
+
+}  // namespace prepixel

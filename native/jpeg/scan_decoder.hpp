@@ -1,0 +1,130 @@
+// One scan's entropy-coded data into coefficient planes. Source: ITU-T T.81, Annexes A.2, E.2, F.2.2, G.2.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "jpeg/bit_reader.hpp"
+#include "jpeg/types.hpp"
+#include "jpeg/huffman_lookup.hpp"
+#include "jpeg/markers.hpp"
+#include "jpeg/frequency_mask.hpp"
+
+namespace prepixel {
+
+enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
+
+using NonzeroMasks = std::vector<std::uint64_t, ZeroedAllocator<std::uint64_t>>;
+
+// What scans have done to one component so far.
+struct Progress {
+  bool table_latched = false;              // the quantization table of its first scan is the one in force
+  bool scanned = false;                    // sequential: coded; progressive: its first DC scan is coded
+  std::uint64_t decoded_blocks = 0;        // by that scan, wholly
+  std::array<std::int8_t, 64> low_bits{};  // progressive, zigzag: lowest bit known of each coefficient; -1: none
+  NonzeroMasks nonzero;                    // progressive: which AC coefficients of each block are not zero, zigzag bits
+  std::uint64_t spoiled = 0;               // progressive, zigzag bits: coefficients that a damaged scan left unknown
+};
+
+// Decodes the scans of one frame, as far as anybody wants their coefficients: frequencies that nobody keeps and blocks
+// outside the region of a sequential scan are passed over, scans that hold no kept frequency are left out, and rows
+// behind the region, and restart intervals before it, are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
+// warning; without, it is thrown. The policy is in reader.hpp.
+//
+// In scan.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for.
+class ScanDecoder {
+ public:
+  struct Options {
+    bool keep = false;
+    bool may_stop = false;           // at the last row wanted, and begin at the first
+    std::vector<bool> used;          // of each component: its first scan zeroes its blocks; not with `keep`
+    std::vector<Selection> wanted;   // of each component
+  };
+  ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options);
+
+  // Decode the scan whose data begin at `offset`; give the offset of the marker that ends it.
+  std::size_t decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset);
+
+  // How many blocks that scan visits, those that only fill MCUs left out: the measure of its work.
+  std::uint64_t count_visits(const ScanHeader& scan) const;
+
+  // Zero what progressive scans brought along.
+  void drop_unwanted();
+
+  const std::vector<Progress>& progress() const { return progress_; }
+  const std::optional<JpegFault>& first_damage() const { return first_damage_; }
+
+ private:
+  // One block of the MCU, and where the current MCU row's next such block lies.
+  struct Slot {
+    std::size_t scan_index;
+    int across, down;    // the plane's blocks
+    int step_x, step_y;  // blocks of this component in an MCU
+    int x, y;            // this block's place among them
+    Block* plane;
+    std::uint64_t* decoded;
+    BlockRegion region;
+    bool zeroes;  // the row, before its blocks are decoded
+    Block* row = nullptr;
+    int column = 0;
+    int columns = 0;                 // of this row; 0: the row is padding
+    int wanted_begin = 0, wanted_end = 0;
+  };
+  void count_decoded(std::uint64_t column);
+  // Where decoding stopped; `slot` null: nowhere.
+  struct Stop {
+    BlockStatus status{};
+    const Slot* slot = nullptr;
+  };
+  void enter_row(Slot& slot, std::uint64_t row, std::uint64_t column) const;
+  void check_progression(const ScanHeader& scan);
+  void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
+  void lay_out(const ScanHeader& scan);
+  void count_mcus(const ScanHeader& scan);
+  template <bool selected>
+  std::size_t decode_sequential(const DecoderTables& tables, std::size_t offset);
+  std::size_t decode_progressive(const DecoderTables& tables, std::size_t offset);
+  std::size_t leave_out(std::size_t offset);
+  const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  std::shared_ptr<const DcTable> dc_lookups(const DecoderTables& tables, int id) const;
+  std::shared_ptr<const AcTable> ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const;
+  HuffmanCode code(const DecoderTables& tables, HuffmanClass table_class, int id) const;
+  template <class Coder>
+  std::size_t run(Coder coder, std::size_t offset, int restart_interval);
+  template <class Coder>
+  std::pair<std::uint64_t, std::uint64_t> wanted_mcus() const;
+  template <bool skips, class Coder>
+  Stop decode_mcus(Coder& coder, BitReader& reader, std::uint64_t count);
+  template <class Coder>
+  std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
+                                           std::uint64_t end);
+  bool resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval);
+  void damage(const JpegFault& fault);
+  JpegFault describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment,
+                     const Slot& slot) const;
+
+  Image& image_;
+  SegmentReader segments_;
+  Options options_;
+  std::vector<Progress> progress_;
+  std::optional<JpegFault> first_damage_;
+  // Of the current scan.
+  ScanHeader scan_;
+  std::vector<Slot> slots_;
+  std::uint64_t mcus_across_ = 0;
+  std::uint64_t num_mcus_ = 0;
+  std::uint64_t start_mcu_ = 0;      // of the first row that somebody wants
+  std::uint64_t stop_mcu_ = 0;       // the first that nobody wants, nor any after it
+  bool damaged_ = false;
+  std::uint64_t uncounted_ = 0;
+};
+
+// Add a warning to the image, unless it has said enough already.
+void warn(Image& image, const std::string& text);
+
+}  // namespace prepixel

@@ -1,0 +1,192 @@
+#include <algorithm>
+
+#include "jpeg/huffman.hpp"
+#include "jpeg/scan_decoder.hpp"
+
+namespace prepixel {
+
+namespace {
+
+const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
+
+int ceil_divide(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options)
+    : image_(image), segments_(file), options_(std::move(options)), progress_(image.components.size()) {
+  for (Progress& progress : progress_) progress.low_bits.fill(-1);
+  options_.wanted.resize(progress_.size());
+  options_.used.resize(progress_.size());
+  if (image.process != Process::progressive) return;
+  // How a block's later bits are read depends on its earlier ones, so whole rows are decoded, from the first on.
+  for (Selection& wanted : options_.wanted) {
+    const int end = options_.may_stop ? wanted.region.row_end : BlockRegion{}.row_end;
+    wanted.region = {.row_end = end};
+  }
+}
+
+std::uint64_t ScanDecoder::count_visits(const ScanHeader& scan) const {
+  std::uint64_t visits = 0;
+  for (const ScanComponent& part : scan.components) visits += image_.components[part.index].blocks.size();
+  return visits;
+}
+
+// G.1.1.1.1, and the order of successive approximation.
+void ScanDecoder::check_progression(const ScanHeader& scan) {
+  const int start = scan.spectral_start;
+  const int end = scan.spectral_end;
+  const int high = scan.approximation_high;
+  const int low = scan.approximation_low;
+  const bool is_dc = start == 0;
+  const bool valid = (is_dc ? end == 0 : start <= end && end <= 63 && scan.components.size() == 1) &&
+                     (high == 0 || low == high - 1) && low <= 13;
+  if (!valid) {
+    throw JpegFault(Fault::malformed, scan.offset,
+                    "progressive scan of coefficients " + std::to_string(start) + " to " + std::to_string(end) +
+                        ", bits " + std::to_string(high) + " to " + std::to_string(low) + ", of " +
+                        std::to_string(scan.components.size()) + " components; no such scan exists",
+                    damaged_header);
+  }
+  for (const ScanComponent& part : scan.components) {
+    auto& known = progress_[part.index].low_bits;
+    for (int k = is_dc ? 0 : start; k <= end; ++k) {
+      const int before = known[static_cast<std::size_t>(k)];
+      if (high != std::max(before, 0) || (!is_dc && known[0] < 0)) {
+        throw JpegFault(Fault::malformed, scan.offset,
+                        "progressive scan out of order: coefficient " + std::to_string(k) + " of component " +
+                            std::to_string(part.index) + " cannot go to bit " + std::to_string(low) + " now",
+                        damaged_header);
+      }
+      known[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(low);
+    }
+  }
+}
+
+void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tables) {
+  for (const ScanComponent& part : scan.components) {
+    Component& component = image_.components[part.index];
+    Progress& progress = progress_[part.index];
+    if (progress.table_latched) continue;
+    if (component.table_id > 3 || !tables.quantization[component.table_id]) {
+      throw JpegFault(Fault::malformed, scan.offset,
+                      "component " + std::to_string(part.index) + " uses quantization table " +
+                          std::to_string(component.table_id) + ", which no DQT has defined",
+                      damaged_header);
+    }
+    component.quantization = *tables.quantization[component.table_id];
+    progress.table_latched = true;
+  }
+}
+
+// A.2: one component is scanned block by block over its own blocks, several MCU by MCU.
+void ScanDecoder::lay_out(const ScanHeader& scan) {
+  const bool interleaved = scan.components.size() > 1;
+  const bool counts =
+      image_.process != Process::progressive || (scan.spectral_start == 0 && scan.approximation_high == 0);
+  slots_.clear();
+  int num_blocks = 0;
+  for (std::size_t i = 0; i < scan.components.size(); ++i) {
+    const std::size_t index = scan.components[i].index;
+    Component& component = image_.components[index];
+    Progress& progress = progress_[index];
+    const bool first = counts && !progress.scanned;  // a progressive file may say its DC again
+    std::uint64_t* decoded = first ? &progress.decoded_blocks : &uncounted_;
+    progress.scanned = progress.scanned || counts;
+    const int across = interleaved ? component.sampling_h : 1;
+    const int down = interleaved ? component.sampling_v : 1;
+    num_blocks += across * down;
+    for (int y = 0; y < down; ++y) {
+      for (int x = 0; x < across; ++x) {
+        slots_.push_back({.scan_index = i,
+                          .across = component.blocks_across,
+                          .down = component.blocks_down,
+                          .step_x = across,
+                          .step_y = down,
+                          .x = x,
+                          .y = y,
+                          .plane = component.blocks.data(),
+                          .decoded = decoded,
+                          .region = options_.wanted[index].region,
+                          .zeroes = options_.used[index] && first && x == 0});
+      }
+    }
+  }
+  if (interleaved && num_blocks > 10) {
+    throw JpegFault(Fault::malformed, scan.offset,
+                    "interleaved scan with " + std::to_string(num_blocks) + " blocks in an MCU; 10 is the most (B.2.3)",
+                    damaged_header);
+  }
+  count_mcus(scan);
+}
+
+void ScanDecoder::count_mcus(const ScanHeader& scan) {
+  const bool interleaved = scan.components.size() > 1;
+  const Component& first = image_.components[scan.components[0].index];
+  int across = first.blocks_across;
+  int down = first.blocks_down;
+  if (interleaved) {
+    int max_h = 1;
+    int max_v = 1;
+    for (const Component& component : image_.components) {
+      max_h = std::max(max_h, component.sampling_h);
+      max_v = std::max(max_v, component.sampling_v);
+    }
+    across = ceil_divide(image_.width, 8 * max_h);
+    down = ceil_divide(image_.height, 8 * max_v);
+  }
+  mcus_across_ = static_cast<std::uint64_t>(across);
+  num_mcus_ = mcus_across_ * static_cast<std::uint64_t>(down);
+  start_mcu_ = 0;
+  stop_mcu_ = num_mcus_;
+  if (!options_.may_stop) return;
+  int begin = down, end = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.region.row_begin >= slot.region.row_end) continue;
+    begin = std::min(begin, slot.region.row_begin / slot.step_y);
+    end = std::max(end, ceil_divide(std::min(slot.region.row_end, slot.down), slot.step_y));
+  }
+  start_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(begin));
+  stop_mcu_ = std::min(num_mcus_, mcus_across_ * static_cast<std::uint64_t>(end));
+}
+
+const HuffmanSpec& ScanDecoder::huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+  const auto& defined = table_class == HuffmanClass::dc ? tables.dc : tables.ac;
+  if (id < 4 && defined[static_cast<std::size_t>(id)]) return *defined[static_cast<std::size_t>(id)];
+  if (id < 2 && image_.process != Process::progressive) return standard_huffman(table_class, id);
+  throw JpegFault(Fault::malformed, scan_.offset,
+                  std::string("scan uses ") + (table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " +
+                      std::to_string(id) + ", which no DHT has defined",
+                  damaged_header);
+}
+
+namespace {
+
+JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
+  return {Fault::malformed, offset,
+          std::string(table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " + std::to_string(id) +
+              " is no prefix code that leaves the code of all ones free (C.2), or holds a DC symbol above 15",
+          damaged_header};
+}
+
+}  // namespace
+
+std::shared_ptr<const DcTable> ScanDecoder::dc_lookups(const DecoderTables& tables, int id) const {
+  auto table = dc_table(huffman_spec(tables, HuffmanClass::dc, id));
+  if (!table) throw bad_table(scan_.offset, HuffmanClass::dc, id);
+  return table;
+}
+
+std::shared_ptr<const AcTable> ScanDecoder::ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const {
+  auto table = ac_table(huffman_spec(tables, HuffmanClass::ac, id), end);
+  if (!table) throw bad_table(scan_.offset, HuffmanClass::ac, id);
+  return table;
+}
+
+HuffmanCode ScanDecoder::code(const DecoderTables& tables, HuffmanClass table_class, int id) const {
+  auto made = HuffmanCode::make(huffman_spec(tables, table_class, id), table_class);
+  if (!made) throw bad_table(scan_.offset, table_class, id);
+  return *made;
+}
+
+}  // namespace prepixel

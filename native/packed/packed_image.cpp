@@ -1,0 +1,449 @@
+#include "packed/packed_image.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "packed/xxh64.hpp"
+#include "simd/pack_kernels.hpp"
+#include "jpeg/bandlimit.hpp"
+
+namespace prepixel {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 4> magic = {'p', 'p', 'x', 1};
+constexpr std::size_t escape_bytes = 6;
+constexpr const char* remedy = "Fetch or pack the file anew";
+
+enum class TableCoding : std::uint8_t { as_before, narrow, wide };
+
+[[noreturn]] void malformed(std::size_t offset, const std::string& what) {
+  throw JpegFault(Fault::pack, offset, what, remedy);
+}
+
+int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
+
+std::uint64_t num_blocks(const Component& component) {
+  return static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
+}
+
+// Little-endian numbers, one after the other, none behind the end.
+class Cursor {
+ public:
+  Cursor(std::span<const std::uint8_t> bytes, std::size_t at) : bytes_(bytes), at_(at) {}
+
+  template <class Number>
+  Number take() {
+    if (bytes_.size() < at_ || bytes_.size() - at_ < sizeof(Number))
+      malformed(bytes_.size(), "the packed image ends in its header");
+    Number number;
+    std::memcpy(&number, bytes_.data() + at_, sizeof(Number));
+    at_ += sizeof(Number);
+    return number;
+  }
+  std::size_t at() const { return at_; }
+
+ private:
+  std::span<const std::uint8_t> bytes_;
+  std::size_t at_;
+};
+
+template <class Number>
+void put(Bytes& bytes, Number number) {
+  const auto raw = std::bit_cast<std::array<std::uint8_t, sizeof(Number)>>(number);
+  bytes.insert(bytes.end(), raw.begin(), raw.end());
+}
+
+template <class Number>
+void put_at(Bytes& bytes, std::size_t at, Number number) {
+  std::memcpy(bytes.data() + at, &number, sizeof(Number));
+}
+
+// Planes' sides follow from the image's, as in a frame header. Source: ITU-T T.81, A.1.1.
+void measure(Packed& packed, const Limits& limits) {
+  int max_v = 1, max_h = 1;
+  for (const PackedComponent& component : packed.components) {
+    max_v = std::max(max_v, component.sampling_v);
+    max_h = std::max(max_h, component.sampling_h);
+  }
+  std::uint64_t blocks = 0;
+  for (PackedComponent& component : packed.components) {
+    component.height = ceil_divide(std::int64_t{packed.height} * component.sampling_v, max_v);
+    component.width = ceil_divide(std::int64_t{packed.width} * component.sampling_h, max_h);
+    component.blocks_down = ceil_divide(component.height, 8);
+    component.blocks_across = ceil_divide(component.width, 8);
+    blocks += num_blocks(component);
+  }
+  if (blocks * sizeof(Block) > limits.max_memory_bytes)
+    throw JpegFault(Fault::limit, no_offset,
+                    "the planes take " + std::to_string(blocks * sizeof(Block)) + " bytes, more than the limit of " +
+                        std::to_string(limits.max_memory_bytes),
+                    "Raise Limits.max_memory_bytes if you trust the file");
+}
+
+void read_size(Packed& packed, Cursor& cursor, const Limits& limits) {
+  const std::size_t at = cursor.at();
+  const auto height = cursor.take<std::uint32_t>(), width = cursor.take<std::uint32_t>();
+  if (height < 1 || height > 65535 || width < 1 || width > 65535)
+    malformed(at, "an image of " + std::to_string(height) + " x " + std::to_string(width) + " pixels; sides are 1 to 65535");
+  if (std::uint64_t{height} * width > limits.max_pixels)
+    throw JpegFault(Fault::limit, at,
+                    std::to_string(height) + " x " + std::to_string(width) + " pixels are more than the limit of " +
+                        std::to_string(limits.max_pixels),
+                    "Raise Limits.max_pixels if you trust the file");
+  packed.height = static_cast<int>(height);
+  packed.width = static_cast<int>(width);
+}
+
+void read_table(PackedComponent& component, const PackedComponent* before, Cursor& cursor) {
+  const std::size_t at = cursor.at();
+  switch (static_cast<TableCoding>(cursor.take<std::uint8_t>())) {
+    case TableCoding::as_before:
+      if (before == nullptr) malformed(at, "the first component's table is said to be that of the one before");
+      component.quantization = before->quantization;
+      return;
+    case TableCoding::narrow:
+      for (std::uint16_t& step : component.quantization) step = cursor.take<std::uint8_t>();
+      return;
+    case TableCoding::wide:
+      for (std::uint16_t& step : component.quantization) step = cursor.take<std::uint16_t>();
+      return;
+  }
+  malformed(at, "there is no such coding of a quantization table");
+}
+
+void read_component(PackedComponent& component, const PackedComponent* before, Cursor& cursor) {
+  component.identifier = cursor.take<std::uint8_t>();
+  const std::size_t at = cursor.at();
+  const auto sampling = cursor.take<std::uint8_t>();
+  component.sampling_v = sampling >> 4;
+  component.sampling_h = sampling & 15;
+  if (component.sampling_v < 1 || component.sampling_v > 4 || component.sampling_h < 1 || component.sampling_h > 4)
+    malformed(at, "sampling factors are 1 to 4");
+  component.kept = cursor.take<std::uint64_t>();
+  read_table(component, before, cursor);
+  for (std::size_t k = 0; k < 64; ++k) {
+    if ((component.kept >> k & 1) == 0) continue;
+    PackedPlane& plane = component.planes[k];
+    const std::size_t place = cursor.at();
+    plane.coding = static_cast<Coding>(cursor.take<std::uint8_t>());
+    if (plane.coding > Coding::sparse) malformed(place, "there is no such coding of a plane");
+    if (plane.coding == Coding::escaped || plane.coding == Coding::delta_escaped || plane.coding == Coding::sparse)
+      plane.num_escapes = cursor.take<std::uint32_t>();
+    if (plane.coding == Coding::sparse) plane.num_values = cursor.take<std::uint32_t>();
+  }
+}
+
+std::uint64_t row_bytes(const Component& component) { return static_cast<std::uint64_t>(component.blocks_across + 7) / 8; }
+
+// In front of a plane's escapes.
+std::uint64_t dense_bytes(const PackedPlane& plane, const Component& component) {
+  switch (plane.coding) {
+    case Coding::zero: return 0;
+    case Coding::wide: return 2 * num_blocks(component);
+    case Coding::sparse:
+      return row_bytes(component) * static_cast<std::uint64_t>(component.blocks_down) + plane.num_values;
+    case Coding::bytes:
+    case Coding::escaped:
+    case Coding::delta_escaped: break;
+  }
+  return num_blocks(component);
+}
+
+std::uint32_t position_of(const std::uint8_t* escape) {
+  std::uint32_t position = 0;
+  std::memcpy(&position, escape, sizeof position);
+  return position;
+}
+
+std::int16_t value_of(const std::uint8_t* escape) {
+  std::int16_t value = 0;
+  std::memcpy(&value, escape + sizeof(std::uint32_t), sizeof value);
+  return value;
+}
+
+void check_escapes(const PackedPlane& plane, std::uint64_t blocks) {
+  std::uint64_t least = 0;
+  for (std::uint32_t i = 0; i < plane.num_escapes; ++i) {
+    const std::uint32_t position = position_of(plane.escapes + i * escape_bytes);
+    if (position < least || position >= blocks)
+      malformed(no_offset, "an escape is at block " + std::to_string(position) + " of " + std::to_string(blocks) +
+                               ", or not behind the one before");
+    least = std::uint64_t{position} + 1;
+  }
+}
+
+void check_bits(const PackedPlane& plane, const Component& component) {
+  const std::size_t in_row = row_bytes(component), down = static_cast<std::size_t>(component.blocks_down);
+  if (pack_kernels().count_bits(plane.values, in_row * down) != plane.num_values)
+    malformed(no_offset, "a sparse plane has other than " + std::to_string(plane.num_values) + " bits set");
+  if (component.blocks_across % 8 == 0) return;
+  for (std::size_t row = 1; row <= down; ++row)
+    if (plane.values[row * in_row - 1] >> component.blocks_across % 8 != 0)
+      malformed(no_offset, "a sparse plane has bits behind the end of a row");
+}
+
+bool fits(std::int16_t value) { return value >= -128 && value <= 127; }
+
+void put_sparse(const std::vector<std::int16_t>& values, std::size_t across, Bytes& payload) {
+  for (std::size_t row = 0; row < values.size(); row += across) {
+    for (std::size_t begin = 0; begin < across; begin += 8) {
+      unsigned bits = 0;
+      for (std::size_t i = begin; i < std::min(across, begin + 8); ++i)
+        bits |= static_cast<unsigned>(values[row + i] != 0 && fits(values[row + i])) << (i - begin);
+      payload.push_back(static_cast<std::uint8_t>(bits));
+    }
+  }
+  for (const std::int16_t value : values)
+    if (value != 0 && fits(value)) payload.push_back(static_cast<std::uint8_t>(value & 0xFF));
+}
+
+// One plane of values, row by row, to a short coding that is read fast.
+void put_plane(const std::vector<std::int16_t>& values, std::size_t across, bool as_differences, Bytes& header,
+               Bytes& payload) {
+  std::vector<std::int16_t> differences(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    differences[i] = static_cast<std::int16_t>(values[i] - (i % across == 0 ? 0 : values[i - 1]));
+  if (std::all_of(values.begin(), values.end(), [](std::int16_t value) { return value == 0; })) {
+    put(header, Coding::zero);
+    return;
+  }
+  const std::vector<std::int16_t>& coded = as_differences ? differences : values;
+  const auto escapes = coded.size() - static_cast<std::size_t>(std::count_if(coded.begin(), coded.end(), fits));
+  if (escapes * escape_bytes > coded.size()) {
+    put(header, Coding::wide);
+    for (const std::int16_t value : differences) payload.push_back(static_cast<std::uint8_t>(value & 0xFF));
+    for (const std::int16_t value : differences) payload.push_back(static_cast<std::uint8_t>(value >> 8 & 0xFF));
+    return;
+  }
+  const auto in_bytes = static_cast<std::size_t>(
+      std::count_if(coded.begin(), coded.end(), [](std::int16_t value) { return value != 0 && fits(value); }));
+  const bool sparse = !as_differences && 2 * in_bytes < coded.size();
+  put(header, as_differences ? Coding::delta_escaped : sparse ? Coding::sparse : escapes != 0 ? Coding::escaped : Coding::bytes);
+  if (as_differences || sparse || escapes != 0) put(header, static_cast<std::uint32_t>(escapes));
+  if (sparse) {
+    put(header, static_cast<std::uint32_t>(in_bytes));
+    put_sparse(coded, across, payload);
+  } else {
+    for (const std::int16_t value : coded) payload.push_back(fits(value) ? static_cast<std::uint8_t>(value & 0xFF) : 0);
+  }
+  for (std::size_t i = 0; i < coded.size(); ++i) {
+    if (fits(coded[i])) continue;
+    put(payload, static_cast<std::uint32_t>(i));
+    put(payload, coded[i]);
+  }
+}
+
+void put_component(const Component& component, const Component* before, std::uint64_t kept, Bytes& header,
+                   Bytes& payload) {
+  put(header, component.identifier);
+  put(header, static_cast<std::uint8_t>(component.sampling_v << 4 | component.sampling_h));
+  put(header, kept);
+  const auto& table = component.quantization;
+  if (before != nullptr && before->quantization == table) {
+    put(header, TableCoding::as_before);
+  } else if (*std::max_element(table.begin(), table.end()) < 256) {
+    put(header, TableCoding::narrow);
+    for (const std::uint16_t step : table) put(header, static_cast<std::uint8_t>(step));
+  } else {
+    put(header, TableCoding::wide);
+    for (const std::uint16_t step : table) put(header, step);
+  }
+  std::vector<std::int16_t> values(component.blocks.size());
+  for (std::size_t k = 0; k < 64; ++k) {
+    if ((kept >> k & 1) == 0) continue;
+    for (std::size_t block = 0; block < values.size(); ++block) values[block] = component.blocks[block][k];
+    put_plane(values, static_cast<std::size_t>(component.blocks_across), k == 0, header, payload);
+  }
+}
+
+std::uint64_t checksum(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload) {
+  return xxh64(payload, xxh64(header.subspan(pack_envelope_bytes), 0));
+}
+
+}  // namespace
+
+bool begins_like_pack(std::span<const std::uint8_t> bytes) {
+  return bytes.size() >= magic.size() && std::equal(magic.begin(), magic.end(), bytes.begin());
+}
+
+Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limits) {
+  if (!begins_like_pack(bytes)) malformed(0, "no packed image: it does not begin with 'ppx' and the version 1");
+  Cursor cursor(bytes, 12);
+  Packed packed;
+  packed.header_bytes = cursor.take<std::uint32_t>();
+  static_cast<void>(cursor.take<std::uint64_t>());  // the checksum
+  packed.payload_bytes = cursor.take<std::uint32_t>();
+  read_size(packed, cursor, limits);
+  const std::size_t at = cursor.at();
+  const auto colour = cursor.take<std::uint8_t>();
+  packed.colour = static_cast<Colour>(colour);
+  packed.orientation = cursor.take<std::uint8_t>();
+  const auto count = cursor.take<std::uint8_t>();
+  static_cast<void>(cursor.take<std::uint8_t>());
+  if (colour > static_cast<std::uint8_t>(Colour::unknown) || packed.orientation < 1 || packed.orientation > 8)
+    malformed(at, "there is no such colour or orientation");
+  constexpr std::array<int, 6> components_of = {1, 3, 3, 4, 4, 2};
+  if (count != components_of[colour]) malformed(at, "colour and number of components do not agree");
+  packed.components.resize(count);
+  for (std::size_t i = 0; i < count; ++i)
+    read_component(packed.components[i], i == 0 ? nullptr : &packed.components[i - 1], cursor);
+  if (cursor.at() != packed.header_bytes)
+    malformed(12, "the header says that it has " + std::to_string(packed.header_bytes) + " bytes; it has " +
+                      std::to_string(cursor.at()));
+  measure(packed, limits);
+  return packed;
+}
+
+Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
+                 bool verify) {
+  Packed packed = read_pack_header(header, limits);
+  if (packed.payload_bytes != payload.size())
+    malformed(pack_envelope_bytes, "the payload should have " + std::to_string(packed.payload_bytes) + " bytes; it has " +
+                                       std::to_string(payload.size()));
+  if (verify) {
+    std::uint64_t told = 0;
+    std::memcpy(&told, header.data() + 16, sizeof told);
+    if (told != checksum(header.first(packed.header_bytes), payload))
+      malformed(16, "the checksum is not that of the contents");
+  }
+  std::uint64_t at = 0;
+  for (PackedComponent& component : packed.components) {
+    const std::uint64_t blocks = num_blocks(component);
+    for (PackedPlane& plane : component.planes) {
+      const std::uint64_t dense = dense_bytes(plane, component), size = dense + escape_bytes * plane.num_escapes;
+      if (size > payload.size() - at) malformed(no_offset, "the payload is too short for its planes");
+      plane.values = payload.data() + at;
+      plane.escapes = plane.values + dense;
+      if (plane.coding == Coding::sparse) check_bits(plane, component);
+      check_escapes(plane, blocks);
+      at += size;
+    }
+  }
+  if (at != payload.size()) malformed(no_offset, "the payload is longer than its planes");
+  return packed;
+}
+
+PlaneReader::PlaneReader(const PackedComponent& component, int frequency)
+    : plane_(component.planes[static_cast<std::size_t>(frequency)]),
+      across_(static_cast<std::size_t>(component.blocks_across)),
+      down_(static_cast<std::size_t>(component.blocks_down)) {}
+
+const std::int8_t* PlaneReader::expand(int row) {
+  const std::size_t in_row = (across_ + 7) / 8;
+  expanded_.resize(8 * in_row);
+  if (row < next_row_) next_row_ = 0, next_value_ = 0;
+  const std::uint8_t* bits = plane_.values + static_cast<std::size_t>(row) * in_row;
+  const PackKernels& kernels = pack_kernels();
+  next_value_ += kernels.count_bits(plane_.values + static_cast<std::size_t>(next_row_) * in_row,
+                                    static_cast<std::size_t>(row - next_row_) * in_row);
+  const std::uint8_t* values = plane_.values + in_row * down_;
+  next_value_ += kernels.expand_bits(bits, in_row, values + next_value_, values + plane_.num_values, expanded_.data());
+  next_row_ = row + 1;
+  return expanded_.data();
+}
+
+void PlaneReader::put_escapes(std::size_t begin, std::size_t count, std::int16_t* out, std::size_t step) const {
+  std::uint32_t first = 0, last = plane_.num_escapes;
+  while (first < last) {
+    const std::uint32_t middle = first + (last - first) / 2;
+    if (position_of(plane_.escapes + middle * escape_bytes) < begin) first = middle + 1;
+    else last = middle;
+  }
+  for (; first < plane_.num_escapes; ++first) {
+    const std::uint8_t* escape = plane_.escapes + first * escape_bytes;
+    if (position_of(escape) >= begin + count) break;
+    out[(position_of(escape) - begin) * step] = value_of(escape);
+  }
+}
+
+void PlaneReader::read_row(int row, std::int16_t* out, std::size_t step) {
+  if (plane_.coding == Coding::zero) {
+    for (std::size_t i = 0; i < across_; ++i) out[i * step] = 0;
+    return;
+  }
+  const std::size_t begin = static_cast<std::size_t>(row) * across_;
+  const std::uint8_t* low = plane_.values + begin;
+  if (plane_.coding == Coding::wide) {
+    const std::uint8_t* high = low + across_ * down_;
+    for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int16_t>(low[i] | high[i] << 8);
+  } else if (plane_.coding == Coding::sparse) {
+    const std::int8_t* values = expand(row);
+    for (std::size_t i = 0; i < across_; ++i) out[i * step] = values[i];
+    put_escapes(begin, across_, out, step);
+  } else {
+    for (std::size_t i = 0; i < across_; ++i) out[i * step] = static_cast<std::int8_t>(low[i]);
+    put_escapes(begin, across_, out, step);
+  }
+  if (has_differences())
+    for (std::size_t i = 1; i < across_; ++i)
+      out[i * step] = static_cast<std::int16_t>(out[i * step] + out[(i - 1) * step]);
+}
+
+void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, std::int16_t* spare) {
+  const std::size_t size = static_cast<std::size_t>(count);
+  if (has_differences()) {
+    read_row(row, spare, 1);
+    std::copy_n(spare + begin, size, out);
+  } else if (plane_.coding == Coding::zero) {
+    std::fill_n(out, size, std::int16_t{0});
+  } else {
+    const std::size_t first = static_cast<std::size_t>(row) * across_ + static_cast<std::size_t>(begin);
+    const std::int8_t* low = plane_.coding == Coding::sparse ? expand(row) + begin
+                                                             : reinterpret_cast<const std::int8_t*>(plane_.values) + first;
+    pack_kernels().widen(low, size, out);
+    put_escapes(first, size, out, 1);
+  }
+}
+
+Image unpack(const Packed& packed) {
+  Image image;
+  static_cast<Header&>(image) = packed;
+  for (const PackedComponent& component : packed.components) {
+    Component& made = image.components.emplace_back(component);
+    made.blocks = Blocks(num_blocks(component));
+    std::vector<std::pair<std::size_t, PlaneReader>> readers;
+    for (std::size_t k = 0; k < 64; ++k)
+      if (component.planes[k].coding != Coding::zero) readers.emplace_back(k, PlaneReader(component, static_cast<int>(k)));
+    for (int row = 0; row < component.blocks_down; ++row) {
+      std::int16_t* blocks = made.blocks[static_cast<std::size_t>(row) * static_cast<std::size_t>(made.blocks_across)].data();
+      for (auto& [k, reader] : readers) reader.read_row(row, blocks + k, 64);
+    }
+  }
+  return image;
+}
+
+PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, const Limits& limits) {
+  PackParts parts;
+  Bytes& header = parts.header;
+  header.assign(magic.begin(), magic.end());
+  header.resize(pack_envelope_bytes + 4);         // filled in below
+  put(header, static_cast<std::uint32_t>(image.height));
+  put(header, static_cast<std::uint32_t>(image.width));
+  put(header, static_cast<std::uint8_t>(image.colour));
+  put(header, static_cast<std::uint8_t>(image.orientation));
+  put(header, static_cast<std::uint8_t>(image.components.size()));
+  put(header, std::uint8_t{0});
+  for (std::size_t i = 0; i < image.components.size(); ++i)
+    put_component(image.components[i], i == 0 ? nullptr : &image.components[i - 1], kept_of(i, image.colour, kept),
+                  header, parts.payload);
+  if (parts.payload.size() > 0xFFFFFFFFu)
+    throw JpegFault(Fault::limit, no_offset, "the packed coefficients take more than 4 GiB", "Cut the image in pieces");
+  put_at(header, 8, static_cast<std::uint32_t>(parts.payload.size()));
+  put_at(header, 12, static_cast<std::uint32_t>(header.size()));
+  put_at(header, pack_envelope_bytes, static_cast<std::uint32_t>(parts.payload.size()));
+  put_at(header, 16, checksum(header, parts.payload));
+
+  const Image again = unpack(read_pack(header, parts.payload, limits));
+  bool same = again.height == image.height && again.width == image.width && again.colour == image.colour &&
+              again.orientation == image.orientation && again.components.size() == image.components.size();
+  for (std::size_t i = 0; same && i < image.components.size(); ++i)
+    same = same_where_kept(image.components[i], again.components[i], kept_of(i, image.colour, kept));
+  if (!same) throw std::logic_error("a packed image does not read back as it was written; please report this file");
+  return parts;
+}
+
+}  // namespace prepixel

@@ -1,0 +1,336 @@
+"""Does it pay? Roads from a folder's JPEGs to training batches, timed in turn on the same images, and a network."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prepixel.bench.rgb_baselines import BatchReader, RivalReader, rival_decoders
+from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
+from prepixel.data.datasets.folder import image_files
+from prepixel.data.jobs.bandlimit_folder import ThinOptions
+from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
+from prepixel.data.jobs.pack_sources import PackEntry, PackSource
+from prepixel.data.loading.crops import sample_generator
+from prepixel.data.loading.readers import ViewReader
+from prepixel.errors import PrepixelError
+from prepixel.jpeg import Limits, read_image, read_sizes
+from prepixel.jpeg.decode import Source
+from prepixel.models import frequency_network, rgb_network
+from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra
+
+_THINNED, _PACKED = "from thinned files", "from packed shards"
+_JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+_CLASSES = 1000
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PayoffSettings:
+    """Say what is timed.
+
+    Attributes:
+        bands: channels of the frequency roads.
+        grid: their blocks down and across.
+        pixels: of the RGB roads, down and across.
+        network: whose training step is timed beside the roads, by the name of its trunk; empty for none.
+        images: of the folder, at most, evenly spaced.
+        batch_size: images read, and stepped on, at a time.
+        rounds: how often each road reads all images, after one round that is not counted.
+        threads: of "all threads"; 0 for one a processor.
+    """
+
+    bands: BandSet
+    grid: tuple[int, int] = (56, 56)
+    pixels: tuple[int, int] = (224, 224)
+    network: str = "resnet50"
+    images: int = 256
+    batch_size: int = 32
+    rounds: int = 5
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class RoadRates:
+    """Hold what one road costs.
+
+    Attributes:
+        name: the road.
+        one, all: images a second of each round, on one thread and on all.
+        file_bytes: bytes of the files read, in the mean over images.
+        sample_bytes: bytes of one sample that cross to the device.
+    """
+
+    name: str
+    one: tuple[float, ...]
+    all: tuple[float, ...]
+    file_bytes: float
+    sample_bytes: int
+
+
+@dataclass(frozen=True)
+class Payoff:
+    """Hold everything that was timed.
+
+    Attributes:
+        roads: in the order of the table; the first is what ratios compare with.
+        steps: images a second of each round of training steps, by the kind of input ``RGB`` and ``DCT``.
+        absent: roads that cannot be timed here, and why.
+        images: how many images each road read.
+        left_out: files of the sample that some road cannot read.
+        threads: what "all threads" were.
+        device: where the network ran.
+    """
+
+    roads: tuple[RoadRates, ...]
+    steps: Mapping[str, tuple[float, ...]]
+    absent: tuple[str, ...]
+    images: int
+    left_out: tuple[str, ...]
+    threads: int
+    device: str
+
+    def waiting(self, road: RoadRates) -> float | None:
+        """Give the share of time that the device would wait for this road, 0..1; None without a network.
+
+        It is what a loader that reads ahead on all threads leaves: on a CPU network and road share the processor, so
+        there it is too low.
+        """
+        step = self.steps.get("RGB" if road.name.startswith("RGB") else "DCT")
+        if step is None:
+            return None
+        return max(0.0, 1 - statistics.median(road.all) / statistics.median(step))
+
+
+def measure_payoff(
+    folder: str | os.PathLike[str], settings: PayoffSettings, progress: Progress | None = None
+) -> Payoff:
+    """Time all roads on images of a folder, and a network's training step on what they give.
+
+    The roads take turns, round by round, and get the same drawn crops and flips. Files come from the system's cache,
+    as the first round, which is not counted, has read them; thinned files and shards are made in a temporary folder.
+
+    Args:
+        folder: JPEGs, at any depth.
+        settings: what to time.
+        progress: called with rounds done and rounds in all.
+
+    Raises:
+        DatasetError: the folder is missing, or holds fewer good JPEGs than a batch.
+        RecipeError: no network of that name.
+    """
+    threads = settings.threads or os.cpu_count() or 1
+    with tempfile.TemporaryDirectory(prefix="prepixel-bench-") as temporary, warnings.catch_warnings():
+        # torchvision says so in every call since 0.29; users have this decoder all the same
+        warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)
+        paths, left_out = _sample(Path(folder), settings)
+        readers, absent = _readers(paths, settings)
+        thinned, packed = (
+            _Files.thinned(paths, Path(temporary), settings),
+            _Files.packed(paths, Path(temporary), settings),
+        )
+        files = {
+            name: thinned if name.endswith(_THINNED) else packed if name.endswith(_PACKED) else _Files.of(paths)
+            for name in readers
+        }
+        steps = _Steps.of(settings)
+        rates: dict[tuple[str, int], list[float]] = {}
+        speeds: dict[str, list[float]] = {}
+        for number in range(-1, settings.rounds):
+            for name, reader in readers.items():
+                for count in dict.fromkeys((1, threads)):
+                    rate = _read_all(reader, files[name], settings, count, max(number, 0))
+                    if number >= 0:
+                        rates.setdefault((name, count), []).append(rate)
+            for kind, speed in steps.times():
+                if number >= 0:
+                    speeds.setdefault(kind, []).append(speed)
+            if progress is not None:
+                progress(number + 2, settings.rounds + 1)
+    roads = tuple(
+        RoadRates(
+            name,
+            tuple(rates[name, 1]),
+            tuple(rates[name, threads]),
+            files[name].mean_bytes,
+            _sample_bytes(reader, files[name], settings),
+        )
+        for name, reader in readers.items()
+    )
+    steps_found = {kind: tuple(values) for kind, values in speeds.items()}
+    return Payoff(roads, steps_found, absent, len(paths), left_out, threads, str(steps.device))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Hold the images of one road.
+
+    Attributes:
+        batch: from places to what is read.
+        count: how many there are.
+        mean_bytes: of one image's file.
+    """
+
+    batch: Callable[[range], Sequence[Source]]
+    count: int
+    mean_bytes: float
+
+    @classmethod
+    def of(cls, paths: list[str]) -> _Files:
+        """Take files as they are."""
+        size = statistics.fmean(Path(path).stat().st_size for path in paths)
+        return cls(lambda places: paths[places.start : places.stop], len(paths), size)
+
+    @classmethod
+    def thinned(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+        """Write thinned files."""
+        options = ThinOptions(bands=settings.bands)
+        targets = []
+        for place, path in enumerate(paths):
+            target = temporary / f"{place}.jpg"
+            target.write_bytes(options.thin(Path(path).read_bytes(), Limits()))
+            targets.append(str(target))
+        return cls.of(targets)
+
+    @classmethod
+    def packed(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+        """Write shards."""
+        entries = [PackEntry(path, 0, Path(path).stat().st_size, path, 0) for path in paths]
+        source, target = PackSource("sample", ("image",), tuple(entries)), temporary / "packed"
+        pack_source(source, target, PackOptions(bands=settings.bands))
+        shards = PackedDataset(target)
+        size = statistics.fmean(len(contents) for contents in shards.sources(range(len(paths))))
+        return cls(shards.sources, len(paths), size)
+
+
+def _sample(folder: Path, settings: PayoffSettings) -> tuple[list[str], tuple[str, ...]]:
+    """Choose images that every road can read; name those that are left out."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
+    found = list(image_files(folder, extensions=_JPEGS))
+    count = min(len(found), settings.images)
+    chosen = [found[place * len(found) // count] for place in range(count)]
+    options = ThinOptions(bands=settings.bands)
+    decoders = [decode for decode in rival_decoders().values() if decode is not None]
+    paths, left_out = [], []
+    for path in chosen:
+        contents = Path(path).read_bytes()
+        try:
+            options.thin(contents, Limits())
+            read_image(contents)
+            for decode in decoders:
+                if decode(contents).shape[0] != 3:
+                    raise ValueError("not three components")
+        except (PrepixelError, ValueError, RuntimeError) as error:
+            left_out.append(f"{path}: {str(error).partition(chr(10))[0]}")
+            continue
+        paths.append(path)
+    if len(paths) < settings.batch_size:
+        raise DatasetError(
+            f"{folder}: {len(paths)} JPEGs of it can be read by every road, fewer than a batch of "
+            f"{settings.batch_size}; name a folder with more, or lower the batch size"
+        )
+    return paths, tuple(left_out)
+
+
+def _readers(paths: list[str], settings: PayoffSettings) -> tuple[dict[str, ViewReader], tuple[str, ...]]:
+    """Make the reader of each road."""
+    size, bands, grid = settings.pixels, settings.bands, settings.grid
+    readers: dict[str, ViewReader] = {"RGB, Pillow": PixelReader(size)}
+    absent = []
+    for name, decode in rival_decoders().items():
+        if decode is None:
+            absent.append(f"{name} is not installed")
+        else:
+            readers[f"RGB, {name}"] = RivalReader(size, decode)
+    if torch.cuda.is_available():
+        readers["RGB, nvJPEG"] = BatchReader(size, torch.device("cuda"))
+    else:
+        absent.append("nvJPEG: there is no CUDA device")
+    measured = Statistics.empty(bands, grid)
+    measured.update(read_spectra(paths[: settings.batch_size], grid=grid, bands=bands).spectrum)
+    shift, unit = measured.shift().float(), measured.int8_unit().float()
+    readers[f"coefficients, {bands}, float32"] = SpectrumReader(grid, bands)
+    readers[f"coefficients, {bands}, int8"] = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
+    for ending in (_THINNED, _PACKED):
+        reader = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
+        readers[f"coefficients, {bands}, int8, {ending}"] = reader
+    return readers, tuple(absent)
+
+
+def _read_all(reader: ViewReader, files: _Files, settings: PayoffSettings, threads: int, epoch: int) -> float:
+    """Read whole batches by one road, drawing anew in each round, and give images a second."""
+    crop, done = RandomCrop(), 0
+    start = time.perf_counter()
+    for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
+        part = files.batch(range(first, first + settings.batch_size))
+        sizes = read_sizes(part, threads=threads).sizes.tolist()
+        draws = [
+            crop.draw((height, width), reader.aspect, sample_generator(0, epoch, first + place))
+            for place, (height, width) in enumerate(sizes)
+        ]
+        done += len(reader.read(part, draws, threads).kept)
+    return done / (time.perf_counter() - start)
+
+
+def _sample_bytes(reader: ViewReader, files: _Files, settings: PayoffSettings) -> int:
+    if isinstance(reader, BatchReader):
+        return round(files.mean_bytes)  # the files themselves cross
+    if isinstance(reader, SpectrumReader):
+        return settings.bands.num_bytes(settings.grid, bytes_per_value=reader.dtype.itemsize)
+    return 3 * settings.pixels[0] * settings.pixels[1]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Hold networks that are ready to train, by kind of input, and a batch for each."""
+
+    networks: Mapping[str, tuple[nn.Module, Any]]
+    device: torch.device
+    batch_size: int
+
+    @classmethod
+    def of(cls, settings: PayoffSettings) -> _Steps:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        device = device or torch.device("cpu")
+        if not settings.network:
+            return cls({}, device, settings.batch_size)
+        n, bands = settings.batch_size, settings.bands
+        values = torch.randint(-20, 20, (n, len(bands), *settings.grid)).to(torch.int8)
+        spectrum = Spectrum(values, bands, torch.zeros(len(bands)), torch.ones(len(bands)))
+        pixels = torch.randint(0, 255, (n, 3, *settings.pixels), dtype=torch.uint8)
+        networks = {
+            "RGB": (rgb_network(settings.network, _CLASSES).to(device), pixels.to(device)),
+            "DCT": (frequency_network(settings.network, bands, _CLASSES).to(device), spectrum.to(device)),
+        }
+        return cls(networks, device, n)
+
+    def times(self) -> Iterator[tuple[str, float]]:
+        """Take one training step of each network, and yield images a second."""
+        labels = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
+        for kind, (network, inputs) in self.networks.items():
+            self._wait()
+            start = time.perf_counter()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cpu"):
+                logits: Tensor = network(inputs)
+            loss: Tensor = functional.cross_entropy(logits.float(), labels)
+            torch.autograd.backward(loss)
+            for parameter in network.parameters():
+                parameter.grad = None
+            self._wait()
+            yield kind, self.batch_size / (time.perf_counter() - start)
+
+    def _wait(self) -> None:
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()

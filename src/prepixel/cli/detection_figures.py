@@ -1,0 +1,96 @@
+"""Photos with the objects drawn on them that detectors found and that are annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from prepixel.cli.console import percent
+from prepixel.data.datasets.coco import CocoDataset, CocoImage
+from prepixel.data.datasets.coco_masks import run_lengths
+from prepixel.data.loading.readers import read_rgb
+from prepixel.runs import FoundInPhoto
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """Hold one object.
+
+    Attributes:
+        box: x left, y top, width, height, in pixels of the photo.
+        words: what is written at it.
+        mask: of the photo's size; None for a box alone.
+    """
+
+    box: tuple[float, float, float, float]
+    words: str
+    mask: Bool[np.ndarray, "h w"] | None
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Hold what is annotated of photos.
+
+    Attributes:
+        classes: names by label, from label 1.
+        photos: by their files.
+    """
+
+    classes: tuple[str, ...]
+    photos: Mapping[Path, CocoImage]
+
+    @classmethod
+    def read(cls, annotations: Path, folder: Path) -> Annotated:
+        """Read COCO's file about photos of a folder; what is wrong in it is left out.
+
+        Raises:
+            DatasetError: it cannot be read, or is about no photo of the folder.
+        """
+        images = CocoDataset(annotations, folder, on_bad="skip")
+        return cls(images.classes, {Path(image.path).resolve(): image for image in images.samples})
+
+    def objects(self, photo: FoundInPhoto) -> list[DrawnObject] | None:
+        """Give a photo's objects, crowds among them; None where it is not annotated, or as a photo of another size."""
+        image = self.photos.get(Path(photo.source).resolve())
+        if image is None or (image.height, image.width) != photo.size:
+            return None
+        return [
+            DrawnObject(
+                one.box,
+                self.classes[one.label - 1] + (" (crowd)" if one.crowd else ""),
+                None if one.segmentation is None else run_lengths(one.segmentation, *photo.size).decode().astype(bool),
+            )
+            for one in image.objects
+        ]
+
+
+def found_objects(photo: FoundInPhoto, names: Mapping[int, str]) -> list[DrawnObject]:
+    """Give what a detector found, best first."""
+    drawn = []
+    for one in photo.found:
+        mask = None
+        if "segmentation" in one:
+            mask = run_lengths(one["segmentation"], *photo.size).decode().astype(bool)
+        words = f"{names[one['category_id']]} {percent(one['score'])}"
+        drawn.append(DrawnObject(tuple(one["bbox"]), words, mask))
+    return drawn
+
+
+def draw_photo(photo: FoundInPhoto, panels: Sequence[tuple[str, Sequence[DrawnObject]]], output: Path) -> None:
+    """Draw a photo once for each list of objects, side by side."""
+    from prepixel.reports import Shown, plot_detections
+
+    pixels = read_rgb(photo.source).permute(1, 2, 0).numpy()
+    shown = {}
+    for place, (title, objects) in enumerate(panels):
+        boxes = np.array([one.box for one in objects], dtype=np.float64).reshape(len(objects), 4)
+        boxes[:, 2:] += boxes[:, :2]
+        masks = [np.zeros(photo.size, dtype=bool) if one.mask is None else one.mask for one in objects]
+        name = title + " " * place  # two runs may have one name
+        shown[name] = Shown(pixels, boxes, [one.words for one in objects], masks)
+    columns = min(len(panels), 4)
+    plot_detections(shown, output, columns=columns, width_inches=8.0 if columns == 1 else 5.0 * columns)

@@ -1,0 +1,1 @@
+"""Labeled images on disk: folders, COCO annotations, packed shards, and synthetic images."""

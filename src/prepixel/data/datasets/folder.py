@@ -1,0 +1,331 @@
+"""Data sets as they lie on disk: which files, which class each is of, in an order that never changes."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from prepixel.errors import PrepixelError
+from prepixel.jpeg.decode import Source
+
+EXTENSIONS: tuple[str, ...] = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+)
+
+LISTING_NAME = "labels.txt"
+
+Layout = Literal["auto", "folders", "listing", "prefix"]
+
+
+class DatasetError(PrepixelError, ValueError):
+    """Report a folder that does not hold a data set in the layout asked for."""
+
+
+class Sample(NamedTuple):
+    """Name one image file and its class.
+
+    Attributes:
+        path: text rather than a Path, since a data set of a million Paths takes half a gigabyte.
+        label: index into the data set's classes.
+    """
+
+    path: str
+    label: int
+
+
+@runtime_checkable
+class ImageDataset(Protocol):
+    """Tell a data set's samples and their classes, and where samples are read from."""
+
+    @property
+    def root(self) -> Path:
+        """Give the folder."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Give class names; a sample's label is an index into them."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """Give every sample."""
+
+    def __len__(self) -> int: ...
+
+    def sources(self, indices: Sequence[int]) -> Sequence[Source]:
+        """Give what samples are read from: paths or bytes."""
+
+
+@dataclass(frozen=True, init=False)
+class FolderDataset:
+    """Hold the files of a classification data set, with their classes, sorted by class folder and name.
+
+    Three layouts are read:
+
+    - ``folders``: ``root/CLASS/.../image.jpg``, as ImageNet and torchvision's ImageFolder have it. Deeper folders
+      belong to the class at the top. Classes are numbered in sorted order of their names.
+    - ``listing``: images in one folder and a text file with one line an image, its path and its class number.
+    - ``prefix``: images in one folder, each named ``KEY_anything``, KEY being the first word of a class.
+
+    ``auto`` takes the first of them that the folder fits. Names that start with a dot are passed over, and so are
+    files without an image's extension.
+
+    Attributes:
+        root: the folder.
+        classes: class names; a sample's label is an index into them.
+        samples: every image.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        layout: Layout = "auto",
+        class_names: Sequence[str] | str | os.PathLike[str] | None = None,
+        listing: str | os.PathLike[str] | None = None,
+        extensions: Sequence[str] = EXTENSIONS,
+    ) -> None:
+        """Read the folder's listing; no image is opened.
+
+        Args:
+            root: the folder.
+            layout: how classes are told.
+            class_names: the classes in order of their labels, or a text file with one a line. Where given, labels
+                follow it, so that a validation folder, or a part of a data set, numbers classes as a network was
+                trained to. A class folder or a prefix names a class by the whole line or by its first word.
+            listing: the text file of the ``listing`` layout; ``labels.txt`` in the folder where not given.
+            extensions: what counts as an image, lower case with the dot; case in file names does not matter.
+
+        Raises:
+            DatasetError: the folder is missing or empty, a class has no image, a class is unknown, or a line of a
+                listing cannot be read; the message says which and what to do.
+        """
+        folder = Path(root)
+        _require_folder(folder)
+        names = read_class_names(class_names)
+        endings = tuple(extension.lower() for extension in extensions)
+        listing_path = Path(listing) if listing is not None else folder / LISTING_NAME
+        chosen = _layout_of(folder, listing_path, names) if layout == "auto" else layout
+        if listing is not None and chosen != "listing":
+            chosen = "listing"
+        if chosen == "listing":
+            classes, samples = _read_listing(folder, listing_path, names)
+        elif chosen == "prefix":
+            classes, samples = _read_prefixed(folder, names, endings)
+        else:
+            classes, samples = _read_folders(folder, names, endings)
+        object.__setattr__(self, "root", folder)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "samples", samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def sources(self, indices: Sequence[int]) -> list[str]:
+        """Give what the samples are read from: their paths."""
+        return [self.samples[index].path for index in indices]
+
+    def num_per_class(self) -> tuple[int, ...]:
+        """Count the images of each class."""
+        counts = [0] * len(self.classes)
+        for sample in self.samples:
+            counts[sample.label] += 1
+        return tuple(counts)
+
+
+def image_files(
+    root: str | os.PathLike[str], *, extensions: Sequence[str] = EXTENSIONS, follow_links: bool = True
+) -> Iterator[str]:
+    """Yield the paths of the image files below a folder, folder by folder, each folder's names sorted.
+
+    A folder that links lead to twice is read once, so that a link to a parent ends.
+    """
+    endings = tuple(extension.lower() for extension in extensions)
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=follow_links):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(endings) and not name.startswith("."):
+                yield os.path.join(folder, name)  # noqa: PTH118  (a million Paths cost seconds)
+
+
+def _require_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise DatasetError(f"{folder}: is a file, not a folder; name the folder that holds one folder for each class")
+    parent = next((p for p in folder.absolute().parents if p.is_dir()), folder.absolute())
+    present = sorted(p.name for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+    near = difflib.get_close_matches(folder.name, present, n=3)
+    hint = f"; {parent} holds {', '.join(near or present[:8]) or 'no folder'}"
+    raise DatasetError(f"{folder}: no such folder{hint}; check the path")
+
+
+def read_class_names(given: Sequence[str] | str | os.PathLike[str] | None) -> tuple[str, ...] | None:
+    """Give class names in order of their labels, of a list or of a text file with one a line; None of None.
+
+    Raises:
+        DatasetError: the file cannot be read, or a name is missing.
+    """
+    if given is None:
+        return None
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DatasetError(
+                f"{path}: the list of class names cannot be read ({error.strerror}); "
+                "give a text file with one class a line, in order of their labels"
+            ) from error
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    else:
+        names = tuple(given)
+    if not names:
+        raise DatasetError("the list of class names is empty; leave it out, or name at least one class")
+    blank = next((label for label, name in enumerate(names) if not name.strip()), None)
+    if blank is not None:
+        raise DatasetError(f"class name {blank} is blank; give every class a name")
+    return names
+
+
+def _class_folders(root: Path) -> list[str]:
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _layout_of(root: Path, listing: Path, names: tuple[str, ...] | None) -> Layout:
+    if listing.is_file():
+        return "listing"
+    if not _class_folders(root) and names is not None:
+        return "prefix"
+    return "folders"
+
+
+def _keys(names: tuple[str, ...]) -> dict[str, set[int]]:
+    """Map what may stand for a class in a path, its name or the name's first word, to the labels it may mean."""
+    keys: dict[str, set[int]] = {}
+    for label, name in enumerate(names):
+        keys.setdefault(name.split()[0].rstrip(",;:"), set()).add(label)
+    # whole names win over another class's first word
+    whole: dict[str, set[int]] = {}
+    for label, name in enumerate(names):
+        whole.setdefault(name, set()).add(label)
+    return keys | whole
+
+
+def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> int:
+    labels = sorted(keys.get(key, ()))
+    if len(labels) == 1:
+        return labels[0]
+    if labels:
+        raise DatasetError(f"{where}: {key!r} may be any of the classes {labels}; give these names that differ")
+    near = difflib.get_close_matches(key, keys, n=3)
+    hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(list(keys)[:4])}"
+    raise DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")
+
+
+def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -> list[int]:
+    """Give, for each class, the label that it has among names, told by the whole line or by its first word.
+
+    Raises:
+        DatasetError: a class is none of them.
+    """
+    keys = _keys(names)
+    return [_label_of(name, keys, len(names), where) for name in classes]
+
+
+def _read_folders(
+    root: Path, names: tuple[str, ...] | None, endings: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+    folders = _class_folders(root)
+    if not folders:
+        raise _no_class_folder(root, endings)
+    classes = names if names is not None else tuple(folders)
+    keys = _keys(classes) if names is not None else {name: {label} for label, name in enumerate(folders)}
+    samples: list[Sample] = []
+    for name in folders:
+        label, before = _label_of(name, keys, len(classes), str(root)), len(samples)
+        samples += [Sample(path, label) for path in image_files(root / name, extensions=endings)]
+        if len(samples) == before:
+            raise DatasetError(
+                f"{root / name}: class {name!r} has no image ({_extensions_seen(root / name)}); "
+                f"images end in {' '.join(endings)}; add one, or remove the folder"
+            )
+    return classes, tuple(samples)
+
+
+def _no_class_folder(root: Path, endings: tuple[str, ...]) -> DatasetError:
+    loose = sum(entry.suffix.lower() in endings for entry in root.iterdir())
+    if loose:
+        return DatasetError(
+            f"{root}: holds {loose} images but no class folder; put them in one folder for each class, or add a "
+            f"{LISTING_NAME} with lines 'file class-number', or give class_names where files are named CLASS_anything"
+        )
+    return DatasetError(f"{root}: holds no image and no folder; it should hold one folder for each class")
+
+
+def _extensions_seen(folder: Path) -> str:
+    seen = sorted({p.suffix.lower() or "no extension" for p in folder.rglob("*") if p.is_file()})
+    return f"it holds files with {', '.join(seen[:5])}" if seen else "it is empty"
+
+
+def _read_listing(
+    root: Path, listing: Path, names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DatasetError(
+            f"{listing}: the listing cannot be read ({error.strerror}); it should hold lines 'file class-number'"
+        ) from error
+    samples: list[Sample] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        # the class is the last word, so that file names may hold spaces
+        file, _, word = line.strip().replace(",", " ").replace("\t", " ").rpartition(" ")
+        if not file or not word.isascii() or not word.isdigit():
+            raise DatasetError(f"{listing}, line {number}: {line!r} is not 'file class-number'")
+        path = root / file.strip()
+        if not path.is_file():
+            raise DatasetError(f"{listing}, line {number}: no file {path}; the listing and its folder do not agree")
+        samples.append(Sample(str(path), int(word)))
+    if not samples:
+        raise DatasetError(f"{listing}: lists no image; it should hold lines 'file class-number'")
+    largest = max(sample.label for sample in samples)
+    if names is not None and largest >= len(names):
+        raise DatasetError(f"{listing}: class number {largest}, but only {len(names)} classes are named (from 0)")
+    classes = names if names is not None else tuple(str(label) for label in range(largest + 1))
+    return classes, tuple(samples)
+
+
+def _read_prefixed(
+    root: Path, names: tuple[str, ...] | None, endings: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+    if names is None:
+        raise DatasetError(f"{root}: files named CLASS_anything need class_names, which says what number CLASS has")
+    keys = _keys(names)
+    samples: list[Sample] = []
+    for path in image_files(root, extensions=endings):
+        stem = Path(path).stem
+        # the longest prefix that is a class: a key may itself hold underscores
+        cuts = [i for i, letter in enumerate(stem) if letter == "_"]
+        key = next((stem[:cut] for cut in reversed(cuts) if stem[:cut] in keys), stem.partition("_")[0])
+        samples.append(Sample(path, _label_of(key, keys, len(names), path)))
+    if not samples:
+        raise DatasetError(f"{root}: has no image ({_extensions_seen(root)}); images end in {' '.join(endings)}")
+    return names, tuple(samples)

@@ -1,0 +1,1 @@
+"""Work on whole data sets: scanning, packing and band-limiting, in parallel and resumable."""

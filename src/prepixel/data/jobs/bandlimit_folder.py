@@ -1,0 +1,374 @@
+"""A folder of JPEGs thinned into another one: foretold, in parallel, verified, and continued where it was stopped.
+
+The target has the source's folders and file names, and a folder ``.prepixel-thin`` with what was asked for
+(``options.json``) and a line for each finished file (``files.jsonl``). A file appears under its name when it is whole
+and verified, and its line is written after that; so a run that was killed is continued by the same call, and ends with
+the bytes of one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from prepixel.data.claims import claimed
+from prepixel.data.datasets.folder import DatasetError, image_files
+from prepixel.data.jobs.estimate import Forecast, forecast
+from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
+from prepixel.data.jobs.scan import BrokenFile
+from prepixel.data.parallel import map_unordered
+from prepixel.errors import JpegError
+from prepixel.jpeg import Limits, thin_jpeg
+from prepixel.jpeg.bandlimit import Metadata
+from prepixel.jpeg.encode import replace_file
+from prepixel.spectrum import BandSet
+
+STATE_NAME = ".prepixel-thin"
+_OPTIONS = "options.json"
+_SOI = b"\xff\xd8"
+_JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+Others: TypeAlias = Literal["skip", "copy"]
+OnBad: TypeAlias = Literal["skip", "copy", "stop"]
+
+
+@dataclass(frozen=True)
+class ThinOptions:
+    """Hold what is asked of every file.
+
+    Attributes:
+        bands: the frequencies to keep.
+        restart_interval: MCUs between restart markers; 0 for none, None for as many as each file has.
+        restart_rows: instead of it, rows of MCUs.
+        metadata: which segments go along, as `thin_jpeg` has it.
+        others: what is done with files that are no JPEG, neither by contents nor by name: left out, or copied.
+        on_bad: what is done with JPEGs that cannot be thinned: left out, or copied as they are (both are listed), or
+            the first of them ends the run.
+    """
+
+    bands: BandSet
+    restart_interval: int | None = None
+    restart_rows: int = 0
+    metadata: Metadata = "all"
+    others: Others = "skip"
+    on_bad: OnBad = "skip"
+
+    def thin(self, contents: bytes, limits: Limits) -> bytes:
+        """Thin one file's bytes."""
+        return thin_jpeg(
+            contents,
+            (self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)),
+            restart_interval=self.restart_interval,
+            restart_rows=self.restart_rows,
+            metadata=self.metadata,
+            limits=limits,
+        )
+
+
+@dataclass(frozen=True)
+class ThinReport:
+    """Hold what became of a folder.
+
+    Attributes:
+        num_files: files below the source, of any kind.
+        num_earlier: of these, finished by an earlier run.
+        num_thinned: JPEGs thinned, by this run or an earlier one.
+        num_copied: files that are no JPEG, copied.
+        num_skipped: files that are no JPEG, left out.
+        bytes_before: of the thinned files.
+        bytes_after: of what they became.
+        seconds: that this run took.
+        bad: JPEGs that were not thinned, by path below the source.
+    """
+
+    num_files: int
+    num_earlier: int
+    num_thinned: int
+    num_copied: int
+    num_skipped: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+    bad: tuple[BrokenFile, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Give bytes after over bytes before; 1 where nothing was thinned."""
+        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Give how many files this run handled a second."""
+        return (self.num_files - self.num_earlier) / self.seconds if self.seconds else 0.0
+
+
+@dataclass
+class _Plan:
+    """What is below the source, and what an earlier run has finished."""
+
+    files: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    finished: dict[str, FinishedFile] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+
+def forecast_thinning(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: ThinOptions,
+    *,
+    threads: int = 0,
+    limits: Limits = Limits(),
+) -> Forecast:
+    """Say how many bytes thinning a folder will leave, and how long it will take, from a sample; nothing is written.
+
+    Raises:
+        DatasetError: as `thin_folder`.
+    """
+    _check(Path(source), Path(target), options)
+    plan = _plan(Path(source), Path(target))
+    jpegs = [name for name in plan.left if _is_named_jpeg(name)]
+
+    def sizes(name: str) -> tuple[int, int]:
+        contents = (Path(source) / name).read_bytes()
+        return len(contents), len(options.thin(contents, limits))
+
+    return forecast(
+        sizes,
+        jpegs,
+        num_bytes_left=sum(plan.sizes[name] for name in jpegs),
+        num_files=len(plan.files),
+        num_finished=len(plan.finished),
+        num_bytes=sum(size for name, size in plan.sizes.items() if _is_named_jpeg(name)),
+        threads=threads,
+    )
+
+
+def thin_folder(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: ThinOptions,
+    *,
+    threads: int = 0,
+    limits: Limits = Limits(),
+    progress: Callable[[int, int], None] | None = None,
+) -> ThinReport:
+    """Thin every JPEG below a folder into another folder, or go on with that where a run was stopped.
+
+    A file counts as finished where its line says so, its source has the size and time of change that it had then, and
+    its target has the size that it got. The target ends with the same bytes whatever the threads, and however often
+    the run was killed. Names that begin with a dot are passed over.
+
+    Args:
+        source: the folder of JPEGs; links are followed.
+        target: a folder that is missing, empty, or was begun by a call with the same options.
+        options: what is asked of every file.
+        threads: threads to work on; 0 for one a processor.
+        limits: what each file may ask for.
+        progress: called with (files done, files in all) after each, on the calling thread.
+
+    Raises:
+        DatasetError: there is no such source, or no file below it; the folders lie inside each other; the target holds
+            other files, was begun with other options, or is being written by another process.
+        JpegError: a file cannot be thinned, under ``on_bad="stop"``.
+        OSError: a file cannot be written.
+    """
+    begin, root, goal = time.perf_counter(), Path(source), Path(target)
+    _check(root, goal, options)
+    with _claimed(goal, options) as state:
+        plan = _plan(root, goal)
+        earlier = len(plan.finished)
+        rows = dict(plan.finished)
+        if plan.finished or (state / FILES).exists():
+            write_finished(state, plan.finished)
+            for name in plan.left:
+                _partial(goal / name).unlink(missing_ok=True)
+        work = contextlib.closing(_thin_all(root, goal, plan.left, options, threads, limits))
+        with (state / FILES).open("a", encoding="utf-8") as journal, work as results:
+            for row in results:
+                append_finished(journal, row)
+                rows[row.path] = row
+                if progress is not None:
+                    progress(len(rows), len(plan.files))
+        write_finished(state, rows)
+    return _report(rows, earlier, time.perf_counter() - begin)
+
+
+def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> ThinReport:
+    thinned = [row for row in rows.values() if row.kind == "thinned"]
+    kinds = [row.kind for row in rows.values() if not row.error]
+    return ThinReport(
+        num_files=len(rows),
+        num_earlier=earlier,
+        num_thinned=len(thinned),
+        num_copied=kinds.count("copied"),
+        num_skipped=kinds.count("skipped"),
+        bytes_before=sum(row.before for row in thinned),
+        bytes_after=sum(row.after for row in thinned),
+        seconds=seconds,
+        bad=tuple(BrokenFile(row.path, row.error, row.message) for _, row in sorted(rows.items()) if row.error),
+    )
+
+
+# -- what there is to do -----------------------------------------------------------------------------------------------
+
+
+def _check(root: Path, goal: Path, options: ThinOptions) -> None:
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; name one that holds JPEGs, at any depth")
+    inner, outer = root.resolve(), goal.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise DatasetError(f"{goal}: lies inside {root}, or holds it; thin into a folder beside it")
+    if goal.exists() and not goal.is_dir():
+        raise DatasetError(f"{goal}: is a file, not a folder; name another target")
+    if next(image_files(root, extensions=("",)), None) is None:
+        raise DatasetError(f"{root}: no file below it; name a folder that holds JPEGs, at any depth")
+    _check_target(goal, options)
+
+
+def _plan(root: Path, goal: Path) -> _Plan:
+    plan, rows = _Plan(), read_finished(goal / STATE_NAME)
+    for path in sorted(image_files(root, extensions=("",))):
+        name = Path(path).relative_to(root).as_posix()
+        try:
+            status = os.stat(path)  # noqa: PTH116  (a million Paths cost seconds)
+        except OSError:  # a link that leads nowhere; thinning it will say so
+            plan.files.append(name)
+            plan.left.append(name)
+            plan.sizes[name] = 0
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        plan.files.append(name)
+        plan.sizes[name] = status.st_size
+        row = rows.get(name)
+        if row and (row.before, row.modified_ns) == (status.st_size, status.st_mtime_ns) and _stands(goal / name, row):
+            plan.finished[name] = row
+        else:
+            plan.left.append(name)
+    return plan
+
+
+def _stands(target: Path, row: FinishedFile) -> bool:
+    """Whether what a line tells of is still true of the target; bad files are tried again."""
+    if row.kind == "skipped" or row.error:
+        return not row.error
+    try:
+        return target.stat().st_size == row.after
+    except OSError:
+        return False
+
+
+def _told(options: ThinOptions) -> dict[str, Any]:
+    """Give the options that decide a file's bytes; a list of bands is told by its channels."""
+    return asdict(options) | {"bands": sorted(options.bands.channels), "name": options.bands.name}
+
+
+def _check_target(goal: Path, options: ThinOptions) -> None:
+    state = goal / STATE_NAME / _OPTIONS
+    if not state.exists():
+        # a state folder alone: a run that was killed before it began
+        if goal.exists() and any(entry.name != STATE_NAME for entry in goal.iterdir()):
+            raise DatasetError(f"{goal}: holds files that thinning did not write; name a new folder, or empty this one")
+        return
+    try:
+        told = json.loads(state.read_text(encoding="utf-8"))
+        differing = sorted(key for key, value in _told(options).items() if key != "name" and told[key] != value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{state}: cannot be understood ({error}); thin into a new folder") from error
+    if differing:
+        were = ", ".join(f"{key} {told['name'] if key == 'bands' else told[key]}" for key in differing)
+        raise DatasetError(f"{goal}: was begun with other options ({were}); use these, or thin into a new folder")
+
+
+@contextlib.contextmanager
+def _claimed(goal: Path, options: ThinOptions) -> Iterator[Path]:
+    """Make the target, with its options, for this process alone, and give its state folder."""
+    state = goal / STATE_NAME
+    state.mkdir(parents=True, exist_ok=True)
+    with claimed(state, "thinning into", goal):
+        _check_target(goal, options)
+        if not (state / _OPTIONS).exists():
+            replace_file(state / _OPTIONS, (json.dumps(_told(options)) + "\n").encode())
+        yield state
+
+
+# -- the work ----------------------------------------------------------------------------------------------------------
+
+
+def _thin_all(
+    root: Path, goal: Path, names: list[str], options: ThinOptions, threads: int, limits: Limits
+) -> Generator[FinishedFile, None, None]:
+    return map_unordered(lambda name: _thin_one(root, goal, name, options, limits), names, threads)
+
+
+def _thin_one(root: Path, goal: Path, name: str, options: ThinOptions, limits: Limits) -> FinishedFile:
+    """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
+    before = modified = 0
+    thinned: bytes | None = None
+    try:
+        with (root / name).open("rb") as file:
+            status = os.fstat(file.fileno())
+            before, modified = status.st_size, status.st_mtime_ns
+            begin = file.read(len(_SOI))
+            if begin == _SOI or _is_named_jpeg(name):
+                thinned = options.thin(begin + file.read(), limits)
+    except RuntimeError as error:  # a defect of ours: loud, and with the file that shows it
+        error.add_note(f"file: {root / name}")
+        raise
+    except (JpegError, OSError) as error:
+        if isinstance(error, JpegError):
+            error.source = name if options.on_bad != "stop" else os.fspath(root / name)
+        if options.on_bad == "stop":
+            raise
+        return _handle_bad(
+            root / name, goal / name, FinishedFile(name, "bad", before, 0, modified, *_words(name, error)), options
+        )
+    if thinned is None:
+        skipped = FinishedFile(name, "skipped", before, 0, modified)
+        return _copy(root / name, goal / name, skipped) if options.others == "copy" else skipped
+    (goal / name).parent.mkdir(parents=True, exist_ok=True)
+    replace_file(goal / name, thinned)
+    return FinishedFile(name, "thinned", before, len(thinned), modified)
+
+
+def _is_named_jpeg(name: str) -> bool:
+    return name.lower().endswith(_JPEG_ENDINGS)
+
+
+def _words(name: str, error: Exception) -> tuple[str, str]:
+    """Give an error's kind and text; of the system's, without the path that the source was reached by."""
+    text = f"{name}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return type(error).__name__, text
+
+
+def _handle_bad(source: Path, target: Path, row: FinishedFile, options: ThinOptions) -> FinishedFile:
+    if options.on_bad == "copy" and source.is_file() and os.access(source, os.R_OK):
+        return _copy(source, target, row)
+    target.unlink(missing_ok=True)  # of a source that was good once
+    return row
+
+
+def _copy(source: Path, target: Path, row: FinishedFile) -> FinishedFile:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(target)
+    try:
+        shutil.copyfile(source, partial)
+        size = partial.stat().st_size
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return FinishedFile(row.path, "copied", row.before, size, row.modified_ns, row.error, row.message)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")

@@ -1,0 +1,411 @@
+"""A data set packed into shards: foretold, in parallel, verified, and continued where it was stopped.
+
+A shard appears under its name when it is whole, and counts when its index stands beside it. Each of its bytes follows
+from the source and the options alone; so a run that was killed is continued by the same call, and ends with the bytes
+of one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from prepixel.data.claims import claimed
+from prepixel.data.datasets.folder import DatasetError
+from prepixel.data.datasets.shards import (
+    CLASSES,
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    ShardRow,
+    ShardWriter,
+    read_index,
+    read_manifest,
+    shard_name,
+    stored_ending,
+)
+from prepixel.data.jobs.estimate import Forecast, forecast
+from prepixel.data.jobs.pack_sources import PackEntry, PackSource
+from prepixel.data.jobs.scan import BrokenFile
+from prepixel.data.parallel import map_unordered
+from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
+from prepixel.jpeg.decode import Kept
+from prepixel.jpeg.encode import replace_file
+from prepixel.jpeg.packed import ALL_BANDS, Compression
+from prepixel.spectrum import BandSet
+
+_SOI = b"\xff\xd8"
+
+OnError: TypeAlias = Literal["store", "skip", "stop"]
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """Hold what is asked of a folder of shards.
+
+    Attributes:
+        bands: the frequencies to keep; None for all.
+        compression: of each packed image.
+        level: of zstd.
+        shard_size: samples of a shard, the last of a part may have fewer.
+        on_error: what is done with images that have no YCbCr coefficients or cannot be read: ``"store"`` stores the
+            former as the files they are and leaves out the latter, ``"skip"`` leaves out both (they are listed), and
+            at ``"stop"`` the first of them ends the run.
+    """
+
+    bands: BandSet | None
+    compression: Compression = "zstd"
+    level: int = 1
+    shard_size: int = 1000
+    on_error: OnError = "store"
+
+    @property
+    def kept(self) -> Kept:
+        """Give the frequencies of each component, as natural indices."""
+        if self.bands is None:
+            return ALL_BANDS
+        return self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)
+
+    def pack(self, contents: bytes, limits: Limits) -> bytes:
+        """Pack one image's file."""
+        return pack_jpeg(contents, self.kept, compression=self.compression, level=self.level, limits=limits)
+
+    def told(self) -> dict[str, Any]:
+        """Give what decides the shards' bytes, as the manifest tells it."""
+        return {
+            "bands": "all" if self.bands is None else self.bands.name,
+            "frequencies": [sorted(indices) for indices in self.kept],
+            "compression": self.compression,
+            "level": self.level if self.compression == "zstd" else 0,
+            "shard_size": self.shard_size,
+            "on_error": self.on_error,
+        }
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """Hold what became of a source.
+
+    Attributes:
+        num_samples: images of the source.
+        num_earlier: of these, finished by an earlier run.
+        num_packed: packed, by this run or an earlier one.
+        num_stored: stored as they are.
+        num_shards: shards of this source.
+        bytes_before: of the packed images' files.
+        bytes_after: of what they became, without the tar's headers.
+        bytes_on_disk: of the shards.
+        seconds: that this run took.
+        bad: images that were left out.
+    """
+
+    num_samples: int
+    num_earlier: int
+    num_packed: int
+    num_stored: int
+    num_shards: int
+    bytes_before: int
+    bytes_after: int
+    bytes_on_disk: int
+    seconds: float
+    bad: tuple[BrokenFile, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Give bytes after over bytes before; 1 where nothing was packed."""
+        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Give how many images this run handled a second."""
+        return (self.num_samples - self.num_earlier) / self.seconds if self.seconds else 0.0
+
+
+class _Part(NamedTuple):
+    """The shards that one source becomes."""
+
+    first_shard: int
+    first_key: int
+    num_shards: int
+
+
+class _Packed(NamedTuple):
+    """One image, ready to be written."""
+
+    place: int
+    row: ShardRow
+    image: bytes
+    ending: str
+    metadata: dict[str, Any]
+
+
+def pack_source(
+    source: PackSource,
+    target: str | os.PathLike[str],
+    options: PackOptions,
+    *,
+    append: bool = False,
+    threads: int = 0,
+    limits: Limits = Limits(),
+    progress: Callable[[int, int], None] | None = None,
+) -> PackReport:
+    """Pack a source into a folder of shards, or go on with that where a run was stopped.
+
+    Args:
+        source: what to pack.
+        target: a folder that is missing, empty, or was begun by a call with the same options.
+        options: what is asked for.
+        append: whether a source that the folder does not know yet is added behind those it has.
+        threads: threads to work on; 0 for one a processor.
+        limits: what each image may ask for.
+        progress: called with (images done, images in all) after each, on the calling thread.
+
+    Raises:
+        DatasetError: the target holds other files, was begun with other options, from another source (without
+            ``append``) or with other classes, or is being written by another process.
+        PrepixelError: an image cannot be packed, under ``on_error="stop"``.
+        OSError: a file cannot be written.
+    """
+    begin, goal = time.perf_counter(), Path(target)
+    goal.mkdir(parents=True, exist_ok=True)
+    with claimed(goal, "packing into"):
+        manifest, part = _plan(source, goal, options, append)
+        for partial in goal.glob(".*.partial"):
+            partial.unlink()
+        replace_file(goal / CLASSES, "".join(name + "\n" for name in source.classes).encode())
+        replace_file(goal / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+        numbers = range(part.first_shard, part.first_shard + part.num_shards)
+        left = [number for number in numbers if read_index(goal, number) is None]
+        earlier = len(source.entries) - sum(len(_places(source, part, options, number)) for number in left)
+        done = earlier
+        for _ in _pack_shards(source, goal, options, part, left, threads, limits):
+            done += 1
+            if progress is not None:
+                progress(done, len(source.entries))
+    return _report(goal, numbers, earlier, time.perf_counter() - begin)
+
+
+def forecast_packing(
+    source: PackSource,
+    target: str | os.PathLike[str],
+    options: PackOptions,
+    *,
+    append: bool = False,
+    threads: int = 0,
+    limits: Limits = Limits(),
+) -> Forecast:
+    """Say how many bytes packing a source will leave, and how long it will take, from a sample; nothing is written.
+
+    Raises:
+        DatasetError: as `pack_source`.
+    """
+    goal = Path(target)
+    _, part = _plan(source, goal, options, append)
+    numbers = range(part.first_shard, part.first_shard + part.num_shards)
+    left = [
+        source.entries[place]
+        for number in numbers
+        if read_index(goal, number) is None
+        for place in _places(source, part, options, number)
+    ]
+
+    def sizes(entry: PackEntry) -> tuple[int, int]:
+        return entry.size, len(options.pack(entry.read(), limits))
+
+    return forecast(
+        sizes,
+        left,
+        num_bytes_left=sum(entry.size for entry in left),
+        num_files=len(source.entries),
+        num_finished=len(source.entries) - len(left),
+        num_bytes=sum(entry.size for entry in source.entries),
+        threads=threads,
+    )
+
+
+def _report(goal: Path, numbers: Iterable[int], earlier: int, seconds: float) -> PackReport:
+    rows = [row for number in numbers for row in read_index(goal, number) or []]
+    packed = [row for row in rows if row.kind == "packed"]
+    return PackReport(
+        num_samples=len(rows),
+        num_earlier=earlier,
+        num_packed=len(packed),
+        num_stored=sum(row.kind == "stored" for row in rows),
+        num_shards=len(list(numbers)),
+        bytes_before=sum(row.before for row in packed),
+        bytes_after=sum(row.size for row in packed),
+        bytes_on_disk=sum((goal / f"{shard_name(number)}.tar").stat().st_size for number in numbers),
+        seconds=seconds,
+        bad=tuple(BrokenFile(row.path, row.error, row.message) for row in rows if row.kind == "skipped"),
+    )
+
+
+# -- what there is to do -----------------------------------------------------------------------------------------------
+
+
+def _plan(source: PackSource, goal: Path, options: PackOptions, append: bool) -> tuple[dict[str, Any], _Part]:
+    """Give the manifest that there is to be, and the shards that the source has in it."""
+    if goal.exists() and not goal.is_dir():
+        raise DatasetError(f"{goal}: is a file, not a folder; name another target")
+    if not source.entries:
+        raise DatasetError(f"{source.name}: holds no image to pack")
+    listing = hashlib.sha256()
+    for entry in source.entries:
+        annotated = f"\0{json.dumps(dict(entry.annotated), sort_keys=True)}" if entry.annotated else ""
+        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}{annotated}\n".encode(errors="surrogateescape"))
+    told: dict[str, Any] = {
+        "source": source.name,
+        "listing": listing.hexdigest(),
+        "num_samples": len(source.entries),
+        "first_shard": 0,
+        "num_shards": -(-len(source.entries) // options.shard_size),
+    }
+    manifest = read_manifest(goal)
+    if manifest is None:
+        if goal.exists() and any(not entry.name.startswith(".") and entry.name != CLASSES for entry in goal.iterdir()):
+            raise DatasetError(f"{goal}: holds files that packing did not write; name a new folder, or empty this one")
+        manifest = {"format": FORMAT, "version": VERSION, "options": options.told(), "parts": [told]}
+        return manifest, _Part(0, 0, told["num_shards"])
+    _check_same(goal, manifest, source, options)
+    first_key = 0
+    for part in manifest["parts"]:
+        if part["listing"] == told["listing"]:
+            return manifest, _Part(part["first_shard"], first_key, part["num_shards"])
+        first_key += part["num_samples"]
+    last = manifest["parts"][-1]
+    if not append:
+        raise DatasetError(
+            f"{goal}: was packed from another source, or {source.name} has changed; to add its images behind those "
+            "that are there, use --append; else pack into a new folder"
+        )
+    shards = last["first_shard"] + last["num_shards"]
+    unfinished = next((shard for shard in range(shards) if read_index(goal, shard) is None), None)
+    if unfinished is not None:
+        raise DatasetError(f"{goal}: {shard_name(unfinished)} is not finished; let that run come to its end first")
+    told["first_shard"] = shards
+    return manifest | {"parts": [*manifest["parts"], told]}, _Part(shards, first_key, told["num_shards"])
+
+
+def _check_same(goal: Path, manifest: dict[str, Any], source: PackSource, options: PackOptions) -> None:
+    were, told = manifest.get("options", {}), options.told()
+    differing = [key for key in told if key != "bands" and were.get(key) != told[key]]
+    if differing:
+        words = ", ".join(
+            f"bands {were.get('bands')}" if key == "frequencies" else f"{key} {were.get(key)}" for key in differing
+        )
+        raise DatasetError(f"{goal}: was begun with other options ({words}); use these, or pack into a new folder")
+    try:
+        classes = (goal / CLASSES).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    if classes != list(source.classes):
+        raise DatasetError(
+            f"{goal}: its {len(classes)} classes are not the {len(source.classes)} of {source.name}; "
+            f"name them by --classes {goal / CLASSES}"
+        )
+
+
+def _places(source: PackSource, part: _Part, options: PackOptions, number: int) -> range:
+    """Give the places of a shard's entries."""
+    begin = (number - part.first_shard) * options.shard_size
+    return range(begin, min(begin + options.shard_size, len(source.entries)))
+
+
+# -- the work ----------------------------------------------------------------------------------------------------------
+
+
+def _pack_shards(
+    source: PackSource,
+    goal: Path,
+    options: PackOptions,
+    part: _Part,
+    numbers: list[int],
+    threads: int,
+    limits: Limits,
+) -> Generator[None, None, None]:
+    """Write shard after shard; yield after each sample."""
+    places = (place for number in numbers for place in _places(source, part, options, number))
+
+    def work(place: int) -> _Packed:
+        entry = source.entries[place]
+        return _pack_one(place, f"{part.first_key + place:08}", entry, source.classes[entry.label], options, limits)
+
+    with contextlib.closing(map_unordered(work, places, threads)) as unordered:
+        results = _in_order(
+            unordered, (place for number in numbers for place in _places(source, part, options, number))
+        )
+        for number in numbers:
+            writer = ShardWriter(goal, number)
+            try:
+                for _ in _places(source, part, options, number):
+                    packed = next(results)
+                    writer.add(packed.row, packed.image, packed.ending, packed.metadata)
+                    yield
+                writer.close()
+            except BaseException:
+                writer.discard()
+                raise
+
+
+def _in_order(results: Iterable[_Packed], places: Iterable[int]) -> Iterator[_Packed]:
+    """Hold back results until those before them are there."""
+    waiting: dict[int, _Packed] = {}
+    source = iter(results)
+    for place in places:
+        while place not in waiting:
+            result = next(source)
+            waiting[result.place] = result
+        yield waiting.pop(place)
+
+
+def _pack_one(place: int, key: str, entry: PackEntry, class_name: str, options: PackOptions, limits: Limits) -> _Packed:
+    """Pack one image; an error in reading it is the image's."""
+    contents = b""
+    try:
+        contents = entry.read()
+        if _has_coefficients(contents, limits):
+            kind, ending, image = "packed", "ppx", options.pack(contents, limits)
+        elif options.on_error == "store":
+            read_image(contents, limits=limits)  # so that what is stored can be read
+            kind, ending, image = "stored", stored_ending(entry.name), contents
+        else:
+            raise UnreadableImage(f"{entry.name}: has no YCbCr coefficients to pack; convert it to JPEG, or store it")
+    except RuntimeError as error:  # a defect of ours: loud, and with the file that shows it
+        error.add_note(f"file: {entry.name}")
+        raise
+    except (PrepixelError, OSError) as error:
+        if isinstance(error, JpegError):
+            error.source = entry.name
+        if options.on_error == "stop":
+            raise
+        text = f"{entry.name}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        row = ShardRow(key, "skipped", entry.name, entry.label, entry.size, error=type(error).__name__, message=text)
+        return _Packed(place, row, b"", "", {})
+    metadata = {
+        "label": entry.label,
+        "class": class_name,
+        "path": entry.name,
+        "bytes": len(contents),
+        "sha256": hashlib.sha256(contents).hexdigest(),
+        **({"coco": dict(entry.annotated)} if entry.annotated else {}),
+    }
+    row = ShardRow(key, kind, entry.name, entry.label, len(contents))  # type: ignore[arg-type]
+    return _Packed(place, row, image, ending, metadata)
+
+
+def _has_coefficients(contents: bytes, limits: Limits) -> bool:
+    """Whether an image is a JPEG of which YCbCr coefficients can be read; raise where it is a damaged one."""
+    if contents[: len(_SOI)] != _SOI:
+        return False
+    try:
+        return read_header(contents, limits=limits).colour in {"grey", "ycbcr", "rgb"}
+    except UnsupportedJpeg:
+        return False

@@ -1,0 +1,1 @@
+"""From samples to batches: crop parameters, readers and loaders."""

@@ -1,0 +1,285 @@
+"""Batches for detectors: frames of unequal size, as coefficients or as pixels, with the objects in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional
+
+from prepixel.data.datasets.coco import CocoDataset, CocoImage
+from prepixel.data.datasets.folder import DatasetError
+from prepixel.data.loading.crops import Stream, draw_order, sample_generator
+from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
+from prepixel.data.loading.loader import BatchLoader, Fetched
+from prepixel.data.loading.readers import read_rgb
+from prepixel.errors import PrepixelError
+from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg.decode import Source
+from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
+from prepixel.spectrum.reference import Filter
+
+Target: TypeAlias = dict[str, Tensor]
+_SMALLEST_SIDE = 1.0
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Hold one process's share of a global batch; smaller than asked for where files could not be read.
+
+    Attributes:
+        inputs: spectra, each on its own grid; or uint8 RGB images of unequal size.
+        targets: for each image ``boxes`` (x left, y top, x right, y bottom, in pixels of its frame), ``labels`` (1 or
+            more), ``masks`` (0 or 1, of the frame's size; where masks are asked for), ``image_id``, ``original_size``
+            and ``frame_size`` (height, width), ``crop`` (top, left, height, width of the upright photo) and
+            ``flipped``.
+    """
+
+    inputs: PaddedSpectrum | list[Tensor]
+    targets: list[Target]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device | str) -> DetectionBatch:
+        """Move all arrays to a device."""
+        inputs = self.inputs
+        return DetectionBatch(
+            inputs.to(device, non_blocking=True)
+            if isinstance(inputs, PaddedSpectrum)
+            else [image.to(device, non_blocking=True) for image in inputs],
+            [{name: value.to(device, non_blocking=True) for name, value in target.items()} for target in self.targets],
+        )
+
+    def pin_memory(self) -> DetectionBatch:
+        """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
+        inputs = self.inputs
+        return DetectionBatch(
+            inputs.pin_memory() if isinstance(inputs, PaddedSpectrum) else [image.pin_memory() for image in inputs],
+            [{name: value.pin_memory() for name, value in target.items()} for target in self.targets],
+        )
+
+
+@runtime_checkable
+class FrameReader(Protocol):
+    """Turn one file and what was drawn for it into a frame, and frames into a batch."""
+
+    @property
+    def unit(self) -> int:
+        """Give the pixels of which sides of frames must be multiples."""
+
+    def read(self, source: Source, draw: FrameDraw) -> Any:
+        """Read one frame."""
+
+    def batch(self, frames: Sequence[Any]) -> PaddedSpectrum | list[Tensor]:
+        """Put frames together; there may be none."""
+
+
+@dataclass(frozen=True)
+class SpectrumFrames:
+    """Read frames as spectra, without pixels.
+
+    Attributes:
+        bands: the channels to form.
+        pixels_per_block: pixels of the frame that a block stands for: 4 for the paper's grid of a fourth of the frame,
+            for which the photo is seen at twice the frame's size; 8 for a grid of an eighth.
+        filter: of the resize, antialiased.
+        dtype: torch.float32, or torch.int8 with ``step``.
+        shift: the coefficient that 0, and so the padding, stands for, per channel; None for 0, mid-grey.
+        step: how many coefficient units a step is, per channel; None for 1.
+        multiple: the common grid of a batch has sides that are multiples of it.
+    """
+
+    bands: BandSet
+    pixels_per_block: int = 4
+    filter: Filter = "bilinear"
+    dtype: torch.dtype = torch.float32
+    shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
+    step: Float[Tensor, " f"] | None = field(default=None, compare=False)
+    multiple: int = 8
+
+    @property
+    def unit(self) -> int:
+        """Give the pixels of a block."""
+        return self.pixels_per_block
+
+    def read(self, source: Source, draw: FrameDraw) -> Spectrum:
+        """Read one frame as a spectrum of one image."""
+        box = draw.box
+        return read_spectra(
+            [source],
+            grid=(draw.size[0] // self.unit, draw.size[1] // self.unit),
+            bands=self.bands,
+            boxes=np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
+            flips=np.array([draw.flipped]),
+            filter=self.filter,
+            dtype=self.dtype,
+            shift=self.shift,
+            unit=self.step,
+            threads=1,
+        ).spectrum
+
+    def batch(self, frames: Sequence[Spectrum]) -> PaddedSpectrum:
+        """Put frames together, padded by zeros."""
+        if frames:
+            return PaddedSpectrum.of(frames, multiple=self.multiple)
+        f = len(self.bands)
+        values = torch.empty((0, f, self.multiple, self.multiple), dtype=self.dtype)
+        shift = torch.zeros(f) if self.shift is None else self.shift
+        return PaddedSpectrum(
+            Spectrum(values, self.bands, shift, torch.ones(f) if self.step is None else self.step), ()
+        )
+
+
+@dataclass(frozen=True)
+class PixelFrames:
+    """Read frames as RGB pixels: Pillow decodes, torchvision cuts and resizes.
+
+    Attributes:
+        unit: pixels of which sides of frames are multiples, so that both roads see the same frames.
+    """
+
+    unit: int = 4
+
+    def read(self, source: Source, draw: FrameDraw) -> UInt8[Tensor, "3 h w"]:
+        """Read one frame."""
+        box = draw.box
+        place = (int(box.top), int(box.left), int(box.height), int(box.width))
+        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(draw.size), antialias=True)
+        return part.flip(-1) if draw.flipped else part
+
+    def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """Give the frames as they are."""
+        return list(frames)
+
+
+class DetectionDataset(Dataset[Fetched]):
+    """Fetch whole batches of (epoch, index) pairs.
+
+    Args:
+        images: the data set on disk.
+        reader: how files become frames.
+        frames: which part of a photo, and how large.
+        seed: what draws are made from.
+        threads: that read; 0 for one a processor.
+        training: draw, leave out crowds, and cut boxes to the frame.
+        masks: whether targets have masks.
+    """
+
+    def __init__(
+        self,
+        images: CocoDataset,
+        reader: FrameReader,
+        frames: FrameSettings,
+        *,
+        seed: int = 0,
+        threads: int = 0,
+        training: bool = False,
+        masks: bool = False,
+    ) -> None:
+        if frames.unit % reader.unit:
+            raise ValueError(
+                f"frames of multiples of {frames.unit} pixels, and blocks of {reader.unit}; give multiples"
+            )
+        self.images, self.reader, self.frames, self.seed = images, reader, frames, seed
+        self.threads, self.training, self.masks = threads or os.cpu_count() or 1, training, masks
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> Fetched:
+        """Fetch one frame as a batch of one."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
+        """Fetch the frames of (epoch, index) pairs; files that cannot be read are left out and listed."""
+        if self.threads == 1 or len(keys) < 2:
+            outcomes = [self._attempt(place, key) for place, key in enumerate(keys)]
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                outcomes = list(pool.map(self._attempt, range(len(keys)), keys))
+        good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+        failures = tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
+        batch = DetectionBatch(self.reader.batch([frame for frame, _ in good]), [target for _, target in good])
+        return Fetched(batch, failures)
+
+    def _attempt(self, place: int, key: tuple[int, int]) -> tuple[Any, Target] | Failure:
+        image = self.images.samples[key[1]]
+        try:
+            return self._fetch(image, *key)
+        except (PrepixelError, OSError) as error:
+            return Failure(place, image.path, error)
+
+    def _fetch(self, image: CocoImage, epoch: int, index: int) -> tuple[Any, Target]:
+        source = self.images.source(image)
+        height, width = read_sizes([source], threads=1).sizes[0].tolist()
+        if (height, width) != (image.height, image.width):
+            raise DatasetError(
+                f"{image.path}: is {width} x {height} pixels upright, and annotated as {image.width} x {image.height}; "
+                "mend the annotations, or the file's orientation"
+            )
+        generator = sample_generator(self.seed, epoch, index)
+        draw = self.frames.draw((height, width), generator, training=self.training)
+        return self.reader.read(source, draw), self._target(image, draw)
+
+    def _target(self, image: CocoImage, draw: FrameDraw) -> Target:
+        objects = [one for one in image.objects if not (self.training and one.crowd)]
+        boxes = np.array([one.box for one in objects], dtype=np.float64).reshape(len(objects), 4)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes = boxes_in_frame(boxes, draw).clip(0, np.tile(draw.size[::-1], 2))
+        kept = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= _SMALLEST_SIDE).tolist()
+        box = draw.box
+        target = {
+            "boxes": torch.from_numpy(boxes[kept]).float(),
+            "labels": torch.tensor([objects[place].label for place in kept], dtype=torch.int64),
+            "image_id": torch.tensor(image.image_id),
+            "original_size": torch.tensor([image.height, image.width]),
+            "frame_size": torch.tensor(draw.size),
+            "crop": torch.tensor([box.top, box.left, box.height, box.width], dtype=torch.float64),
+            "flipped": torch.tensor(draw.flipped),
+        }
+        if not self.masks:
+            return target
+        photo = (image.height, image.width)
+        drawn = [mask_in_frame(objects[place].segmentation, photo, draw) for place in kept]
+        masks = torch.from_numpy(np.stack(drawn) if drawn else np.zeros((0, *draw.size), dtype=np.uint8))
+        if self.training:  # of an object without a mask, or whose mask was cut away, nothing but background is learned
+            seen = masks.bool().flatten(1).any(1)
+            target["boxes"], target["labels"], masks = target["boxes"][seen], target["labels"][seen], masks[seen]
+        target["masks"] = masks
+        return target
+
+
+class DetectionLoader(BatchLoader):
+    """Yield an epoch's batches; while training, of photos that are all upright or all lying, so that little is padded.
+
+    Args:
+        dataset: what fetches them.
+        batch_size: samples of a global batch, those of all ranks together.
+        options: as `BatchLoader`.
+    """
+
+    def __init__(self, dataset: DetectionDataset, *, batch_size: int, **options: Any) -> None:
+        super().__init__(dataset, batch_size=batch_size, training=dataset.training, **options)
+        self._lying = np.array([image.width >= image.height for image in dataset.images.samples])
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Draw an epoch's order, batch by batch of one kind; what is left of both kinds comes last."""
+        if not self.training:
+            return np.arange(len(self.dataset))
+        drawn = draw_order(len(self.dataset), self.dataset.seed, epoch)
+        kinds = [drawn[self._lying[drawn] == lying] for lying in (False, True)]
+        whole = [kind[: len(kind) // self.batch_size * self.batch_size] for kind in kinds]
+        rest = np.concatenate([kind[len(part) :] for kind, part in zip(kinds, whole, strict=True)])
+        batches = np.concatenate(whole).reshape(-1, self.batch_size)
+        generator = sample_generator(self.dataset.seed, epoch, 1, Stream.ORDER)
+        raw = np.asarray(generator.bit_generator.random_raw(len(batches)), dtype=np.uint64)
+        return np.concatenate([*batches[np.argsort(raw, kind="stable")], rest]).astype(np.int64)

@@ -1,0 +1,296 @@
+"""Batches for training and evaluation: the same samples and draws for any number of threads, workers and ranks.
+
+The order of an epoch and every draw are functions of (seed, epoch, sample index). A global batch is a run of that
+order; of it each rank takes every world_size-th sample. So a run can be continued from any batch, by any number of
+processes, and coefficients and pixels of a sample are always the same part of the same image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from prepixel.data.datasets.folder import ImageDataset
+from prepixel.data.loading.crops import CenterCrop, Crop, draw_order, sample_generator
+from prepixel.data.loading.readers import PixelReader, SpectrumReader, ViewReader, Views
+from prepixel.data.parallel import map_unordered
+from prepixel.errors import JpegError, PrepixelError
+from prepixel.jpeg import Failure, read_sizes
+from prepixel.spectrum import Spectrum
+
+_LOG = logging.getLogger(__name__)
+# So many bad files are bad luck in a small data set; more than that, and more than the share allowed, are a mistake.
+_FEW_BAD_FILES = 3
+
+OnError = Literal["raise", "skip"]
+
+
+class TooManyBadFiles(PrepixelError, ValueError):
+    """Report a data set of which more cannot be read than the caller allows."""
+
+
+class BadFile(NamedTuple):
+    """Name a file that was left out, and why."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold one process's share of a global batch; smaller than asked for where files could not be read.
+
+    Attributes:
+        inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
+        targets: labels.
+        indices: places of the samples in the data set.
+    """
+
+    inputs: Spectrum | Tensor
+    targets: Int64[Tensor, " n"]
+    indices: Int64[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return int(self.targets.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move all arrays to a device."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            indices=self.indices.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
+        return replace(
+            self,
+            inputs=self.inputs.pin_memory(),
+            targets=self.targets.pin_memory(),
+            indices=self.indices.pin_memory(),
+        )
+
+
+class Fetched(NamedTuple):
+    """Hold a batch and the failures met on the way; what worker processes send."""
+
+    batch: Any
+    failures: tuple[Failure, ...]
+
+
+class ViewDataset(Dataset[Fetched]):
+    """Fetch whole batches of (epoch, index) pairs by one call of the native pool: a map-style torch data set.
+
+    torch's DataLoader asks a data set that has ``__getitems__`` for a batch at once; give it ``collate_fn=identity``.
+
+    Args:
+        files: the data set on disk.
+        reader: how files become inputs.
+        crop: which part of an image a sample is.
+        seed: what draws are made from.
+        threads: of the native pool; 0 for one a processor.
+    """
+
+    def __init__(self, files: ImageDataset, reader: ViewReader, crop: Crop, seed: int, threads: int) -> None:
+        self.files, self.reader, self.crop, self.seed, self.threads = files, reader, crop, seed, threads
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: tuple[int, int]) -> Fetched:
+        """Fetch one view as a batch of one."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
+        """Fetch the views of (epoch, index) pairs; files that cannot be read are left out and listed."""
+        samples = [self.files.samples[index] for _, index in keys]
+        sources = self.files.sources([index for _, index in keys])
+        measured = read_sizes(sources, threads=self.threads, on_error="skip")
+        draws, places = [], []
+        for place, (height, width) in zip(measured.kept.tolist(), measured.sizes.tolist(), strict=True):
+            epoch, index = keys[place]
+            generator = sample_generator(self.seed, epoch, index)
+            draws.append(self.crop.draw((height, width), self.reader.aspect, generator))
+            places.append(place)
+        views: Views = self.reader.read([sources[place] for place in places], draws, self.threads)
+        kept = [places[i] for i in views.kept]
+        targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
+        indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
+        later = tuple(replace(failure, index=places[failure.index]) for failure in views.failures)
+        met = sorted(measured.failures + later, key=lambda failure: failure.index)
+        failures = tuple(_named(failure, samples[failure.index].path) for failure in met)
+        return Fetched(Batch(views.inputs, targets, indices), failures)
+
+
+def _named(failure: Failure, path: str) -> Failure:
+    """Call a sample by its path, where it was read from bytes."""
+    if isinstance(failure.error, JpegError):
+        failure.error.source = path
+    return replace(failure, source=path)
+
+
+def identity(fetched: Any) -> Any:
+    """Collate nothing: the data set gives whole batches."""
+    return fetched
+
+
+class BatchLoader:
+    """Yield an epoch's batches, read ahead while the network works.
+
+    Args:
+        dataset: fetches the samples of (epoch, index) pairs as one batch, and has a length and a seed.
+        batch_size: samples of a global batch, those of all ranks together.
+        training: shuffle each epoch and leave out a last batch that is not full; else keep the data set's order and
+            all samples.
+        rank: this process's number.
+        world_size: processes.
+        workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
+        read_ahead: batches that wait for the network.
+        pin_memory: whether batches lie in page-locked memory.
+        on_error: ``"raise"`` the first file's error, or ``"skip"`` the file: logged once, counted in `failures`, never
+            replaced by another.
+        max_bad_fraction: of the data set; if more files (and more than 3) are skipped, reading stops.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        batch_size: int,
+        training: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 0,
+        read_ahead: int = 2,
+        pin_memory: bool = False,
+        on_error: OnError = "raise",
+        max_bad_fraction: float = 0.01,
+    ) -> None:
+        if batch_size < 1 or read_ahead < 1 or workers < 0:
+            raise ValueError(f"batch_size {batch_size}, read_ahead {read_ahead}, workers {workers}: 1, 1, 0 or more")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is none of {world_size} processes; ranks count from 0")
+        if training and len(dataset) < batch_size:
+            raise ValueError(
+                f"the data set has {len(dataset)} images, fewer than one batch of {batch_size}; lower batch_size"
+            )
+        self.dataset = dataset
+        self.batch_size, self.training = batch_size, training
+        self.rank, self.world_size = rank, world_size
+        self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
+        self.on_error, self.max_bad_fraction = on_error, max_bad_fraction
+        self._failures: dict[str, str] = {}
+
+    @property
+    def failures(self) -> tuple[BadFile, ...]:
+        """List the files that were left out so far, each once, in the order in which they were met."""
+        return tuple(BadFile(path, message) for path, message in self._failures.items())
+
+    def __len__(self) -> int:
+        n = len(self.dataset)
+        return n // self.batch_size if self.training else math.ceil(n / self.batch_size)
+
+    def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
+        """Give the order of an epoch's samples."""
+        n = len(self.dataset)
+        return draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Any, None, None]:
+        """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
+
+        Raises:
+            PrepixelError, OSError: a file cannot be read, under ``on_error="raise"``.
+            TooManyBadFiles: more than allowed cannot be read.
+        """
+        order, size = self.order(epoch), self.batch_size
+        keys = [
+            [(epoch, int(index)) for index in order[size * b : size * (b + 1)][self.rank :: self.world_size]]
+            for b in range(first_batch, len(self))
+        ]
+        loader: DataLoader[Any] = DataLoader(
+            self.dataset,
+            batch_sampler=keys,
+            num_workers=self.workers,
+            collate_fn=identity,
+            prefetch_factor=self.read_ahead if self.workers else None,
+        )
+        with contextlib.ExitStack() as stack:
+            fetched: Iterator[Fetched] = iter(loader)
+            if not self.workers:
+                ahead = map_unordered(identity, fetched, threads=1, ahead=self.read_ahead)
+                fetched = stack.enter_context(contextlib.closing(ahead))
+            for batch, failures in fetched:
+                self._note(failures)
+                yield batch.pin_memory() if self.pin_memory else batch
+
+    def _note(self, failures: tuple[Failure, ...]) -> None:
+        for failure in failures:
+            if self.on_error == "raise":
+                raise failure.error
+            if failure.source not in self._failures:
+                self._failures[failure.source] = str(failure.error)
+                _LOG.warning("left out: %s", failure.error)
+        n = len(self.dataset)
+        if len(self._failures) > max(_FEW_BAD_FILES, self.max_bad_fraction * n):
+            raise TooManyBadFiles(
+                f"{len(self._failures)} of {n} files cannot be read, more than max_bad_fraction = "
+                f"{self.max_bad_fraction:g} allows; the last: {next(reversed(self._failures.values()))}. "
+                "List them all with: prepixel scan"
+            )
+
+
+class ViewLoader(BatchLoader):
+    """Yield an epoch's batches of views of a classification data set.
+
+    Args:
+        files: the data set on disk.
+        reader: `SpectrumReader` or `PixelReader`.
+        batch_size: samples of a global batch, those of all ranks together.
+        crop: which part of an image a sample is.
+        seed: what order and draws are made from.
+        threads: of the native pool; 0 for one a processor.
+        options: as `BatchLoader`.
+    """
+
+    def __init__(
+        self,
+        files: ImageDataset,
+        reader: ViewReader,
+        *,
+        batch_size: int,
+        crop: Crop | None = None,
+        seed: int = 0,
+        threads: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            ViewDataset(files, reader, crop or CenterCrop(), seed, threads), batch_size=batch_size, **options
+        )
+
+
+class SpectrumLoader(ViewLoader):
+    """Yield batches of spectra; see `ViewLoader`."""
+
+    def __init__(self, files: ImageDataset, reader: SpectrumReader, **options: Any) -> None:
+        super().__init__(files, reader, **options)
+
+
+class PixelLoader(ViewLoader):
+    """Yield batches of uint8 RGB pixels, of the same samples and draws; see `ViewLoader`."""
+
+    def __init__(self, files: ImageDataset, reader: PixelReader, **options: Any) -> None:
+        super().__init__(files, reader, **options)

@@ -1,0 +1,174 @@
+"""Views of image files: draws applied to a list of files at once, as coefficients or as pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from prepixel.data.loading.crops import Draw
+from prepixel.errors import PrepixelError, UnreadableImage
+from prepixel.jpeg import Failure, encode_jpeg, is_packed, read_pack, read_pack_header
+from prepixel.jpeg.batch import source_name
+from prepixel.jpeg.decode import Source
+from prepixel.spectrum import BandSet, Spectrum
+from prepixel.spectrum.native import read_spectra
+from prepixel.spectrum.reference import Filter
+
+
+class Views(NamedTuple):
+    """Hold what a network takes, and which of the files it is made of.
+
+    Attributes:
+        inputs: a spectrum or pixels, of the files that could be read.
+        kept: their places in the list of files.
+        failures: the files that are left out.
+    """
+
+    inputs: Spectrum | Tensor
+    kept: list[int]
+    failures: tuple[Failure, ...]
+
+
+@runtime_checkable
+class ViewReader(Protocol):
+    """Turn files and draws into a network's inputs."""
+
+    @property
+    def aspect(self) -> float:
+        """Give width / height of the result."""
+
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+        """Read what can be read; files that cannot are left out and listed, never replaced."""
+
+
+@dataclass(frozen=True)
+class SpectrumReader:
+    """Read files as spectra, without pixels.
+
+    Attributes:
+        grid: blocks down and across.
+        bands: the channels to form.
+        filter: of the resize, antialiased.
+        dtype: torch.float32, or torch.int8 with ``unit``.
+        shift: the coefficient that 0 stands for, per channel; None for 0.
+        unit: how many coefficient units a step is, per channel; None for 1.
+    """
+
+    grid: tuple[int, int]
+    bands: BandSet
+    filter: Filter = "bilinear"
+    dtype: torch.dtype = torch.float32
+    shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
+    unit: Float[Tensor, " f"] | None = field(default=None, compare=False)
+
+    @property
+    def aspect(self) -> float:
+        """Give width / height of the result."""
+        return self.grid[1] / self.grid[0]
+
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+        """Read on the compiled pool of threads; files that cannot be read are left out and listed."""
+        boxes = [(b.top, b.left, b.height, b.width) for b, _ in draws]
+        read = read_spectra(
+            list(sources),
+            grid=self.grid,
+            bands=self.bands,
+            boxes=np.array(boxes, dtype=np.float64).reshape(len(draws), 4),
+            flips=np.array([draw.flipped for draw in draws], dtype=bool),
+            filter=self.filter,
+            dtype=self.dtype,
+            shift=self.shift,
+            unit=self.unit,
+            threads=threads,
+            on_error="skip",
+        )
+        return Views(read.spectrum, read.kept.tolist(), read.failures)
+
+
+@dataclass(frozen=True)
+class PixelReader:
+    """Read files as RGB pixels, by the road everybody takes: Pillow decodes, torchvision crops and resizes.
+
+    Attributes:
+        size: pixels down and across.
+    """
+
+    size: tuple[int, int]
+
+    @property
+    def aspect(self) -> float:
+        """Give width / height of the result."""
+        return self.size[1] / self.size[0]
+
+    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+        """Read on threads; files that cannot be read are left out and listed."""
+
+        def attempt(place: int) -> UInt8[Tensor, "3 y x"] | Failure:
+            try:
+                return self._read_one(sources[place], draws[place])
+            except (PrepixelError, OSError) as error:
+                return Failure(place, source_name(sources[place]), error)
+
+        places = range(len(sources))
+        if threads == 1 or len(sources) < 2:
+            outcomes = [attempt(place) for place in places]
+        else:
+            with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
+                outcomes = list(pool.map(attempt, places))
+        kept = [place for place in places if not isinstance(outcomes[place], Failure)]
+        good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+        pixels = torch.stack(good) if good else torch.empty((0, 3, *self.size), dtype=torch.uint8)
+        return Views(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
+
+    def _read_one(self, source: Source, draw: Draw) -> UInt8[Tensor, "3 y x"]:
+        whole = read_rgb(source)
+        b = draw.box
+        part: Tensor = functional.resized_crop(
+            whole, int(b.top), int(b.left), int(b.height), int(b.width), list(self.size), antialias=True
+        )
+        return part.flip(-1) if draw.flipped else part
+
+
+def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:
+    """Decode a file to upright RGB pixels by Pillow; a packed image of all frequencies as the JPEG of its coefficients.
+
+    Raises:
+        UnreadableImage: Pillow cannot open or decode it, or it is a packed image without some frequencies.
+        OSError: the file cannot be opened.
+    """
+    name = source_name(source)
+    with io.BytesIO(_pixels_file(source, name)) as contents:
+        try:
+            with Image.open(contents) as picture:
+                pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise UnreadableImage(
+                f"{name}: Pillow cannot decode it ({error}); mend the file or leave it out"
+            ) from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _pixels_file(source: Source, name: str) -> bytes:
+    """Give the bytes of a file that Pillow opens."""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).read_bytes()
+    contents = bytes(memoryview(source))  # type: ignore[arg-type]
+    if not is_packed(contents):
+        return contents
+    if not read_pack_header(contents).is_whole:
+        raise UnreadableImage(
+            f"{name}: a packed image that lacks frequencies, of which pixels would be wrong; pack with --bands all"
+        )
+    return encode_jpeg(read_pack(contents))

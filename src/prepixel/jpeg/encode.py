@@ -1,0 +1,125 @@
+"""From quantized coefficients to a JPEG file, losslessly; and what a file says besides its pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from prepixel import _native
+from prepixel.jpeg.decode import Limits, Source, contents_of, named, native_limits
+from prepixel.jpeg.image import JpegImage
+
+
+class Segment(NamedTuple):
+    """Name one APPn or COM segment of a file.
+
+    Attributes:
+        marker: the marker's second byte: 0xE0 (APP0) to 0xEF (APP15), 0xFE (COM).
+        contents: its bytes without marker and length, at most 65,533.
+    """
+
+    marker: int
+    contents: bytes
+
+
+def read_segments(source: Source, *, limits: Limits = Limits()) -> tuple[Segment, ...]:
+    """List a JPEG's APPn and COM segments (Exif, ICC profile, comments) in front of its first scan, in order.
+
+    Raises:
+        JpegError: the header cannot be read, as `read_header`.
+    """
+    return named(
+        source,
+        contents_of(source),
+        lambda whole: tuple(Segment(*found) for found in _native.header_segments(whole, **native_limits(limits))),
+    )
+
+
+def encode_jpeg(
+    image: JpegImage,
+    *,
+    restart_interval: int = 0,
+    restart_rows: int = 0,
+    segments: Sequence[Segment] = (),
+) -> bytes:
+    """Encode an image's quantized coefficients as a sequential Huffman JPEG, losslessly and with optimal tables.
+
+    Every coefficient, table, sampling factor, the colour and the orientation read back as they are. The process is
+    baseline where it can be, extended where a quantization step is above 255 or a coefficient is beyond what 8-bit
+    samples give; a progressive image becomes sequential. Components share one scan, or, where an MCU of theirs would
+    have more than ten blocks, have one each.
+
+    Args:
+        image: what to write. Its ``restart_interval``, ``warnings`` and ``num_scans`` are what a file said once; they
+            are not written.
+        restart_interval: MCUs between restart markers, at most 65,535; 0 for none.
+        restart_rows: instead of it, rows of MCUs between restart markers.
+        segments: further segments to write, as `read_segments` gives them. Where they hold neither JFIF's nor Adobe's,
+            the one that tells the colour is added; where they hold no Exif orientation and the image is turned, an Exif
+            segment of that one tag is. An Adobe segment also tells most programs that CMYK is stored inverted, which
+            `JpegImage` does not know: give a CMYK file's segments along.
+
+    Raises:
+        MalformedJpeg: planes do not fit size and sampling; a number is outside what a JPEG can say; `segments`
+            contradict the image's colour or orientation.
+
+    Source: ITU-T T.81, Annexes B, F.1.2, K.2.
+    """
+    if image.precision != 8:
+        raise ValueError(f"the image has {image.precision} bits a sample; only 8 are written")
+    planes = [
+        (
+            component.identifier,
+            component.sampling,
+            np.ascontiguousarray(component.quantized),
+            np.ascontiguousarray(component.quantization),
+        )
+        for component in image.components
+    ]
+    return _native.encode(
+        planes,
+        image.height,
+        image.width,
+        colour=image.colour,
+        orientation=image.orientation,
+        restart_interval=restart_interval,
+        restart_rows=restart_rows,
+        segments=[(segment.marker, segment.contents) for segment in segments],
+    )
+
+
+def write_jpeg(
+    image: JpegImage,
+    path: str | os.PathLike[str],
+    *,
+    restart_interval: int = 0,
+    restart_rows: int = 0,
+    segments: Sequence[Segment] = (),
+) -> None:
+    """Write an image's quantized coefficients to a file, by a temporary name and a rename.
+
+    Raises:
+        MalformedJpeg: as `encode_jpeg`; then no file is written.
+        OSError: the file cannot be written.
+    """
+    contents = encode_jpeg(image, restart_interval=restart_interval, restart_rows=restart_rows, segments=segments)
+    replace_file(Path(path), contents)
+
+
+def replace_file(path: Path, contents: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename: the path never names a part of the contents."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(contents)
+        partial.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk's names no file
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise

@@ -1,0 +1,94 @@
+"""Packed images as bytes: what tells them from others, and their payload, uncompressed."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import Any, NamedTuple
+
+import zstandard
+
+from prepixel.errors import JpegLimitExceeded, MalformedPack
+from prepixel.jpeg.decode import Limits
+
+PACK_ENDING = ".ppx"
+_MAGIC = b"ppx\x01"
+_REMEDY = "Fetch or pack the file anew"
+_RAW, _ZSTD = 0, 1
+# magic, compression, three zeros, stored bytes of the payload, bytes of the header, checksum, bytes of the payload
+_ENVELOPE = struct.Struct("<4sB3xIIQI")
+
+_threads = threading.local()
+
+
+class PackContents(NamedTuple):
+    """Hold a packed image's parts.
+
+    Attributes:
+        header: its header's bytes.
+        payload: uncompressed.
+    """
+
+    header: memoryview
+    payload: memoryview | bytes
+
+
+def is_packed(contents: Any) -> bool:
+    """Tell whether a buffer begins as a packed image does."""
+    return bytes(memoryview(contents)[: len(_MAGIC)]) == _MAGIC
+
+
+def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
+    """Take a packed image apart and decompress it; what it says is not looked at.
+
+    Raises:
+        MalformedPack: it is cut or too long, of an unknown compression, or cannot be decompressed to the size that it
+            says.
+        JpegLimitExceeded: its payload is larger than `limits` allow.
+    """
+    whole = memoryview(contents).cast("B")
+    if len(whole) < _ENVELOPE.size:
+        raise MalformedPack("the packed image ends in its header", byte_offset=len(whole), remedy=_REMEDY)
+    magic, compression, stored, header, _, size = _ENVELOPE.unpack_from(whole)
+    if magic != _MAGIC:
+        raise MalformedPack("no packed image: it does not begin with 'ppx' and the version 1", byte_offset=0)
+    if len(whole) != header + stored:
+        what = f"the packed image should have {header} + {stored} bytes; it has {len(whole)}"
+        raise MalformedPack(what, byte_offset=min(len(whole), header + stored), remedy=_REMEDY)
+    if size > limits.max_memory_bytes:
+        what = f"the payload's {size} bytes are more than the limit of {limits.max_memory_bytes}"
+        raise JpegLimitExceeded(what, byte_offset=24, remedy="Raise Limits.max_memory_bytes if you trust the file")
+    stored_payload = whole[header:]
+    payload: memoryview | bytes = stored_payload
+    if compression == _ZSTD:
+        payload = _decompressed(stored_payload, header, size)
+    elif compression != _RAW:
+        raise MalformedPack(f"there is no compression {compression}", byte_offset=4, remedy=_REMEDY)
+    return PackContents(whole[:header], payload)
+
+
+def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> bytes:
+    """Put a packed image together: compress its payload, and write into the header how, and to how many bytes."""
+    code, stored = _RAW, payload
+    if compression == "zstd":
+        code, stored = _ZSTD, zstandard.ZstdCompressor(level=level, write_content_size=True).compress(payload)
+    return header[:4] + struct.pack("<B3xI", code, len(stored)) + header[12:] + stored
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Give this thread's own; to make one takes longer than to use it on a small image."""
+    if not hasattr(_threads, "decompressor"):
+        _threads.decompressor = zstandard.ZstdDecompressor()
+    return _threads.decompressor  # type: ignore[no-any-return]
+
+
+def _decompressed(payload: memoryview, offset: int, size: int) -> bytes:
+    try:
+        told = zstandard.frame_content_size(payload)
+        if told != size:  # before memory is asked for
+            what = f"the compressed payload says that it has {told} bytes, and the header {size}"
+            raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY)
+        return _decompressor().decompress(payload, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        what = f"the payload cannot be decompressed ({error})"
+        raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY) from error

@@ -1,0 +1,1 @@
+"""Fold a pretrained RGB network onto DCT coefficients, without training."""

@@ -1,0 +1,39 @@
+"""Typed descriptions of training runs, and their YAML form."""
+
+from prepixel.recipes.classification import DataSettings, InputSettings, NetworkSettings, Recipe, TaskSettings
+from prepixel.recipes.detection import (
+    DetectionDataSettings,
+    DetectionRecipe,
+    DetectionTaskSettings,
+    DetectorSettings,
+    FrameInputSettings,
+)
+from prepixel.recipes.parsing import (
+    AnyRecipe,
+    parse_any_recipe,
+    parse_recipe,
+    read_any_recipe,
+    read_recipe,
+    recipe_values,
+    write_recipe,
+)
+
+__all__ = [
+    "AnyRecipe",
+    "DataSettings",
+    "DetectionDataSettings",
+    "DetectionRecipe",
+    "DetectionTaskSettings",
+    "DetectorSettings",
+    "FrameInputSettings",
+    "InputSettings",
+    "NetworkSettings",
+    "Recipe",
+    "TaskSettings",
+    "parse_any_recipe",
+    "parse_recipe",
+    "read_any_recipe",
+    "read_recipe",
+    "recipe_values",
+    "write_recipe",
+]

@@ -1,0 +1,195 @@
+"""Frequency channels: what an image holds of each, how often a gate passes each, what each means to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer, Real
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+from prepixel.reports.figure import COLOURS, INK, MARKERS, SHADES, figure_file
+
+_COMPONENT_NAMES = {1: ("grey",), 3: ("Y", "Cb", "Cr")}
+
+
+def plot_frequency_channels(
+    planes: Mapping[str, Real[np.ndarray, "bh bw 8 8"]], output: Path, *, title: str = ""
+) -> None:
+    """Draw each component as a mosaic of its 64 frequency channels, v down and u across.
+
+    Args:
+        planes: dequantized coefficients by component name; grids may differ between components.
+        output: the figure's file.
+        title: printed above.
+
+    DC is drawn as the small photo that it is; every other channel by the square root of its magnitude on one scale for
+    all components, so channels can be compared, and what quantization removed is white.
+    """
+    columns = len(planes)
+    sizes = [plane.shape[:2] for plane in planes.values()]
+    tallest = max(height / width for height, width in sizes)
+    width_inches = {1: 8.0, 2: 12.0}.get(columns, 16.5)
+    height_inches = min(12.0, (width_inches - 1.2) / columns * tallest + 1.1)
+    top = max(1.0, *(float(np.quantile(_without_dc(plane)[:, :, :2, :2], 0.97)) for plane in planes.values()))
+    with figure_file(output, (width_inches, height_inches)) as figure:
+        for index, (name, plane) in enumerate(planes.items(), start=1):
+            axes = figure.add_subplot(1, columns, index)
+            axes.grid(visible=False)
+            bh, bw = plane.shape[:2]
+            axes.imshow(_mosaic(plane, top), extent=(0, 8, 8, 0), aspect=bh / bw, interpolation="antialiased")
+            for edge in range(9):
+                axes.axhline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
+                axes.axvline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
+            share = float((_without_dc(plane) != 0).mean()) * 64 / 63
+            axes.set_title(f"{name}: {bh} x {bw} blocks, {100 * share:.0f} % of AC not zero")
+            centres = np.arange(8) + 0.5
+            axes.set_xticks(centres, [str(i) for i in range(8)])
+            axes.set_yticks(centres, [str(i) for i in range(8)])
+            axes.tick_params(length=0)
+            axes.set_xlabel("u (horizontal frequency)")
+            axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
+            axes.spines[:].set_visible(False)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _without_dc(plane: Real[np.ndarray, "bh bw 8 8"]) -> Float[np.ndarray, "bh bw 8 8"]:
+    magnitudes = np.abs(plane.astype(np.float64))
+    magnitudes[:, :, 0, 0] = 0
+    return magnitudes
+
+
+def _mosaic(plane: Real[np.ndarray, "bh bw 8 8"], top: float) -> Float[np.ndarray, "y x 4"]:
+    """Lay the 64 channels side by side as colours."""
+    bh, bw = plane.shape[:2]
+    shade = np.sqrt(np.minimum(np.abs(plane.astype(np.float64)) / top, 1))
+    tiles = shade.transpose(2, 0, 3, 1).reshape(8 * bh, 8 * bw)
+    colours = np.asarray(SHADES(tiles), dtype=np.float64)
+    dc = plane[:, :, 0, 0].astype(np.float64)
+    low, high = float(dc.min()), float(dc.max())
+    grey = (dc - low) / (high - low) if high > low else np.full_like(dc, 0.5)
+    colours[:bh, :bw, :3] = grey[:, :, None]
+    return colours
+
+
+def plot_heat_maps(
+    maps: Mapping[str, Float[np.ndarray, "c 8 8"]],
+    output: Path,
+    *,
+    title: str = "",
+    ids: Integer[np.ndarray, "8 8"] | None = None,
+) -> None:
+    """Draw one number a frequency channel, an 8 x 8 map a component, in one row or several.
+
+    Args:
+        maps: rows by what is printed above them, 1 or more; each has one map a component (1 or 3), v down and u across,
+            and shades that run from 0 to the largest of its numbers.
+        output: the figure's file.
+        title: printed above all.
+        ids: small numbers printed in the corners, such as zigzag positions.
+    """
+    components = max(len(values) for values in maps.values())
+    with figure_file(output, (4.6 * components + 0.8, 5.2 * len(maps) + 0.4)) as figure:
+        parts: Any = figure.subfigures(len(maps), 1, squeeze=False)
+        for part, (name, values) in zip(parts[:, 0], maps.items(), strict=True):
+            _draw_maps(part, values, ids, logarithmic=False)
+            part.suptitle(name, x=0.01, ha="left")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def plot_sensitivity(
+    effects: Float[np.ndarray, "c 8 8"],
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    output: Path,
+    *,
+    quantity: str,
+    title: str = "",
+    ids: Integer[np.ndarray, "8 8"] | None = None,
+) -> None:
+    """Draw what leaving out each channel does, an 8 x 8 map a component, beside what keeping only some preserves.
+
+    Args:
+        effects: one map a component, 0 where a channel has none; shades are logarithmic.
+        curves: for each way of choosing channels, (channels kept, share between 0 and 1), fewest first.
+        output: the figure's file.
+        quantity: what the share is of.
+        title: printed above.
+        ids: small numbers printed in the corners, such as zigzag positions.
+    """
+    with figure_file(output, (4.2 * len(effects) + 6.6, 5.2)) as figure:
+        parts: Any = figure.subfigures(1, 2, width_ratios=(4.2 * len(effects) + 0.6, 6.0))
+        maps, lines = parts
+        _draw_maps(maps, effects, ids, logarithmic=True)
+        axes = lines.add_subplot()
+        axes.set_title(quantity)
+        axes.set_xlabel("channels kept")
+        axes.set_xscale("log")
+        counts = sorted({count for points in curves.values() for count, _ in points})
+        axes.set_xticks(counts, [str(count) for count in counts], fontsize=8)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        for position, (name, points) in enumerate(curves.items()):
+            colour = COLOURS[position % len(COLOURS)]
+            axes.plot(
+                *zip(*points, strict=True),
+                linestyle="-" if len(points) > 1 else "",
+                marker=MARKERS[position % len(MARKERS)],
+                color=colour,
+                label=name,
+                markersize=9 - position,  # so that curves that meet are seen through each other
+                markerfacecolor="none",
+                linewidth=1.4,
+            )
+        axes.legend(loc="lower right")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def _draw_maps(
+    figure: FigureBase,
+    values: Float[np.ndarray, "c 8 8"],
+    ids: Integer[np.ndarray, "8 8"] | None,
+    *,
+    logarithmic: bool,
+) -> None:
+    names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
+    top = float(values.max()) if values.size and values.max() > 0 else 1.0
+    floor = top / 1e4
+    drawn: list[Axes] = []
+    norm = LogNorm(floor, top, clip=True) if logarithmic else Normalize(0, top)
+    for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
+        axes = figure.add_subplot(1, len(values), index)
+        axes.grid(visible=False)
+        axes.set_title(name)
+        shown = np.maximum(channel, floor) if logarithmic else channel
+        picture = axes.imshow(shown, cmap=SHADES, norm=norm)
+        drawn.append(axes)
+        axes.set_xticks(range(8))
+        axes.set_yticks(range(8))
+        axes.tick_params(length=0)
+        axes.set_xlabel("u (horizontal frequency)")
+        axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
+        axes.spines[:].set_visible(False)
+        for v, u in np.ndindex(8, 8):
+            dark = norm(shown[v, u]) > 0.55
+            colour = "white" if dark else INK
+            text = _few_digits(channel[v, u]) if logarithmic else f"{channel[v, u]:.{2 if top <= 10 else 0}f}"
+            axes.text(u, v, text, ha="center", va="center", fontsize=7.5, color=colour)
+            if ids is not None:
+                axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=colour)
+    bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01)
+    bar.outline.set_visible(False)
+
+
+def _few_digits(value: float) -> str:
+    """Write a number of any size in at most four characters."""
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}".lstrip("0")

@@ -1,0 +1,179 @@
+"""Scores and rates: training curves, comparisons, confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+
+from prepixel.records import ConfusionRow, MetricRow, Records
+from prepixel.reports.figure import COLOURS, INK, MARKERS, SHADES, figure_file
+
+
+def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: str = "") -> None:
+    """Draw loss and top-1 over epochs, one colour a row of the table.
+
+    Args:
+        runs: the records of each row by its name; several runs of a row (its seeds) become their mean and, as a band,
+            their lowest to highest.
+        output: the figure's file.
+        title: printed above.
+
+    Raises:
+        ValueError: no run holds a loss or a top-1.
+    """
+    panels = [
+        ("training loss", "train", "loss", 1.0),
+        ("validation loss", "val", "loss", 1.0),
+        ("validation top-1", "val", "top1", 100.0),
+    ]
+    with figure_file(output, (12.0, 3.9)) as figure:
+        drawn = 0
+        for index, (heading, split, name, factor) in enumerate(panels, start=1):
+            axes = figure.add_subplot(1, len(panels), index)
+            axes.set_title(heading)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            if factor != 1:
+                axes.yaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
+            else:  # the first epochs' losses may be tens of times the last ones'
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            for position, (label, repetitions) in enumerate(runs.items()):
+                rows = [records.metrics("train" if split == "train" else "val", name) for records in repetitions]
+                colour = COLOURS[position % len(COLOURS)]
+                drawn += _draw_repetitions(axes, [r for r in rows if r], factor, colour, label)
+            axes.set_xlim(left=0)
+            if factor != 1:
+                axes.set_ylim(bottom=0)
+        if not drawn:
+            raise ValueError("nothing to draw: these records hold neither a loss nor a top-1")
+        drawn_lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+        columns = _legend_columns(list(drawn_lines))
+        figure.legend(drawn_lines.values(), drawn_lines.keys(), loc="outside lower center", ncols=columns)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def plot_score_over_bytes(
+    points: Mapping[str, tuple[int, Sequence[float]]], output: Path, *, quantity: str = "top-1", title: str = ""
+) -> None:
+    """Draw what each row of a table scores over the bytes of one sample: seeds as dots, their mean as a bar.
+
+    Args:
+        points: bytes a sample, and the score of each seed, 0..1, by the row's name.
+        output: the figure's file.
+        quantity: the score's name.
+        title: printed above.
+
+    Raises:
+        ValueError: there is no score.
+    """
+    shown = {name: point for name, point in points.items() if point[1]}
+    if not shown:
+        raise ValueError("nothing to draw: no row has a score")
+    with figure_file(output, (9.0, 4.6)) as figure:
+        axes = figure.add_subplot()
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1024:,.4g}"))
+        axes.set_xlabel("KiB a sample, as it reaches the network's device")
+        axes.set_ylabel(quantity)
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        for position, (name, (size, scores)) in enumerate(shown.items()):
+            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
+            axes.plot([size] * len(scores), scores, linestyle="", marker=marker, color=colour, alpha=0.5, ms=5)
+            mean = float(np.mean(scores))
+            seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
+            label = f"{name}: {100 * mean:.1f} %{seeds}"
+            axes.plot([size / 1.06, size * 1.06], [mean, mean], color=colour, lw=2.5, label=label)
+        figure.legend(loc="outside right upper", fontsize=9)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+
+
+def plot_rates(
+    bars: Mapping[str, tuple[float, float]], marks: Mapping[str, float], output: Path, *, names: tuple[str, str]
+) -> None:
+    """Draw images a second of several roads as pairs of bars, and what a network takes as lines across them.
+
+    Args:
+        bars: two rates of each road.
+        marks: rates by what is printed beside their lines.
+        output: the figure's file.
+        names: of the first and the second rate.
+    """
+    with figure_file(output, (9.5, 1.6 + 0.62 * len(bars))) as figure:
+        axes = figure.add_subplot()
+        places = np.arange(len(bars))
+        for shift, name, colour in ((-0.19, names[0], COLOURS[0]), (0.19, names[1], COLOURS[5])):
+            rates = [pair[0 if shift < 0 else 1] for pair in bars.values()]
+            drawn = axes.barh(places + shift, rates, height=0.36, color=colour, label=name)
+            axes.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
+        for position, (name, rate) in enumerate(marks.items()):
+            style = ("--", ":")[position % 2]
+            axes.axvline(rate, color=COLOURS[1], linestyle=style, lw=1.4, label=f"{name}: {rate:,.0f}")
+        axes.set_yticks(places, list(bars))
+        axes.invert_yaxis()
+        axes.set_xlabel("images/s")
+        axes.margins(x=0.1)
+        figure.legend(loc="outside lower center", ncols=2)
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """Give as many columns as the figure's width, some 175 letters, has room for."""
+    widest = max((len(label) for label in labels), default=0) + 8  # line and spacing
+    return max(1, min(len(labels), 175 // widest))
+
+
+def _draw_repetitions(
+    axes: Axes, repetitions: Sequence[Sequence[MetricRow]], factor: float, colour: str, label: str
+) -> int:
+    """Draw one row of the table; seeds are averaged over the epochs that all of them reached."""
+    if not repetitions:
+        return 0
+    length = min(len(rows) for rows in repetitions)
+    epochs = np.array([row.epoch for row in repetitions[0][:length]])
+    values = factor * np.array([[row.value for row in rows[:length]] for rows in repetitions])
+    name = label if len(repetitions) == 1 else f"{label} ({len(repetitions)} seeds: mean, lowest to highest)"
+    marker = "o" if length <= 30 else ""
+    axes.plot(epochs, values.mean(axis=0), color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
+    if len(repetitions) > 1:
+        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
+    return 1
+
+
+def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
+    """Draw how often each class was taken for each: shades are shares of the true class, numbers are counts."""
+    counts = np.array(row.counts, dtype=np.int64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = len(row.classes)
+    side = min(16.0, 2.6 + 0.42 * max(size, 5))
+    with figure_file(output, (side + 1.2, side)) as figure:
+        axes = figure.add_subplot()
+        axes.grid(visible=False)
+        picture = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        correct = int(np.trace(counts))
+        total = int(counts.sum())
+        score = f"{correct} of {total} right ({100 * correct / max(total, 1):.1f} %)"
+        axes.set_title(f"{title}\n{score}" if title else score)
+        if size <= 60:
+            axes.set_xticks(
+                range(size), row.classes, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right"
+            )
+            axes.set_yticks(range(size), row.classes)
+        if size <= 25:
+            for y, x in zip(*np.nonzero(counts), strict=True):
+                axes.text(
+                    x, y, str(counts[y, x]), ha="center", va="center", fontsize=8,
+                    color="white" if shares[y, x] > 0.55 else INK,
+                )  # fmt: skip
+        bar = figure.colorbar(picture, ax=axes, shrink=0.7, format=PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        bar.outline.set_visible(False)
+        bar.set_label("share of the true class")

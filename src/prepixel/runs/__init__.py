@@ -1,0 +1,37 @@
+"""Training runs and trained models: the one place where data, models and tasks meet."""
+
+from prepixel.runs.build_classifier import measure_statistics
+from prepixel.runs.channel_usage import Agreement, ChannelUse, measure_use
+from prepixel.runs.classifier import Classifier, Prediction
+from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
+from prepixel.runs.open_run import is_detector, load_either, run_either
+from prepixel.runs.run_folder import RunFolder
+from prepixel.runs.train_classifier import RunResult, TrainedRun, load_run, run, scored_rows
+from prepixel.runs.train_detector import FoundInPhoto, TrainedDetector, load_detector, run_detection
+
+__all__ = [
+    "Agreement",
+    "ChannelUse",
+    "Classifier",
+    "FoldedClassifier",
+    "FoundInPhoto",
+    "Prediction",
+    "RunFolder",
+    "RunResult",
+    "TrainedDetector",
+    "TrainedRun",
+    "fold_pixel_model",
+    "fold_run",
+    "is_detector",
+    "load_detector",
+    "load_either",
+    "load_run",
+    "measure_statistics",
+    "measure_use",
+    "read_folded",
+    "run",
+    "run_detection",
+    "run_either",
+    "scored_rows",
+    "write_folded",
+]

@@ -1,0 +1,353 @@
+"""Where the rooms meet: a recipe becomes readers, loaders, statistics, a network and a task."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prepixel.data import (
+    CenterCrop,
+    ImageDataset,
+    PixelReader,
+    RandomCrop,
+    SpectrumReader,
+    ViewDataset,
+    ViewLoader,
+    open_dataset,
+)
+from prepixel.data.datasets.folder import DatasetError
+from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork, build_gate
+from prepixel.models import (
+    FoldedNetwork,
+    FrequencyNetwork,
+    PixelNetwork,
+    WeightReuse,
+    WeightsMismatch,
+    count_macs,
+    count_parameters,
+    example_pixels,
+    example_spectrum,
+    fold,
+    frequency_network,
+    load_rgb_weights,
+    rgb_network,
+)
+from prepixel.recipes.classification import InputSettings, Recipe
+from prepixel.recipes.parsing import expand_path
+from prepixel.spectrum import BandSet, Statistics
+from prepixel.spectrum.reference import Filter
+from prepixel.tasks import Classification, GatedClassification
+
+Progress = Callable[[int, int], None]
+Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class DataFolders:
+    """Hold a recipe's images.
+
+    Attributes:
+        train: what it learns from.
+        val: what it is scored on, classes numbered as in ``train``; None where the recipe names none.
+    """
+
+    train: ImageDataset
+    val: ImageDataset | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> DataFolders:
+        """List a recipe's folders.
+
+        Raises:
+            DatasetError: a folder is missing, empty, or its classes are unknown.
+            RecipeError: a path names an environment variable that is not set.
+        """
+        train = open_dataset(expand_path(recipe.data.train, "data.train"))
+        if recipe.data.val is None:
+            return cls(train, None)
+        return cls(train, open_dataset(expand_path(recipe.data.val, "data.val"), class_names=train.classes))
+
+
+def parse_bands(settings: InputSettings) -> BandSet | None:
+    """Give a recipe's band set; None for rgb."""
+    return None if settings.bands is None else BandSet.parse(settings.bands)
+
+
+def measure_statistics(
+    files: ImageDataset,
+    *,
+    grid: tuple[int, int],
+    bands: BandSet,
+    crop_fraction: float = 0.875,
+    filter: Filter = "bilinear",  # noqa: A002
+    max_images: int | None = None,
+    threads: int = 0,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Measure how each channel is distributed over a data set's centred crops.
+
+    Args:
+        files: the images.
+        grid: blocks down and across.
+        bands: the channels.
+        crop_fraction: side of the crop, as a share of the short side.
+        filter: of the resize.
+        max_images: of more images, so many are taken, evenly spaced; None for all.
+        threads: threads to read on; 0 for one a processor.
+        skip_bad: whether files that cannot be read are left out.
+        progress: called with images done and images in all.
+
+    Raises:
+        PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
+        DatasetError: no image could be read.
+    """
+    total = min(len(files), max_images or len(files))
+    indices = [place * len(files) // total for place in range(total)]
+    reader = SpectrumReader(grid, bands, filter)
+    dataset = ViewDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
+    statistics = Statistics.empty(bands, grid, source=files.root.name)
+    for start in range(0, total, _CHUNK):
+        chunk = indices[start : start + _CHUNK]
+        batch, failures = dataset.__getitems__([(0, index) for index in chunk])
+        if failures and not skip_bad:
+            raise failures[0].error
+        statistics.update(batch.inputs)
+        if progress is not None:
+            progress(start + len(chunk), total)
+    if not statistics.num_images:
+        raise DatasetError(f"{files.root}: none of {total} images can be read; list them with: prepixel scan")
+    return statistics
+
+
+def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress: Progress | None) -> Statistics:
+    """Read the statistics that a recipe names, or measure them on its training images.
+
+    Raises:
+        RecipeError: the file's grid is another, or it lacks a channel.
+    """
+    settings = recipe.input
+    grid = settings.grid or (0, 0)
+    if settings.statistics is not None:
+        path = expand_path(settings.statistics, "input.statistics")
+        statistics = Statistics.read(path)
+        if statistics.grid != grid:
+            raise RecipeError(
+                f"{path}: statistics of a {statistics.grid[0]} x {statistics.grid[1]} grid, and input.grid is "
+                f"{grid[0]} x {grid[1]}; measure them anew: prepixel stats FOLDER --grid {grid[0]} {grid[1]}"
+            )
+        return statistics.for_bands(bands)
+    return measure_statistics(
+        files,
+        grid=grid,
+        bands=bands,
+        crop_fraction=settings.crop_fraction,
+        filter=settings.filter,
+        max_images=settings.statistics_images,
+        threads=recipe.data.threads,
+        skip_bad=recipe.data.on_error == "skip",
+        progress=progress,
+    )
+
+
+def build_reader(
+    settings: InputSettings, bands: BandSet | None, statistics: Statistics | None
+) -> SpectrumReader | PixelReader:
+    """Build what turns files into a network's inputs."""
+    if bands is None or settings.grid is None:
+        return PixelReader(settings.pixels or (0, 0))
+    if settings.encoding != "int8" or statistics is None:
+        return SpectrumReader(settings.grid, bands, settings.filter)
+    shift, unit = statistics.shift().float(), statistics.int8_unit().float()
+    return SpectrumReader(settings.grid, bands, settings.filter, torch.int8, shift, unit)
+
+
+def build_loader(
+    recipe: Recipe,
+    files: ImageDataset,
+    reader: SpectrumReader | PixelReader,
+    *,
+    training: bool,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> ViewLoader:
+    """Build the loader of training or validation batches.
+
+    Raises:
+        RecipeError: there are fewer training images than a batch holds.
+    """
+    settings, data = recipe.input, recipe.data
+    if training and len(files) < data.batch_size:
+        raise RecipeError(
+            f"data.batch_size is {data.batch_size}, and {files.root} has {len(files)} images; lower the batch size"
+        )
+    crop = RandomCrop(settings.areas, settings.ratios, settings.flip_probability)
+    return ViewLoader(
+        files,
+        reader,
+        batch_size=data.batch_size if training else data.val_batch_size or 2 * data.batch_size,
+        crop=crop if training else CenterCrop(settings.crop_fraction),
+        seed=recipe.seed,
+        training=training,
+        rank=rank,
+        world_size=world_size,
+        threads=data.threads,
+        workers=data.workers,
+        read_ahead=data.read_ahead,
+        pin_memory=pin_memory,
+        on_error=data.on_error,
+        max_bad_fraction=data.max_bad_fraction,
+    )
+
+
+def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None) -> Network:
+    """Build the network, and the gate before it, with first weights that depend on the recipe's seed alone.
+
+    Raises:
+        RecipeError: the gate asks for more than the band set has.
+    """
+    torch.manual_seed(recipe.seed)
+    network = _build_ungated(recipe, num_classes, bands, statistics)
+    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork):
+        return network
+    bands = network.input.bands
+    try:
+        costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
+        return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
+    except RecipeError as error:
+        raise RecipeError(f"gate: {error}") from error
+
+
+def _channel_bytes(recipe: Recipe) -> float:
+    """Count the bytes of one channel of one sample."""
+    down, across = recipe.input.grid or (0, 0)
+    return float(down * across * _value_bytes(recipe.input))
+
+
+def _value_bytes(settings: InputSettings) -> int:
+    return 1 if settings.encoding == "int8" or settings.kind == "rgb" else 4
+
+
+def _build_ungated(
+    recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None
+) -> FrequencyNetwork | PixelNetwork | FoldedNetwork:
+    settings = recipe.network
+    if bands is None:
+        return rgb_network(settings.name, num_classes)
+    if settings.stem == "folded":
+        return _fold(recipe, rgb_network(settings.name, num_classes), bands)
+    return frequency_network(
+        settings.name,
+        bands,
+        num_classes,
+        layer2_stride=settings.layer2_stride,
+        shift=None if statistics is None else statistics.shift(),
+        scale=None if statistics is None else statistics.scale(),
+    )
+
+
+def _fold(recipe: Recipe, network: PixelNetwork, bands: BandSet) -> FoldedNetwork:
+    """Fold an RGB network, which normalizes its pixels itself."""
+    return fold(
+        network,
+        pixels=recipe.network.pixels or (0, 0),
+        grid=recipe.input.grid or (0, 0),
+        bands=bands,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+
+
+def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> WeightReuse | None:
+    """Fill a network from the RGB checkpoint that its recipe names, if it names one.
+
+    Raises:
+        RecipeError: the file cannot be read, or holds another network's weights.
+    """
+    if recipe.network.rgb_weights is None:
+        return None
+    path = expand_path(recipe.network.rgb_weights, "network.rgb_weights")
+    if isinstance(network, GatedNetwork):
+        network = network.network
+        assert isinstance(network, FrequencyNetwork | FoldedNetwork)
+    state = read_rgb_weights(path)
+    try:
+        if not isinstance(network, FoldedNetwork):
+            return load_rgb_weights(network, state)
+        torch.manual_seed(recipe.seed)  # so that what is drawn anew is what the RGB network of this seed draws
+        pixel_network = rgb_network(recipe.network.name, num_classes)
+        reuse = load_rgb_weights(pixel_network, state)
+        network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
+        return reuse
+    except WeightsMismatch as error:
+        raise RecipeError(f"network.rgb_weights: {path}: {error}") from error
+
+
+def read_rgb_weights(path: Path) -> dict[str, Any]:
+    """Read the weights that ``network.rgb_weights`` names.
+
+    Raises:
+        RecipeError: the file cannot be read, or holds no weights by name.
+    """
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(
+            f"network.rgb_weights: {path} cannot be read as a file of torch weights ({reason})"
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
+    return state
+
+
+def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:
+    """Build the task; for a gated network, that which counts its channels."""
+    if isinstance(network, GatedNetwork):
+        return GatedClassification(num_classes, recipe.task.label_smoothing, network.gate.budget)
+    return Classification(num_classes, recipe.task.label_smoothing)
+
+
+def run_facts(recipe: Recipe, network: Network, folders: DataFolders, processes: int) -> dict[str, float | int | str]:
+    """Say what a table's row needs beside scores: what goes in, from which resolution, and what it costs."""
+    settings = recipe.input
+    bands = parse_bands(settings)
+    if bands is None or settings.grid is None:
+        size = settings.pixels or (0, 0)
+        source, values = size, 3 * size[0] * size[1]
+        label, macs = "RGB", count_macs(network, example_pixels(size))
+    else:
+        source = (8 * settings.grid[0], 8 * settings.grid[1])
+        values = bands.num_values(settings.grid)
+        label, macs = f"DCT {bands}", count_macs(network, example_spectrum(bands, settings.grid))
+    return {
+        "input": label,
+        "source": f"{source[0]} x {source[1]}",
+        "values_per_sample": values,
+        "bytes_per_sample": values * _value_bytes(settings),
+        "network": ", ".join(
+            [
+                recipe.network.name,
+                *(["folded"] if recipe.network.stem == "folded" else []),
+                *([f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []),
+            ]
+        ),
+        "parameters": count_parameters(network),
+        "macs": macs,
+        "epochs": recipe.training.epochs,
+        "classes": len(folders.train.classes),
+        "train_images": len(folders.train),
+        "val_images": 0 if folders.val is None else len(folders.val),
+        "processes": processes,
+    }

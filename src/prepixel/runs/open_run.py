@@ -1,0 +1,33 @@
+"""Runs of either kind, a classifier's or a detector's, told apart by their recipes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prepixel.recipes.detection import DetectionRecipe
+from prepixel.recipes.parsing import AnyRecipe, read_any_recipe
+from prepixel.runs.build_classifier import Progress
+from prepixel.runs.run_folder import RunFolder
+from prepixel.runs.train_classifier import RunResult, TrainedRun, Weights, load_run, run
+from prepixel.runs.train_detector import TrainedDetector, load_detector, run_detection
+
+
+def run_either(
+    recipe: AnyRecipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
+) -> RunResult:
+    """Train a classifier's or a detector's recipe into a folder, as `run` and `run_detection` do."""
+    if isinstance(recipe, DetectionRecipe):
+        return run_detection(recipe, folder, resume=resume, progress=progress)
+    return run(recipe, folder, resume=resume, progress=progress)
+
+
+def load_either(folder: str | os.PathLike[str], *, weights: Weights = "best") -> TrainedRun | TrainedDetector:
+    """Load a run's network, as `load_run` and `load_detector` do."""
+    return load_detector(folder, weights=weights) if is_detector(folder) else load_run(folder, weights=weights)
+
+
+def is_detector(folder: str | os.PathLike[str]) -> bool:
+    """Say whether a folder holds a detector's run."""
+    recipe = RunFolder(Path(folder)).recipe
+    return recipe.is_file() and isinstance(read_any_recipe(recipe), DetectionRecipe)

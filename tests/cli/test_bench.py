@@ -1,0 +1,148 @@
+"""Does it pay: every road is timed on the same images, and what is reported is what was measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from prepixel.bench import rgb_baselines as roads
+from prepixel.bench import throughput as payoff
+from prepixel.bench.rgb_baselines import BatchReader, RivalReader, rival_decoders
+from prepixel.bench.throughput import Payoff, PayoffSettings, RoadRates, measure_payoff
+from prepixel.cli import main
+from prepixel.data import write_synthetic
+from prepixel.data.loading.crops import Draw
+from prepixel.data.loading.readers import PixelReader
+from prepixel.jpeg import read_jpeg
+from prepixel.records import TimingRow, read_records
+from prepixel.spectrum import BandSet, Box
+
+Captured = pytest.CaptureFixture[str]
+SMALL = ["--grid", "3", "5", "--pixels", "24", "40", "--batch-size", "4", "--rounds", "2", "--images", "9"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write eleven small JPEGs; some of the embedded data's are grey, which every road reads."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_synthetic(folder / "data", num_train_per_class=1, num_val_per_class=1, min_side=64, max_side=128)
+    return folder / "data" / "train"
+
+
+def test_every_road_is_reported_with_its_bytes(photos: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = [str(photos), *SMALL, "--network", "resnet18", "--threads", "2", "--records", str(tmp_path / "bench.jsonl")]
+    assert main(["bench", *words, "--plot", str(tmp_path / "bench.svg")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = ["RGB, Pillow", "RGB, torchvision", "RGB, simplejpeg", "coefficients, S-24, float32"]
+    names += [f"coefficients, S-24, int8{kind}" for kind in ("", ", from thinned files", ", from packed shards")]
+    assert [line.split("  ")[0] for line in lines[1:8]] == names
+    values = [line.split()[-3] for line in lines[1:8]]
+    assert values == ["2,880"] * 3 + ["1,440", "360", "360", "360"]
+    assert torch.cuda.is_available() or "not timed: nvJPEG: there is no CUDA device" in lines
+    rows = read_records(tmp_path / "bench.jsonl").of_kind(TimingRow)
+    assert [row.subject for row in rows] == [name for name in names for _ in range(2)] + ["RGB", "DCT"]
+    assert {row.n for row in rows} == {2}
+    assert all(row.median > 0 for row in rows)
+    assert rows[0].ratio == 1
+    drawn = (tmp_path / "bench.svg").read_text(encoding="utf-8")
+    assert ">coefficients, S-24, int8, from thinned files<" in drawn
+    assert "resnet18 on DCT: " in drawn
+
+
+def test_json_has_every_round_and_thinned_files_are_smaller(photos: Path, capsys: Captured) -> None:
+    assert main(["bench", str(photos), *SMALL, "--network", "none", "--bands", "S-6", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["images"] == 9
+    assert told["steps"] == {}
+    assert {len(road[name]) for road in told["roads"] for name in ("one", "all")} == {2}
+    assert {road["device_waits"] for road in told["roads"]} == {None}
+    sizes = [road["file_bytes"] for road in told["roads"]]
+    assert len(set(sizes[:5])) == 1
+    assert max(sizes[5:]) < sizes[0]
+
+
+def test_the_device_waits_for_what_the_road_cannot_give() -> None:
+    bands = RoadRates("coefficients, S-24, int8", (9.0,), (30.0,), 1.0, 1)
+    rgb = RoadRates("RGB, Pillow", (5.0,), (10.0,), 1.0, 1)
+    found = Payoff((rgb, bands), {"RGB": (40.0, 39.0, 41.0), "DCT": (25.0,)}, (), 4, (), 2, "cpu")
+    assert found.waiting(rgb) == 0.75
+    assert found.waiting(bands) == 0
+
+
+def test_files_that_some_road_cannot_read_are_left_out_and_named(
+    photos: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    Image.new("CMYK", (64, 72)).save(tmp_path / "photos" / "cmyk.jpg")
+    (tmp_path / "photos" / "half.jpg").write_bytes(next(photos.rglob("*.jpg")).read_bytes()[:700])
+    monkeypatch.setattr(payoff, "rival_decoders", lambda: {"torchvision": roads.decode_by_torchvision, "fast": None})
+    words = [*SMALL, "--network", "none", "--images", "100"]
+    assert main(["bench", str(tmp_path / "photos"), *words]) == 0
+    out = capsys.readouterr().out
+    assert "not timed: fast is not installed" in out
+    assert "half.jpg: " in out.partition("left out: ")[2]
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
+def test_a_rival_reads_what_pillow_reads(photos: Path) -> None:
+    upright = [path for path in sorted(photos.rglob("*.jpg")) if read_jpeg(path).orientation == 1]
+    paths = [str(path) for path in upright[:5]]
+    draws = [Draw(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
+    expected = PixelReader((24, 32)).read(paths, draws, 1).inputs
+    assert isinstance(expected, torch.Tensor)
+    for name, decode in rival_decoders().items():
+        assert decode is not None, name
+        for threads in (1, 3):
+            read = RivalReader((24, 32), decode).read(paths, draws, threads).inputs
+            assert isinstance(read, torch.Tensor)
+            assert read.shape == expected.shape
+            difference = np.abs(read.numpy().astype(int) - expected.numpy().astype(int)).mean()
+            assert difference < 3, name  # decoders differ in chroma enlargement and in their inverse transform
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
+def test_whole_batches_are_decoded_as_one_by_one(photos: Path) -> None:
+    paths = [str(path) for path in sorted(photos.rglob("*.jpg"))[:5]]
+    draws = [Draw(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
+    expected = RivalReader((24, 32), roads.decode_by_torchvision).read(paths, draws, 1).inputs
+    read = BatchReader((24, 32), torch.device("cpu")).read(paths, draws, 1).inputs
+    assert isinstance(read, torch.Tensor)
+    assert isinstance(expected, torch.Tensor)
+    assert torch.equal(read, expected)
+
+
+def test_mistakes_are_one_line(photos: Path, tmp_path: Path, capsys: Captured) -> None:
+    def told(*words: object) -> str:
+        assert main(["bench", *map(str, words)]) == 2
+        return capsys.readouterr().err
+
+    assert f"{tmp_path / 'x'}: no such folder; name one that holds JPEGs" in told(tmp_path / "x")
+    assert "10 JPEGs of it can be read by every road, fewer than a batch of 32" in told(photos, "--grid", "3")
+    assert "--rounds 0: give 1 or more" in told(photos, "--rounds", "0")
+    assert "3 4 5: give one side for both, or two: down and across" in told(photos, "--grid", "3", "4", "5")
+    assert "no network 'resnet19'" in told(photos, *SMALL, "--network", "resnet19")
+
+
+def test_rounds_draw_anew_and_are_the_same_in_every_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Draw, ...]] = []
+    read = PixelReader.read
+
+    def noted(self: PixelReader, paths: list[str], draws: list[Draw], threads: int) -> object:
+        seen.append(tuple(draws))
+        return read(self, paths, draws, threads)
+
+    monkeypatch.setattr(PixelReader, "read", noted)
+    settings = PayoffSettings(BandSet.parse("S-6"), (2, 2), (16, 16), "", 4, 4, 2, 1)
+    measure_payoff(photos, settings)
+    first, warm, second = seen[0], seen[1], seen[2]
+    assert first == warm != second
+    again = seen.copy()
+    seen.clear()
+    measure_payoff(photos, settings)
+    assert seen == again

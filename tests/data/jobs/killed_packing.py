@@ -1,0 +1,73 @@
+"""Pack a folder in child processes that are killed at random times, until one comes to the end. Run as a program.
+
+Usage: python -m tests.data.jobs.killed_packing FOLDER KILLS
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tests.data.photos import write_photos
+from tests.jpeg.small_files import pixels
+from tests.killed import kill_until_done
+
+from prepixel.data.datasets.shards import ShardWriter
+from prepixel.data.jobs import pack_dataset as packing
+from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
+from prepixel.data.jobs.pack_sources import open_source
+from prepixel.spectrum import BandSet
+
+PAUSE = 0.001
+OPTIONS = PackOptions(BandSet.parse("S-24"), shard_size=17)
+
+
+def main(folder: Path, kills: int) -> None:
+    """Print, as JSON, how many children were killed, how many inside a shard, and the shards then finished."""
+    source = folder / "source"
+    write_source(source, 120)
+
+    def work(target: Path, begun: Callable[[], None] | None) -> None:
+        if begun is not None:
+            _Slow.begun = staticmethod(begun)
+            packing.ShardWriter = _Slow  # type: ignore[misc, attr-defined]
+        pack_source(open_source(source), target, OPTIONS, threads=3)
+
+    def count(target: Path) -> int:
+        return sum(1 for _ in target.glob("*.jsonl"))
+
+    kill_until_done(work, folder, kills=kills, longest=0.06, count=count, check=_assert_whole)
+    names = [sorted(path.name for path in (folder / name).iterdir()) for name in ("straight", "killed")]
+    assert names[0] == names[1]
+
+
+def write_source(root: Path, count: int) -> None:
+    """Write photos, the one numbered 20 cut, and a PNG."""
+    write_photos(root, count, cut=20)
+    Image.fromarray(pixels(29, 47)).save(root / "class3" / "other.png")
+
+
+def _assert_whole(straight: Path, target: Path) -> None:
+    for path in target.iterdir():
+        if not path.name.endswith(".partial"):
+            assert path.read_bytes() == (straight / path.name).read_bytes(), path.name
+
+
+class _Slow(ShardWriter):
+    """Waits before each sample: most of a child's life is spent in the middle of shards."""
+
+    begun: Callable[[], None]
+
+    def add(self, *words: Any) -> None:
+        _Slow.begun()
+        super().add(*words)
+        self._file.flush()
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

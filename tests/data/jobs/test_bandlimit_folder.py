@@ -1,0 +1,342 @@
+"""Folders thinned: what becomes of every file, forecasts, and runs that go on where they were stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests.jpeg.small_files import by_cjpeg, by_pillow, pixels
+from tests.killed import run_killed
+
+from prepixel.data import DatasetError
+from prepixel.data.jobs import bandlimit_folder as thinning
+from prepixel.data.jobs.bandlimit_folder import STATE_NAME, ThinOptions, forecast_thinning, thin_folder
+from prepixel.errors import MalformedJpeg, TruncatedJpeg
+from prepixel.jpeg import encode as writing
+from prepixel.jpeg import thin_jpeg
+from prepixel.spectrum import BandSet
+
+S24 = BandSet.parse("S-24")
+OPTIONS = ThinOptions(S24)
+KEPT = (S24.of_component(0), S24.of_component(1), S24.of_component(2))
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels()).save(file, "png")
+    return file.getvalue()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    for name, contents in {
+        "cat/a.jpg": by_pillow(subsampling=2),
+        "cat/deeper/b.JPEG": by_pillow("L"),
+        "dog/c.jpg": by_pillow(progressive=True),
+        "dog/named.dat": by_cjpeg(),  # a JPEG by its contents
+        "dog/d.png": png(),
+        "labels.txt": b"cat/a.jpg 0\n",
+        ".hidden/e.jpg": by_pillow(),
+        ".f.jpg": by_pillow(),
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(contents)
+    return root
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Give every file's bytes but for the state folder's."""
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name: contents for name, contents in found.items() if not name.startswith(STATE_NAME)}
+
+
+JPEGS = ("cat/a.jpg", "cat/deeper/b.JPEG", "dog/c.jpg", "dog/named.dat")
+
+
+def test_folder_keeps_its_shape_and_each_jpeg_is_thinned(source: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = thin_folder(source, tmp_path / "out", OPTIONS, progress=lambda done, total: seen.append((done, total)))
+    assert tree(tmp_path / "out") == {name: thin_jpeg(source / name, KEPT) for name in JPEGS}
+    assert (report.num_files, report.num_thinned, report.num_copied, report.num_skipped) == (6, 4, 0, 2)
+    assert report.bytes_before == sum((source / name).stat().st_size for name in JPEGS)
+    assert report.bytes_after == sum(len(contents) for contents in tree(tmp_path / "out").values())
+    assert report.ratio == report.bytes_after / report.bytes_before
+    assert 0.2 < report.ratio < 0.8
+    assert report.images_per_second == pytest.approx(6 / report.seconds)
+    assert report.bad == ()
+    assert seen == [(done, 6) for done in range(1, 7)]
+
+
+def test_options_reach_every_file(source: Path, tmp_path: Path) -> None:
+    options = ThinOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", others="copy")
+    report = thin_folder(source, tmp_path / "out", options, threads=1)
+    bands = options.bands
+    kept = (bands.of_component(0), bands.of_component(1), bands.of_component(2))
+    expected = {name: thin_jpeg(source / name, kept, restart_interval=2, metadata="none") for name in JPEGS}
+    others = {name: (source / name).read_bytes() for name in ("dog/d.png", "labels.txt")}
+    assert tree(tmp_path / "out") == expected | others
+    assert (report.num_copied, report.num_skipped) == (2, 0)
+    rows = thin_folder(source, tmp_path / "rows", ThinOptions(bands, restart_rows=1))
+    assert rows.num_thinned == 4
+    assert tree(tmp_path / "rows")["cat/a.jpg"] == thin_jpeg(source / "cat/a.jpg", kept, restart_rows=1)
+
+
+def test_threads_change_nothing(source: Path, tmp_path: Path) -> None:
+    trees = []
+    for threads in (1, 2, 8):
+        thin_folder(source, tmp_path / f"out{threads}", OPTIONS, threads=threads)
+        state = (tmp_path / f"out{threads}" / STATE_NAME / "files.jsonl").read_bytes()
+        trees.append((tree(tmp_path / f"out{threads}"), state))
+    assert trees[0] == trees[1] == trees[2]
+
+
+# -- bad files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_bad(source: Path) -> Path:
+    (source / "cat/cut.jpg").write_bytes(by_pillow()[:700])
+    (source / "dog/png.jpg").write_bytes(png())
+    (source / "empty.jpg").write_bytes(b"")
+    (source / "gone.jpg").symlink_to(source / "nowhere")
+    return source
+
+
+def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> None:
+    report = thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    assert [file.path for file in report.bad] == ["cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
+    assert [file.kind for file in report.bad] == [
+        "TruncatedJpeg",
+        "MalformedJpeg",
+        "TruncatedJpeg",
+        "FileNotFoundError",
+    ]
+    assert report.bad[0].message.startswith("cat/cut.jpg, byte 700: ")
+    assert report.bad[1].message.startswith("dog/png.jpg, byte 0: this is a PNG file, not a JPEG")
+    assert report.bad[3].message == "gone.jpg: No such file or directory"
+    assert (report.num_thinned, report.num_files) == (4, 10)
+    assert sorted(tree(tmp_path / "out")) == sorted(JPEGS)
+
+
+def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> None:
+    report = thin_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_bad="copy"))
+    assert len(report.bad) == 4
+    assert report.num_copied == 0
+    for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg"):
+        assert (tmp_path / "out" / name).read_bytes() == (with_bad / name).read_bytes()
+    assert not (tmp_path / "out" / "gone.jpg").exists()
+
+
+def test_a_bad_file_stops_the_run_where_asked_and_the_rest_is_done_later(with_bad: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, on_bad="stop")
+    with pytest.raises(TruncatedJpeg, match=r"source/cat/cut\.jpg, byte 700: "):
+        thin_folder(with_bad, tmp_path / "out", options, threads=1)
+    for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"):
+        (with_bad / name).unlink()
+    report = thin_folder(with_bad, tmp_path / "out", options)
+    assert report.num_earlier == 1
+    assert report.num_thinned == 4
+
+
+def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad: Path, tmp_path: Path) -> None:
+    thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    (with_bad / "cat/cut.jpg").write_bytes(by_pillow())
+    (with_bad / "cat/a.jpg").write_bytes(b"spoilt")
+    report = thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    assert [file.path for file in report.bad] == ["cat/a.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
+    assert sorted(tree(tmp_path / "out")) == sorted({*JPEGS, "cat/cut.jpg"} - {"cat/a.jpg"})
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def test_finished_files_are_recognised(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    first = thin_folder(source, out, OPTIONS)
+    before, state = tree(out), (out / STATE_NAME / "files.jsonl").read_bytes()
+    asked: list[int] = []
+    monkeypatch.setattr(thinning, "thin_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew")
+    again = thin_folder(source, out, OPTIONS)
+    assert asked == []
+    assert (again.num_earlier, again.num_thinned, again.num_skipped) == (6, 4, 2)
+    assert (again.bytes_before, again.bytes_after) == (first.bytes_before, first.bytes_after)
+    assert tree(out) == before
+    assert (out / STATE_NAME / "files.jsonl").read_bytes() == state
+    # changed sources, and targets that are not what was written, are done again
+    (source / "cat/a.jpg").write_bytes(by_pillow("L", quality=11))
+    os.utime(source / "dog/c.jpg", ns=(1, 1))
+    (out / "dog/named.dat").write_bytes(b"shorter")
+    (out / "cat/deeper/b.JPEG").unlink()
+    assert thin_folder(source, out, OPTIONS).num_earlier == 2
+    assert len(asked) == 4
+    assert set(tree(out).values()) == {b"anew"}
+
+
+def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    thin_folder(source, out, OPTIONS)
+    whole, journal = tree(out), out / STATE_NAME / "files.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(lines[:2]) + lines[2][:20], encoding="utf-8")
+    name = json.loads(lines[2])["path"]
+    (out / name).rename((out / name).with_name(f".{Path(name).name}.partial"))
+    report = thin_folder(source, out, OPTIONS)
+    assert report.num_earlier == 2
+    assert tree(out) == whole
+    assert journal.read_text(encoding="utf-8") == "".join(lines)
+
+
+def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
+    counts = run_killed("tests.data.jobs.killed_thinning", tmp_path)
+    assert counts["writing"] >= 2, "no kill fell into the writing of a file; make killed_thinning's pause longer"
+    assert len(set(counts["finished"])) >= 3
+    straight, killed = (
+        {path.relative_to(tmp_path / run): path.read_bytes() for path in (tmp_path / run).rglob("*") if path.is_file()}
+        for run in ("straight", "killed")
+    )
+    assert straight == killed
+    assert len(straight) == 119 + 1 + 2  # JPEGs but the cut one, the text, the state
+    paths = [json.loads(line)["path"] for line in killed[Path(STATE_NAME, "files.jsonl")].splitlines()]
+    assert len(paths) == 121
+    assert paths == sorted(paths)
+
+
+# -- forecasts ---------------------------------------------------------------------------------------------------------
+
+
+def test_forecast_of_a_small_folder_is_what_will_be(source: Path, tmp_path: Path) -> None:
+    forecast = forecast_thinning(source, tmp_path / "out", OPTIONS, threads=1)
+    assert not (tmp_path / "out").exists()
+    (source / "dog/named.dat").unlink()  # without a JPEG's ending, so the forecast did not count its bytes
+    report = thin_folder(source, tmp_path / "out", OPTIONS)
+    assert (forecast.num_files, forecast.num_finished, forecast.num_sampled) == (6, 0, 3)
+    assert forecast.num_bytes == forecast.num_bytes_left == report.bytes_before
+    assert forecast.ratio == pytest.approx(report.ratio)
+    assert 0 < forecast.ratio_error < 1
+    assert forecast.seconds > 0
+    again = forecast_thinning(source, tmp_path / "out", OPTIONS)
+    assert (again.num_finished, again.num_bytes_left, again.num_sampled, again.seconds) == (5, 0, 0, 0.0)
+    assert again.num_bytes == forecast.num_bytes
+
+
+def test_forecast_of_a_large_folder_is_near_by_its_own_account(tmp_path: Path) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for index in range(110):
+        file = io.BytesIO()
+        Image.fromarray(pixels(29 + index, 140 - index)).save(file, "jpeg", quality=30 + index % 60)
+        (root / f"{index:03}.jpg").write_bytes(file.getvalue())
+    (root / "cut.jpg").write_bytes(file.getvalue()[:99])
+    forecast = forecast_thinning(root, tmp_path / "out", OPTIONS)
+    report = thin_folder(root, tmp_path / "out", OPTIONS)
+    assert 23 <= forecast.num_sampled <= 24
+    assert 0 < forecast.ratio_error < 0.1
+    assert abs(forecast.ratio - report.ratio) < 2 * forecast.ratio_error
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_folders_that_cannot_be_are_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_bytes(b"")
+    for root, goal, words in (
+        (tmp_path / "nowhere", tmp_path / "out", "nowhere: no such folder; name one that holds JPEGs, at any depth"),
+        (tmp_path / "nothing", tmp_path / "out", "nothing: no file below it; name a folder that holds JPEGs"),
+        (source, source, "source: lies inside"),
+        (source, source / "cat" / "thin", "or holds it; thin into a folder beside it"),
+        (source / "cat", source, "or holds it; thin into a folder beside it"),
+        (source, tmp_path / "file", "file: is a file, not a folder; name another target"),
+        (source, tmp_path / "full", "full: holds files that thinning did not write; name a new folder, or empty this"),
+    ):
+        for act in (thin_folder, forecast_thinning):
+            with pytest.raises(DatasetError) as refused:
+                act(root, goal, OPTIONS)
+            assert words in str(refused.value)
+    assert not (tmp_path / "out").exists()
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bands": BandSet.parse("S-12")}, "bands S-24"),
+        ({"restart_interval": 4, "metadata": "none"}, "metadata all, restart_interval None"),
+        ({"others": "copy"}, "others skip"),
+    ],
+)
+def test_other_options_in_one_target_are_refused(
+    source: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    thin_folder(source, tmp_path / "out", OPTIONS)
+    before = tree(tmp_path / "out")
+    with pytest.raises(DatasetError) as refused:
+        thin_folder(source, tmp_path / "out", dataclasses.replace(OPTIONS, **changes))
+    assert f"was begun with other options ({words}); use these, or thin into a new folder" in str(refused.value)
+    assert tree(tmp_path / "out") == before
+
+
+def test_the_same_bands_by_another_name_go_on(source: Path, tmp_path: Path) -> None:
+    thin_folder(source, tmp_path / "out", OPTIONS)
+    renamed = BandSet("mine", tuple(reversed(S24.channels)))
+    assert thin_folder(source, tmp_path / "out", ThinOptions(renamed)).num_earlier == 6
+
+
+def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
+    thin_folder(source, tmp_path / "out", OPTIONS)
+    (tmp_path / "out" / STATE_NAME / "options.json").write_text("{", encoding="ascii")
+    with pytest.raises(DatasetError, match=r"options\.json: cannot be understood \(.*\); thin into a new folder"):
+        thin_folder(source, tmp_path / "out", OPTIONS)
+
+
+def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
+    with (
+        thinning._claimed(tmp_path / "out", OPTIONS),
+        pytest.raises(DatasetError, match=r"out: another process is thinning into it; wait until it ends, or end it"),
+    ):
+        thin_folder(source, tmp_path / "out", OPTIONS)
+    assert thin_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+
+
+def test_a_full_disk_is_no_fault_of_a_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes = Path.write_bytes
+
+    def refuse(path: Path, contents: bytes) -> int:
+        if path.suffix != ".partial" or STATE_NAME in path.parts:
+            return write_bytes(path, contents)
+        write_bytes(path, contents[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing.Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left on device") as full:
+        thin_folder(source, tmp_path / "out", OPTIONS, threads=1)
+    assert full.value.filename == str(tmp_path / "out" / "cat" / "a.jpg")
+    assert tree(tmp_path / "out") == {}
+    monkeypatch.undo()
+    assert thin_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+
+
+def test_a_defect_of_ours_names_the_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> bytes:
+        raise RuntimeError("does not read back")
+
+    monkeypatch.setattr(thinning, "thin_jpeg", fail)
+    with pytest.raises(RuntimeError, match="does not read back") as found:
+        thin_folder(source, tmp_path / "out", OPTIONS, threads=1)
+    assert found.value.__notes__ == [f"file: {source / 'cat/a.jpg'}"]
+
+
+def test_malformed_requests_are_the_callers(source: Path, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, restart_interval=70000, on_bad="stop")
+    with pytest.raises(MalformedJpeg, match="a restart interval of 70000 MCUs"):
+        thin_folder(source, tmp_path / "out", options)

@@ -1,0 +1,488 @@
+"""A folded network against the pixel network: every family, odd grids, stems of every kind, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from tests.oracles import folded_reference as folded_road
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+from prepixel.errors import RecipeError
+from prepixel.models import CannotFold, FoldedNetwork, count_macs, fold
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
+from prepixel.spectrum import BandSet, Spectrum, encode_int8
+
+ALL = BandSet.parse("192")
+FORMS = ("composed", "factored")
+
+# name: height and width that it takes where that matters; all others get sides that are no multiples of their strides.
+FAMILIES: dict[str, tuple[int, int]] = {
+    "alexnet": (88, 104),
+    "vgg11": (40, 56),
+    "resnet18": (56, 72),
+    "resnext50_32x4d": (56, 72),
+    "wide_resnet50_2": (56, 72),
+    "densenet121": (56, 72),
+    "inception_v3": (88, 104),
+    "googlenet": (56, 72),
+    "squeezenet1_0": (56, 72),
+    "squeezenet1_1": (56, 72),
+    "mobilenet_v2": (56, 72),
+    "mobilenet_v3_small": (56, 72),
+    "mnasnet0_5": (56, 72),
+    "shufflenet_v2_x0_5": (56, 72),
+    "efficientnet_b0": (56, 72),
+    "efficientnet_v2_s": (56, 72),
+    "regnet_y_400mf": (56, 72),
+    "convnext_tiny": (56, 72),
+    "swin_t": (56, 72),
+    "swin_v2_t": (56, 72),
+    "vit_b_16": (224, 224),
+    "vit_b_32": (224, 224),
+    "maxvit_t": (224, 224),
+}
+TIMM: dict[str, tuple[int, int]] = {
+    "tf_efficientnet_lite0": (56, 72),  # pads as TensorFlow does, by the size
+    "vit_tiny_patch16_224": (224, 224),
+    "deit_tiny_patch16_224": (224, 224),
+    "mixer_s32_224": (224, 224),
+    "swin_tiny_patch4_window7_224": (224, 224),
+    "convnextv2_atto": (56, 72),
+    "resnet26d": (56, 72),
+    "mobilenetv4_conv_small": (56, 72),
+    "ghostnet_100": (56, 72),
+    "regnetx_002": (56, 72),
+    "poolformer_s12": (64, 96),
+    "vit_base_patch14_dinov2": (56, 56),
+}
+
+
+def build(name: str, size: tuple[int, int]) -> nn.Module:
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm's and torchvision's own
+        if name in FAMILIES:
+            extra: dict[str, Any] = {"aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
+            if extra:  # as their ImageNet weights come: normalized anew inside
+                extra |= {"transform_input": True, "init_weights": False}
+            network: nn.Module = getattr(torchvision.models, name)(weights=None, num_classes=11, **extra)
+        else:
+            extra = {"img_size": size} if "dinov2" in name else {}
+            network = timm.create_model(name, num_classes=11, **extra)
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():  # heads that start at zero say nothing
+            nn.init.normal_(module.weight, std=0.05)
+    return network.eval()
+
+
+def random_spectrum(grid: tuple[int, int], bands: BandSet = ALL, *, n: int = 1, seed: int = 5) -> Spectrum:
+    """Draw coefficients as large as a photograph's."""
+    generator = np.random.default_rng(seed)
+    spread = np.array([(300 if v == u == 0 else 60) / (1 + v + u) / (1 + (c > 0)) for c, v, u in bands])
+    values = generator.normal(size=(n, len(bands), *grid)) * spread[:, None, None]
+    return Spectrum.of_coefficients(torch.from_numpy(values), bands)
+
+
+def pixel_road(
+    network: nn.Module,
+    spectrum: Spectrum,
+    size: int,
+    reduction: str = "dct",
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Tensor:
+    """Run a network on the pixels that a spectrum of all channels stands for."""
+    images = np.stack([folded_road.rgb(one, size, reduction) for one in spectrum.values.double().numpy()])
+    normalized = (images - np.array(mean)[:, None, None]) / np.array(std)[:, None, None]
+    with torch.no_grad():
+        output: Tensor = network(torch.from_numpy(normalized).to(next(network.parameters()).dtype))
+    return output
+
+
+def difference(got: Tensor, expected: Tensor) -> float:
+    assert got.shape == expected.shape
+    return float((got - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *TIMM])
+def test_every_family_gives_the_pixel_networks_logits(name: str) -> None:
+    size = (FAMILIES | TIMM)[name]
+    network = build(name, size)
+    # 8 pixels a block, so that most grids are odd: 7 x 9, 11 x 13, 5 x 7. Other ratios are test_stems_of_every_kind's.
+    grid = (size[0] // 8, size[1] // 8)
+    spectrum = random_spectrum(grid)
+    exact = pixel_road(network.double(), spectrum, 8)
+    form: Any = "factored" if "patch14" in name else "composed"  # 7 x 7 blocks of 192 channels are too many weights
+    folded = fold(network, pixels=size, grid=grid, bands=ALL, form=form)
+    with torch.no_grad():
+        assert difference(folded(spectrum), exact) <= 1e-8
+        assert difference(folded.float()(spectrum), exact) <= 1e-4
+
+
+class Net(nn.Module):
+    """A stem, a nonlinearity and a head, with a step of choice before the stem."""
+
+    def __init__(self, stem: nn.Module, before: Callable[[Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.stem = stem
+        self.before = before
+        self.weight = nn.Parameter(torch.randn(7, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.before is not None:
+            x = self.before(x)
+        return torch.tanh(self.stem(x)).flatten(1)
+
+
+def conv(kernel: Any, stride: Any = 1, padding: Any = 0, **options: Any) -> nn.Module:
+    return nn.Conv2d(3, options.pop("features", 5), kernel, stride, padding, **options)
+
+
+STEMS: dict[str, Callable[[], nn.Module]] = {
+    "3/1": lambda: conv(3, 1, 1),
+    "3/2": lambda: conv(3, 2, 1),
+    "3/2 unpadded": lambda: conv(3, 2),
+    "7/2": lambda: conv(7, 2, 3),
+    "11/4": lambda: conv(11, 4, 2),
+    "4/4": lambda: conv(4, 4),
+    "even kernel, no bias": lambda: conv(6, 2, 2, bias=False),
+    "unequal": lambda: conv((3, 5), (2, 4), (0, 2)),
+    "dilated": lambda: conv(3, 2, 2, dilation=2),
+    "strides that divide no block": lambda: conv(5, 3, 1),
+    "patches of 14": lambda: conv(14, 14),
+    "wide padding": lambda: conv(3, 2, 5),
+    "grouped": lambda: conv(3, 2, 1, groups=3, features=6),
+    "same": lambda: conv((3, 5), 1, "same"),
+    "pixels": lambda: conv(1),
+    "asymmetric": lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 2, 3)), conv(3, 2)),
+    "space to depth": lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 5, 3, 1, 1)),
+    "own normalization": lambda: nn.Sequential(PixelInput(), conv(3, 2, 1)),
+    "batch norm first": lambda: nn.Sequential(batch_norm(), conv(3, 2, 1)),
+    "grey": lambda: nn.Sequential(Grey(), nn.Conv2d(1, 5, 3, 2, 1)),
+    "everything": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 56 * 40, 5)),
+    "linear patches": lambda: LinearPatches(),
+    "functional": lambda: Functional(),
+}
+
+
+def batch_norm() -> nn.Module:
+    norm = nn.BatchNorm2d(3)
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    return norm
+
+
+class Grey(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :1] * 0.3 + x[:, 1:2] * 0.6 + x[:, 2:] * 0.1
+
+
+class LinearPatches(nn.Module):
+    """Patches as vision transformers written by hand make them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(3 * 8 * 8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, colours, height, width = x.shape
+        assert colours == 3
+        patches = x.reshape(n, 3, height // 8, 8, width // 8, 8).permute(0, 2, 4, 1, 3, 5)
+        return self.project(patches.reshape(n, (height // 8) * (width // 8), 3 * 8 * 8))
+
+
+class Functional(nn.Module):
+    """A stem without a module, behind arithmetic and questions of all sorts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(5, 3, 5, 5))
+        self.register_buffer("mean", torch.rand(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch._assert(x.dim() == 4 and x.ndim == 4, "an image")
+        torch._assert(x.size(1) == 3 and x.size(dim=-1) == x.shape[3], "three colours")
+        scale = torch.ones((), dtype=x.dtype, device=x.device)
+        y = (x - self.mean) / 0.5 * scale
+        y = functional.pad(y, (1, 2, 1, 2))
+        features = functional.conv2d(y, self.weight, stride=2)
+        return features * x.shape[2]
+
+
+@pytest.mark.parametrize("reduction", ["dct", "box"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stem", STEMS)
+def test_stems_of_every_kind(stem: str, form: Any, reduction: Any) -> None:
+    torch.manual_seed(1)
+    network = Net(STEMS[stem]()).double().eval()
+    pixels = (112, 168) if "14" in stem or "no block" in stem else (56, 40)
+    for ratio in (1, 2) if reduction == "dct" else (4,):
+        grid = (pixels[0] * ratio // 8, pixels[1] * ratio // 8)
+        spectrum = random_spectrum(grid, n=2)
+        folded = fold(network, pixels=pixels, grid=grid, bands=ALL, form=form, reduction=reduction)
+        with torch.no_grad():
+            assert difference(folded(spectrum), pixel_road(network, spectrum, 8 // ratio, reduction)) <= 1e-11
+
+
+def test_neighbourhood_is_the_smallest() -> None:
+    folded = fold(Net(conv(7, 2, 3)), pixels=(64, 64), grid=(16, 16), bands=ALL, form="composed")
+    stem = next(m for m in folded.modules() if type(m).__name__ == "FoldedStem")
+    # 4 pixels a block, outputs at 0 and 2: pixels -3..3 and -1..5, so one block on either side.
+    assert tuple(stem.weight.shape) == (7 * 0 + 5 * 4, 48, 3, 3)
+    assert stem.extra_repr() == "192 channels (48 reach it), 3 x 3 blocks, stride 1 x 1, 2 x 2 outputs a step"
+
+
+def test_channels_left_out_are_columns_left_out() -> None:
+    torch.manual_seed(2)
+    network = Net(conv(3, 2, 1)).double()
+    bands = BandSet.parse("T-12")
+    some = random_spectrum((14, 10), bands)
+    embedded = torch.zeros(1, 192, 14, 10, dtype=torch.float64)
+    embedded[:, list(bands.channels)] = some.values
+    everything = Spectrum.of_coefficients(embedded, ALL)
+    for form in FORMS:
+        folded = fold(network, pixels=(56, 40), grid=(14, 10), bands=bands, form=form)
+        with torch.no_grad():
+            assert difference(folded(some), pixel_road(network, everything, 4)) <= 1e-12
+
+
+def test_a_fold_serves_other_grids_where_the_network_takes_any_size() -> None:
+    torch.manual_seed(3)
+    for stem in (conv(7, 2, 3), conv(5, 3, 1), conv(11, 4, 2), conv(3, 2, 2, dilation=2)):
+        network = Net(stem).double()
+        for form in FORMS:
+            folded = fold(network, pixels=(56, 104), grid=(14, 26), bands=ALL, form=form)
+            for grid in ((5, 7), (14, 11), (23, 17)):
+                spectrum = random_spectrum(grid)
+                with torch.no_grad():
+                    assert difference(folded(spectrum), pixel_road(network, spectrum, 4)) <= 1e-12
+
+
+def test_a_detectors_backbone_folds_and_takes_images_of_any_size() -> None:
+    torch.manual_seed(5)
+    backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=5).double().eval()
+    folded = fold(backbone, pixels=(64, 96), grid=(16, 24), bands=ALL, form="composed")
+    for grid in ((16, 24), (26, 14)):
+        spectrum = random_spectrum(grid)
+        expected: Any = pixel_road(backbone, spectrum, 4)
+        with torch.no_grad():
+            got = folded(spectrum)
+        assert list(got) == ["0", "1", "2", "3", "pool"]
+        assert all(difference(got[level], expected[level]) <= 1e-8 for level in got)
+
+
+def test_a_fold_that_pads_by_size_says_which_grid_it_cannot_take() -> None:
+    folded = fold(build("tf_efficientnet_lite0", (56, 72)), pixels=(56, 72), grid=(14, 18), form="composed")
+    folded.network.conv_stem.plans = tuple(  # a stride of which a block is no multiple
+        type(plan)(plan.grid, plan.num_outputs, plan.pixels, 8, plan.slack, plan.first, plan.reach)
+        for plan in folded.network.conv_stem.plans
+    )
+    with pytest.raises(RecipeError, match=r"folded for 14 blocks along an axis, got 15.*fold it for 15 blocks"):
+        folded(random_spectrum((15, 18), BandSet.parse("S-24")))
+
+
+def test_int8_and_float32_spectra_give_the_same_answer_within_their_rounding() -> None:
+    torch.manual_seed(4)
+    bands = BandSet.parse("S-24")
+    folded = fold(Net(conv(7, 2, 3)), pixels=(56, 40), grid=(14, 10), bands=bands)
+    spectrum = random_spectrum((14, 10), bands)
+    coarse = encode_int8(spectrum, folded.input.shift, torch.full((24,), 8.0))
+    with torch.no_grad():
+        assert difference(folded(coarse), folded(Spectrum.of_coefficients(coarse.coefficients(), bands))) <= 1e-5
+        assert difference(folded(spectrum.select(bands)), folded(spectrum)) == 0
+
+
+def test_auto_takes_the_cheaper_form_and_costs_are_what_is_counted() -> None:
+    for stem, cheaper in ((conv(7, 2, 3, features=64), "factored"), (conv(16, 16, features=64), "composed")):
+        network = nn.Sequential(stem)
+        folded = {form: fold(network, pixels=64, grid=16, form=form) for form in ("auto", *FORMS)}
+        cost = folded["auto"].cost
+        assert folded["auto"].settings.form == cheaper
+        example = random_spectrum((16, 16), BandSet.parse("S-24"))
+        assert count_macs(folded["composed"], example) == cost.composed
+        assert count_macs(folded["factored"], example) == cost.factored
+        assert count_macs(network, torch.empty(1, 3, 64, 64)) == cost.pixels
+        assert min(cost.composed, cost.factored) == getattr(cost, cheaper)
+
+
+def test_the_given_network_is_left_as_it_is() -> None:
+    network = build("resnet18", (56, 72)).train()
+    before = copy.deepcopy(network.state_dict())
+    folded = fold(network, pixels=(56, 72), grid=(14, 18), form="composed")
+    assert network.training
+    assert isinstance(network.conv1, nn.Conv2d)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    folded.network.fc.weight.data.zero_()
+    assert float(network.fc.weight.detach().abs().max()) > 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_32"])
+def test_weights_go_through_state_dicts_and_every_one_learns(name: str, form: Any) -> None:
+    size = FAMILIES[name]
+    grid = (size[0] // 8, size[1] // 8)
+    first = fold(build(name, size), pixels=size, grid=grid, form=form)
+    torch.manual_seed(6)
+    other = fold(copy.deepcopy(build(name, size)).apply(_shake), pixels=size, grid=grid, form=form)
+    spectrum = random_spectrum(grid, BandSet.parse("S-24"), n=2)
+    with torch.no_grad():
+        assert difference(other(spectrum), first(spectrum)) > 1e-3
+        other.load_state_dict(first.state_dict())
+        assert torch.equal(other(spectrum), first(spectrum))
+    first.train()
+    first(spectrum).square().sum().backward()
+    assert [name for name, p in first.named_parameters() if p.grad is None] == []
+
+
+def _shake(module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        parameter.data += 0.1 * torch.randn_like(parameter)
+
+
+COMPILED = """
+import torch, torchvision
+from prepixel import BandSet, Spectrum
+from prepixel.models import fold
+torch.manual_seed(0)
+network = torchvision.models.mobilenet_v3_small(num_classes=11).eval()
+folded = fold(network, pixels=(56, 72), grid=(14, 18), form="{form}")
+spectrum = Spectrum.of_coefficients(100 * torch.randn(2, 24, 14, 18), BandSet.parse("S-24"))
+with torch.no_grad():
+    expected = folded(spectrum)
+    def off(got): return float((got - expected).abs().max() / expected.abs().max())
+    print("compiled", off(torch.compile(folded, backend="aot_eager", fullgraph=True)(spectrum)))
+    program = torch.export.export(folded.network, (folded.input(spectrum),))
+    print("exported", off(program.module()(folded.input(spectrum))))
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_compile_and_export(form: str) -> None:
+    # In a process of its own: the tests' type checks of annotations cannot be compiled.
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPILED.format(form=form)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    errors = dict(line.split() for line in done.stdout.splitlines())
+    assert set(errors) == {"compiled", "exported"}
+    assert all(float(error) <= 1e-5 for error in errors.values())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_autocast(form: Any) -> None:
+    folded = fold(build("resnet18", (56, 72)), pixels=(56, 72), grid=(14, 18), form=form)
+    spectrum = random_spectrum((14, 18), BandSet.parse("S-24"), n=2)
+    with torch.no_grad():
+        expected = folded(spectrum)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = folded(spectrum)
+    assert got.dtype == torch.bfloat16
+    assert difference(got.float(), expected) <= 0.1
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = conv(3, 2, 1), conv(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.first(x)) * self.second(x)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = conv(3, 1, 1, features=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tanh(self.first(x))
+
+
+class Branch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = conv(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) if x.size(0) > 1 else -self.first(x)
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "nonlinear": (lambda: Net(conv(3, 2, 1), lambda x: x.clamp(0, 1)), r"all over.*not linear.*first layer: clamp"),
+    "reflected": (lambda: Net(conv(3, 2, 1, padding_mode="reflect")), r"at the borders.*reflected"),
+    "padded black, then normalized": (
+        lambda: Net(conv(3), lambda x: functional.pad(functional.pad(x, (1, 1, 1, 1)) - 1, (1, 1, 1, 1))),
+        r"padding is not one colour",
+    ),
+    "twice": (Twice, r"used twice: by first, and again by conv2d in second"),
+    "skip": (Skip, r"used twice: by first, and again by add"),
+    "branch": (Branch, r"torch.fx cannot trace it"),
+    "no layer": (lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)), r"no convolution and no linear layer"),
+    "no weights": (lambda: nn.Sequential(nn.ReLU()), r"has no weights"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_with_the_reason(name: str) -> None:
+    make, message = REFUSED[name]
+    with pytest.raises(CannotFold, match=message):
+        fold(make(), pixels=(56, 40), grid=(14, 10), form="composed")
+
+
+def test_refuses_sizes_that_do_not_fit_and_names_those_that_do() -> None:
+    network = Net(conv(3, 2, 1))
+    with pytest.raises(RecipeError, match=r"take a grid of 28 x 28, 56 x 56, 112 x 112, 224 x 224"):
+        fold(network, pixels=224, grid=32)
+    with pytest.raises(RecipeError, match=r"299 x 299.*grid of 299 x 299, or give the network 296 x 296 pixels"):
+        fold(network, pixels=299, grid=56)
+    with pytest.raises(RecipeError, match=r"along both axes"):
+        fold(network, pixels=(56, 40), grid=(14, 5))
+    with pytest.raises(RecipeError, match=r"pixels and grid must be 1 or greater"):
+        fold(network, pixels=0, grid=5)
+    with pytest.raises(RecipeError, match=r"one number above 0 each for R, G and B"):
+        fold(network, std=(1.0, 0.0, 1.0))
+    with pytest.raises(RecipeError, match=r"none of the channels of high reaches the 4 x 4 pixels"):
+        fold(network, pixels=56, grid=14, bands=BandSet("high", (63, 127)))
+    with pytest.raises(RecipeError, match=r"fold it for at least \d+ blocks"):
+        fold(Net(conv(31, 1, 15)), pixels=16, grid=4)
+
+
+def test_a_layer_too_large_to_compose_is_factored() -> None:
+    torch.manual_seed(7)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 104 * 104, 2400))
+    with pytest.raises(RecipeError, match=r"the composed layer would have 77,875,200 weights .* take form factored"):
+        fold(network, pixels=104, grid=13, bands=ALL, form="composed")
+    folded = fold(network, pixels=104, grid=13, bands=ALL)
+    assert folded.settings.form == "factored"
+    assert folded.cost.composed == 77_875_200
+    spectrum = random_spectrum((13, 13))
+    with torch.no_grad():
+        assert difference(folded(spectrum), pixel_road(network, spectrum, 8).double()) <= 1e-5
+
+
+def test_a_body_that_differs_in_training_refuses_training() -> None:
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torchvision.models.googlenet(num_classes=11, transform_input=True, init_weights=False)
+    folded = fold(network, pixels=(56, 72), grid=(14, 18), form="composed")
+    spectrum = random_spectrum((14, 18), BandSet.parse("S-24"), n=2)
+    folded(spectrum)
+    with pytest.raises(CannotFold, match=r"auxiliary heads"):
+        folded.train()(spectrum)
+
+
+def test_front_door_type() -> None:
+    assert isinstance(fold(Net(conv(4, 4)), pixels=(56, 40), grid=(14, 10)), FoldedNetwork)

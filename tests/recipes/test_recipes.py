@@ -1,0 +1,499 @@
+"""A recipe says all that a run is; whatever is wrong with one is named by its key, with what would be right."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from prepixel.data import FolderDataset, write_synthetic
+from prepixel.errors import RecipeError
+from prepixel.gates import GatedNetwork, GateSettings
+from prepixel.models import FoldedNetwork, rgb_network
+from prepixel.recipes import Recipe, parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
+from prepixel.recipes.parsing import expand_path, recipe_differences
+from prepixel.records import describe_environment
+from prepixel.runs import RunFolder, measure_statistics
+from prepixel.runs import build_classifier as building
+from prepixel.runs.build_classifier import build_network, build_reader, reuse_rgb_weights, statistics_of
+from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectrum
+from prepixel.tasks import GatedClassification
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = """
+data: {train: photos/train, val: photos/val, batch_size: 11}
+input: {kind: spectrum, bands: S-24, grid: [3, 5]}
+"""
+PIXELS_INPUT = {"kind": "rgb", "pixels": 3, "bands": None, "grid": None}
+PIXELS = """
+data: {train: photos/train}
+input: {kind: rgb, pixels: [23, 31]}
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> FolderDataset:
+    folder = tmp_path_factory.mktemp("synthetic") / "data"
+    train, _ = write_synthetic(folder, num_train_per_class=2, num_val_per_class=1, min_side=64, max_side=128)
+    return FolderDataset(train)
+
+
+def parse(text: str, *overrides: str) -> Recipe:
+    return parse_recipe(text, source="small.yaml", overrides=overrides, name="small")
+
+
+def test_recipe_is_typed_and_completed() -> None:
+    recipe = parse(SMALL + "training: {epochs: 7, checkpoint_steps: 3}\noptimization: {learning_rate: 1e-3}\nseed: 13")
+    assert (recipe.name, recipe.seed, recipe.data.batch_size) == ("small", 13, 11)
+    assert recipe.input.grid == (3, 5)
+    assert (recipe.training.epochs, recipe.training.checkpoint_steps) == (7, 3)
+    assert recipe.optimization.learning_rate == 0.001
+    assert recipe.optimization.momentum == 0.9
+
+
+def test_overrides_are_typed_and_win() -> None:
+    words = [
+        "--optimization.learning_rate",
+        "2e-2",
+        "--input.grid=[7, 13]",
+        "--seed",
+        "3",
+        "--training.compile",
+        "true",
+    ]
+    recipe = parse(SMALL, *words, "--optimization.max_gradient_norm", "1", "--data.val", "null", "--name", "5")
+    assert recipe.optimization.learning_rate == 0.02
+    assert recipe.optimization.max_gradient_norm == 1.0
+    assert isinstance(recipe.optimization.max_gradient_norm, float)
+    assert recipe.input.grid == (7, 13)
+    assert (recipe.seed, recipe.training.compile, recipe.data.val, recipe.name) == (3, True, None, "5")
+
+
+def test_one_number_is_a_square_and_a_number_names_a_band_set() -> None:
+    recipe = parse(SMALL, "--input.grid", "7", "--input.bands", "192")
+    assert (recipe.input.grid, recipe.input.bands) == ((7, 7), "192")
+
+
+def test_written_recipe_reads_back_equal(tmp_path: Path) -> None:
+    recipe = parse(SMALL + "seed: 5\ntask: {label_smoothing: 0.1}\nname: größer\n")
+    write_recipe(recipe, tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text(encoding="utf-8")) == recipe_values(recipe)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_name_of_a_recipe_without_one_is_its_files(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    assert read_recipe(tmp_path / "tiny.yaml").name == "tiny"
+
+
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+CLASSIFIERS = [path for path in RECIPES if isinstance(read_any_recipe(path), Recipe)]
+
+
+@pytest.mark.parametrize("path", CLASSIFIERS, ids=lambda path: path.stem)
+def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
+    recipe = read_recipe(path)
+    bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
+    with torch.device("cpu" if recipe.network.stem == "folded" else "meta"):  # folding computes
+        building.build_task(recipe, 10)
+        assert sum(p.numel() for p in build_network(recipe, 10, bands, None).parameters()) > 2_000_000
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("optimisation: {lr: 3}", "optimisation: no such key; nearest: optimization"),
+        ("training: {epoch: 3}", "training.epoch: no such key; nearest: training.epochs"),
+        ("task: {epoch: 3}", "task.epoch: no such key; nearest: training.epochs"),
+        ("task: {epochs: 3}", "task.epochs: no such key; nearest: training.epochs"),
+        ("label_smoothing: .1", "label_smoothing: no such key; nearest: task.label_smoothing"),
+        ("gate: {kind: static, chanels: 3}", "gate.chanels: no such key; nearest: gate.channels"),
+        ("gate: {kind: static}", "gate: loss budget needs one of channels and bytes; for example channels: 24"),
+        ("gate: {floors: [1, 2]}", "gate.floors is [1, 2]; it must be a list of 3, each a whole number"),
+        ("network: {from_run: a, rgb_weights: b}", "network: network.from_run and network.rgb_weights both say how"),
+        ("task: {qqq: 3}", "task.qqq: no such key; task has kind, label_smoothing"),
+        ("training: {epochs: many}", "training.epochs is 'many'; it must be a whole number"),
+        ("training: {epochs: 1.5}", "training.epochs is 1.5; it must be a whole number"),
+        ("training: {epochs: true}", "training.epochs is true; it must be a whole number"),
+        ("training: {epochs: null}", "training.epochs is null; it must be a whole number"),
+        ("training: {checkpoint_steps: x}", "training.checkpoint_steps is 'x'; it must be a whole number or null"),
+        ("training: {compile: 3}", "training.compile is 3; it must be true or false"),
+        ("training: {precision: int8}", "training.precision is 'int8'; it must be float32 or bfloat16 or float16"),
+        ("optimization: {learning_rate: [1]}", "optimization.learning_rate is [1]; it must be a number"),
+        ("optimization: {learning_rate: -1}", "optimization: learning_rate is -1.0; it must be greater than 0"),
+        ("training: 3", "training is 3; it must be a section with epochs, seed, precision"),
+        ("training: {seed: 3}", "training.seed is set; the seed is stated once, as seed at the top of the recipe"),
+        ("seed: -3", "seed is -3; it must be from 0 to 4294967295"),
+        ("task: {label_smoothing: 1}", "task: label_smoothing is 1.0; it must be at least 0 and below 1"),
+        ("seed: 3\nseed: 5", "not YAML: line 5, column 1: the key 'seed' is given twice"),
+        ("task: [", "not YAML: line 5, column 1: expected the node content"),
+    ],
+)  # fmt: skip
+def test_mistake_in_the_file_is_named(extra: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(f"{SMALL}{extra}\n")
+    assert str(caught.value).startswith(f"small.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"grid": None}, "kind spectrum needs grid; for example grid: 28, the blocks of a 224 x 224 image"),
+        ({"bands": None}, "kind spectrum needs bands; for example bands: S-24"),
+        ({"kind": "rgb", "bands": None, "grid": None}, "kind rgb needs pixels; for example pixels: 224"),
+        ({"pixels": 3}, "pixels belongs to kind rgb, and kind is spectrum; remove one of the two"),
+        ({"kind": "rgb", "pixels": 3}, "bands belongs to kind spectrum, and kind is rgb; remove one of the two"),
+        (PIXELS_INPUT | {"filter": "bicubic"}, "and kind rgb resizes by"),
+        ({"kind": "dct"}, "input.kind is 'dct'; it must be spectrum or rgb"),
+        ({"grid": [0, 5]}, "grid is [0, 5]; both sides must be 1 or greater"),
+        ({"grid": [3]}, "input.grid is [3]; it must be a list of 2, each a whole number, or one number"),
+        ({"areas": [0.5, 0.25]}, "areas is [0.5, 0.25]; it must be [low, high] with 0 < low <= high <= 1"),
+        ({"areas": [0.5, 1.25]}, "areas is [0.5, 1.25]; it must be [low, high] with 0 < low <= high <= 1"),
+        ({"ratios": [0, 1]}, "ratios is [0.0, 1.0]; it must be [low, high] with 0 < low <= high"),
+        ({"crop_fraction": 0}, "crop_fraction is 0.0; it must be above 0 and at most 1"),
+        ({"flip_probability": 2}, "flip_probability is 2.0; it must be from 0 to 1"),
+        ({"statistics_images": 0}, "statistics_images is 0; it must be 1 or greater"),
+    ],
+)  # fmt: skip
+def test_input_that_does_not_fit_is_named(change: dict[str, object], message: str) -> None:
+    values = yaml.safe_load(SMALL)
+    values["input"] |= change
+    with pytest.raises(RecipeError) as caught:
+        parse(yaml.safe_dump(values))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "data: batch_size is 0; it must be 1 or greater"),
+        ({"threads": -1}, "data: threads is -1; it must be 0 or greater"),
+        ({"val_batch_size": 0}, "data: val_batch_size is 0; it must be 1 or greater, or null"),
+        ({"max_bad_fraction": 1.5}, "data: max_bad_fraction is 1.5; it must be from 0 to 1"),
+        ({"on_error": "ignore"}, "data.on_error is 'ignore'; it must be raise or skip"),
+        ({"train": None}, "data.train is null; it must be text"),
+    ],
+)
+def test_data_settings_outside_their_range_are_named(change: dict[str, object], message: str) -> None:
+    values = yaml.safe_load(SMALL)
+    values["data"] |= change
+    with pytest.raises(RecipeError) as caught:
+        parse(yaml.safe_dump(values))
+    assert message in str(caught.value)
+
+
+def test_stride_of_a_network_on_pixels_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"network.layer2_stride belongs to kind spectrum, and input.kind is rgb"):
+        parse(f"{PIXELS}network: {{layer2_stride: 1}}")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("gate: {kind: static, channels: 3}", "gate.kind is static, and input.kind is rgb; a gate chooses frequencies"),
+        ("network: {from_run: x}", "network.from_run belongs to kind spectrum, and input.kind is rgb; remove it"),
+    ],
+)
+def test_choosing_of_channels_is_refused_on_pixels(extra: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(f"{PIXELS}{extra}")
+
+
+def test_a_recipe_without_gate_reads_as_before_and_one_with_it_reads_back(tmp_path: Path) -> None:
+    assert parse(SMALL).gate == GateSettings(kind="none")
+    gate = "gate: {kind: dynamic, channels: 12, temperature_end: 0.5, floors: [3, 1, 1]}"
+    recipe = parse(SMALL + gate, "--gate.strength", "0.5")
+    assert recipe.gate == GateSettings("dynamic", "budget", 0.5, 12, None, 1.0, 0.5, "exponential", (3, 1, 1))
+    write_recipe(recipe, tmp_path / "recipe.yaml")
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {train: x}", "small.yaml: input must be given"),
+        ("input: {kind: rgb, pixels: 3}", "small.yaml: data must be given"),
+        ("seed: 3", "small.yaml: data and input must be given"),
+        ("data: {}\ninput: {kind: rgb, pixels: 3}", "small.yaml: data.train must be given"),
+        ("- 3", "small.yaml: holds no recipe; a recipe is a list of 'key: value', see recipes/"),
+        ("", "small.yaml: holds no recipe; a recipe is a list of 'key: value', see recipes/"),
+    ],
+)
+def test_what_is_missing_is_named(text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--training.epoch", "3"], "--training.epoch: no such key; nearest: training.epochs"),
+        (["--training.epochs=x"], "--training.epochs is 'x'; it must be a whole number"),
+        (["--training.epochs"], "--training.epochs needs a value: --training.epochs VALUE"),
+        (["epochs", "3"], "'epochs' is neither an option nor an option's value; say --section.key value"),
+        (["--seed.more", "3"], "--seed.more: seed is no section of a recipe"),
+        (["--data.threads", "-1"], "small.yaml with --data.threads: data: threads is -1; it must be 0 or greater"),
+    ],
+)  # fmt: skip
+def test_mistake_on_the_command_line_is_named_as_an_option(words: list[str], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(SMALL + "seed: 5", *words)
+    assert str(caught.value) == message
+
+
+def test_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none.yaml: the recipe cannot be read \(No such file or directory\); check"):
+        read_recipe(tmp_path / "none.yaml")
+    (tmp_path / "photo.yaml").write_bytes(b"data: \xff\xd8")
+    with pytest.raises(RecipeError, match=r"photo.yaml: not a text file \(invalid start byte at byte 6\)"):
+        read_recipe(tmp_path / "photo.yaml")
+
+
+def test_paths_take_variables_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PHOTOS", "/photos")
+    assert expand_path("${SOME_PHOTOS}/train", "data.train") == Path("/photos/train")
+    monkeypatch.delenv("SOME_PHOTOS")
+    message = (
+        r"data.train is \$\{SOME_PHOTOS\}/train, and the environment has no SOME_PHOTOS; set it: export SOME_PHOTOS"
+    )
+    with pytest.raises(RecipeError, match=message):
+        expand_path("${SOME_PHOTOS}/train", "data.train")
+
+
+def test_differences_name_keys() -> None:
+    old, new = parse(SMALL), parse(SMALL, "--seed", "3", "--input.grid", "7")
+    assert list(recipe_differences(old, new).values()) == ["seed was 0, is 3", "input.grid was [3, 5], is [7, 7]"]
+
+
+# -- folders of runs ---------------------------------------------------------------------------------------------------
+
+
+def started(folder: Path, recipe: Recipe) -> RunFolder:
+    place = RunFolder(folder)
+    place.start(recipe, ("cat", "dog"), BandSet.parse("S-24"), describe_environment())
+    return place
+
+
+def test_folder_in_use_is_refused(tmp_path: Path) -> None:
+    recipe = parse(SMALL)
+    RunFolder(tmp_path / "new").check_free(recipe, resume=False)
+    RunFolder(tmp_path).check_free(recipe, resume=True)
+    place = started(tmp_path / "run", recipe)
+    with pytest.raises(
+        RecipeError, match="run: holds a run already; go on with it by --resume, or give another folder"
+    ):
+        place.check_free(recipe, resume=False)
+    place.check_free(recipe, resume=True)
+    place.check_free(parse(SMALL, "--data.threads", "3", "--training.record_steps", "5"), resume=True)
+    other = parse(SMALL, "--seed", "3", "--optimization.learning_rate", "0.5")
+    with pytest.raises(RecipeError) as caught:
+        place.check_free(other, resume=True)
+    assert str(caught.value) == (
+        f"{place.path}: cannot be resumed by another recipe: seed was 0, is 3; optimization.learning_rate was 0.1, "
+        "is 0.5. Set them back, or give another folder by --output"
+    )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    for resume in (False, True):
+        with pytest.raises(RecipeError, match=r"other: holds thesis.txt but no run; give an empty or a new folder"):
+            RunFolder(tmp_path / "other").check_free(recipe, resume=resume)
+    with pytest.raises(RecipeError, match=r"thesis.txt: is a file; give a folder for the run"):
+        RunFolder(tmp_path / "other" / "thesis.txt").check_free(recipe, resume=False)
+
+
+def test_folder_of_a_run_on_other_classes_is_refused(tmp_path: Path) -> None:
+    place = started(tmp_path / "run", parse(SMALL))
+    message = (
+        r"was trained on 2 classes, and the training folder now has 2 \(cow, dog\); give another folder by --output"
+    )
+    with pytest.raises(RecipeError, match=message):
+        place.start(parse(SMALL), ("cat", "cow"), BandSet.parse("S-24"), describe_environment())
+    assert place.read_classes() == ("cat", "dog")
+
+
+def test_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none: no such folder; give a folder that prepixel train made"):
+        RunFolder(tmp_path / "none").read_recipe()
+    with pytest.raises(RecipeError, match=r"holds no run \(no recipe.yaml\); give a folder that prepixel train made"):
+        RunFolder(tmp_path).read_recipe()
+    place = started(tmp_path / "run", parse(SMALL))
+    place.classes.write_text('{"cat": 0}')
+    with pytest.raises(RecipeError, match=r"classes.json: the run's classes cannot be read \(not a list of names\)"):
+        place.read_classes()
+
+
+# -- building ----------------------------------------------------------------------------------------------------------
+
+
+def test_statistics_are_those_of_the_centred_crops(files: FolderDataset) -> None:
+    bands = BandSet.parse("S-6")
+    measured = measure_statistics(files, grid=(3, 5), bands=bands, crop_fraction=0.75, max_images=7, threads=1)
+    assert (measured.num_images, measured.grid, measured.bands) == (7, (3, 5), bands)
+    from prepixel.data import CenterCrop
+    from prepixel.data.loading.crops import sample_generator
+    from prepixel.jpeg import read_size
+
+    expected = Statistics.empty(bands, (3, 5))
+    for index in [place * len(files) // 7 for place in range(7)]:
+        path = files.samples[index].path
+        box = CenterCrop(0.75).draw(read_size(path), 5 / 3, sample_generator(0, 0, 0)).box
+        expected.update(read_spectrum(path, grid=(3, 5), bands=bands, box=box))
+    torch.testing.assert_close(measured.mean, expected.mean)
+    torch.testing.assert_close(measured.std(), expected.std())
+
+
+def test_statistics_of_a_file_are_cut_to_the_bands(files: FolderDataset, tmp_path: Path) -> None:
+    path = tmp_path / "all.json"
+    whole = measure_statistics(files, grid=(3, 5), bands=BandSet.parse("192"), max_images=3)
+    whole.write(path)
+    recipe = parse(SMALL, "--input.statistics", str(path))
+    bands = BandSet.parse("S-24")
+    found = statistics_of(recipe, files, bands, None)
+    assert found.bands == bands
+    torch.testing.assert_close(found.mean, whole.for_bands(bands).mean, rtol=0, atol=0)
+    other = parse(SMALL, "--input.statistics", str(path), "--input.grid", "7")
+    with pytest.raises(RecipeError, match=r"statistics of a 3 x 5 grid, and input.grid is 7 x 7; measure them anew"):
+        statistics_of(other, files, bands, None)
+
+
+def test_int8_reader_uses_the_statistics_units(files: FolderDataset) -> None:
+    recipe = parse(SMALL, "--input.encoding", "int8")
+    bands = BandSet.parse("S-24")
+    statistics = statistics_of(recipe, files, bands, None)
+    reader = build_reader(recipe.input, bands, statistics)
+    assert getattr(reader, "dtype") == torch.int8  # noqa: B009
+    torch.testing.assert_close(getattr(reader, "unit"), statistics.int8_unit().float(), rtol=0, atol=0)  # noqa: B009
+
+
+def test_network_depends_on_the_seed_alone() -> None:
+    bands = BandSet.parse("S-24")
+
+    def first(seed: str) -> torch.Tensor:
+        torch.rand(3)
+        return next(build_network(parse(SMALL, "--seed", seed), 3, bands, None).parameters())
+
+    assert torch.equal(first("7"), first("7"))
+    assert not torch.equal(first("7"), first("11"))
+
+
+def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
+    rgb = rgb_network("resnet18", 10)
+    state = {rgb.torchvision_key(key): value for key, value in rgb.state_dict().items()}
+    torch.save({"state_dict": {key: value for key, value in state.items() if key}}, tmp_path / "rgb.pt")
+    recipe = parse(SMALL, "--network.rgb_weights", str(tmp_path / "rgb.pt"))
+    network = build_network(recipe, 10, BandSet.parse("S-24"), None)
+    reused = reuse_rgb_weights(recipe, network, 10)
+    assert reused is not None
+    assert len(reused.copied) > 90
+    torch.testing.assert_close(network.trunk.layer4[1].conv2.weight, rgb.trunk.layer4[1].conv2.weight, rtol=0, atol=0)
+
+    def refused(file: str, message: str) -> None:
+        bad = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, rgb_weights=str(tmp_path / file)))
+        with pytest.raises(RecipeError, match=message):
+            reuse_rgb_weights(bad, network, 10)
+
+    refused("none.pt", "network.rgb_weights: .*none.pt cannot be read as a file of torch weights")
+    (tmp_path / "text.pt").write_text("not weights")
+    refused("text.pt", "network.rgb_weights: .*text.pt cannot be read as a file of torch weights")
+    torch.save([3, 5], tmp_path / "list.pt")
+    refused("list.pt", r"list.pt: holds no weights by name; save the network's state_dict\(\) there")
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pt")
+    refused("other.pt", "network.rgb_weights: .*other.pt: not the weights of a resnet18: ")
+
+
+def test_batch_larger_than_the_data_set_is_refused(files: FolderDataset) -> None:
+    recipe = parse(SMALL, "--data.batch_size", "23")
+    reader = build_reader(recipe.input, BandSet.parse("S-24"), None)
+    with pytest.raises(RecipeError, match=r"data.batch_size is 23, and .*train has 20 images; lower the batch size"):
+        building.build_loader(recipe, files, reader, training=True)
+
+
+FOLDED = """
+data: {train: photos/train, batch_size: 11}
+input: {kind: spectrum, bands: S-24, grid: [14, 18]}
+network: {name: resnet18, stem: folded, pixels: [56, 72]}
+seed: 5
+"""
+
+
+def test_folded_network_starts_as_the_rgb_network_of_its_seed_and_weights(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    weights = {k: v for k, v in rgb_network("resnet18", 1000).state_dict().items() if not k.startswith("input.")}
+    weights = {k.removeprefix("trunk.").removeprefix("head."): v for k, v in weights.items()}
+    torch.save(weights, tmp_path / "rgb.pt")
+    bands = BandSet.parse("S-24")
+    outputs = {}
+    for kind in ("random", "reused"):
+        words = [] if kind == "random" else ["--network.rgb_weights", str(tmp_path / "rgb.pt")]
+        recipe = parse(FOLDED, *words)
+        pixels = parse(PIXELS, "--seed", "5", *words)
+        folded, rgb = build_network(recipe, 7, bands, None), build_network(pixels, 7, None, None)
+        reused = [reuse_rgb_weights(r, n, 7) for r, n in ((recipe, folded), (pixels, rgb))]
+        assert (reused[0] is None) == (kind == "random")
+        assert reused[0] == reused[1]
+        assert isinstance(folded, FoldedNetwork)
+        spectrum = Spectrum.of_coefficients(50 * torch.randn(2, 24, 14, 18), bands)
+        front = folded.network[0]  # the form that this network takes: pixels, then itself
+        with torch.no_grad():
+            images = front(folded.input(spectrum))
+            expected = rgb.eval()(images)
+            torch.testing.assert_close(folded.eval()(spectrum), expected, rtol=1e-5, atol=1e-5)
+        outputs[kind] = folded.state_dict()["network.1.trunk.conv1.weight"]
+    assert not torch.equal(outputs["random"], outputs["reused"])
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("{stem: folded}", "a folded stem needs network.pixels"),
+        ("{pixels: 224}", "network.pixels belongs to a folded stem, and network.stem is removed"),
+        ("{stem: folded, pixels: 224, layer2_stride: 1}", "layer2_stride belongs to a removed stem"),
+    ],
+)
+def test_folded_stems_want_their_pixels_and_nothing_else(network: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(SMALL + f"network: {network}")
+
+
+def test_pixels_have_no_stem_to_fold() -> None:
+    with pytest.raises(RecipeError, match=r"network\.stem belongs to kind spectrum, and input\.kind is rgb"):
+        parse(PIXELS + "network: {stem: folded, pixels: 24}")
+
+
+def test_folded_grid_that_does_not_fit_says_which_would() -> None:
+    recipe = parse(FOLDED, "--input.grid", "[13, 18]")
+    with pytest.raises(RecipeError, match="take a grid of 7 x 9, 14 x 18"):
+        build_network(recipe, 7, BandSet.parse("S-24"), None)
+
+
+@pytest.mark.parametrize("stem", ["removed", "folded"])
+def test_gate_stands_before_the_network_that_the_recipe_builds_without_it(stem: str) -> None:
+    words = ["--input.grid", "[8,4]", "--network.stem", stem, "--seed", "7"]
+    words += ["--network.pixels", "[32,16]"] if stem == "folded" else []
+    gate = ["--gate.kind", "dynamic", "--gate.bytes", "1500"]  # a channel takes 4 x 8 x 4 bytes, 24 take 3,072
+    bands = BandSet.parse("S-24")
+    plain = build_network(parse(SMALL, *words), 5, bands, None)
+    gated = build_network(parse(SMALL, *words, *gate), 5, bands, None)
+    assert isinstance(gated, GatedNetwork)
+    assert gated.gate.budget == pytest.approx(1500 / 128)
+    state = gated.network.state_dict()
+    own = {name: value for name, value in plain.state_dict().items() if isinstance(value, torch.Tensor)}
+    assert all(torch.equal(state[name], value) for name, value in own.items())
+    task = building.build_task(parse(SMALL, *words, *gate), 5, gated)
+    assert isinstance(task, GatedClassification)
+    assert task.budget == gated.gate.budget
+    less = [*gate[:3], "24", "--input.encoding", "int8"]  # a channel takes 8 x 4 bytes
+    with pytest.raises(RecipeError, match="gate: bytes is 24, too few for the channels that must be on"):
+        build_network(parse(SMALL, *words, *less), 5, bands, None)
+
+
+def test_a_detectors_recipe_is_none_of_a_classifier() -> None:
+    text = (ROOT / "recipes" / "coco" / "mask_rcnn_dct24.yaml").read_text(encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"^small.yaml: task.kind is detection, and a classifier is wanted here$"):
+        parse(text)

@@ -1,0 +1,141 @@
+"""Figures: what is drawn is what the records say, and a file is written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from prepixel.records import ConfusionRow, MetricRow, Records
+from prepixel.reports import figure, plot_confusion, plot_curves, plot_frequency_channels, plot_heat_maps
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Keep every figure that is written."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def records(top1: list[float], *, loss: float = 2.0) -> Records:
+    rows = [
+        MetricRow("r", "val", "top1", value, float(epoch), 7 * epoch, 13) for epoch, value in enumerate(top1, start=1)
+    ]
+    return Records(
+        (*rows, *(MetricRow("r", "train", "loss", loss / epoch, float(epoch), 7 * epoch) for epoch in (1, 2, 3)))
+    )
+
+
+def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = {"RGB": [records([0.2, 0.4])], "DCT-24": [records([0.25, 0.5, 0.75]), records([0.35, 0.7])]}
+    plot_curves(runs, tmp_path / "curves.png", title="ten classes")
+    loss, _, top1 = drawn[0].axes
+    lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in top1.lines}
+    np.testing.assert_allclose(lines["RGB"], [[1, 20], [2, 40]])
+    np.testing.assert_allclose(lines["DCT-24 (2 seeds: mean, lowest to highest)"], [[1, 30], [2, 60]])
+    band = top1.collections[0].get_paths()[0].vertices
+    assert (np.asarray(band)[:, 1].min(), np.asarray(band)[:, 1].max()) == (25, 70)
+    np.testing.assert_allclose(np.asarray(loss.lines[0].get_xydata())[:, 1], [2, 1, 2 / 3])
+    assert loss.get_yscale() == "log"
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_run_with_fewer_records_is_in_the_legend(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_curves({"done": [records([0.5])], "begun": [records([])]}, tmp_path / "curves.svg")
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["done", "begun"]
+    assert (tmp_path / "curves.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_nothing_to_draw_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to draw: these records hold neither a loss nor a top-1"):
+        plot_curves({"empty": [Records(())]}, tmp_path / "curves.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["curves", "curves.jpeg2000"])
+def test_unknown_format_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"end the name in .png, .svg or .pdf"):
+        plot_curves({"RGB": [records([0.2])]}, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_old_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "curves.png").write_bytes(b"old")
+
+    def fail(figure: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="no space"):
+        plot_curves({"RGB": [records([0.2])]}, tmp_path / "curves.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_confusion_shows_shares_and_counts(tmp_path: Path, drawn: list[Figure]) -> None:
+    row = ConfusionRow("r", "val", 3.0, 7, ("cat", "dog", "none"), ((5, 2, 0), (1, 11, 1), (0, 0, 0)))
+    plot_confusion(row, tmp_path / "confusion.png", title="DCT-24")
+    axes = drawn[0].axes[0]
+    shares = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(shares, [[5 / 7, 2 / 7, 0], [1 / 13, 11 / 13, 1 / 13], [0, 0, 0]])
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "11", "2", "5"]
+    assert axes.get_title(loc="left") == "DCT-24\n16 of 20 right (80.0 %)"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "none"]
+
+
+def test_confusion_of_many_classes_is_drawn_without_words(tmp_path: Path, drawn: list[Figure]) -> None:
+    size = 61
+    counts = tuple(tuple(3 * (x == y) for x in range(size)) for y in range(size))
+    plot_confusion(ConfusionRow("r", "val", 1.0, 1, tuple(map(str, range(size))), counts), tmp_path / "c.png")
+    assert not drawn[0].axes[0].texts
+
+
+def test_mosaic_puts_each_channel_in_its_place(tmp_path: Path, drawn: list[Figure]) -> None:
+    plane = np.zeros((3, 5, 8, 8), dtype=np.int32)
+    plane[:, :, 0, 0] = np.arange(15).reshape(3, 5)
+    plane[1, 2, 6, 7] = -400
+    plot_frequency_channels({"Y": plane}, tmp_path / "channels.png", title="one block")
+    axes = drawn[0].axes[0]
+    colours = np.asarray(axes.images[0].get_array())
+    assert colours.shape == (24, 40, 4)
+    np.testing.assert_allclose(colours[:3, :5, 0], np.arange(15).reshape(3, 5) / 14)
+    white = (colours[:, :, :3] == 1).all(axis=2)
+    white[:3, :5] = True
+    assert np.argwhere(~white).tolist() == [[6 * 3 + 1, 7 * 5 + 2]]
+    assert axes.get_title(loc="left") == "Y: 3 x 5 blocks, 0 % of AC not zero"
+
+
+def test_channels_of_unequal_grids_share_one_scale(tmp_path: Path, drawn: list[Figure]) -> None:
+    luma, chroma = np.full((4, 6, 8, 8), 100), np.full((2, 3, 8, 8), 25)
+    plot_frequency_channels({"Y": luma, "Cb": chroma, "Cr": chroma}, tmp_path / "channels.pdf")
+    shade = [np.asarray(axes.images[0].get_array())[-1, -1] for axes in drawn[0].axes]
+    np.testing.assert_allclose(shade[0], figure.SHADES(1.0), atol=1e-6)
+    np.testing.assert_allclose(shade[1], figure.SHADES(0.5), atol=1e-6)
+    assert (tmp_path / "channels.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_heat_map_shows_numbers_and_ids(tmp_path: Path, drawn: list[Figure]) -> None:
+    values = np.linspace(0, 1, 192).reshape(3, 8, 8)
+    both = {"dynamic": values, "static": values[::-1]}
+    plot_heat_maps(both, tmp_path / "heat.png", title="kept", ids=np.arange(64).reshape(8, 8))
+    maps = [axes for axes in drawn[0].axes if axes.get_title(loc="left")]
+    assert len(maps) == 6
+    np.testing.assert_allclose(np.asarray(maps[5].images[0].get_array()), values[0])
+    maps = maps[:3]
+    assert [axes.get_title(loc="left") for axes in maps] == ["Y", "Cb", "Cr"]
+    np.testing.assert_allclose(np.asarray(maps[1].images[0].get_array()), values[1])
+    words = [text.get_text() for text in maps[2].texts]
+    assert words[-2:] == ["1.00", "63"]
+    plot_heat_maps({"": np.zeros((1, 8, 8))}, tmp_path / "none.png")
+    assert drawn[1].axes[0].get_title(loc="left") == "grey"

@@ -1,0 +1,194 @@
+"""A folded network from the command line: folded, written, read, scored, asked, and what its channels mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from prepixel.cli import main
+from prepixel.data import write_synthetic
+from prepixel.data.loading.readers import read_rgb
+from prepixel.errors import PrepixelError, RecipeError
+from prepixel.models.folding.reconstruction import int8_unit
+from prepixel.records import ScoreRow, read_records
+from prepixel.runs import FoldedClassifier, fold_pixel_model, read_folded, write_folded
+from prepixel.spectrum import BandSet
+from prepixel.spectrum.dct import block_dct
+
+Captured = pytest.CaptureFixture[str]
+NET = """
+import torch
+from torch import nn
+def build():
+    torch.manual_seed(11)
+    return nn.Sequential(nn.Conv2d(3, 9, 5, 2, 2), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(36, 10))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "data"
+    write_synthetic(folder, num_train_per_class=1, num_val_per_class=2, min_side=64, max_side=128)
+    return folder / "val"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("network") / "net.py"
+    path.write_text(NET)
+    return f"{path}:build"
+
+
+@pytest.fixture(scope="module")
+def folded(source: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folded")
+    (folder / "classes.txt").write_text("\n".join(sorted(path.name for path in data.iterdir())))
+    words = f"fold {source} --bands 192 --pixels 40 56 --grid 10 14 --classes {folder / 'classes.txt'}"
+    assert main([*words.split(), "-o", str(folder / "net.pt")]) == 0
+    return folder / "net.pt"
+
+
+def test_fold_says_what_it_did(source: str, tmp_path: Path, capsys: Captured) -> None:
+    output = tmp_path / "deeper" / "net.pt"
+    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 0
+    out = capsys.readouterr().out
+    assert "S-24 on 10 x 10 blocks, 2,400 values" in out
+    assert "40 x 40 pixels, 4,800 values" in out
+    assert "composed: " in out or "factored: " in out
+    assert [path.name for path in output.parent.iterdir()] == ["net.pt"]
+    before = output.stat().st_ino
+    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 0
+    assert output.stat().st_ino != before  # a new file, renamed
+    assert main(["fold", source, "--pixels", "40", "--grid", "12", "-o", str(output)]) == 2
+    assert "take a grid of 5 x 5, 10 x 10" in capsys.readouterr().err
+
+
+def test_what_is_read_is_what_was_written(folded: Path, data: Path) -> None:
+    first, second = read_folded(folded), read_folded(folded)
+    photos = sorted(data.rglob("*.jpg"))
+    assert len(photos) == 20
+    assert list(first.predict(photos)) == list(second.predict(photos))
+    assert first.network.settings.pixels == (40, 56)
+    assert list(first.classes) == sorted(path.name for path in data.iterdir())
+
+
+def test_answers_are_the_pixel_networks_up_to_rounding(folded: Path, source: str, tmp_path: Path) -> None:
+    # A smooth picture of the very size: no resampling, nothing to clamp, chroma as fine as luma.
+    y, x = np.mgrid[0:80, 0:112] / 30
+    pixels = np.stack([np.sin(y + x), np.cos(2 * x), np.sin(y - 2 * x)], axis=-1) * 70 + 128
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "smooth.jpg", quality=98, subsampling=0)
+    classifier = read_folded(folded)
+    whole = FoldedClassifier(classifier.network, classifier.classes, classifier.source, None, crop=1.0)
+    (got,) = whole.predict([tmp_path / "smooth.jpg"])
+    namespace: dict[str, object] = {}
+    exec(NET, namespace)  # the text above
+    network: nn.Module = namespace["build"]()  # type: ignore[operator]
+    rgb = read_rgb(str(tmp_path / "smooth.jpg")).double().reshape(3, 40, 2, 56, 2).mean((2, 4)) / 255
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    with torch.no_grad():
+        expected = network.double().eval()(((rgb - mean) / std)[None]).softmax(1)[0]
+    by_name = dict(zip(got.classes, got.probabilities, strict=True))
+    for name, probability in by_name.items():
+        assert probability == pytest.approx(float(expected[classifier.classes.index(name)]), abs=2e-3)
+
+
+def test_int8_gives_nearly_the_same_answers_and_clips_nothing(folded: Path, data: Path) -> None:
+    photos = sorted(data.rglob("*.jpg"))
+    exact, coarse = (list(read_folded(folded, encoding=e).predict(photos)) for e in ("float32", "int8"))
+    for one, other in zip(exact, coarse, strict=True):
+        assert other.probabilities == pytest.approx(one.probabilities, abs=0.02)
+    bands = BandSet.parse("192")
+    shift = torch.linspace(-300, 300, 192)
+    unit = int8_unit(bands, shift)
+    samples = torch.where(torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) > 0.5, 127.0, -128.0)
+    for corner in (samples, torch.full((8, 8), -128.0), torch.full((8, 8), 127.0)):
+        coefficients = block_dct(corner).flatten().repeat(3)
+        assert float(((coefficients - shift) / unit).abs().max()) <= 127
+
+
+def test_evaluate_and_predict_take_it(folded: Path, data: Path, capsys: Captured) -> None:
+    assert main(["evaluate", str(folded), "--data", str(data), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == 20
+    assert (folded.parent / "confusion-val.png").exists()
+    assert main(["predict", str(folded), str(data), "--json", "--top", "3"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    right = sum(line["classes"][0]["class"] == Path(line["file"]).parent.name for line in lines)
+    assert right / 20 == report["top1"]
+    assert main(["evaluate", str(folded)]) == 2
+    assert "knows of no validation images; give a folder by --data" in capsys.readouterr().err
+
+
+def test_sensitivity_measures_draws_and_writes(folded: Path, data: Path, tmp_path: Path, capsys: Captured) -> None:
+    words = f"sensitivity {folded} {data} --images 11 --greedy-images 4 --channels 7 -o {tmp_path / 'bands.json'}"
+    assert main([*words.split(), "--records", str(tmp_path / "records.jsonl")]) == 0
+    out = capsys.readouterr().out
+    assert "top-1" in out
+    assert all(name in out for name in ("S-24", "T-48", "L-24", "zigzag-16-4-4", "greedy-12"))
+    chosen = BandSet.parse(str(tmp_path / "bands.json"))
+    assert (chosen.name, len(chosen)) == ("greedy-7", 7)
+    assert "greedy elimination on 4 images of val" in chosen.origin
+    with Image.open(tmp_path / "bands.png") as picture:
+        assert picture.format == "PNG"
+    rows = read_records(tmp_path / "records.jsonl").of_kind(ScoreRow)
+    assert sum(row.subject.startswith("without ") for row in rows) == 48
+    everything = next(row for row in rows if row.subject == "all that reach the network")
+    assert (everything.n, everything.scores["agreement"], everything.scores["channels"]) == (11, 1.0, 48)
+    assert "top1" in everything.scores
+
+
+def test_sensitivity_without_labels_and_with_bad_files(
+    folded: Path, data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for index, photo in enumerate(sorted(data.rglob("*.jpg"))[:5]):
+        (folder / f"{index}.jpg").write_bytes(photo.read_bytes())
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    words = f"sensitivity {folded} {folder} --greedy-images 0 -o {tmp_path / 'bands.json'}"
+    assert main(words.split()) == 1
+    captured = capsys.readouterr()
+    assert "no labels" in captured.err
+    assert "broken.jpg" in captured.err
+    assert "top-1" not in captured.out
+    assert "greedy" not in captured.out
+    assert not (tmp_path / "bands.json").exists()
+
+
+def test_files_that_are_no_folded_networks_are_named(folded: Path, tmp_path: Path, source: str) -> None:
+    (tmp_path / "text.pt").write_text("no")
+    with pytest.raises(PrepixelError, match=r"text.pt: not a checkpoint, or a damaged one"):
+        read_folded(tmp_path / "text.pt")
+    torch.save({"format": 1, "network": {}}, tmp_path / "run.pt")
+    with pytest.raises(RecipeError, match=r"run.pt: not a folded network; write one by: prepixel fold"):
+        read_folded(tmp_path / "run.pt")
+    contents = folded.read_bytes()
+    (tmp_path / "half.pt").write_bytes(contents[: len(contents) // 2])
+    with pytest.raises(PrepixelError, match=r"half.pt: not a checkpoint, or a damaged one"):
+        read_folded(tmp_path / "half.pt")
+    with pytest.raises(RecipeError, match=r"3 class names, and .* gives 10 logits"):
+        fold_pixel_model(source, classes=["a", "b", "c"], pixels=40, grid=10)
+
+
+def test_a_network_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "maps.py").write_text("from torch import nn\ndef build():\n    return nn.Conv2d(3, 5, 3)\n")
+    with pytest.raises(RecipeError, match="does not give one row of logits an image"):
+        fold_pixel_model(f"{tmp_path / 'maps.py'}:build", pixels=40, grid=10)
+
+
+def test_a_file_of_named_networks_needs_nothing_beside_it(tmp_path: Path, data: Path) -> None:
+    classifier = fold_pixel_model("resnet18", weights="none", pixels=56, grid=14, form="composed", crop=1.0)
+    write_folded(classifier, tmp_path / "resnet.pt")
+    again = read_folded(tmp_path / "resnet.pt")
+    photos = sorted(data.rglob("*.jpg"))[:3]
+    assert list(again.predict(photos)) == list(classifier.predict(photos))
+    assert again.crop_fraction == 1.0
+    assert again.name == "resnet18, folded, S-24"
