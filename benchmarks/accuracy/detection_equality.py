@@ -30,7 +30,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.loading.detection_loader import PixelFrames, SpectrumFrames
+from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.models.detection import fold_detector
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet

@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from benchmarks.harness import ROOT, photos
 
-from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader, PixelFrames, SpectrumFrames
+from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
+from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.engine import evaluate
 from prepixel.models.detection import fold_detector
 from prepixel.models.pyramid import FRAME_MULTIPLE

@@ -21,9 +21,9 @@ from PIL import Image
 
 from prepixel.data.datasets.coco import CocoDataset, CocoImage, CocoObject
 from prepixel.data.datasets.coco_masks import run_lengths
-from prepixel.data.loading.crops import sample_generator
 from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
-from prepixel.data.loading.detection_loader import SpectrumFrames
+from prepixel.data.loading.detection_readers import SpectrumFrames
+from prepixel.data.random_streams import sample_generator
 from prepixel.jpeg import read_sizes
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import Shown, plot_detections

@@ -20,7 +20,8 @@ from benchmarks.harness import arguments, photos
 
 from prepixel.data.datasets.coco import CocoDataset, CocoImage
 from prepixel.data.loading.detection_crops import FrameSettings
-from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader, FrameReader, SpectrumFrames
+from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
+from prepixel.data.loading.detection_readers import FrameReader, SpectrumFrames
 from prepixel.engine import OptimizationSettings, TrainSettings, train
 from prepixel.models.detection import Detector, build_detector, small_heads
 from prepixel.models.pyramid import Pyramid, fold_pyramid, pixel_pyramid

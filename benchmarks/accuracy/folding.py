@@ -25,7 +25,7 @@ from benchmarks.harness import arguments, photos
 from torch import Tensor, nn
 
 from prepixel.data import CenterCrop, PixelReader, SpectrumReader
-from prepixel.data.loading.crops import sample_generator
+from prepixel.data.random_streams import sample_generator
 from prepixel.engine import keep_freed_memory
 from prepixel.jpeg import read_sizes
 from prepixel.models import FoldedNetwork, count_macs, example_pixels, example_spectrum, fold, pixel_model

@@ -26,7 +26,7 @@ from benchmarks.harness import arguments
 from torch import Tensor, nn
 
 from prepixel.data import CenterCrop, FolderDataset, SpectrumReader, write_synthetic
-from prepixel.data.loading.crops import sample_generator
+from prepixel.data.random_streams import sample_generator
 from prepixel.engine import OptimizationSettings, TrainSettings, train
 from prepixel.gates import GatedNetwork, GateSettings, build_gate
 from prepixel.jpeg import read_sizes

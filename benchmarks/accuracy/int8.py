@@ -17,7 +17,7 @@ from benchmarks.accuracy.folding import GRID, Photos, outputs, photo_sets, pretr
 from benchmarks.harness import arguments, photos
 
 from prepixel.data import CenterCrop, SpectrumReader
-from prepixel.data.loading.crops import sample_generator
+from prepixel.data.random_streams import sample_generator
 from prepixel.jpeg import read_sizes
 from prepixel.models import FoldedNetwork, fold
 from prepixel.models.folding.reconstruction import int8_unit

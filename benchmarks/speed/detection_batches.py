@@ -21,9 +21,9 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.loading.crops import sample_generator
 from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings
-from prepixel.data.loading.detection_loader import SpectrumFrames
+from prepixel.data.loading.detection_readers import SpectrumFrames
+from prepixel.data.random_streams import sample_generator
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet, PaddedSpectrum
 

@@ -79,3 +79,7 @@ class RecipeError(PrepixelError, ValueError):
 
 class NonFiniteLoss(PrepixelError, ArithmeticError):
     """Report a loss that is infinite or not a number; training stops rather than go on with it."""
+
+
+class DatasetError(PrepixelError, ValueError):
+    """Report a folder that does not hold a data set in the layout asked for."""

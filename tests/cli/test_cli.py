@@ -15,10 +15,10 @@ from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel import cli
 from prepixel.cli import main
-from prepixel.cli.console import aligned
 from prepixel.cli.parser import parse_arguments
 from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
+from prepixel.reports.text_table import aligned
 from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "thin", "pack", "stats", "synthesize"]

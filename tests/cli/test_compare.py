@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from prepixel.cli import main
-from prepixel.cli.report import read_rows
 from prepixel.data import write_synthetic
 from prepixel.records import RunRow, read_records
 from prepixel.reports import plot_score_over_bytes
+from prepixel.reports.run_table import read_rows
 from prepixel.tasks import Classification
 
 Captured = pytest.CaptureFixture[str]

@@ -20,10 +20,10 @@ from tests.older_runs import forget
 
 from prepixel import load_run
 from prepixel.cli import main
-from prepixel.cli.report import _mean_and_spread
 from prepixel.data import write_synthetic
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment, read_records
+from prepixel.reports.run_table import _mean_and_spread
 from prepixel.runs import read_folded
 from prepixel.spectrum import Spectrum
 

@@ -336,7 +336,7 @@ def test_statistics_are_those_of_the_centred_crops(files: FolderDataset) -> None
     measured = measure_statistics(files, grid=(3, 5), bands=bands, crop_fraction=0.75, max_images=7, threads=1)
     assert (measured.num_images, measured.grid, measured.bands) == (7, (3, 5), bands)
     from prepixel.data import CenterCrop
-    from prepixel.data.loading.crops import sample_generator
+    from prepixel.data.random_streams import sample_generator
     from prepixel.jpeg import read_size
 
     expected = Statistics.empty(bands, (3, 5))

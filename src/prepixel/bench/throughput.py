@@ -18,13 +18,13 @@ from torch.nn import functional
 
 from prepixel.bench.rgb_baselines import BatchReader, RivalReader, rival_decoders
 from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
-from prepixel.data.datasets.folder import image_files
 from prepixel.data.jobs.bandlimit_folder import ThinOptions
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.loading.crops import sample_generator
 from prepixel.data.loading.readers import ViewReader
+from prepixel.data.random_streams import sample_generator
 from prepixel.errors import PrepixelError
+from prepixel.files import image_files
 from prepixel.jpeg import Limits, read_image, read_sizes
 from prepixel.jpeg.decode import Source
 from prepixel.models import frequency_network, rgb_network

@@ -7,13 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from prepixel.cli.console import progress_bar
-from prepixel.cli.predict import report_bad
-from prepixel.cli.report import RECORDS, TableRow, read_rows, render, write_text
+from prepixel.cli.console import progress_bar, report_bad
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
+from prepixel.files import write_text
 from prepixel.recipes import AnyRecipe, read_any_recipe
 from prepixel.reports import plot_score_over_bytes
+from prepixel.reports.run_table import RECORDS, TableRow, read_rows, render
 from prepixel.runs import RunFolder, run_either
 
 _QUANTITIES = {"top1": "top-1", "box_ap": "AP of boxes"}

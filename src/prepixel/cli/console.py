@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from prepixel.reports.text_table import _width, aligned
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -27,28 +28,11 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
         print(line)
 
 
-def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Give a table's lines, columns two spaces apart."""
-    lines = [list(headers), *(list(row) for row in rows)]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(headers))]
-
-    def pad(cell: str, column: int) -> str:
-        space = " " * (widths[column] - _width(cell))
-        return cell + space if column < left else space + cell
-
-    return ["  ".join(pad(cell, column) for column, cell in enumerate(line)).rstrip() for line in lines]
-
-
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and what is to be said of each, one a line."""
     width = max((_width(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         print(f"{name}{' ' * (width - _width(name))}  {value}")
-
-
-def _width(text: str) -> int:
-    """Count the cells of a terminal that a text takes; letters of East Asia take two, combining marks none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 @contextmanager
@@ -82,3 +66,10 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def report_bad(failures: Sequence[tuple[str, str]]) -> int:
+    """Say how many files were left out, and give the exit status."""
+    if failures:
+        print(f"{len(failures)} files could not be read and were left out", file=sys.stderr)
+    return 1 if failures else 0

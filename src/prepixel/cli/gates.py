@@ -7,15 +7,13 @@ import argparse
 import numpy as np
 from jaxtyping import Float64
 
-from prepixel.cli.console import print_table
-from prepixel.cli.predict import report_bad
-from prepixel.cli.sensitivity import zigzag_ids
+from prepixel.cli.console import print_table, report_bad
 from prepixel.engine import keep_freed_memory
 from prepixel.errors import RecipeError
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_heat_maps
 from prepixel.runs import Agreement, ChannelUse, load_either, measure_use
-from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
+from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet, zigzag_ids
 
 _PUBLISHED = "L-24"  # the one set that is published as chosen by gates
 

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from prepixel.cli.console import percent, print_table, progress_bar
 from prepixel.cli.predict import load_classifier
 from prepixel.data import CenterCrop, FolderDataset
-from prepixel.data.datasets.folder import DatasetError, image_files
-from prepixel.data.loading.crops import sample_generator
-from prepixel.errors import RecipeError
+from prepixel.data.random_streams import sample_generator
+from prepixel.errors import DatasetError, RecipeError
+from prepixel.files import image_files
 from prepixel.gates import GatedNetwork
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.models import FoldedNetwork, FrequencyNetwork
@@ -26,7 +25,7 @@ from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_sensitivity
 from prepixel.runs import Classifier
 from prepixel.spectrum import BandSet, Spectrum
-from prepixel.spectrum.bands import PUBLISHED_NAMES, ZIGZAG
+from prepixel.spectrum.bands import PUBLISHED_NAMES, zigzag_ids
 
 _BATCH = 32
 _SQUARES = ("S-6", "S-12", "S-24", "S-32", "S-48", "S-64")
@@ -109,14 +108,6 @@ def draw(found: Sensitivity, output: Path, *, title: str) -> None:
         title=f"{title}: divergence when one channel is left out, thousandths of a nat",
         ids=zigzag_ids(),
     )
-
-
-def zigzag_ids() -> Int64[np.ndarray, "8 8"]:
-    """Give each channel's position in zigzag order, the numbers that the paper prints."""
-    ids = np.zeros((8, 8), dtype=np.int64)
-    for position, place in enumerate(ZIGZAG):
-        ids[place // 8, place % 8] = position
-    return ids
 
 
 def _images(folder: Path, classifier: Classifier, count: int) -> tuple[list[str], Tensor | None]:

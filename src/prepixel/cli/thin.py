@@ -49,8 +49,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def _thin_file(options: argparse.Namespace, asked: Any) -> int:
     from prepixel.errors import JpegError
+    from prepixel.files import replace_file
     from prepixel.jpeg import Limits
-    from prepixel.jpeg.encode import replace_file
 
     contents = options.source.read_bytes()
     target = options.target / options.source.name if options.target.is_dir() else options.target

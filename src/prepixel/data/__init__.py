@@ -1,6 +1,6 @@
 """Data sets on disk, what is drawn from them, and the batches that networks see."""
 
-from prepixel.data.datasets.folder import DatasetError, FolderDataset, ImageDataset, Sample
+from prepixel.data.datasets.folder import FolderDataset, ImageDataset, Sample
 from prepixel.data.datasets.shards import PackedDataset, open_dataset
 from prepixel.data.datasets.synthetic import write_synthetic
 from prepixel.data.jobs.scan import BrokenFile, ScanReport, scan_folder
@@ -15,6 +15,7 @@ from prepixel.data.loading.loader import (
     ViewLoader,
 )
 from prepixel.data.loading.readers import PixelReader, SpectrumReader
+from prepixel.errors import DatasetError
 
 __all__ = [
     "BadFile",

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from prepixel.data.datasets.folder import DatasetError
+from prepixel.errors import DatasetError
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prepixel import _native
+from prepixel.files import replace_file
 from prepixel.jpeg.decode import Limits, Source, contents_of, named, native_limits
 from prepixel.jpeg.image import JpegImage
 
@@ -109,17 +109,3 @@ def write_jpeg(
     """
     contents = encode_jpeg(image, restart_interval=restart_interval, restart_rows=restart_rows, segments=segments)
     replace_file(Path(path), contents)
-
-
-def replace_file(path: Path, contents: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename: the path never names a part of the contents."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(contents)
-        partial.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:  # a full disk's names no file
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from prepixel.data import (
     PixelReader,
     RandomCrop,
     SpectrumReader,
-    ViewDataset,
     ViewLoader,
     open_dataset,
 )
-from prepixel.data.datasets.folder import DatasetError
+from prepixel.data.loading.channel_statistics import Progress, measure_statistics
 from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork, build_gate
 from prepixel.models import (
@@ -41,13 +39,9 @@ from prepixel.models import (
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.spectrum.reference import Filter
 from prepixel.tasks import Classification, GatedClassification
 
-Progress = Callable[[int, int], None]
 Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
-
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -79,53 +73,6 @@ class DataFolders:
 def parse_bands(settings: InputSettings) -> BandSet | None:
     """Give a recipe's band set; None for rgb."""
     return None if settings.bands is None else BandSet.parse(settings.bands)
-
-
-def measure_statistics(
-    files: ImageDataset,
-    *,
-    grid: tuple[int, int],
-    bands: BandSet,
-    crop_fraction: float = 0.875,
-    filter: Filter = "bilinear",  # noqa: A002
-    max_images: int | None = None,
-    threads: int = 0,
-    skip_bad: bool = False,
-    progress: Progress | None = None,
-) -> Statistics:
-    """Measure how each channel is distributed over a data set's centred crops.
-
-    Args:
-        files: the images.
-        grid: blocks down and across.
-        bands: the channels.
-        crop_fraction: side of the crop, as a share of the short side.
-        filter: of the resize.
-        max_images: of more images, so many are taken, evenly spaced; None for all.
-        threads: threads to read on; 0 for one a processor.
-        skip_bad: whether files that cannot be read are left out.
-        progress: called with images done and images in all.
-
-    Raises:
-        PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
-        DatasetError: no image could be read.
-    """
-    total = min(len(files), max_images or len(files))
-    indices = [place * len(files) // total for place in range(total)]
-    reader = SpectrumReader(grid, bands, filter)
-    dataset = ViewDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
-    statistics = Statistics.empty(bands, grid, source=files.root.name)
-    for start in range(0, total, _CHUNK):
-        chunk = indices[start : start + _CHUNK]
-        batch, failures = dataset.__getitems__([(0, index) for index in chunk])
-        if failures and not skip_bad:
-            raise failures[0].error
-        statistics.update(batch.inputs)
-        if progress is not None:
-            progress(start + len(chunk), total)
-    if not statistics.num_images:
-        raise DatasetError(f"{files.root}: none of {total} images can be read; list them with: prepixel scan")
-    return statistics
 
 
 def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress: Progress | None) -> Statistics:

@@ -10,10 +10,11 @@ import torch
 
 from prepixel.data import CenterCrop, SpectrumReader
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.datasets.folder import DatasetError
-from prepixel.data.loading.crops import sample_generator
-from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader, PixelFrames, SpectrumFrames
-from prepixel.errors import RecipeError
+from prepixel.data.loading.channel_statistics import Progress
+from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
+from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
+from prepixel.data.random_streams import sample_generator
+from prepixel.errors import DatasetError, RecipeError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
@@ -28,7 +29,6 @@ from prepixel.models.detection import (
 from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipes.detection import DetectionRecipe, FrameInputSettings
 from prepixel.recipes.parsing import expand_path
-from prepixel.runs.build_classifier import Progress
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Detection, GroundTruth
 

@@ -16,8 +16,8 @@ from prepixel.engine import NothingToEvaluate
 from prepixel.errors import RecipeError
 from prepixel.gates import Choice, GatedNetwork
 from prepixel.models.detection import Detector, SpectralBackbone
-from prepixel.runs.train_classifier import TrainedRun
-from prepixel.runs.train_detector import TrainedDetector
+from prepixel.runs.classifier import TrainedRun
+from prepixel.runs.detector import TrainedDetector
 from prepixel.spectrum import BandSet
 
 

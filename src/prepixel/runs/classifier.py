@@ -7,14 +7,22 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from prepixel.data import CenterCrop, PixelReader, SpectrumReader
-from prepixel.data.loading.crops import sample_generator
+from prepixel.data import CenterCrop, PixelReader, SpectrumReader, ViewLoader, open_dataset
+from prepixel.data.random_streams import sample_generator
+from prepixel.engine import Position, evaluate, load_weights
+from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure, read_sizes
+from prepixel.recipes.classification import Recipe
+from prepixel.recipes.parsing import expand_path
+from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
+from prepixel.runs.run_folder import RunFolder
+from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import ClassificationResult
 
 
@@ -104,3 +112,119 @@ class Classifier(abc.ABC):
         best = logits.double().softmax(1).topk(min(top, len(self.classes)))
         for name, probabilities, labels in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
             yield Prediction(name, tuple(self.classes[label] for label in labels), tuple(probabilities))
+
+
+Weights = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class TrainedRun(Classifier):
+    """Hold a trained network with all that it needs to take image files.
+
+    Attributes:
+        folder: where it is from.
+        recipe: how it was trained.
+        network: in evaluation mode.
+        classes: names, in label order.
+        bands: the channels it sees; None for a run on pixels.
+        statistics: of its channels; None for a run on pixels.
+        position: how far training was.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    network: Network
+    classes: tuple[str, ...]
+    bands: BandSet | None
+    statistics: Statistics | None
+    position: Position
+
+    @property
+    def name(self) -> str:
+        """Name it in tables and plots."""
+        return self.recipe.name
+
+    @property
+    def reader(self) -> SpectrumReader | PixelReader:
+        """Give what turns files into the network's inputs."""
+        return build_reader(self.recipe.input, self.bands, self.statistics)
+
+    @property
+    def crop_fraction(self) -> float:
+        """Give the side of the centred crop that the network sees, as a share of the short side."""
+        return self.recipe.input.crop_fraction
+
+    def evaluate(
+        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
+    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
+        """Score the network on a folder of images.
+
+        Args:
+            folder: images of the run's classes; None for the recipe's validation images.
+            batch_size: images a batch; None for the recipe's.
+            threads: threads to read on; None for the recipe's.
+
+        Returns:
+            The scores, and the files that were left out (where the recipe skips bad files).
+
+        Raises:
+            RecipeError: no folder is given and the recipe names none.
+            DatasetError: the folder has no image, or classes that the run does not know.
+        """
+        loader = self.loader(folder, batch_size=batch_size, threads=threads)
+        task = build_task(self.recipe, len(self.classes), self.network)
+        result: ClassificationResult = evaluate(
+            self.network,
+            task,
+            loader,
+            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
+        )
+        return result, loader.failures
+
+    def loader(
+        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
+    ) -> ViewLoader:
+        """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
+        if folder is None:
+            if self.recipe.data.val is None:
+                raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
+            folder = expand_path(self.recipe.data.val, "data.val")
+        files = open_dataset(folder, class_names=self.classes)
+        data = self.recipe.data
+        data = dataclasses.replace(
+            data,
+            val_batch_size=batch_size or data.val_batch_size,
+            threads=data.threads if threads is None else threads,
+        )
+        return build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
+
+
+def load_run(
+    folder: str | os.PathLike[str], *, weights: Weights = "best", device: str | torch.device | None = None
+) -> TrainedRun:
+    """Load a run's network, ready to predict: the averaged weights where the run kept an average.
+
+    Args:
+        folder: a run's folder.
+        weights: those of the best evaluation, or the last ones; a run without evaluation has only the last.
+        device: where to put it; None for an accelerator if there is one.
+
+    Raises:
+        RecipeError: the folder holds no run, or none that has saved weights yet.
+        CheckpointError: the weights cannot be read.
+    """
+    place = RunFolder(Path(folder))
+    recipe = place.read_recipe()
+    classes = place.read_classes()
+    bands, statistics = place.read_input(recipe)
+    path = place.checkpoint(weights)
+    if weights == "best" and not path.exists():
+        path = place.checkpoint("last")
+    if not path.exists():
+        raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
+    network = build_network(recipe, len(classes), bands, statistics)
+    position = load_weights(network, path)
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    network.to(device or "cpu").eval()
+    return TrainedRun(place, recipe, network, classes, bands, statistics, position)

@@ -17,8 +17,7 @@ from prepixel.errors import RecipeError
 from prepixel.models import FoldedNetwork, fold, pixel_model
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
-from prepixel.runs.classifier import Classifier
-from prepixel.runs.train_classifier import load_run
+from prepixel.runs.classifier import Classifier, load_run
 from prepixel.spectrum import BandSet
 from prepixel.spectrum.reference import Filter
 from prepixel.tasks import Classification, ClassificationResult

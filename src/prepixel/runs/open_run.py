@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from prepixel.data.loading.channel_statistics import Progress
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe
-from prepixel.runs.build_classifier import Progress
+from prepixel.runs.classifier import TrainedRun, Weights, load_run
+from prepixel.runs.detector import TrainedDetector, load_detector
 from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.train_classifier import RunResult, TrainedRun, Weights, load_run, run
-from prepixel.runs.train_detector import TrainedDetector, load_detector, run_detection
+from prepixel.runs.train_classifier import RunResult, run
+from prepixel.runs.train_detector import run_detection
 
 
 def run_either(

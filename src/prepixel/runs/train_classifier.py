@@ -8,12 +8,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from prepixel.data import PixelReader, SpectrumReader, ViewLoader, open_dataset
-from prepixel.engine import Position, TrainResult, evaluate, load_weights, start_accelerator, train
+from prepixel.data.loading.channel_statistics import Progress
+from prepixel.engine import TrainResult, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork
@@ -24,7 +23,6 @@ from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, de
 from prepixel.runs.build_classifier import (
     DataFolders,
     Network,
-    Progress,
     build_loader,
     build_network,
     build_reader,
@@ -34,12 +32,10 @@ from prepixel.runs.build_classifier import (
     run_facts,
     statistics_of,
 )
-from prepixel.runs.classifier import Classifier
+from prepixel.runs.classifier import load_run
 from prepixel.runs.run_folder import RunFolder
-from prepixel.spectrum import BandSet, Statistics
+from prepixel.spectrum import Statistics
 from prepixel.tasks import ClassificationResult
-
-Weights = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -181,116 +177,3 @@ def scored_rows(
     ]
     counts = tuple(tuple(row) for row in result.confusion.tolist())
     return [*rows, ConfusionRow(name, "val", epoch, step, tuple(classes), counts)]
-
-
-@dataclass(frozen=True)
-class TrainedRun(Classifier):
-    """Hold a trained network with all that it needs to take image files.
-
-    Attributes:
-        folder: where it is from.
-        recipe: how it was trained.
-        network: in evaluation mode.
-        classes: names, in label order.
-        bands: the channels it sees; None for a run on pixels.
-        statistics: of its channels; None for a run on pixels.
-        position: how far training was.
-    """
-
-    folder: RunFolder
-    recipe: Recipe
-    network: Network
-    classes: tuple[str, ...]
-    bands: BandSet | None
-    statistics: Statistics | None
-    position: Position
-
-    @property
-    def name(self) -> str:
-        """Name it in tables and plots."""
-        return self.recipe.name
-
-    @property
-    def reader(self) -> SpectrumReader | PixelReader:
-        """Give what turns files into the network's inputs."""
-        return build_reader(self.recipe.input, self.bands, self.statistics)
-
-    @property
-    def crop_fraction(self) -> float:
-        """Give the side of the centred crop that the network sees, as a share of the short side."""
-        return self.recipe.input.crop_fraction
-
-    def evaluate(
-        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
-        """Score the network on a folder of images.
-
-        Args:
-            folder: images of the run's classes; None for the recipe's validation images.
-            batch_size: images a batch; None for the recipe's.
-            threads: threads to read on; None for the recipe's.
-
-        Returns:
-            The scores, and the files that were left out (where the recipe skips bad files).
-
-        Raises:
-            RecipeError: no folder is given and the recipe names none.
-            DatasetError: the folder has no image, or classes that the run does not know.
-        """
-        loader = self.loader(folder, batch_size=batch_size, threads=threads)
-        task = build_task(self.recipe, len(self.classes), self.network)
-        result: ClassificationResult = evaluate(
-            self.network,
-            task,
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
-        return result, loader.failures
-
-    def loader(
-        self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> ViewLoader:
-        """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
-        if folder is None:
-            if self.recipe.data.val is None:
-                raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
-            folder = expand_path(self.recipe.data.val, "data.val")
-        files = open_dataset(folder, class_names=self.classes)
-        data = self.recipe.data
-        data = dataclasses.replace(
-            data,
-            val_batch_size=batch_size or data.val_batch_size,
-            threads=data.threads if threads is None else threads,
-        )
-        return build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
-
-
-def load_run(
-    folder: str | os.PathLike[str], *, weights: Weights = "best", device: str | torch.device | None = None
-) -> TrainedRun:
-    """Load a run's network, ready to predict: the averaged weights where the run kept an average.
-
-    Args:
-        folder: a run's folder.
-        weights: those of the best evaluation, or the last ones; a run without evaluation has only the last.
-        device: where to put it; None for an accelerator if there is one.
-
-    Raises:
-        RecipeError: the folder holds no run, or none that has saved weights yet.
-        CheckpointError: the weights cannot be read.
-    """
-    place = RunFolder(Path(folder))
-    recipe = place.read_recipe()
-    classes = place.read_classes()
-    bands, statistics = place.read_input(recipe)
-    path = place.checkpoint(weights)
-    if weights == "best" and not path.exists():
-        path = place.checkpoint("last")
-    if not path.exists():
-        raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
-    network = build_network(recipe, len(classes), bands, statistics)
-    position = load_weights(network, path)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network.to(device or "cpu").eval()
-    return TrainedRun(place, recipe, network, classes, bands, statistics, position)

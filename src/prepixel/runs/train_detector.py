@@ -4,47 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.datasets.folder import DatasetError
-from prepixel.data.loading.crops import sample_generator
-from prepixel.data.loading.detection_loader import DetectionLoader, FrameReader
-from prepixel.engine import evaluate, load_weights, start_accelerator, train
-from prepixel.errors import PrepixelError, RecipeError
-from prepixel.jpeg import Failure, read_sizes
-from prepixel.models.detection import Detector
+from prepixel.data.loading.channel_statistics import Progress
+from prepixel.engine import start_accelerator, train
 from prepixel.recipes.detection import DetectionRecipe
-from prepixel.recipes.parsing import expand_path, read_any_recipe, recipe_values
+from prepixel.recipes.parsing import recipe_values
 from prepixel.records import MetricRow, RunRow, append_records, describe_environment
-from prepixel.runs.build_classifier import Progress, read_rgb_weights
 from prepixel.runs.build_detector import (
     CocoFolders,
     build_detection_loader,
     build_detection_task,
-    build_frame_reader,
-    build_recipe_detector,
     detection_facts,
     detection_statistics,
     needs_statistics,
-    read_part,
-    take_detector,
 )
+from prepixel.runs.detector import CATEGORIES, _build_run_network, _read_statistics
 from prepixel.runs.run_folder import RunFolder, write_json
-from prepixel.runs.train_classifier import RunResult, Weights, steps_done
-from prepixel.spectrum import BandSet, Statistics
-from prepixel.tasks import DetectionResult, coco_detections
-from prepixel.tasks.average_precision import Found
-
-CATEGORIES = "categories.json"  # COCO's ids and names, in label order
+from prepixel.runs.train_classifier import RunResult, steps_done
+from prepixel.spectrum import BandSet
+from prepixel.tasks import DetectionResult
 
 
 def run_detection(
@@ -135,177 +119,3 @@ def class_score_rows(
         for kind in result.scores
     ]
     return [MetricRow(name, "val", what, value, epoch, step) for what, value in scores if not math.isnan(value)]
-
-
-@dataclass(frozen=True)
-class FoundInPhoto:
-    """Hold what a detector found in one photo.
-
-    Attributes:
-        source: the photo's path.
-        size: its height and width in pixels, upright.
-        found: detections as COCO has them, best first; ``image_id`` is the photo's number, from 1.
-    """
-
-    source: str
-    size: tuple[int, int]
-    found: tuple[Found, ...]
-
-
-@dataclass(frozen=True)
-class TrainedDetector:
-    """Hold a trained detector with all that it needs to be scored.
-
-    Attributes:
-        folder: where it is from.
-        recipe: how it was trained.
-        network: in evaluation mode.
-        classes: names, in label order.
-    """
-
-    folder: RunFolder
-    recipe: DetectionRecipe
-    network: Detector
-    classes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Name it in tables and plots."""
-        return self.recipe.name
-
-    @property
-    def device(self) -> torch.device:
-        """Say where the network is."""
-        return next(self.network.parameters()).device
-
-    def evaluate(
-        self, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[DetectionResult, CocoDataset, tuple[tuple[str, str], ...]]:
-        """Score the detector on its recipe's validation photos.
-
-        Args:
-            batch_size: photos a batch; None for the recipe's.
-            threads: threads to read on; None for the recipe's.
-
-        Returns:
-            The scores, the photos, and those that were left out (where the recipe skips bad ones).
-
-        Raises:
-            RecipeError: the recipe names no validation photos.
-            DatasetError: their annotations are not those of the run's classes.
-        """
-        photos, loader = self.photos_and_loader(batch_size=batch_size, threads=threads)
-        result: DetectionResult = evaluate(
-            self.network,
-            build_detection_task(self.network, photos),
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
-        return result, photos, loader.failures
-
-    def photos_and_loader(
-        self, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[CocoDataset, DetectionLoader]:
-        """Give its recipe's validation photos, and a loader of them; arguments and errors are those of `evaluate`."""
-        data = self.recipe.data
-        if data.val is None or data.val_annotations is None:
-            raise RecipeError(f"{self.folder.recipe}: names no validation photos to score the detector on")
-        photos = read_part(self.recipe, "val", data.val, data.val_annotations)
-        if photos.classes != self.classes:
-            raise DatasetError(
-                f"{data.val_annotations} has {len(photos.classes)} categories, and the run learned "
-                f"{len(self.classes)}, or others; they must be the same"
-            )
-        data = dataclasses.replace(
-            data,
-            val_batch_size=batch_size or data.val_batch_size,
-            threads=data.threads if threads is None else threads,
-        )
-        statistics = _read_statistics(self.folder, self.recipe)
-        recipe = dataclasses.replace(self.recipe, data=data)
-        return photos, build_detection_loader(recipe, photos, statistics, training=False)
-
-    def categories(self) -> list[dict[str, Any]]:
-        """Give COCO's categories that the run learned, in label order."""
-        listed: list[dict[str, Any]] = json.loads((self.folder.path / CATEGORIES).read_text(encoding="utf-8"))
-        return listed
-
-    def predict(
-        self, paths: Sequence[str | os.PathLike[str]], *, min_score: float = 0.5
-    ) -> Iterator[FoundInPhoto | Failure]:
-        """Say of each photo what is in it, in order; a photo that cannot be read gives its failure instead.
-
-        Args:
-            paths: photos, read one at a time.
-            min_score: detections of a lower score are left out, 0..1.
-        """
-        reader: FrameReader = build_frame_reader(self.recipe, _read_statistics(self.folder, self.recipe))
-        frames = self.recipe.input.frames()
-        identifiers = [int(category["id"]) for category in self.categories()]
-        for number, path in enumerate([os.fspath(path) for path in paths], start=1):
-            try:
-                height, width = read_sizes([path], threads=1).sizes[0].tolist()
-                draw = frames.draw((height, width), sample_generator(0, 0, 0), training=False)
-                frame = reader.batch([reader.read(path, draw)])
-            except (PrepixelError, OSError) as error:
-                yield Failure(number - 1, path, error)
-                continue
-            moved = [one.to(self.device) for one in frame] if isinstance(frame, list) else frame.to(self.device)
-            with torch.inference_mode():
-                (one,) = self.network(moved, original_sizes=[(height, width)])
-            kept = {name: value[one["scores"] >= min_score] for name, value in one.items()}
-            size = (height, width)
-            found = coco_detections(kept, number, size, identifiers, masks=self.network.has_masks)
-            yield FoundInPhoto(path, size, tuple(found))
-
-
-def load_detector(
-    folder: str | os.PathLike[str], *, weights: Weights = "best", device: str | torch.device | None = None
-) -> TrainedDetector:
-    """Load a run's detector, ready to be scored; as `load_run` for classifiers.
-
-    Raises:
-        RecipeError: the folder holds no run of a detector, or none that has saved weights yet.
-        CheckpointError: the weights cannot be read.
-    """
-    place = RunFolder(Path(folder))
-    recipe = read_any_recipe(place.recipe)
-    if not isinstance(recipe, DetectionRecipe):
-        raise RecipeError(f"{place.recipe}: is a classifier's, and a detector is wanted here")
-    classes = place.read_classes()
-    path = place.checkpoint(weights)
-    if weights == "best" and not path.exists():
-        path = place.checkpoint("last")
-    if not path.exists():
-        raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
-    network = _build_run_network(place, recipe, len(classes), weights=False)
-    load_weights(network, path)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network.to(device or "cpu").eval()
-    return TrainedDetector(place, recipe, network, classes)
-
-
-def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: int, *, weights: bool) -> Detector:
-    """Build a run's detector; without ``weights`` of the same parts, to be filled from a checkpoint."""
-    if not weights and recipe.network.rgb_weights is not None and recipe.network.freeze_norms is None:
-        frozen = dataclasses.replace(recipe.network, freeze_norms=True)  # as it was with them
-        recipe = dataclasses.replace(recipe, network=frozen)
-    statistics = _read_statistics(place, recipe)
-    named = recipe.network.rgb_weights if weights else None
-    state = None if named is None else read_rgb_weights(expand_path(named, "network.rgb_weights"))
-    network = build_recipe_detector(recipe, num_classes, statistics, state)
-    if weights and recipe.network.from_run is not None:
-        start = load_detector(expand_path(recipe.network.from_run, "network.from_run"), weights="last", device="cpu")
-        try:
-            take_detector(network, start.network)
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise RecipeError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
-    return network
-
-
-def _read_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:
-    if not needs_statistics(recipe):
-        return None
-    return Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))

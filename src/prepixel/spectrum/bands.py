@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int64
+
 from prepixel.errors import RecipeError
 
 COMPONENT_NAMES = ("Y", "Cb", "Cr")
@@ -187,3 +190,11 @@ def _family_indices(family: str, size: int, text: str) -> tuple[int, ...]:
     if family == "square":
         return tuple(8 * v + u for v in range(size) for u in range(size))
     return tuple(8 * v + u for v in range(8) for u in range(8) if v + u < size)
+
+
+def zigzag_ids() -> Int64[np.ndarray, "8 8"]:
+    """Give each channel's position in zigzag order, the numbers that the paper prints."""
+    ids = np.zeros((8, 8), dtype=np.int64)
+    for position, place in enumerate(ZIGZAG):
+        ids[place // 8, place % 8] = position
+    return ids

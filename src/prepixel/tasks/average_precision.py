@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from prepixel.errors import DetectionPackageMissing
-from prepixel.jpeg.encode import replace_file
+from prepixel.files import replace_file
 
 Found: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["box", "mask"]

@@ -11,7 +11,7 @@ from PIL import Image
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.datasets.coco_convert import coco_from_penn_fudan, coco_from_voc
 from prepixel.data.datasets.coco_masks import run_lengths
-from prepixel.data.datasets.folder import DatasetError
+from prepixel.errors import DatasetError
 
 XML = """<annotation><filename>a.jpg</filename>
 <object><name>dog</name><difficult>0</difficult>

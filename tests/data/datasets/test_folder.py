@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import ImageFolder
 
-from prepixel.data.datasets.folder import DatasetError, FolderDataset, image_files
+from prepixel.data.datasets.folder import FolderDataset
+from prepixel.errors import DatasetError
+from prepixel.files import image_files
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from prepixel.data import DatasetError, FolderDataset, scan_folder, write_synthetic
 from prepixel.data.datasets.synthetic import CLASSES, SHAPE_CLASSES, TEXTURE_CLASSES, draw_picture
-from prepixel.data.loading.crops import sample_generator
+from prepixel.data.random_streams import sample_generator
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import RandomResizedCrop, functional
 
-from prepixel.data.loading.crops import (
-    CenterCrop,
-    RandomCrop,
-    Stream,
-    center_box,
-    draw_flip,
-    draw_order,
-    draw_random_resized_crop,
-    sample_generator,
-)
+from prepixel.data.loading.crops import CenterCrop, RandomCrop, center_box, draw_flip, draw_random_resized_crop
+from prepixel.data.random_streams import Stream, draw_order, sample_generator
 
 N = 4000
 

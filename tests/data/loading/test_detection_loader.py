@@ -19,10 +19,8 @@ from torch import Tensor
 
 from prepixel.data.datasets.coco import CocoDataset, _decoded_runs
 from prepixel.data.datasets.coco_masks import coco_masks, run_lengths
-from prepixel.data.datasets.folder import DatasetError
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_coco
-from prepixel.data.loading.crops import sample_generator
 from prepixel.data.loading.detection_crops import (
     FrameDraw,
     FrameSettings,
@@ -30,15 +28,12 @@ from prepixel.data.loading.detection_crops import (
     boxes_in_photo,
     mask_in_frame,
 )
-from prepixel.data.loading.detection_loader import (
-    DetectionBatch,
-    DetectionDataset,
-    DetectionLoader,
-    PixelFrames,
-    SpectrumFrames,
-)
+from prepixel.data.loading.detection_loader import DetectionBatch, DetectionDataset, DetectionLoader
+from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.data.loading.loader import TooManyBadFiles
+from prepixel.data.random_streams import sample_generator
 from prepixel.engine.protocols import Loader
+from prepixel.errors import DatasetError
 from prepixel.spectrum import BandSet, Box, PaddedSpectrum, Spectrum
 from prepixel.spectrum.dct import dct_basis
 

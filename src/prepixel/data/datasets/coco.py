@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.datasets.coco_masks import run_lengths
-from prepixel.data.datasets.folder import DatasetError
 from prepixel.data.datasets.shards import MANIFEST, PackedDataset
+from prepixel.errors import DatasetError
 from prepixel.jpeg.decode import Source
 
 _Find: TypeAlias = Callable[[str], tuple[str, int]]

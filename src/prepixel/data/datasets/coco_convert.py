@@ -15,8 +15,8 @@ from jaxtyping import Integer
 from PIL import Image
 
 from prepixel.data.datasets.coco_masks import coco_masks
-from prepixel.data.datasets.folder import DatasetError
-from prepixel.jpeg.encode import replace_file
+from prepixel.errors import DatasetError
+from prepixel.files import replace_file
 
 _VOID = 255  # VOC's pixels between objects
 

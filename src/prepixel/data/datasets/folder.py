@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from prepixel.errors import PrepixelError
+from prepixel.errors import DatasetError
+from prepixel.files import EXTENSIONS, image_files
 from prepixel.jpeg.decode import Source
-
-EXTENSIONS: tuple[str, ...] = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-)
 
 LISTING_NAME = "labels.txt"
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
-
-
-class DatasetError(PrepixelError, ValueError):
-    """Report a folder that does not hold a data set in the layout asked for."""
 
 
 class Sample(NamedTuple):
@@ -139,27 +131,6 @@ class FolderDataset:
         for sample in self.samples:
             counts[sample.label] += 1
         return tuple(counts)
-
-
-def image_files(
-    root: str | os.PathLike[str], *, extensions: Sequence[str] = EXTENSIONS, follow_links: bool = True
-) -> Iterator[str]:
-    """Yield the paths of the image files below a folder, folder by folder, each folder's names sorted.
-
-    A folder that links lead to twice is read once, so that a link to a parent ends.
-    """
-    endings = tuple(extension.lower() for extension in extensions)
-    seen: set[str] = set()
-    for folder, inner, names in os.walk(root, followlinks=follow_links):
-        real = os.path.realpath(folder)
-        if real in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(endings) and not name.startswith("."):
-                yield os.path.join(folder, name)  # noqa: PTH118  (a million Paths cost seconds)
 
 
 def _require_folder(folder: Path) -> None:

@@ -19,9 +19,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from jaxtyping import Int64
 
-from prepixel.data.datasets.folder import DatasetError, FolderDataset, Sample, labels_by_name, read_class_names
-from prepixel.errors import MalformedPack
-from prepixel.jpeg.encode import replace_file
+from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name, read_class_names
+from prepixel.errors import DatasetError, MalformedPack
+from prepixel.files import replace_file
 
 MANIFEST, CLASSES = "manifest.json", "classes.txt"
 FORMAT, VERSION = "prepixel shards", 1

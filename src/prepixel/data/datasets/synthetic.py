@@ -22,9 +22,9 @@ import PIL
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from prepixel.data.datasets.folder import DatasetError
-from prepixel.data.loading.crops import sample_generator
 from prepixel.data.parallel import map_unordered
+from prepixel.data.random_streams import sample_generator
+from prepixel.errors import DatasetError
 
 SHAPE_CLASSES: tuple[str, ...] = ("blue_disc", "green_triangle", "red_disc", "ring", "violet_cross", "yellow_square")
 TEXTURE_CLASSES: tuple[str, ...] = ("woven_across", "woven_check", "woven_down", "woven_grain")

@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from prepixel.data.claims import claimed
-from prepixel.data.datasets.folder import DatasetError, image_files
 from prepixel.data.jobs.estimate import Forecast, forecast
 from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
 from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import JpegError
+from prepixel.errors import DatasetError, JpegError
+from prepixel.files import image_files, replace_file
 from prepixel.jpeg import Limits, thin_jpeg
 from prepixel.jpeg.bandlimit import Metadata
-from prepixel.jpeg.encode import replace_file
 from prepixel.spectrum import BandSet
 
 STATE_NAME = ".prepixel-thin"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from prepixel.jpeg.encode import replace_file
+from prepixel.files import replace_file
 
 FILES = "files.jsonl"
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.claims import claimed
-from prepixel.data.datasets.folder import DatasetError
 from prepixel.data.datasets.shards import (
     CLASSES,
     FORMAT,
@@ -35,10 +34,10 @@ from prepixel.data.jobs.estimate import Forecast, forecast
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.errors import DatasetError, JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.files import replace_file
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.decode import Kept
-from prepixel.jpeg.encode import replace_file
 from prepixel.jpeg.packed import ALL_BANDS, Compression
 from prepixel.spectrum import BandSet
 

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.datasets.folder import EXTENSIONS, DatasetError, FolderDataset, read_class_names
+from prepixel.data.datasets.folder import FolderDataset, read_class_names
+from prepixel.errors import DatasetError
+from prepixel.files import EXTENSIONS
 
 
 class PackEntry(NamedTuple):

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prepixel.data.datasets.folder import DatasetError, image_files
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import PrepixelError
+from prepixel.errors import DatasetError, PrepixelError
+from prepixel.files import image_files
 from prepixel.jpeg import JpegImage, Limits, read_image
 
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional
 
 from prepixel.data.datasets.coco import CocoDataset, CocoImage
-from prepixel.data.datasets.folder import DatasetError
-from prepixel.data.loading.crops import Stream, draw_order, sample_generator
 from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
+from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.loader import BatchLoader, Fetched
-from prepixel.data.loading.readers import read_rgb
-from prepixel.errors import PrepixelError
+from prepixel.data.random_streams import Stream, draw_order, sample_generator
+from prepixel.errors import DatasetError, PrepixelError
 from prepixel.jpeg import Failure, read_sizes
-from prepixel.jpeg.decode import Source
-from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum import PaddedSpectrum
 
 Target: TypeAlias = dict[str, Tensor]
 _SMALLEST_SIDE = 1.0
@@ -66,99 +61,6 @@ class DetectionBatch:
             inputs.pin_memory() if isinstance(inputs, PaddedSpectrum) else [image.pin_memory() for image in inputs],
             [{name: value.pin_memory() for name, value in target.items()} for target in self.targets],
         )
-
-
-@runtime_checkable
-class FrameReader(Protocol):
-    """Turn one file and what was drawn for it into a frame, and frames into a batch."""
-
-    @property
-    def unit(self) -> int:
-        """Give the pixels of which sides of frames must be multiples."""
-
-    def read(self, source: Source, draw: FrameDraw) -> Any:
-        """Read one frame."""
-
-    def batch(self, frames: Sequence[Any]) -> PaddedSpectrum | list[Tensor]:
-        """Put frames together; there may be none."""
-
-
-@dataclass(frozen=True)
-class SpectrumFrames:
-    """Read frames as spectra, without pixels.
-
-    Attributes:
-        bands: the channels to form.
-        pixels_per_block: pixels of the frame that a block stands for: 4 for the paper's grid of a fourth of the frame,
-            for which the photo is seen at twice the frame's size; 8 for a grid of an eighth.
-        filter: of the resize, antialiased.
-        dtype: torch.float32, or torch.int8 with ``step``.
-        shift: the coefficient that 0, and so the padding, stands for, per channel; None for 0, mid-grey.
-        step: how many coefficient units a step is, per channel; None for 1.
-        multiple: the common grid of a batch has sides that are multiples of it.
-    """
-
-    bands: BandSet
-    pixels_per_block: int = 4
-    filter: Filter = "bilinear"
-    dtype: torch.dtype = torch.float32
-    shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
-    step: Float[Tensor, " f"] | None = field(default=None, compare=False)
-    multiple: int = 8
-
-    @property
-    def unit(self) -> int:
-        """Give the pixels of a block."""
-        return self.pixels_per_block
-
-    def read(self, source: Source, draw: FrameDraw) -> Spectrum:
-        """Read one frame as a spectrum of one image."""
-        box = draw.box
-        return read_spectra(
-            [source],
-            grid=(draw.size[0] // self.unit, draw.size[1] // self.unit),
-            bands=self.bands,
-            boxes=np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
-            flips=np.array([draw.flipped]),
-            filter=self.filter,
-            dtype=self.dtype,
-            shift=self.shift,
-            unit=self.step,
-            threads=1,
-        ).spectrum
-
-    def batch(self, frames: Sequence[Spectrum]) -> PaddedSpectrum:
-        """Put frames together, padded by zeros."""
-        if frames:
-            return PaddedSpectrum.of(frames, multiple=self.multiple)
-        f = len(self.bands)
-        values = torch.empty((0, f, self.multiple, self.multiple), dtype=self.dtype)
-        shift = torch.zeros(f) if self.shift is None else self.shift
-        return PaddedSpectrum(
-            Spectrum(values, self.bands, shift, torch.ones(f) if self.step is None else self.step), ()
-        )
-
-
-@dataclass(frozen=True)
-class PixelFrames:
-    """Read frames as RGB pixels: Pillow decodes, torchvision cuts and resizes.
-
-    Attributes:
-        unit: pixels of which sides of frames are multiples, so that both roads see the same frames.
-    """
-
-    unit: int = 4
-
-    def read(self, source: Source, draw: FrameDraw) -> UInt8[Tensor, "3 h w"]:
-        """Read one frame."""
-        box = draw.box
-        place = (int(box.top), int(box.left), int(box.height), int(box.width))
-        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(draw.size), antialias=True)
-        return part.flip(-1) if draw.flipped else part
-
-    def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Give the frames as they are."""
-        return list(frames)
 
 
 class DetectionDataset(Dataset[Fetched]):

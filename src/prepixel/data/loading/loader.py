@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
-from prepixel.data.loading.crops import CenterCrop, Crop, draw_order, sample_generator
+from prepixel.data.loading.crops import CenterCrop, Crop
 from prepixel.data.loading.readers import PixelReader, SpectrumReader, ViewReader, Views
 from prepixel.data.parallel import map_unordered
+from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import JpegError, PrepixelError
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.spectrum import Spectrum

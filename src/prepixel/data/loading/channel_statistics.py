@@ -1,0 +1,62 @@
+"""Measure per-channel statistics over training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prepixel.data import CenterCrop, ImageDataset, SpectrumReader, ViewDataset
+from prepixel.errors import DatasetError
+from prepixel.spectrum import BandSet, Statistics
+from prepixel.spectrum.reference import Filter
+
+Progress = Callable[[int, int], None]
+
+
+_CHUNK = 64
+
+
+def measure_statistics(
+    files: ImageDataset,
+    *,
+    grid: tuple[int, int],
+    bands: BandSet,
+    crop_fraction: float = 0.875,
+    filter: Filter = "bilinear",  # noqa: A002
+    max_images: int | None = None,
+    threads: int = 0,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Measure how each channel is distributed over a data set's centred crops.
+
+    Args:
+        files: the images.
+        grid: blocks down and across.
+        bands: the channels.
+        crop_fraction: side of the crop, as a share of the short side.
+        filter: of the resize.
+        max_images: of more images, so many are taken, evenly spaced; None for all.
+        threads: threads to read on; 0 for one a processor.
+        skip_bad: whether files that cannot be read are left out.
+        progress: called with images done and images in all.
+
+    Raises:
+        PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
+        DatasetError: no image could be read.
+    """
+    total = min(len(files), max_images or len(files))
+    indices = [place * len(files) // total for place in range(total)]
+    reader = SpectrumReader(grid, bands, filter)
+    dataset = ViewDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
+    statistics = Statistics.empty(bands, grid, source=files.root.name)
+    for start in range(0, total, _CHUNK):
+        chunk = indices[start : start + _CHUNK]
+        batch, failures = dataset.__getitems__([(0, index) for index in chunk])
+        if failures and not skip_bad:
+            raise failures[0].error
+        statistics.update(batch.inputs)
+        if progress is not None:
+            progress(start + len(chunk), total)
+    if not statistics.num_images:
+        raise DatasetError(f"{files.root}: none of {total} images can be read; list them with: prepixel scan")
+    return statistics

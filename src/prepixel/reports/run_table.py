@@ -1,0 +1,246 @@
+"""Tables of runs from their records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from prepixel.errors import RecipeError
+from prepixel.records import Records, RunRow, read_records
+from prepixel.reports.text_table import aligned
+
+RECORDS = "records.jsonl"
+
+
+# Keys of a recipe in which the runs of one row may differ: they change where or how fast, not what.
+_LOOSE = {
+    "name",
+    "seed",
+    "data.threads",
+    "data.workers",
+    "data.read_ahead",
+    "training.progress",
+    "training.tensorboard",
+}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """Hold the runs of one line: one recipe, several seeds."""
+
+    name: str
+    runs: tuple[RunRow, ...]
+    records: tuple[Records, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Give what is known of the row before it is trained: input, network, costs."""
+        return dict(self.runs[0].facts)
+
+    def last(self, name: str) -> list[tuple[float, float, int]]:
+        """Give each run's last value of a validation score, with the epochs done and the number of images."""
+        found = [records.metrics("val", name) for records in self.records]
+        return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
+
+    @property
+    def detects(self) -> bool:
+        """Say whether these are detectors, which have scores and costs of their own."""
+        task = self.runs[0].recipe.get("task")
+        return isinstance(task, Mapping) and task.get("kind") == "detection"
+
+    @property
+    def score(self) -> str:
+        """Name the score that rows are compared by."""
+        return "box_ap" if self.detects else "top1"
+
+    def is_finished(self) -> bool:
+        """Say whether every run has been scored after its last epoch."""
+        scored = self.last(self.score)
+        return len(scored) == len(self.runs) and all(epoch >= float(self.facts["epochs"]) for _, epoch, _ in scored)
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Give the bytes of one sample."""
+        return int(self.facts["bytes_per_sample"])
+
+    def images_per_second(self) -> float | None:
+        """Give the median over the records of the runs' training speed, where there are any."""
+        rates = [row.value for records in self.records for row in records.metrics("train", "images_per_second")]
+        return statistics.median(rates) if rates else None
+
+
+_CLASSIFIED = {"top-1 %": "top1", "top-5 %": "top5"}
+
+
+_DETECTED = {
+    f"{kind} {words}": f"{kind}_{name}"
+    for kind in ("box", "mask")
+    for words, name in (
+        *(("AP", "ap"), ("AP50", "ap50"), ("AP75", "ap75")),
+        *(("small", "ap_small"), ("medium", "ap_medium"), ("large", "ap_large")),
+    )
+}
+
+
+_LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
+
+
+def render(rows: Sequence[TableRow], kind: str) -> str:
+    """Give the table as aligned text, as markdown or as csv; classifiers and detectors apart, one below the other."""
+    parts = [part for part in ([r for r in rows if not r.detects], [r for r in rows if r.detects]) if part]
+    return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED) for part in parts)
+
+
+def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str]) -> str:
+    shown = {words: name for words, name in scores.items() if any(row.last(name) for row in rows)}
+    shown = shown or dict(list(scores.items())[:1])  # before the first epoch's end
+    headers = [
+        *("run", "input", "made from", "values", "bytes", "network", "started from", "params M", "GMAC"),
+        *("epochs", "seeds", "n", *shown, "train images/s"),
+    ]
+    cells = [_cells(row, list(shown.values())) for row in rows]
+    if kind == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
+        return buffer.getvalue()
+    if kind == "markdown":
+        rule = ["---"] * _LEFT + ["---:"] * _COSTS + ["---"] * 2 + ["---:"] * (len(headers) - _LEFT - _COSTS - 2)
+        lines = [headers, rule, *cells]
+        text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
+        return f"{text}\n{_caption(rows)}\n"
+    return "\n".join(aligned(headers, cells, left=_LEFT)) + f"\n\n{_caption(rows)}\n"
+
+
+def _cells(row: TableRow, scores: Sequence[str]) -> list[str]:
+    facts = row.facts
+    found = row.last(row.score)
+    planned = float(facts.get("epochs", 0))
+    done = min((epoch for _, epoch, _ in found), default=0.0)
+    epochs = f"{planned:g}" if done >= planned else f"{done:g} of {planned:g}"
+    rate = row.images_per_second()
+    images = sorted({n for _, _, n in found})
+    return [
+        row.name,
+        str(facts.get("input", "-")),
+        str(facts.get("source", "-")),
+        f"{facts['values_per_sample']:,}" if "values_per_sample" in facts else "-",
+        f"{facts['bytes_per_sample']:,}" if "bytes_per_sample" in facts else "-",
+        str(facts.get("network", "-")),
+        _start(row.runs[0].recipe),
+        f"{facts['parameters'] / 1e6:.3f}" if "parameters" in facts else "-",
+        f"{facts['macs'] / 1e9:.3f}" if "macs" in facts else "-",
+        epochs,
+        str(len({run.seed for run in row.runs})),
+        " ".join(map(str, images)) or "-",
+        *(_mean_and_spread([value for value, _, _ in row.last(name)]) for name in scores),
+        "-" if rate is None else f"{rate:.1f}",
+    ]
+
+
+def _start(recipe: Mapping[str, Any]) -> str:
+    """Say from which weights a run started."""
+    network = recipe.get("network", {})
+    start = network.get("rgb_weights") or network.get("from_run")
+    return "random" if not start else PurePath(start).name
+
+
+def _mean_and_spread(shares: Sequence[float]) -> str:
+    """Write a mean of shares in percent, with the sample standard deviation where there are two or more."""
+    if not shares:
+        return "-"
+    mean = f"{100 * statistics.fmean(shares):.1f}"
+    return mean if len(shares) < 2 else f"{mean} ± {100 * statistics.stdev(shares):.1f}"
+
+
+def _caption(rows: Sequence[TableRow]) -> str:
+    machines = dict.fromkeys(
+        f"{place.accelerator or place.cpu}, {place.cores} cores"
+        for row in rows
+        for place in (run.environment for run in row.runs)
+    )
+    several = any(len(row.runs) > 1 for row in rows)
+    spread = " mean ± standard deviation over seeds;" if several else ""
+    detectors = "; of detectors a frame made from 480 x 640, trunk and pyramid" if rows[0].detects else ""
+    return (
+        f"Scores after the last epoch;{spread} n validation images. Made from: pixels of the image that the input "
+        f"holds. Values, bytes and GMAC: of one image{detectors}. Images/s: training, reading included, median of the "
+        f"records. Machine: {'; '.join(machines)}."
+    )
+
+
+def read_rows(given: Sequence[Path]) -> list[TableRow]:
+    """Read runs and put together those that differ in their seed alone."""
+    read: list[tuple[RunRow, Records]] = []
+    for path in _record_files(given):
+        records = read_records(path)
+        for line in records.unread:
+            print(f"prepixel: {path}, line {line.line}: {line.reason}; passed over", file=sys.stderr)
+        starts = records.of_kind(RunRow)
+        if not starts:
+            raise RecipeError(f"{path}: holds no row of a run; give folders that prepixel train made")
+        read.append((starts[-1], records))
+    differing = len({_keys(run.recipe) for run, _ in read}) > 1  # written by versions that know other keys
+    groups: dict[str, list[tuple[RunRow, Records]]] = {}
+    for run, records in read:
+        recipe = _completed(run.recipe) if differing else run.recipe
+        groups.setdefault(_identity(recipe), []).append((run, records))
+    rows = []
+    for members in groups.values():
+        runs, records_of_runs = zip(*members, strict=True)
+        rows.append(TableRow(str(runs[0].recipe.get("name") or runs[0].run), runs, records_of_runs))
+    return _told_apart(rows)
+
+
+def _record_files(given: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in given:
+        here = [path / RECORDS] if (path / RECORDS).is_file() else sorted(path.glob(f"*/{RECORDS}"))
+        files += here
+        # a folder among others that holds no run (data, plots) is passed over; one that is all there is, is not
+        if not here and (len(given) == 1 or not path.is_dir()) and path.suffix not in {".png", ".svg", ".pdf"}:
+            what = "holds no run (no records.jsonl)" if path.is_dir() else "no such folder"
+            raise RecipeError(f"{path}: {what}; give folders that prepixel train made")
+    if not files:
+        raise RecipeError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")
+    return list(dict.fromkeys(files))
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> frozenset[str]:
+    """List a recipe's keys as ``section.key``."""
+    keys = (_keys(v, f"{prefix}{k}.") if isinstance(v, Mapping) else {f"{prefix}{k}"} for k, v in values.items())
+    return frozenset().union(*keys)
+
+
+def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """State the keys that a recipe's version did not know, as they are by default; leave what is no recipe any more."""
+    from prepixel.recipes import parse_any_recipe, recipe_values
+
+    try:
+        return recipe_values(parse_any_recipe(json.dumps(values), source="a run's record"))
+    except RecipeError:
+        return values
+
+
+def _identity(recipe: Mapping[str, Any]) -> str:
+    def kept(values: Any, prefix: str) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: kept(inner, f"{prefix}{key}.") for key, inner in values.items() if f"{prefix}{key}" not in _LOOSE}
+
+    return json.dumps(kept(dict(recipe), ""), sort_keys=True)
+
+
+def _told_apart(rows: Sequence[TableRow]) -> list[TableRow]:
+    """Give rows of one name their runs' names as well."""
+    names = [row.name for row in rows]
+    return [
+        row if names.count(row.name) == 1 else TableRow(f"{row.name} ({row.runs[0].run})", row.runs, row.records)
+        for row in rows
+    ]
