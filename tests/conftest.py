@@ -23,7 +23,7 @@ def photos() -> Path:
     folder = Path(os.environ.get("PREPIXEL_DATA", ROOT.parent / "shared" / "data"))
     if folder.is_dir():
         return folder
-    reason = f"no photos at {folder}; set PREPIXEL_DATA to the folder that holds imagenet_samples and its neighbours"
+    reason = f"no photos at {folder}; set PREPIXEL_DATA to the folder that holds imagenet_samples and its neighbors"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -21,7 +21,7 @@ def jpeg(height: int = 61, width: int = 83, mode: str = "RGB", **options: object
 
 
 def write_folder(root: Path, others: dict[str, bytes]) -> Path:
-    """Write two photos of cats, one of a dog in grey, and other files by their paths below the root, which is given."""
+    """Write two photos of cats, one of a dog in gray, and other files by their paths below the root, which is given."""
     photos = {
         "cat/a.jpg": jpeg(subsampling="4:2:0"),
         "cat/b.jpg": jpeg(31, 47, subsampling="4:4:4", progressive=True),

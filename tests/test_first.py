@@ -22,7 +22,7 @@ def test_from_bytes_to_loss() -> None:
     # Bytes -> quantized coefficients: one 8 x 8 block of integers per 8 x 8 samples, as the file holds them.
     image = read_jpeg(file)
     luma, blue_chroma, _ = image.components
-    assert (image.height, image.width, image.colour) == (61, 83, "ycbcr")
+    assert (image.height, image.width, image.color) == (61, 83, "ycbcr")
     assert luma.quantized.shape == (8, 11, 8, 8)
     assert blue_chroma.quantized.shape == (4, 6, 8, 8)
 

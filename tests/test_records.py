@@ -137,7 +137,7 @@ def test_metrics_take_the_later_of_two_rows_of_a_step() -> None:
     assert [row.value for row in found.metrics("val", "top1")] == [0.2, 0.4, 0.5]
 
 
-def test_timing_row_summarises_rounds() -> None:
+def test_timing_row_summarizes_rounds() -> None:
     row = TimingRow.of_rounds(
         "reading", "baseline", "prepixel", "images/s", [7.0, 2.0, 3.0], reference="peer", ratio=1.5
     )

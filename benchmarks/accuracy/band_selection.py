@@ -25,7 +25,7 @@ import torch
 from benchmarks.harness import ROOT
 
 from prepixel.data import FolderDataset, write_synthetic
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.models import FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, measure_sensitivity
 from prepixel.recipes import Recipe, read_recipe
@@ -185,7 +185,7 @@ def spread(values: Sequence[float]) -> str:
 def main() -> None:
     """Train what is missing, and compare."""
     options = arguments()
-    keep_freed_memory()
+    disable_malloc_trim()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.runs or Path(temporary) / "runs"

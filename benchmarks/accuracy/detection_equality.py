@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from benchmarks.harness import ROOT, arguments, photos
-from detection_overfit import FRAMES, PIXELS_PER_BLOCK, learn, rgb_pyramid, small_detector
+from benchmarks.accuracy.detection_overfit import FRAMES, PIXELS_PER_BLOCK, learn, rgb_pyramid, small_detector
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -103,10 +103,10 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
     generator = np.random.default_rng(0)
     for image in images.samples:
         size = (image.height, image.width)
-        draw = FRAMES.draw(size, generator, training=False)
-        spectra = {bands: reader.read(image.path, draw) for bands, reader in readers.items()}
+        params = FRAMES.make_params(size, generator, training=False)
+        spectra = {bands: reader.read(image.path, params) for bands, reader in readers.items()}
         exact = folded_road.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
-        pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, draw)
+        pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, params)
         with torch.inference_mode():
             found = {
                 "linear": original([torch.from_numpy(exact).float()], original_sizes=[size])[0],

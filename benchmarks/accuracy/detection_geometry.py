@@ -21,7 +21,7 @@ from PIL import Image
 
 from prepixel.data.datasets.coco import CocoDataset, CocoImage, CocoObject
 from prepixel.data.datasets.coco_masks import run_lengths
-from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
+from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams, boxes_in_frame, mask_in_frame
 from prepixel.data.loading.detection_readers import SpectrumFrames
 from prepixel.data.random_streams import sample_generator
 from prepixel.jpeg import read_sizes
@@ -47,17 +47,17 @@ BUD = [288, 410, 300, 395, 330, 378, 350, 376, 365, 388, 380, 380, 415, 378, 430
 BUD = [*map(float, [*BUD, 290, 427])]
 
 
-def pixel_road(picture: Image.Image, draw: FrameDraw) -> np.ndarray:
+def rgb_pipeline(picture: Image.Image, params: ResizeParams) -> np.ndarray:
     """Cut, resize and mirror by Pillow."""
-    box = draw.box
+    box = params.box
     part = picture.crop((int(box.left), int(box.top), int(box.left + box.width), int(box.top + box.height)))
-    resized = part.resize(draw.size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.flipped else resized)
+    resized = part.resize(params.size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if params.flipped else resized)
 
 
-def picture_of(path: str, draw: FrameDraw) -> np.ndarray:
-    """Give the RGB pixels that a frame's coefficients hold: the inverse transform, and JFIF's colours."""
-    spectrum = SpectrumFrames(ALL, PIXELS).read(path, draw)
+def picture_of(path: str, params: ResizeParams) -> np.ndarray:
+    """Give the RGB pixels that a frame's coefficients hold: the inverse transform, and JFIF's colors."""
+    spectrum = SpectrumFrames(ALL, PIXELS).read(path, params)
     values = spectrum.values[0].double().numpy()
     table = np.array([[np.cos((2 * x + 1) * v * np.pi / 16) for x in range(8)] for v in range(8)]) / 2
     table[0] /= 2**0.5
@@ -67,23 +67,23 @@ def picture_of(path: str, draw: FrameDraw) -> np.ndarray:
     return np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1) + 128
 
 
-def overlap(image: CocoImage, one: CocoObject, draw: FrameDraw) -> tuple[int, float]:
+def overlap(image: CocoImage, one: CocoObject, params: ResizeParams) -> tuple[int, float]:
     """Give the pixels of a mask, and its overlap (intersection over union) with the pixel road's."""
     photo = (image.height, image.width)
-    ours = mask_in_frame(one.segmentation, photo, draw).astype(bool)
+    ours = mask_in_frame(one.segmentation, photo, params).astype(bool)
     whole = Image.fromarray(run_lengths(one.segmentation, *photo).decode().astype(np.float32))
-    theirs = pixel_road(whole, draw) > 0.5 - 1e-4
+    theirs = rgb_pipeline(whole, params) > 0.5 - 1e-4
     union = int((ours | theirs).sum())
     return union, 1 - int((ours ^ theirs).sum()) / union if union else 1.0
 
 
-def box_error(image: CocoImage, one: CocoObject, draw: FrameDraw) -> float | None:
+def box_error(image: CocoImage, one: CocoObject, params: ResizeParams) -> float | None:
     """Give how far a box's edges are, in pixels of the frame, from those of the same rectangle, painted and resized.
 
     The rectangle is painted with edges between pixels as shades, cut to what is seen. Its edges after the pixel road
-    are read off its sums: width from a row's sum, place from its centre. None for a box that is hardly seen.
+    are read off its sums: width from a row's sum, place from its center. None for a box that is hardly seen.
     """
-    b, (x, y, w, h) = draw.box, one.box
+    b, (x, y, w, h) = params.box, one.box
     left, right = max(x, b.left), min(x + w, b.left + b.width)
     top, bottom = max(y, b.top), min(y + h, b.top + b.height)
     if right - left < 4 or bottom - top < 4:
@@ -92,13 +92,13 @@ def box_error(image: CocoImage, one: CocoObject, draw: FrameDraw) -> float | Non
         (np.minimum(np.arange(n) + 1, high) - np.maximum(np.arange(n), low)).clip(0, 1)
         for n, low, high in ((image.height, top, bottom), (image.width, left, right))
     ]
-    painted = pixel_road(Image.fromarray(np.outer(*shades).astype(np.float32)), draw).astype(np.float64)
-    moved = boxes_in_frame(np.array([[left, top, right, bottom]]), draw)[0]
+    painted = rgb_pipeline(Image.fromarray(np.outer(*shades).astype(np.float32)), params).astype(np.float64)
+    moved = boxes_in_frame(np.array([[left, top, right, bottom]]), params)[0]
     found = np.empty(4)
     for axis, (low, high) in enumerate(((0, 2), (1, 3))):
         profile = painted.sum(axis) / painted.sum(axis).max()
-        centre = (profile * (np.arange(len(profile)) + 0.5)).sum() / profile.sum()
-        found[[low, high]] = centre - profile.sum() / 2, centre + profile.sum() / 2
+        center = (profile * (np.arange(len(profile)) + 0.5)).sum() / profile.sum()
+        found[[low, high]] = center - profile.sum() / 2, center + profile.sum() / 2
     return float(np.abs(found - moved).max())
 
 
@@ -118,18 +118,18 @@ def sheet(output: Path) -> None:
     for index in range(SHEET):
         path, objects = photos_of_sheet[index % 2]
         height, width = read_sizes([path]).sizes[0].tolist()
-        draw = SETTINGS[index // 2 % 2].draw((height, width), sample_generator(2, 0, index), training=True)
+        params = SETTINGS[index // 2 % 2].make_params((height, width), sample_generator(2, 0, index), training=True)
         corners = [np.array(polygon).reshape(-1, 2) for _, polygon in objects]
         boxes = np.array([[*xy.min(0), *xy.max(0)] for xy in corners])
-        boxes = boxes_in_frame(boxes, draw).clip(0, np.tile(draw.size[::-1], 2))
+        boxes = boxes_in_frame(boxes, params).clip(0, np.tile(params.size[::-1], 2))
         kept = [k for k in range(len(objects)) if (boxes[k, 2:] - boxes[k, :2]).min() > 8]
-        masks = [mask_in_frame([objects[k][1]], (height, width), draw).astype(bool) for k in kept]
-        pixels = picture_of(path, draw).clip(0, 255).round().astype(np.uint8)
-        what = f"{draw.size[1]} x {draw.size[0]}" + (", mirrored" if draw.flipped else "")
-        what += ", cut" if draw.box.height < height or draw.box.width < width else ""
+        masks = [mask_in_frame([objects[k][1]], (height, width), params).astype(bool) for k in kept]
+        pixels = picture_of(path, params).clip(0, 255).round().astype(np.uint8)
+        what = f"{params.size[1]} x {params.size[0]}" + (", mirrored" if params.flipped else "")
+        what += ", cut" if params.box.height < height or params.box.width < width else ""
         names = [objects[k][0] for k in kept]
         shown[f"{what}{' ' * index}"] = Shown(pixels[::2, ::2], boxes[kept] / 2, names, [m[::2, ::2] for m in masks])
-    title = "frames as their coefficients hold them; boxes and masks by the same draws"
+    title = "frames as their coefficients hold them; boxes and masks by the same parameters"
     plot_detections(shown, output, width_inches=12, title=title)
 
 
@@ -147,18 +147,20 @@ def main() -> None:
         if not objects:
             continue
         one = objects[int(generator.integers(len(objects)))]
-        draw = SETTINGS[number % 2].draw((image.height, image.width), sample_generator(1, 0, number), training=True)
-        union, found = overlap(image, one, draw)
+        params = SETTINGS[number % 2].make_params(
+            (image.height, image.width), sample_generator(1, 0, number), training=True
+        )
+        union, found = overlap(image, one, params)
         if union >= LARGE:
             overlaps.append(found)
         else:
             small += 1
-        if (error := box_error(image, one, draw)) is not None:
+        if (error := box_error(image, one, params)) is not None:
             edges.append(error)
         if number % 20 == 0:
             luma = np.asarray(Image.open(image.path).convert("YCbCr"))[..., 0].astype(np.float32)
-            ours = picture_of(image.path, draw) @ np.array([0.299, 0.587, 0.114])
-            differences.append(float(np.sqrt(np.mean((ours - pixel_road(Image.fromarray(luma), draw)) ** 2))))
+            ours = picture_of(image.path, params) @ np.array([0.299, 0.587, 0.114])
+            differences.append(float(np.sqrt(np.mean((ours - rgb_pipeline(Image.fromarray(luma), params)) ** 2))))
     scores: dict[str, float | int | str] = {
         "IoU, least": min(overlaps),
         "IoU, mean": float(np.mean(overlaps)),

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from prepixel.data import CenterCrop, PixelReader, SpectrumReader
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.jpeg import read_sizes
 from prepixel.models import FoldedNetwork, count_macs, example_pixels, example_spectrum, fold, pixel_model
 from prepixel.models.folding.reconstruction import int8_unit
@@ -95,7 +95,7 @@ def pad_as_tensorflow(network: nn.Module) -> nn.Module:
 
 
 def photo_sets(folder: Path) -> Iterator[Photos]:
-    """List the labelled ImageNet photos."""
+    """List the labeled ImageNet photos."""
     synsets = [line.split()[0] for line in (folder / "imagenet_classes.txt").read_text().splitlines()]
     samples = sorted((folder / "imagenet_samples").glob("*.JPEG"))
     labels = [synsets.index(path.name.partition("_")[0]) for path in samples]
@@ -113,13 +113,13 @@ def photo_sets(folder: Path) -> Iterator[Photos]:
 
 def outputs(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[str], crop: float) -> Tensor:
     """Run a network on photos, from their files."""
-    centre, generator = CenterCrop(crop), sample_generator(0, 0, 0)
+    center, generator = CenterCrop(crop), sample_generator(0, 0, 0)
     results = []
     for start in range(0, len(paths), BATCH):
         part = paths[start : start + BATCH]
-        draws = [centre.draw((h, w), 1.0, generator) for h, w in read_sizes(part).sizes.tolist()]
+        params = [center.make_params((h, w), 1.0, generator) for h, w in read_sizes(part).sizes.tolist()]
         with torch.inference_mode():
-            results.append(network(reader.read(part, draws, 0).inputs))
+            results.append(network(reader.read(part, params, 0).inputs))
     return torch.cat(results)
 
 
@@ -203,7 +203,7 @@ def costs(folded: FoldedNetwork, encoding: str) -> dict[str, Any]:
 
 def main() -> None:
     """Score every network on every set of photos."""
-    keep_freed_memory()
+    disable_malloc_trim()
     options = arguments(__doc__)
     folder = photos()
     networks, sets = list(pretrained(folder)), list(photo_sets(folder))

@@ -122,14 +122,16 @@ def learn(
 
 
 def embedded(folder: Path) -> tuple[Images, Images]:
-    """Read the embedded data set's centred crops."""
+    """Read the embedded data set's centered crops."""
     reader, crop, generator = SpectrumReader(GRID, ALL), CenterCrop(0.875), sample_generator(0, 0, 0)
     sets = []
     for root in write_synthetic(folder / "data", num_train_per_class=30, num_val_per_class=20):
         samples = FolderDataset(root).samples
         paths = [sample.path for sample in samples]
-        draws = [crop.draw((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()]
-        spectrum = reader.read(paths, draws, 0).inputs
+        params = [
+            crop.make_params((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()
+        ]
+        spectrum = reader.read(paths, params, 0).inputs
         assert isinstance(spectrum, Spectrum)
         sets.append(Images(spectrum, torch.tensor([sample.label for sample in samples]), not sets))
     return sets[0], sets[1]

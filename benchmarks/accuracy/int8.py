@@ -32,10 +32,10 @@ FLOAT, STEPS, WIDEST = "float32", "int8, measured steps", "int8, widest steps"
 def measured_unit(one: Photos) -> torch.Tensor:
     """Measure int8 steps on the first photos of a set, as recipes do on training images."""
     statistics = Statistics.empty(BANDS, GRID)
-    reader, centre, generator = SpectrumReader(GRID, BANDS, one.filter), CenterCrop(one.crop), sample_generator(0, 0, 0)
+    reader, center, generator = SpectrumReader(GRID, BANDS, one.filter), CenterCrop(one.crop), sample_generator(0, 0, 0)
     paths = one.paths[:MEASURED]
-    draws = [centre.draw((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()]
-    statistics.update(reader.read(paths, draws, 1).inputs)
+    params = [center.make_params((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()]
+    statistics.update(reader.read(paths, params, 1).inputs)
     return statistics.int8_unit().float()
 
 

@@ -32,7 +32,7 @@ BANDS = tuple(BandSet.parse(name) for name in ("S-24", "192"))
 SAMPLINGS = {((1, 1), (1, 1), (1, 1)): "4:4:4", ((2, 2), (1, 1), (1, 1)): "4:2:0"}
 
 
-def centre_box(image: JpegImage) -> Box:
+def center_box(image: JpegImage) -> Box:
     """Take the middle square of 7/8 of the shorter side, in whole pixels, as a torchvision evaluation does."""
     height, width = image.upright_size
     side = min(height, width) * 7 // 8
@@ -52,12 +52,12 @@ def differences(path: Path) -> dict[tuple[str, str], float]:
     """Measure one photo: (case, subject) to root mean square."""
     image = read_jpeg(path)
     sampling = SAMPLINGS.get(tuple(component.sampling for component in image.components))
-    if sampling is None or image.colour != "ycbcr" or image.orientation != 1:
+    if sampling is None or image.color != "ycbcr" or image.orientation != 1:
         return {}
     with Image.open(path) as opened:
         rgb = torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)
     roads = {"pixels, uint8 resize": rgb, "pixels, float resize": rgb.double()}
-    box, found = centre_box(image), {}
+    box, found = center_box(image), {}
     for grid in GRIDS:
         exact = resample(image, box, grid, BandSet.parse("192"))
         for subject, pixels in roads.items():

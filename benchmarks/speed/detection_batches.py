@@ -21,7 +21,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings
+from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams
 from prepixel.data.loading.detection_readers import SpectrumFrames
 from prepixel.data.random_streams import sample_generator
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -31,7 +31,7 @@ SETTINGS = FrameSettings((800,), 1333, 8)
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BATCH = 4
 REFERENCE = "torchvision: normalized float RGB"
-Drawn = list[tuple[str, FrameDraw]]
+Drawn = list[tuple[str, ResizeParams]]
 
 
 def spectra(bands: str, pixels_per_block: int, dtype: torch.dtype) -> Callable[[Drawn], Any]:
@@ -39,7 +39,7 @@ def spectra(bands: str, pixels_per_block: int, dtype: torch.dtype) -> Callable[[
     band_set = BandSet.parse(bands)
     step = torch.full((len(band_set),), 8.0) if dtype == torch.int8 else None
     reader = SpectrumFrames(band_set, pixels_per_block, dtype=dtype, step=step, multiple=32 // pixels_per_block)
-    return lambda drawn: reader.batch([reader.read(path, draw) for path, draw in drawn])
+    return lambda drawn: reader.batch([reader.read(path, params) for path, params in drawn])
 
 
 def pixels(*, normalized: bool) -> Callable[[Drawn], Any]:
@@ -47,12 +47,12 @@ def pixels(*, normalized: bool) -> Callable[[Drawn], Any]:
 
     def read(drawn: Drawn) -> list[torch.Tensor]:
         images = []
-        for path, draw in drawn:
+        for path, params in drawn:
             image = decode_jpeg(read_file(path), mode=ImageReadMode.RGB)
             if normalized:
                 image = functional.normalize(functional.to_dtype(image, torch.float32, scale=True), MEAN, STD)
-            image = functional.resize(image, list(draw.size), antialias=True)
-            images.append(functional.horizontal_flip(image) if draw.flipped else image)
+            image = functional.resize(image, list(params.size), antialias=True)
+            images.append(functional.horizontal_flip(image) if params.flipped else image)
         height, width = (-(-max(sides) // 32) * 32 for sides in zip(*(i.shape[1:] for i in images), strict=True))
         batch = images[0].new_zeros((len(images), 3, height, width))
         for place, image in zip(batch, images, strict=True):
@@ -76,7 +76,7 @@ def main() -> None:
     chosen = [image for image in images if image.width >= image.height][: options.files or 32]
     chosen = chosen[: 8 if options.n == 1 else len(chosen) // BATCH * BATCH]
     drawn = [
-        (image.path, SETTINGS.draw((image.height, image.width), sample_generator(0, 0, index), training=True))
+        (image.path, SETTINGS.make_params((image.height, image.width), sample_generator(0, 0, index), training=True))
         for index, image in enumerate(chosen)
     ]
     roads = {REFERENCE: pixels(normalized=True), "torchvision: RGB bytes": pixels(normalized=False)}

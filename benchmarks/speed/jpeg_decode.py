@@ -102,7 +102,7 @@ def by_sampling(files: list[bytes]) -> dict[str, list[bytes]]:
     for file in files:
         sampling = [component.sampling for component in read_jpeg(file).components]
         luma = {(1, 1): "4:4:4", (2, 2): "4:2:0", (1, 2): "4:2:2"}.get(sampling[0], "other")
-        kinds.setdefault("grey" if len(sampling) == 1 else luma, []).append(file)
+        kinds.setdefault("gray" if len(sampling) == 1 else luma, []).append(file)
     return {kind: of_kind for kind, of_kind in sorted(kinds.items()) if len(of_kind) >= LEAST_OF_A_KIND}
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 from benchmarks.harness import arguments, interleave, photos, report
-from spectra import BANDS, BATCH, GRID, Samples, draw
+from benchmarks.speed.training_sample import BANDS, BATCH, GRID, Samples, draw
 
 from prepixel.data import PackedDataset
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_source
-from prepixel.jpeg import thin_jpeg
+from prepixel.jpeg import bandlimit_jpeg
 from prepixel.jpeg.packed_container import open_pack
 from prepixel.records import TimingRow, append_records
 from prepixel.spectrum import Statistics, read_spectra
@@ -104,7 +104,10 @@ def main() -> None:
     steps = {"shift": measured.shift(), "unit": measured.int8_unit()}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        files: dict[str, Sequence[bytes]] = {JPEG: jpegs, "thinned JPEG, S-24": [thin_jpeg(j, KEPT) for j in jpegs]}
+        files: dict[str, Sequence[bytes]] = {
+            JPEG: jpegs,
+            "thinned JPEG, S-24": [bandlimit_jpeg(j, KEPT) for j in jpegs],
+        }
         sources: dict[str, Sources] = {}
         for place, (subject, contents) in enumerate(files.items()):
             folder = root / f"files{place}" / "photos"

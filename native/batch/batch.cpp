@@ -73,7 +73,7 @@ bool begins_like_jpeg(std::span<const std::uint8_t> bytes) {
 }
 
 bool needs_pixels(const Header& header) {
-  return header.colour == Colour::cmyk || header.colour == Colour::ycck;
+  return header.color == Color::cmyk || header.color == Color::ycck;
 }
 
 void note_size(const Header& header, Outcome& outcome) {

@@ -28,14 +28,14 @@ namespace prepixel {
 
 namespace {
 
-const char* name_of(Colour colour) {
-  switch (colour) {
-    case Colour::grey: return "grey";
-    case Colour::ycbcr: return "ycbcr";
-    case Colour::rgb: return "rgb";
-    case Colour::cmyk: return "cmyk";
-    case Colour::ycck: return "ycck";
-    case Colour::unknown: break;
+const char* name_of(Color color) {
+  switch (color) {
+    case Color::gray: return "gray";
+    case Color::ycbcr: return "ycbcr";
+    case Color::rgb: return "rgb";
+    case Color::cmyk: return "cmyk";
+    case Color::ycck: return "ycck";
+    case Color::unknown: break;
   }
   return "unknown";
 }
@@ -81,7 +81,7 @@ nb::dict to_python(const Header& header) {
   nb::dict fields;
   fields["height"] = header.height;
   fields["width"] = header.width;
-  fields["colour"] = name_of(header.colour);
+  fields["color"] = name_of(header.color);
   fields["process"] = name_of(header.process);
   fields["precision"] = header.precision;
   fields["orientation"] = header.orientation;
@@ -150,14 +150,14 @@ Name named(const std::string& name, std::initializer_list<Name> all) {
 
 nb::bytes to_python(const Bytes& bytes) { return nb::bytes(bytes.data(), bytes.size()); }
 
-nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int width, const std::string& colour,
+nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int width, const std::string& color,
                        int orientation, int restart_interval, int restart_rows,
                        const std::vector<std::pair<int, nb::bytes>>& segments) {
   ImageToCode image;
   image.height = height;
   image.width = width;
-  image.colour =
-      named(colour, {Colour::grey, Colour::ycbcr, Colour::rgb, Colour::cmyk, Colour::ycck, Colour::unknown});
+  image.color =
+      named(color, {Color::gray, Color::ycbcr, Color::rgb, Color::cmyk, Color::ycck, Color::unknown});
   image.orientation = orientation;
   image.restart_interval = restart_interval;
   image.restart_rows = restart_rows;
@@ -216,7 +216,7 @@ void translate(const std::exception_ptr& pointer, void* /*payload*/) {
 nb::object error_of(const JpegFault& fault) {
   const nb::object offset = fault.byte_offset == no_offset ? nb::none() : nb::object(nb::int_(fault.byte_offset));
   return nb::module_::import_("prepixel.errors")
-      .attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "remedy"_a = fault.remedy);
+      .attr(name_of(fault.kind))(fault.what(), "byte_offset"_a = offset, "hint"_a = fault.hint);
 }
 
 nb::dict fields_of(const Header& header) { return to_python(header); }
@@ -258,7 +258,7 @@ void bind_jpeg(nb::module_& module) {
       "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "kept"_a,
       "Decode a JPEG to its quantized coefficients.");
 
-  module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "colour"_a, "orientation"_a,
+  module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "color"_a, "orientation"_a,
              "restart_interval"_a, "restart_rows"_a, "segments"_a, "Encode quantized coefficients as a JPEG.");
 
   module.def("thin", bound_thin, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,

@@ -44,13 +44,13 @@ Filter filter_of(const std::string& name) {
   throw std::invalid_argument("no filter '" + name + "'; there are bilinear, bicubic");
 }
 
-Colour colour_of(const std::string& name) {
-  if (name == "grey") return Colour::grey;
-  if (name == "ycbcr") return Colour::ycbcr;
-  if (name == "rgb") return Colour::rgb;
-  if (name == "cmyk") return Colour::cmyk;
-  if (name == "ycck") return Colour::ycck;
-  return Colour::unknown;
+Color color_of(const std::string& name) {
+  if (name == "gray") return Color::gray;
+  if (name == "ycbcr") return Color::ycbcr;
+  if (name == "rgb") return Color::rgb;
+  if (name == "cmyk") return Color::cmyk;
+  if (name == "ycck") return Color::ycck;
+  return Color::unknown;
 }
 
 SpectrumRequest request_of(const Output& out, const Channels& channels, const PerChannel& factors,
@@ -176,13 +176,13 @@ nb::tuple bound_read_sizes(const nb::list& sources, std::uint64_t max_pixels, st
 }
 
 void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int width, int orientation,
-                              const std::string& colour, const Output& out, const Channels& channels,
+                              const std::string& color, const Output& out, const Channels& channels,
                               const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                               const std::string& simd, const std::optional<Boxes>& boxes, bool flip) {
   const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
   if (out.shape(0) != 1 || (boxes && boxes->shape(0) != 1))
     throw std::invalid_argument("planes are those of one image: it has one output and at most one box");
-  ImageView image{height, width, orientation, colour_of(colour), {}};
+  ImageView image{height, width, orientation, color_of(color), {}};
   for (const auto& [quantized, table, sampling, plane_height, plane_width] : planes) {
     constexpr std::size_t most_blocks = max_side / 8 + 1;
     if (quantized.shape(0) > most_blocks || quantized.shape(1) > most_blocks)
@@ -216,7 +216,7 @@ void bind_spectrum(nb::module_& module) {
              "max_scans"_a, "threads"_a, "Read many headers; give failures, those that are no JPEG, upright sizes.");
 
   module.def("spectrum_of_planes", bound_spectrum_of_planes, "planes"_a, "height"_a, "width"_a, "orientation"_a,
-             "colour"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,
+             "color"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,
              "boxes"_a.none(), "flip"_a, "Resample one image's planes of quantized coefficients into one array.");
 }
 

@@ -19,7 +19,7 @@ constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u
 void compare(const Bytes& header, const Bytes& payload) {
   const prepixel::Packed packed = prepixel::read_pack(header, payload, limits, false);
   const prepixel::Image image = prepixel::unpack(packed);
-  if (!prepixel::is_linear(image.colour)) return;
+  if (!prepixel::is_linear(image.color)) return;
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(3);
   std::vector<float> planes(request.num_values()), blocks(request.num_values());
   prepixel::SpectrumMaker maker(request);

@@ -52,7 +52,7 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
 void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
   const PassingImage read(file, {.limits = limits});
   const Image& after = *read;
-  bool same = after.height == before.height && after.width == before.width && after.colour == before.colour &&
+  bool same = after.height == before.height && after.width == before.width && after.color == before.color &&
               after.orientation == before.orientation && after.components.size() == before.components.size();
   for (std::size_t i = 0; same && i < planes.size(); ++i) {
     same = same_where_kept(before.components[i], after.components[i], planes[i].kept);
@@ -105,7 +105,7 @@ Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const
   ImageToCode thinned;
   thinned.height = image.height;
   thinned.width = image.width;
-  thinned.colour = image.colour;
+  thinned.color = image.color;
   thinned.orientation = image.orientation;
   thinned.restart_rows = request.restart_rows;
   thinned.restart_interval =
@@ -120,7 +120,7 @@ Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const
                               .blocks_across = component.blocks_across,
                               .quantized = component.blocks.data()->data(),
                               .quantization = component.quantization,
-                              .kept = kept_of(i, image.colour, request.kept)});
+                              .kept = kept_of(i, image.color, request.kept)});
   }
   Bytes result = encode(thinned);
   verify(image, result, thinned.planes, limits);

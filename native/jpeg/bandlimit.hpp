@@ -12,7 +12,7 @@
 
 namespace prepixel {
 
-// Which APPn and COM segments go along. Those that say colour and orientation always do, if need be in a shorter form.
+// Which APPn and COM segments go along. Those that say color and orientation always do, if need be in a shorter form.
 enum class Metadata : std::uint8_t { all, icc, none };
 
 struct ThinRequest {
@@ -30,7 +30,7 @@ std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 
 // Thin one file.
 //
-// The result is decoded again: std::logic_error where it does not hold exactly the coefficients, tables, size, colour and
+// The result is decoded again: std::logic_error where it does not hold exactly the coefficients, tables, size, color and
 // orientation that it should. JpegFault: the file cannot be decoded whole, or not be coded (encode.hpp).
 Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const Limits& limits);
 

@@ -151,7 +151,7 @@ class FileReader {
       default: break;
     }
     if (segment.code < marker::app0 || segment.code > marker::app15) refuse_frame(segment);
-    read_application(segment, application_);  // behind the first scan header it changes nothing: colour is settled
+    read_application(segment, application_);  // behind the first scan header it changes nothing: color is settled
   }
 
   // B.2.5: the lines are counted behind the first scan where the frame header leaves them open.
@@ -192,7 +192,7 @@ class FileReader {
     image_.height = frame.height != 0 ? frame.height : find_number_of_lines();
     image_.process = frame.process;
     image_.precision = frame.precision;
-    image_.colour = colour_of(frame, application_);
+    image_.color = color_of(frame, application_);
     image_.orientation = application_.orientation.value_or(1);
     image_.restart_interval = tables_.restart_interval;
     const auto pixels = static_cast<std::uint64_t>(image_.width) * static_cast<std::uint64_t>(image_.height);
@@ -237,7 +237,7 @@ class FileReader {
 
   std::vector<Selection> select() const {
     std::vector<Selection> wanted(image_.components.size());
-    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i].kept = kept_of(i, image_.colour, options_.kept);
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i].kept = kept_of(i, image_.color, options_.kept);
     if (!options_.regions) return wanted;
     const std::vector<BlockRegion> regions = options_.regions(image_);
     for (std::size_t i = 0; i < std::min(wanted.size(), regions.size()); ++i) wanted[i].region = regions[i];

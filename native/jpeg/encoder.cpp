@@ -16,8 +16,8 @@ constexpr int most_blocks_in_mcu = 10;        // B.2.3
 
 int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
-[[noreturn]] void refuse(const std::string& what, const std::string& remedy) {
-  throw JpegFault(Fault::malformed, no_offset, what, remedy);
+[[noreturn]] void refuse(const std::string& what, const std::string& hint) {
+  throw JpegFault(Fault::malformed, no_offset, what, hint);
 }
 
 // Which components one scan codes, and in what order its blocks come.
@@ -244,7 +244,7 @@ class Encoder {
     for (std::size_t i = 0; i < ac_.tables.size(); ++i) write_huffman(1, i, ac_.tables[i]);
   }
 
-  // What readers decide colour and orientation by.
+  // What readers decide color and orientation by.
   void write_application() {
     FrameHeader frame;
     for (const std::uint8_t identifier : identifiers_) frame.components.push_back({.identifier = identifier});
@@ -252,14 +252,14 @@ class Encoder {
     for (const KeptSegment& kept : image_.segments) {
       read_application({.contents = kept.contents, .code = kept.code}, said);
     }
-    const Colour colour = image_.colour;
-    const bool plain = colour == Colour::grey || colour == Colour::ycbcr;
+    const Color color = image_.color;
+    const bool plain = color == Color::gray || color == Color::ycbcr;
     if (!said.jfif && !said.adobe_transform) {
       if (plain) {  // JFIF 1.02, no unit, pixels as wide as high, no thumbnail
         put_segment(marker::app0, bytes_of(std::string_view("JFIF\0\1\2\0\0\1\0\1\0\0", 14)));
         said.jfif = true;
-      } else if (colour_of(frame, said) != colour) {
-        const bool ycck = colour == Colour::ycck;
+      } else if (color_of(frame, said) != color) {
+        const bool ycck = color == Color::ycck;
         put_segment(marker::app14, bytes_of(ycck ? std::string_view("Adobe\0\x64\0\0\0\0\2", 12)
                                                  : std::string_view("Adobe\0\x64\0\0\0\0\0", 12)));
         said.adobe_transform = ycck ? 2 : 0;
@@ -274,9 +274,9 @@ class Encoder {
     for (; next < image_.segments.size(); ++next) {
       put_segment(image_.segments[next].code, image_.segments[next].contents);
     }
-    if (colour_of(frame, said) != colour) {
-      refuse("the kept segments, or the number of components, say another colour than the image",
-             "Leave JFIF's and Adobe's segments out, or make the colour agree");
+    if (color_of(frame, said) != color) {
+      refuse("the kept segments, or the number of components, say another color than the image",
+             "Leave JFIF's and Adobe's segments out, or make the color agree");
     }
     if (!turned && said.orientation.value_or(1) != image_.orientation) {
       refuse("the kept Exif segment says orientation " + std::to_string(*said.orientation) + ", the image " +

@@ -37,7 +37,7 @@ struct PlaneToCode {
 struct ImageToCode {
   int height = 0;
   int width = 0;
-  Colour colour = Colour::ycbcr;
+  Color color = Color::ycbcr;
   int orientation = 1;
   std::vector<PlaneToCode> planes;
   int restart_interval = 0;                              // MCUs; 0: no restart markers
@@ -45,12 +45,12 @@ struct ImageToCode {
   std::vector<KeptSegment> segments;                     // in this order, behind those that encode adds
 };
 
-// The file. What readers need to take its components for `colour`, and its orientation, is added where `segments` do not
-// say it: JFIF for grey and YCbCr, Adobe for others, an Exif segment of that one tag. Components whose identifiers are not
+// The file. What readers need to take its components for `color`, and its orientation, is added where `segments` do not
+// say it: JFIF for gray and YCbCr, Adobe for others, an Exif segment of that one tag. Components whose identifiers are not
 // all different are numbered from 1.
 //
 // JpegFault (malformed, no offset): the planes do not fit the image, a number is outside what T.81 can say, or `segments`
-// contradict colour or orientation.
+// contradict color or orientation.
 Bytes encode(const ImageToCode& image);
 
 }  // namespace prepixel

@@ -4,14 +4,14 @@
 
 namespace prepixel {
 
-std::uint64_t kept_of(std::size_t component, Colour colour, const Kept& kept) {
-  switch (colour) {
-    case Colour::grey: return kept[0];
-    case Colour::ycbcr:
-    case Colour::ycck: return kept[component % 3];  // K as Y
-    case Colour::rgb:
-    case Colour::cmyk:
-    case Colour::unknown: break;
+std::uint64_t kept_of(std::size_t component, Color color, const Kept& kept) {
+  switch (color) {
+    case Color::gray: return kept[0];
+    case Color::ycbcr:
+    case Color::ycck: return kept[component % 3];  // K as Y
+    case Color::rgb:
+    case Color::cmyk:
+    case Color::unknown: break;
   }
   return kept[0] | kept[1] | kept[2];
 }

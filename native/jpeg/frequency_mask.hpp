@@ -16,9 +16,9 @@ constexpr std::uint64_t all_frequencies = ~std::uint64_t{0};
 using Kept = std::array<std::uint64_t, 3>;
 constexpr Kept keep_all = {all_frequencies, all_frequencies, all_frequencies};
 
-// What is kept of a component. Grey files keep what is kept of Y; K of a YCCK file does, too; RGB, CMYK and files of
+// What is kept of a component. Gray files keep what is kept of Y; K of a YCCK file does, too; RGB, CMYK and files of
 // two components keep in every component whatever is kept of any, since Y, Cb and Cr are made of them all.
-std::uint64_t kept_of(std::size_t component, Colour colour, const Kept& kept);
+std::uint64_t kept_of(std::size_t component, Color color, const Kept& kept);
 
 // Rows and columns of blocks, each up to its end. The default is a whole plane.
 struct BlockRegion {

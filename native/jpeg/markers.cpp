@@ -275,8 +275,8 @@ void read_application(const Segment& segment, Application& application) {
 
 void refuse_frame(const Segment& segment) {
   const std::string name = marker::name(segment.code);
-  const auto unsupported = [&segment](const std::string& what, const std::string& remedy) {
-    throw JpegFault(Fault::unsupported, segment.marker_offset, what, remedy);
+  const auto unsupported = [&segment](const std::string& what, const std::string& hint) {
+    throw JpegFault(Fault::unsupported, segment.marker_offset, what, hint);
   };
   const std::string precision =
       segment.contents.empty() ? "" : ", precision " + std::to_string(static_cast<int>(segment.contents[0]));
@@ -355,15 +355,15 @@ void refuse_file(std::span<const std::uint8_t> file) {
                   "Check that this is the file you meant");
 }
 
-Colour colour_of(const FrameHeader& frame, const Application& application) {
+Color color_of(const FrameHeader& frame, const Application& application) {
   switch (frame.components.size()) {
-    case 1: return Colour::grey;
-    case 2: return Colour::unknown;
+    case 1: return Color::gray;
+    case 2: return Color::unknown;
     case 3:
-      if (application.jfif) return Colour::ycbcr;
-      if (application.adobe_transform) return *application.adobe_transform == 0 ? Colour::rgb : Colour::ycbcr;
-      return has_identifiers(frame, {'R', 'G', 'B'}) ? Colour::rgb : Colour::ycbcr;
-    default: return application.adobe_transform.value_or(0) == 0 ? Colour::cmyk : Colour::ycck;
+      if (application.jfif) return Color::ycbcr;
+      if (application.adobe_transform) return *application.adobe_transform == 0 ? Color::rgb : Color::ycbcr;
+      return has_identifiers(frame, {'R', 'G', 'B'}) ? Color::rgb : Color::ycbcr;
+    default: return application.adobe_transform.value_or(0) == 0 ? Color::cmyk : Color::ycck;
   }
 }
 

@@ -95,7 +95,7 @@ void read_application(const Segment& segment, Application& application);    // A
 // What a file that does not begin with SOI is, by its first bytes.
 [[noreturn]] void refuse_file(std::span<const std::uint8_t> file);
 
-// The colour that libjpeg, and so nearly every program, takes the components for.
-Colour colour_of(const FrameHeader& frame, const Application& application);
+// The color that libjpeg, and so nearly every program, takes the components for.
+Color color_of(const FrameHeader& frame, const Application& application);
 
 }  // namespace prepixel

@@ -1,4 +1,4 @@
-// What the core knows of a JPEG: plain structs, no behaviour. Words are those of ITU-T T.81.
+// What the core knows of a JPEG: plain structs, no behavior. Words are those of ITU-T T.81.
 #pragma once
 
 #include <array>
@@ -23,14 +23,14 @@ constexpr std::size_t no_offset = std::numeric_limits<std::size_t>::max();
 class JpegFault : public std::runtime_error {
  public:
   JpegFault(Fault fault_kind, std::size_t offset, const std::string& what_is_wrong, std::string what_to_do = {})
-      : std::runtime_error(what_is_wrong), kind(fault_kind), byte_offset(offset), remedy(std::move(what_to_do)) {}
+      : std::runtime_error(what_is_wrong), kind(fault_kind), byte_offset(offset), hint(std::move(what_to_do)) {}
   Fault kind;
   std::size_t byte_offset;
-  std::string remedy;
+  std::string hint;
 };
 
 // unknown: two components, whose meaning neither the standard nor JFIF fixes.
-enum class Colour : std::uint8_t { grey, ycbcr, rgb, cmyk, ycck, unknown };
+enum class Color : std::uint8_t { gray, ycbcr, rgb, cmyk, ycck, unknown };
 enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
@@ -96,7 +96,7 @@ struct Component {
 struct Header {
   int height = 0;                                 // as stored, before orientation; 0 until DNL where the frame says so
   int width = 0;
-  Colour colour = Colour::ycbcr;
+  Color color = Color::ycbcr;
   Process process = Process::baseline;
   int precision = 8;
   int orientation = 1;                            // EXIF, 1..8

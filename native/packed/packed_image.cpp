@@ -16,12 +16,12 @@ namespace {
 
 constexpr std::array<std::uint8_t, 4> magic = {'p', 'p', 'x', 1};
 constexpr std::size_t escape_bytes = 6;
-constexpr const char* remedy = "Fetch or pack the file anew";
+constexpr const char* hint = "Fetch or pack the file again";
 
 enum class TableCoding : std::uint8_t { as_before, narrow, wide };
 
 [[noreturn]] void malformed(std::size_t offset, const std::string& what) {
-  throw JpegFault(Fault::pack, offset, what, remedy);
+  throw JpegFault(Fault::pack, offset, what, hint);
 }
 
 int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
@@ -279,15 +279,15 @@ Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limit
   packed.payload_bytes = cursor.take<std::uint32_t>();
   read_size(packed, cursor, limits);
   const std::size_t at = cursor.at();
-  const auto colour = cursor.take<std::uint8_t>();
-  packed.colour = static_cast<Colour>(colour);
+  const auto color = cursor.take<std::uint8_t>();
+  packed.color = static_cast<Color>(color);
   packed.orientation = cursor.take<std::uint8_t>();
   const auto count = cursor.take<std::uint8_t>();
   static_cast<void>(cursor.take<std::uint8_t>());
-  if (colour > static_cast<std::uint8_t>(Colour::unknown) || packed.orientation < 1 || packed.orientation > 8)
-    malformed(at, "there is no such colour or orientation");
+  if (color > static_cast<std::uint8_t>(Color::unknown) || packed.orientation < 1 || packed.orientation > 8)
+    malformed(at, "there is no such color or orientation");
   constexpr std::array<int, 6> components_of = {1, 3, 3, 4, 4, 2};
-  if (count != components_of[colour]) malformed(at, "colour and number of components do not agree");
+  if (count != components_of[color]) malformed(at, "color and number of components do not agree");
   packed.components.resize(count);
   for (std::size_t i = 0; i < count; ++i)
     read_component(packed.components[i], i == 0 ? nullptr : &packed.components[i - 1], cursor);
@@ -423,12 +423,12 @@ PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, con
   header.resize(pack_envelope_bytes + 4);         // filled in below
   put(header, static_cast<std::uint32_t>(image.height));
   put(header, static_cast<std::uint32_t>(image.width));
-  put(header, static_cast<std::uint8_t>(image.colour));
+  put(header, static_cast<std::uint8_t>(image.color));
   put(header, static_cast<std::uint8_t>(image.orientation));
   put(header, static_cast<std::uint8_t>(image.components.size()));
   put(header, std::uint8_t{0});
   for (std::size_t i = 0; i < image.components.size(); ++i)
-    put_component(image.components[i], i == 0 ? nullptr : &image.components[i - 1], kept_of(i, image.colour, kept),
+    put_component(image.components[i], i == 0 ? nullptr : &image.components[i - 1], kept_of(i, image.color, kept),
                   header, parts.payload);
   if (parts.payload.size() > 0xFFFFFFFFu)
     throw JpegFault(Fault::limit, no_offset, "the packed coefficients take more than 4 GiB", "Cut the image in pieces");
@@ -438,10 +438,10 @@ PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, con
   put_at(header, 16, checksum(header, parts.payload));
 
   const Image again = unpack(read_pack(header, parts.payload, limits));
-  bool same = again.height == image.height && again.width == image.width && again.colour == image.colour &&
+  bool same = again.height == image.height && again.width == image.width && again.color == image.color &&
               again.orientation == image.orientation && again.components.size() == image.components.size();
   for (std::size_t i = 0; same && i < image.components.size(); ++i)
-    same = same_where_kept(image.components[i], again.components[i], kept_of(i, image.colour, kept));
+    same = same_where_kept(image.components[i], again.components[i], kept_of(i, image.color, kept));
   if (!same) throw std::logic_error("a packed image does not read back as it was written; please report this file");
   return parts;
 }

@@ -20,7 +20,7 @@ enum class Coding : std::uint8_t {
   zero,           // nothing: all are zero
   bytes,          // int8
   escaped,        // int8; those that do not fit are 0 and listed behind
-  delta_escaped,  // the same, of differences from the left neighbour in the row
+  delta_escaped,  // the same, of differences from the left neighbor in the row
   wide,           // differences as int16: all low bytes, then all high bytes
   sparse,         // a bit a block, then the int8 of those that are set, then what does not fit
 };
@@ -89,7 +89,7 @@ struct PackParts {
   Bytes payload;
 };
 
-// Pack chosen frequencies (of Y, Cb, Cr; other colours as in thin.hpp). std::logic_error where it does not read back.
+// Pack chosen frequencies (of Y, Cb, Cr; other colors as in thin.hpp). std::logic_error where it does not read back.
 PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, const Limits& limits);
 
 }  // namespace prepixel

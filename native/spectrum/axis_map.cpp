@@ -47,16 +47,16 @@ class Resizer {
   }
 
   void fill(int output, Taps& taps) const {
-    const double centre = start_ + (output + 0.5) * step_;
+    const double center = start_ + (output + 0.5) * step_;
     // Bounded first: what is not negative, a conversion rounds down.
-    const int low = static_cast<int>(std::clamp(centre - reach_ - 0.5, first_ + 0.0, stop_ - 1.0));
-    const double end = std::clamp(centre + reach_ + 0.5, low + 1.0, stop_ + 0.0);
+    const int low = static_cast<int>(std::clamp(center - reach_ - 0.5, first_ + 0.0, stop_ - 1.0));
+    const double end = std::clamp(center + reach_ + 0.5, low + 1.0, stop_ + 0.0);
     const int high = static_cast<int>(end) + (static_cast<int>(end) < end);
     taps.first = low;
     taps.weights.resize(static_cast<std::size_t>(high - low));
     double sum = 0;
     for (int j = low; j < high; ++j) {
-      const double samples = std::abs(j + 0.5 - centre);
+      const double samples = std::abs(j + 0.5 - center);
       const double distance = stretch_ == 1 ? samples : samples / stretch_;  // the same, without a division
       double& weight = taps.weights[static_cast<std::size_t>(j - low)];
       weight = filter_ == Filter::bilinear ? triangle(distance) : catmull_rom(distance);

@@ -25,7 +25,7 @@ struct BlockSpan {
 };
 BlockSpan touched_blocks(const AxisCrop& crop);
 
-// out = L x, stored without L's zeros: each output block reads a few neighbouring input blocks.
+// out = L x, stored without L's zeros: each output block reads a few neighboring input blocks.
 //
 // Steps run along the input, so that their blocks ascend; step s makes output block `output(s)`.
 class AxisMap {

@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t strip_floats = 1 << 16;
 
 // The share of a stored component in Y, Cb, Cr. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
-float weight_of(Colour colour, int channel, std::size_t component) {
-  if (colour != Colour::rgb) return static_cast<std::size_t>(channel) == component ? 1.0f : 0.0f;
+float weight_of(Color color, int channel, std::size_t component) {
+  if (color != Color::rgb) return static_cast<std::size_t>(channel) == component ? 1.0f : 0.0f;
   constexpr double red = 0.299, green = 0.587, blue = 0.114;
   constexpr double matrix[3][3] = {{red, green, blue},
                                    {-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5},
@@ -37,12 +37,12 @@ constexpr std::size_t round_up_8(std::size_t count) { return (count + 7) / 8 * 8
 
 }  // namespace
 
-bool is_linear(Colour colour) {
-  return colour == Colour::grey || colour == Colour::ycbcr || colour == Colour::rgb;
+bool is_linear(Color color) {
+  return color == Color::gray || color == Color::ycbcr || color == Color::rgb;
 }
 
 ImageView view_of(const Image& image) {
-  ImageView view{image.height, image.width, image.orientation, image.colour, {}};
+  ImageView view{image.height, image.width, image.orientation, image.color, {}};
   view.planes.reserve(image.components.size());
   for (const Component& component : image.components)
     view.planes.push_back({component.blocks.empty() ? nullptr : component.blocks.data()->data(), component.blocks_down,
@@ -92,7 +92,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
 
   out_ = out;
   maps_.clear();
-  sum_channels_ = image.colour == Colour::rgb;
+  sum_channels_ = image.color == Color::rgb;
   if (sum_channels_) std::fill_n(sums_.reserve(request_.num_values()), request_.num_values(), 0.0f);
   std::vector<bool> made(request_.channels.size(), false);
   std::vector<Wanted> wanted;
@@ -100,7 +100,7 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
     wanted.clear();
     for (std::size_t f = 0; f < request_.channels.size(); ++f) {
       const Channel& channel = request_.channels[f];
-      const float weight = weight_of(image.colour, channel.component, p);
+      const float weight = weight_of(image.color, channel.component, p);
       if (weight == 0.0f) continue;
       const bool exchange = view.transposed;
       wanted.push_back({f, exchange ? channel.u : channel.v, exchange ? channel.v : channel.u, weight});

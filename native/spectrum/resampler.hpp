@@ -46,7 +46,7 @@ struct ImageView {
   int height = 0;                                 // as stored
   int width = 0;
   int orientation = 1;
-  Colour colour = Colour::ycbcr;
+  Color color = Color::ycbcr;
   std::vector<PlaneView> planes;
 };
 
@@ -82,7 +82,7 @@ constexpr int max_grid = 4096;                    // blocks along an axis
 constexpr int max_side = 1 << 20;                 // samples along an axis
 
 // Whether coefficients lead to YCbCr at all; CMYK and YCCK images take the pixel road.
-bool is_linear(Colour colour);
+bool is_linear(Color color);
 
 struct StoredView;  // what is asked for, in stored axes: spectrum.cpp
 
@@ -94,7 +94,7 @@ class SpectrumMaker {
   SpectrumMaker& operator=(const SpectrumMaker&) = delete;
 
   // Write one image: [channel][block row][block column] of float or std::int8_t. `box` null: the whole image.
-  // std::invalid_argument: the box is none, or outside the image. JpegFault: the colour is not linear.
+  // std::invalid_argument: the box is none, or outside the image. JpegFault: the color is not linear.
   void make(const ImageView& image, const Box* box, bool flip, void* out);
 
  private:

@@ -39,7 +39,7 @@ void transpose_rows(const std::int16_t* in, std::size_t in_stride, std::size_t c
 }  // namespace
 
 ImageView view_of(const Packed& packed) {
-  ImageView view{packed.height, packed.width, packed.orientation, packed.colour, {}};
+  ImageView view{packed.height, packed.width, packed.orientation, packed.color, {}};
   for (const PackedComponent& component : packed.components)
     view.planes.push_back({nullptr, component.blocks_down, component.blocks_across, component.height, component.width,
                            component.sampling_v, component.sampling_h, component.quantization, &component});

@@ -60,17 +60,17 @@ AxisOrder axis_order(int orientation) {
 }  // namespace
 
 void check_image(const ImageView& image) {
-  if (image.colour == Colour::unknown)
+  if (image.color == Color::unknown)
     throw JpegFault(Fault::unsupported, no_offset,
                     "an image of " + std::to_string(image.planes.size()) +
-                        " components has no colours that any convention names",
+                        " components has no colors that any convention names",
                     "Use its components one by one, by resample_plane");
-  if (!is_linear(image.colour))
+  if (!is_linear(image.color))
     throw JpegFault(Fault::unsupported, no_offset,
                     "a CMYK or YCCK image has no YCbCr coefficients, and no linear map leads to them",
                     "Read it by prepixel.jpeg.read_image, which converts its pixels");
-  if (image.planes.size() != (image.colour == Colour::grey ? 1u : 3u))
-    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) + " components is neither grey nor of three colours");
+  if (image.planes.size() != (image.color == Color::gray ? 1u : 3u))
+    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) + " components is neither gray nor of three colors");
   if (image.orientation < 1 || image.orientation > 8)
     throw std::invalid_argument("EXIF orientations are 1..8, not " + std::to_string(image.orientation));
   for (const PlaneView& plane : image.planes) {

@@ -82,7 +82,7 @@ void decode(const Bytes& file, Counts& counts) {
       ++(image.missing_blocks != 0 ? counts.partial : counts.images);
     } catch (const prepixel::JpegFault& fault) {
       expect(fault.byte_offset <= exact.size(), "a fault's place is in the file");
-      expect(fault.what()[0] != '\0' && !fault.remedy.empty(), "a fault says what, and what to do");
+      expect(fault.what()[0] != '\0' && !fault.hint.empty(), "a fault says what, and what to do");
       ++counts.faults;
     }
   }

@@ -66,10 +66,10 @@ Picture make_picture(Filling filling) {
   image.height = between(1, 83);
   image.width = between(1, 83);
   const int count = between(1, 4);
-  constexpr std::array colours = {Colour::grey, Colour::unknown, Colour::ycbcr, Colour::cmyk};
-  image.colour = colours[static_cast<std::size_t>(count - 1)];
-  if (count == 3 && between(0, 2) == 0) image.colour = Colour::rgb;
-  if (count == 4 && between(0, 1) == 0) image.colour = Colour::ycck;
+  constexpr std::array colors = {Color::gray, Color::unknown, Color::ycbcr, Color::cmyk};
+  image.color = colors[static_cast<std::size_t>(count - 1)];
+  if (count == 3 && between(0, 2) == 0) image.color = Color::rgb;
+  if (count == 4 && between(0, 1) == 0) image.color = Color::ycck;
   image.orientation = between(1, 8);
   if (between(0, 1) == 0) image.restart_interval = between(0, 9);
   else image.restart_rows = between(0, 3);
@@ -98,7 +98,7 @@ Picture make_picture(Filling filling) {
 void same(const ImageToCode& coded, const Image& read) {
   expect(read.warnings.empty() && read.missing_blocks == 0, "the file is clean");
   expect(read.height == coded.height && read.width == coded.width, "size");
-  expect(read.colour == coded.colour && read.orientation == coded.orientation, "colour and orientation");
+  expect(read.color == coded.color && read.orientation == coded.orientation, "color and orientation");
   expect(read.components.size() == coded.planes.size(), "components");
   for (std::size_t i = 0; i < coded.planes.size(); ++i) {
     const PlaneToCode& plane = coded.planes[i];
@@ -212,7 +212,7 @@ void refused(const ImageToCode& image, const std::string& words) {
   try {
     encode(image);
   } catch (const JpegFault& fault) {
-    expect(std::string(fault.what()).find(words) != std::string::npos && !fault.remedy.empty(), words.c_str());
+    expect(std::string(fault.what()).find(words) != std::string::npos && !fault.hint.empty(), words.c_str());
     return;
   }
   expect(false, words.c_str());
@@ -250,7 +250,7 @@ void hostile_requests() {
     std::vector<std::int16_t> blocks(2 * 64, 0);
     blocks[0] = static_cast<std::int16_t>(beyond);
     blocks[64] = static_cast<std::int16_t>(beyond < 0 ? 32767 : -32768);
-    ImageToCode image{.height = 8, .width = 16, .colour = Colour::grey, .orientation = 1, .planes = {}, .segments = {}};
+    ImageToCode image{.height = 8, .width = 16, .color = Color::gray, .orientation = 1, .planes = {}, .segments = {}};
     PlaneToCode& plane = image.planes.emplace_back();
     plane.blocks_down = 1;
     plane.blocks_across = 2;

@@ -22,12 +22,12 @@ void expect(bool promise, const char* text) {
 }
 
 // Coefficients of every coding: small, with escapes, mostly escapes, zero.
-prepixel::Image image_of(prepixel::Colour colour, int height, int width, std::mt19937_64& random) {
+prepixel::Image image_of(prepixel::Color color, int height, int width, std::mt19937_64& random) {
   prepixel::Image image;
   image.height = height;
   image.width = width;
-  image.colour = colour;
-  const int count = colour == prepixel::Colour::grey ? 1 : 3;
+  image.color = color;
+  const int count = color == prepixel::Color::gray ? 1 : 3;
   for (int i = 0; i < count; ++i) {
     prepixel::Component& component = image.components.emplace_back();
     component.identifier = static_cast<std::uint8_t>(i);
@@ -69,12 +69,12 @@ void read(const Bytes& header, const Bytes& payload, Counts& counts) {
              "a plane has blocks_down x blocks_across blocks");
     const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
     std::vector<float> by_blocks(request.num_values());
-    if (prepixel::is_linear(image.colour))
+    if (prepixel::is_linear(image.color))
       prepixel::SpectrumMaker(request).make(prepixel::view_of(image), nullptr, false, by_blocks.data());
     ++counts.images;
   } catch (const prepixel::JpegFault& fault) {
     expect(fault.byte_offset == prepixel::no_offset || fault.byte_offset <= head.size(), "a fault's place is in the header");
-    expect(fault.what()[0] != '\0' && !fault.remedy.empty(), "a fault says what, and what to do");
+    expect(fault.what()[0] != '\0' && !fault.hint.empty(), "a fault says what, and what to do");
     ++counts.faults;
   }
 }
@@ -121,8 +121,8 @@ int main() {
   std::mt19937_64 random(20020);
   compare_kernels(random);
   Counts cut, corrupted;
-  for (const prepixel::Colour colour : {prepixel::Colour::grey, prepixel::Colour::ycbcr, prepixel::Colour::rgb}) {
-    const prepixel::Image image = image_of(colour, 37, 53, random);
+  for (const prepixel::Color color : {prepixel::Color::gray, prepixel::Color::ycbcr, prepixel::Color::rgb}) {
+    const prepixel::Image image = image_of(color, 37, 53, random);
     for (const std::uint64_t kept : {0x0F0F0F0Full, ~0ull, 0ull}) {
       const prepixel::PackParts parts = prepixel::pack(image, {kept, kept & 0x303, kept}, {});
       for (std::size_t size = 0; size < parts.header.size(); ++size)

@@ -20,7 +20,7 @@
 namespace {
 
 using prepixel::Box;
-using prepixel::Colour;
+using prepixel::Color;
 using prepixel::ImageView;
 using prepixel::Simd;
 using prepixel::SpectrumRequest;
@@ -42,10 +42,10 @@ struct Planes {
   std::vector<std::unique_ptr<std::int16_t[]>> memory;
 };
 
-Planes make_planes(int height, int width, Colour colour, int orientation, int constant = -1) {
+Planes make_planes(int height, int width, Color color, int orientation, int constant = -1) {
   Planes planes;
-  planes.view = {height, width, orientation, colour, {}};
-  const int count = colour == Colour::grey ? 1 : 3;
+  planes.view = {height, width, orientation, color, {}};
+  const int count = color == Color::gray ? 1 : 3;
   std::array<std::array<int, 2>, 3> factors{};
   int max_v = 1, max_h = 1;
   for (int c = 0; c < count; ++c) {
@@ -135,11 +135,11 @@ void run(const ImageView& image, SpectrumRequest request, const Box& box, bool f
 }
 
 void random_images(int count) {
-  constexpr std::array colours = {Colour::grey, Colour::ycbcr, Colour::rgb};
+  constexpr std::array colors = {Color::gray, Color::ycbcr, Color::rgb};
   for (int i = 0; i < count; ++i) {
     const bool line = between(0, 3) == 0;
     const int height = line ? 1 : between(1, 90), width = between(1, 90);
-    const Planes planes = make_planes(height, width, colours[between(0, 2)], between(1, 8));
+    const Planes planes = make_planes(height, width, colors[between(0, 2)], between(1, 8));
     const bool turned = planes.view.orientation >= 5;
     const Box box = draw_box(turned ? width : height, turned ? height : width);
     const SpectrumRequest request = make_request(between(1, 20), between(1, 20), between(0, 1) == 1);
@@ -151,7 +151,7 @@ void extreme_scales() {
   for (const auto& [height, width, down, across] : std::vector<std::array<int, 4>>{
            {1, 1, 4096, 1}, {1, 1, 1, 4096}, {1, 1, 300, 300}, {2, 65535, 1, 1}, {65535, 2, 1, 3},
            {1, 65535, 4096, 1}, {3000, 2000, 1, 1}, {2000, 3000, 2, 200}}) {
-    const Planes planes = make_planes(height, width, Colour::ycbcr, between(1, 4));
+    const Planes planes = make_planes(height, width, Color::ycbcr, between(1, 4));
     run(planes.view, make_request(down, across, false), {0, 0, height + 0.0, width + 0.0}, true);
   }
 }
@@ -159,7 +159,7 @@ void extreme_scales() {
 void constants_stay_constant() {
   for (int i = 0; i < 200; ++i) {
     const int height = between(1, 60), width = between(1, 60);
-    const Planes planes = make_planes(height, width, Colour::ycbcr, between(1, 8), 100);
+    const Planes planes = make_planes(height, width, Color::ycbcr, between(1, 8), 100);
     const bool turned = planes.view.orientation >= 5;
     SpectrumRequest request;
     request.grid_down = between(1, 9);
@@ -191,7 +191,7 @@ void expect_refused(const Call& call, const char* text) {
 }
 
 void hostile_requests() {
-  const Planes planes = make_planes(20, 30, Colour::ycbcr, 1);
+  const Planes planes = make_planes(20, 30, Color::ycbcr, 1);
   SpectrumRequest request = make_request(2, 3, false);
   std::vector<float> out(request.num_values());
   constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
@@ -206,11 +206,11 @@ void hostile_requests() {
     wrong.grid_across = bad;
     expect_refused([&] { prepixel::SpectrumMaker maker(wrong); }, "a grid out of range is refused");
   }
-  for (const Colour colour : {Colour::cmyk, Colour::ycck, Colour::unknown, Colour::grey}) {
+  for (const Color color : {Color::cmyk, Color::ycck, Color::unknown, Color::gray}) {
     ImageView wrong = planes.view;
-    wrong.colour = colour;
+    wrong.color = color;
     expect_refused([&] { prepixel::SpectrumMaker(request).make(wrong, nullptr, false, out.data()); },
-                   "colours that are none of ours are refused");
+                   "colors that are none of ours are refused");
   }
   ImageView wrong = planes.view;
   wrong.planes[1].blocks_down += 1;
@@ -218,7 +218,7 @@ void hostile_requests() {
                  "blocks that do not fit their samples are refused");
 }
 
-// The smallest baseline JPEG: 8 x 8 grey, all zero. DC table: code 0 is difference 0; AC: code 0 is end of block.
+// The smallest baseline JPEG: 8 x 8 gray, all zero. DC table: code 0 is difference 0; AC: code 0 is end of block.
 std::vector<std::uint8_t> smallest_jpeg() {
   std::vector<std::uint8_t> file = {0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
   file.insert(file.end(), 64, 1);

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from prepixel.jpeg.decode import Contents
-from prepixel.jpeg.image import Colour, Process
+from prepixel.jpeg.image import Color, Process
 
 # jpeg: native/bindings/jpeg.cpp
 
 class _Header(TypedDict):
     height: int
     width: int
-    colour: Colour
+    color: Color
     process: Process
     precision: int
     orientation: int
@@ -51,7 +51,7 @@ def encode(
     height: int,
     width: int,
     *,
-    colour: str,
+    color: str,
     orientation: int,
     restart_interval: int,
     restart_rows: int,
@@ -103,7 +103,7 @@ def spectrum_of_planes(
     height: int,
     width: int,
     orientation: int,
-    colour: str,
+    color: str,
     out: npt.NDArray[np.float32] | npt.NDArray[np.int8],
     *,
     channels: npt.NDArray[np.int32],

@@ -13,33 +13,31 @@ class JpegError(PrepixelError, ValueError):
     Attributes:
         what: what is wrong, in the standard's words.
         byte_offset: where in the file, counted from 0; None where no single place is at fault.
-        remedy: what the reader of the message can do.
+        hint: what the reader of the message can do.
         source: the file's name, or a description of the buffer; None until a caller knows it.
     """
 
-    def __init__(
-        self, what: str, *, byte_offset: int | None = None, remedy: str = "", source: str | None = None
-    ) -> None:
-        super().__init__(what, byte_offset, remedy, source)
+    def __init__(self, what: str, *, byte_offset: int | None = None, hint: str = "", source: str | None = None) -> None:
+        super().__init__(what, byte_offset, hint, source)
         self.what = what
         self.byte_offset = byte_offset
-        self.remedy = remedy
+        self.hint = hint
         self.source = source
 
     def __str__(self) -> str:
         where = [part for part in (self.source, self._place()) if part]
         text = f"{', '.join(where)}: {self.what}" if where else self.what
-        return f"{text}. {self.remedy}" if self.remedy else text
+        return f"{text}. {self.hint}" if self.hint else text
 
     def _place(self) -> str:
         return "" if self.byte_offset is None else f"byte {self.byte_offset}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.byte_offset, self.remedy, self.source)
+        return _rebuild, (type(self), self.what, self.byte_offset, self.hint, self.source)
 
 
-def _rebuild(kind: type[JpegError], what: str, byte_offset: int | None, remedy: str, source: str | None) -> JpegError:
-    return kind(what, byte_offset=byte_offset, remedy=remedy, source=source)
+def _rebuild(kind: type[JpegError], what: str, byte_offset: int | None, hint: str, source: str | None) -> JpegError:
+    return kind(what, byte_offset=byte_offset, hint=hint, source=source)
 
 
 class MalformedJpeg(JpegError):

@@ -60,7 +60,7 @@ class RunRow:
         seed: the seed that the run's draws are made from.
         environment: where it ran.
         facts: what the run's table row needs beside scores, such as ``parameters``, ``macs``, ``values_per_sample``.
-        resumed_at: optimisation steps done before this start; 0 for a fresh one.
+        resumed_at: optimization steps done before this start; 0 for a fresh one.
         started: time in UTC, ISO 8601.
     """
 
@@ -83,7 +83,7 @@ class MetricRow:
         name: ``loss``, ``top1``, ``top5``, ``images_per_second``, ``learning_rate``, ``recall/CLASS``, ...
         value: the number; scores are fractions, 0..1.
         epoch: epochs done, a fraction inside an epoch.
-        step: optimisation steps done.
+        step: optimization steps done.
         n: samples that the number is the mean over; 0 where it is not a mean.
     """
 
@@ -104,7 +104,7 @@ class ConfusionRow:
         run: the run's name.
         split: which samples were counted.
         epoch: epochs done.
-        step: optimisation steps done.
+        step: optimization steps done.
         classes: names, in label order.
         counts: one row a true class, one column a predicted class.
     """

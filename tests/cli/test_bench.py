@@ -13,11 +13,11 @@ from PIL import Image
 
 from prepixel.bench import rgb_baselines as roads
 from prepixel.bench import throughput as payoff
-from prepixel.bench.rgb_baselines import BatchReader, RivalReader, rival_decoders
-from prepixel.bench.throughput import Payoff, PayoffSettings, RoadRates, measure_payoff
+from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders
+from prepixel.bench.throughput import PipelineThroughput, ThroughputReport, ThroughputSettings, measure_throughput
 from prepixel.cli import main
 from prepixel.data import write_synthetic
-from prepixel.data.loading.crops import Draw
+from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.readers import PixelReader
 from prepixel.jpeg import read_jpeg
 from prepixel.records import TimingRow, read_records
@@ -29,7 +29,7 @@ SMALL = ["--grid", "3", "5", "--pixels", "24", "40", "--batch-size", "4", "--rou
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write eleven small JPEGs; some of the embedded data's are grey, which every road reads."""
+    """Write eleven small JPEGs; some of the embedded data's are gray, which every road reads."""
     folder = tmp_path_factory.mktemp("photos")
     write_synthetic(folder / "data", num_train_per_class=1, num_val_per_class=1, min_side=64, max_side=128)
     return folder / "data" / "train"
@@ -68,9 +68,9 @@ def test_json_has_every_round_and_thinned_files_are_smaller(photos: Path, capsys
 
 
 def test_the_device_waits_for_what_the_road_cannot_give() -> None:
-    bands = RoadRates("coefficients, S-24, int8", (9.0,), (30.0,), 1.0, 1)
-    rgb = RoadRates("RGB, Pillow", (5.0,), (10.0,), 1.0, 1)
-    found = Payoff((rgb, bands), {"RGB": (40.0, 39.0, 41.0), "DCT": (25.0,)}, (), 4, (), 2, "cpu")
+    bands = PipelineThroughput("coefficients, S-24, int8", (9.0,), (30.0,), 1.0, 1)
+    rgb = PipelineThroughput("RGB, Pillow", (5.0,), (10.0,), 1.0, 1)
+    found = ThroughputReport((rgb, bands), {"RGB": (40.0, 39.0, 41.0), "DCT": (25.0,)}, (), 4, (), 2, "cpu")
     assert found.waiting(rgb) == 0.75
     assert found.waiting(bands) == 0
 
@@ -81,7 +81,7 @@ def test_files_that_some_road_cannot_read_are_left_out_and_named(
     shutil.copytree(photos, tmp_path / "photos")
     Image.new("CMYK", (64, 72)).save(tmp_path / "photos" / "cmyk.jpg")
     (tmp_path / "photos" / "half.jpg").write_bytes(next(photos.rglob("*.jpg")).read_bytes()[:700])
-    monkeypatch.setattr(payoff, "rival_decoders", lambda: {"torchvision": roads.decode_by_torchvision, "fast": None})
+    monkeypatch.setattr(payoff, "baseline_decoders", lambda: {"torchvision": roads.decode_by_torchvision, "fast": None})
     words = [*SMALL, "--network", "none", "--images", "100"]
     assert main(["bench", str(tmp_path / "photos"), *words]) == 0
     out = capsys.readouterr().out
@@ -93,13 +93,13 @@ def test_files_that_some_road_cannot_read_are_left_out_and_named(
 def test_a_rival_reads_what_pillow_reads(photos: Path) -> None:
     upright = [path for path in sorted(photos.rglob("*.jpg")) if read_jpeg(path).orientation == 1]
     paths = [str(path) for path in upright[:5]]
-    draws = [Draw(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
+    draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
     expected = PixelReader((24, 32)).read(paths, draws, 1).inputs
     assert isinstance(expected, torch.Tensor)
-    for name, decode in rival_decoders().items():
+    for name, decode in baseline_decoders().items():
         assert decode is not None, name
         for threads in (1, 3):
-            read = RivalReader((24, 32), decode).read(paths, draws, threads).inputs
+            read = BaselineReader((24, 32), decode).read(paths, draws, threads).inputs
             assert isinstance(read, torch.Tensor)
             assert read.shape == expected.shape
             difference = np.abs(read.numpy().astype(int) - expected.numpy().astype(int)).mean()
@@ -109,8 +109,8 @@ def test_a_rival_reads_what_pillow_reads(photos: Path) -> None:
 @pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
 def test_whole_batches_are_decoded_as_one_by_one(photos: Path) -> None:
     paths = [str(path) for path in sorted(photos.rglob("*.jpg"))[:5]]
-    draws = [Draw(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
-    expected = RivalReader((24, 32), roads.decode_by_torchvision).read(paths, draws, 1).inputs
+    draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
+    expected = BaselineReader((24, 32), roads.decode_by_torchvision).read(paths, draws, 1).inputs
     read = BatchReader((24, 32), torch.device("cpu")).read(paths, draws, 1).inputs
     assert isinstance(read, torch.Tensor)
     assert isinstance(expected, torch.Tensor)
@@ -130,19 +130,19 @@ def test_mistakes_are_one_line(photos: Path, tmp_path: Path, capsys: Captured) -
 
 
 def test_rounds_draw_anew_and_are_the_same_in_every_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Draw, ...]] = []
+    seen: list[tuple[CropParams, ...]] = []
     read = PixelReader.read
 
-    def noted(self: PixelReader, paths: list[str], draws: list[Draw], threads: int) -> object:
+    def noted(self: PixelReader, paths: list[str], draws: list[CropParams], threads: int) -> object:
         seen.append(tuple(draws))
         return read(self, paths, draws, threads)
 
     monkeypatch.setattr(PixelReader, "read", noted)
-    settings = PayoffSettings(BandSet.parse("S-6"), (2, 2), (16, 16), "", 4, 4, 2, 1)
-    measure_payoff(photos, settings)
+    settings = ThroughputSettings(BandSet.parse("S-6"), (2, 2), (16, 16), "", 4, 4, 2, 1)
+    measure_throughput(photos, settings)
     first, warm, second = seen[0], seen[1], seen[2]
     assert first == warm != second
     again = seen.copy()
     seen.clear()
-    measure_payoff(photos, settings)
+    measure_throughput(photos, settings)
     assert seen == again

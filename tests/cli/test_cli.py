@@ -172,7 +172,7 @@ def test_inspect_says_what_a_jpeg_is(capsys: Captured, photo: Path) -> None:
     out = capsys.readouterr().out
     told = facts(out)
     assert told["size"] == "61 x 83 (height x width, upright)"
-    assert told["colour"] == "YCbCr"
+    assert told["color"] == "YCbCr"
     assert told["kind"] == "JPEG, baseline, 1 scan"
     assert told["restart markers"] == "every 7 MCUs"
     assert told["missing"] == "nothing"
@@ -201,20 +201,20 @@ def test_inspect_counts_what_a_cut_file_lacks(capsys: Captured, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "colour", "names"),
+    ("name", "options", "color", "names"),
     [
-        ("grey.jpg", {"mode": "L"}, "grey", ["grey"]),
+        ("gray.jpg", {"mode": "L"}, "gray", ["gray"]),
         ("cmyk.jpg", {"mode": "CMYK"}, "CMYK", ["C", "M", "Y", "K"]),
         ("rgb.jpg", {"keep_rgb": True}, "RGB", ["R", "G", "B"]),
     ],
 )
-def test_inspect_knows_other_colours(
-    capsys: Captured, tmp_path: Path, name: str, options: dict[str, str], colour: str, names: list[str]
+def test_inspect_knows_other_colors(
+    capsys: Captured, tmp_path: Path, name: str, options: dict[str, str], color: str, names: list[str]
 ) -> None:
     (tmp_path / name).write_bytes(jpeg(**options))  # type: ignore[arg-type]
     assert main(["inspect", str(tmp_path / name), "--plot", str(tmp_path / "channels.png")]) == 0
     out = capsys.readouterr().out
-    assert facts(out)["colour"] == colour
+    assert facts(out)["color"] == color
     rows = out.split("quality\n")[1].splitlines()
     assert [row.split()[0] for row in rows[: len(names)]] == names
     assert (tmp_path / "channels.png").stat().st_size > 10_000

@@ -222,7 +222,7 @@ def test_a_detector_on_pixels_is_folded_and_goes_on_behind_a_gate(
     assert isinstance(trained.network.backbone, SpectralBackbone)
     trained.network.backbone.gate = None
     photo = str(recipe.parent / "photos" / "4.jpg")
-    draw = FrameSettings((64,), 96, 8).draw((87, 121), np.random.default_rng(0), training=False)
+    draw = FrameSettings((64,), 96, 8).make_params((87, 121), np.random.default_rng(0), training=False)
     values = SpectrumFrames(BandSet.parse("192"), 8, multiple=4)
     spectrum = values.read(photo, draw)
     exact = torch.from_numpy(folded_road.rgb(spectrum.values[0].double().numpy(), 8, "dct")).float()

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def test_pack_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["pack", str(folder), str(out), "--shard-size", "3"]
-    assert main([*words, "--forecast-only"]) == 0
+    assert main([*words, "--dry-run"]) == 0
     foretold = facts(capsys.readouterr().out)
     assert not out.exists()
     assert main(words) == 0
@@ -39,7 +39,7 @@ def test_pack_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: P
     assert report["left out"] == "none"
     assert main([*words, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["forecast"]["num_finished"] == again["report"]["num_earlier"] == 4
+    assert again["estimate"]["num_finished"] == again["report"]["num_earlier"] == 4
     assert again["report"]["ratio"] == after / before
 
 

@@ -13,7 +13,7 @@ from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel.cli import main
 from prepixel.cli.console import duration
-from prepixel.jpeg import read_jpeg, read_segments, thin_jpeg
+from prepixel.jpeg import bandlimit_jpeg, read_jpeg, read_segments
 from prepixel.spectrum import BandSet
 
 S24 = BandSet.parse("S-24")
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def test_thin_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["thin", str(folder), str(out), "--bands", "S-24"]
-    assert main([*words, "--forecast-only"]) == 0
+    assert main([*words, "--dry-run"]) == 0
     foretold = facts(capsys.readouterr().out)
     assert not out.exists()
     assert main(words) == 0
@@ -38,7 +38,7 @@ def test_thin_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: P
     after = sum((out / name).stat().st_size for name in names)
     for line in (foretold, facts(told.split("\n\n")[0])):
         assert line["files"] == f"4 ({before:,} bytes of JPEGs)"
-        assert line["forecast"].startswith(
+        assert line["estimate"].startswith(
             f"{before:,} bytes become about {after:,} bytes ({100 * after / before:.1f} % +- "
         )
         assert line["duration"].endswith(" s (from 3 files, writing not counted)")
@@ -49,11 +49,11 @@ def test_thin_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: P
     assert report["not thinned"] == "none"
     assert report["duration"].endswith(" images/s")
     for name in names:
-        assert (out / name).read_bytes() == thin_jpeg(folder / name, KEPT)
+        assert (out / name).read_bytes() == bandlimit_jpeg(folder / name, KEPT)
     assert main(words) == 0
     again = capsys.readouterr().out
     assert facts(again.split("\n\n")[0])["files"].endswith(", 4 of them finished earlier")
-    assert facts(again.split("\n\n")[0])["forecast"] == "no JPEG left that can be thinned"
+    assert facts(again.split("\n\n")[0])["estimate"] == "no JPEG left that can be thinned"
     assert facts(again.split("\n\n")[1])["thinned"] == "3 of 4 files, each read back (4 by an earlier run)"
 
 
@@ -74,13 +74,13 @@ def test_thin_lists_bad_files_and_says_so_by_its_status(capsys: Captured, folder
 
 def test_thin_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     words = ["thin", str(folder), str(tmp_path / "out"), "--json"]
-    assert main([*words, "--forecast-only"]) == 0
+    assert main([*words, "--dry-run"]) == 0
     foretold = json.loads(capsys.readouterr().out)
-    assert list(foretold) == ["forecast"]
+    assert list(foretold) == ["estimate"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["forecast"]["num_bytes"] == foretold["forecast"]["num_bytes"] == told["report"]["bytes_before"]
-    assert told["report"]["ratio"] == pytest.approx(told["forecast"]["ratio"])
+    assert told["estimate"]["num_bytes"] == foretold["estimate"]["num_bytes"] == told["report"]["bytes_before"]
+    assert told["report"]["ratio"] == pytest.approx(told["estimate"]["ratio"])
     assert (told["report"]["num_thinned"], told["report"]["bad"]) == (3, [])
     (folder / "cat" / "cut.jpg").write_bytes(jpeg()[:500])
     assert main(words) == 1
@@ -89,9 +89,9 @@ def test_thin_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> None:
 
 def test_thin_of_one_file(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     source, target = folder / "cat/a.jpg", tmp_path / "small.jpg"
-    expected = thin_jpeg(source, KEPT)
+    expected = bandlimit_jpeg(source, KEPT)
     share = f"{100 * len(expected) / source.stat().st_size:.1f} % of {source.stat().st_size:,} bytes\n"
-    assert main(["thin", str(source), str(target), "--forecast-only"]) == 0
+    assert main(["thin", str(source), str(target), "--dry-run"]) == 0
     assert capsys.readouterr().out == f"{target}: would be {len(expected):,} bytes, {share}"
     assert not target.exists()
     assert main(["thin", str(source), str(target)]) == 0

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType
 from tests.engine.toy import CLASSES, Loader, drawing_network, same
 from tests.engine.two_processes import SCENARIOS
 
-from prepixel.engine import Control, TrainSettings, evaluate, load_weights, processes, start_accelerator
+from prepixel.engine import DistributedContext, TrainSettings, evaluate, load_weights, processes, start_accelerator
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
 from prepixel.tasks import Classification
@@ -140,8 +140,8 @@ def test_another_precision_may_follow_in_the_same_process() -> None:
 
 
 def test_one_process_agrees_with_itself() -> None:
-    control = Control.join()
-    assert control == Control(0, 1, None)
+    control = DistributedContext.join()
+    assert control == DistributedContext(0, 1, None)
     assert control.gather([3, 5]) == [[3, 5]]
     assert control.gather_objects("a") == ["a"]
     assert control.sum([0.5, 2]) == [0.5, 2.0]

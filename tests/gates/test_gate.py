@@ -219,19 +219,19 @@ def test_gates_find_the_channels_that_carry_the_label() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_tell_what_happened_since_the_last_look(kind: str) -> None:
     gate = gate_of(kind)
-    assert gate.take_numbers() == {}
+    assert gate.pop_metrics() == {}
     scores = torch.tensor([80.0, 80, 0, -80, -80, 80]).expand(7, 6)
     on = sum(float(gate.choose(scores).bits.sum()) for _ in range(3))
-    numbers = gate.take_numbers()
+    numbers = gate.pop_metrics()
     assert numbers["gate/channels_on"] == pytest.approx(on / 21)
     assert numbers["gate/entropy"] == pytest.approx(math.log(2) / 6)
     assert numbers["gate/flipped"] == 3  # from all on: the channel at one half is not mostly on
     assert numbers["gate/temperature"] == 1
-    assert gate.take_numbers() == {}
+    assert gate.pop_metrics() == {}
     gate.choose(-scores)
-    assert gate.take_numbers()["gate/flipped"] == 5
+    assert gate.pop_metrics()["gate/flipped"] == 5
     gate.eval().choose(scores)
-    assert gate.take_numbers() == {}
+    assert gate.pop_metrics() == {}
 
 
 def test_a_gates_state_moves_with_its_weights() -> None:

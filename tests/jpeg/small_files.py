@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 41, 59  # primes: no sampling divides them
 
 
 def pixels(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Colours and texture such that no block of any component is all zero once quantized."""
+    """Colors and texture such that no block of any component is all zero once quantized."""
     y, x = np.mgrid[:height, :width]
     rng = np.random.default_rng(20020)
     red = 60 + 2.5 * x + 30 * np.sin(0.9 * y)
@@ -89,7 +89,7 @@ def small_files() -> dict[str, bytes]:
     return {
         "baseline-420": by_pillow(subsampling=2),
         "baseline-444": by_pillow(subsampling=0, quality=40),
-        "grey": by_pillow("L"),
+        "gray": by_pillow("L"),
         "cmyk": by_pillow("CMYK", quality=30),
         "progressive": by_pillow(progressive=True, subsampling=2),
         "progressive-restart": by_cjpeg("-progressive", "-restart", "3B"),

@@ -39,14 +39,14 @@ def assert_equal(image: JpegImage, reading: Reading, name: object) -> int:
         assert np.array_equal(component.quantized.reshape(plane.quantized.shape), plane.quantized), name
         assert plane.quantization is not None, name
         assert np.array_equal(component.quantization.ravel(), plane.quantization), name
-    assert image.colour == reading.colour, name
+    assert image.color == reading.color, name
     assert (image.process == "progressive") == reading.progressive, name
     return sum(plane.quantized.shape[0] * plane.quantized.shape[1] for plane in reading.planes)
 
 
 def kind_of(image: JpegImage) -> str:
     samplings = " ".join(f"{h}x{v}" for v, h in (c.sampling for c in image.components))
-    return f"{image.process:11} {image.colour:7} {samplings}"
+    return f"{image.process:11} {image.color:7} {samplings}"
 
 
 def read_or_error(path: Path) -> JpegImage | JpegError:
@@ -94,7 +94,7 @@ def verdict(ours: JpegImage | JpegError, reading: Reading, path: Path) -> str:
     assert ours.source == str(path)
     assert ours.byte_offset is not None
     assert ours.byte_offset <= path.stat().st_size
-    assert ours.remedy
+    assert ours.hint
     if isinstance(ours, UnsupportedJpeg):
         # libjpeg-turbo 2 reads arithmetic coding and refuses the rest of what we call unsupported.
         assert reading.refusal or "arithmetic" in text or "components" in text, (path, text)
@@ -123,7 +123,7 @@ def test_headers_agree_with_the_manifest_and_with_pillow(photos: Path) -> None:
         assert " ".join(f"{c.sampling[1]}x{c.sampling[0]}" for c in image.components) == row["samp"], path
         header = read_header(path)
         assert (header.height, header.width, header.orientation) == (image.height, image.width, image.orientation)
-        assert (header.colour, header.process) == (image.colour, image.process)
+        assert (header.color, header.process) == (image.color, image.process)
         assert header.upright_size == image.upright_size
         if row["pil"].startswith("ok"):
             with Image.open(path) as opened:

@@ -1,4 +1,4 @@
-"""What goes in (paths, buffers, threads) and what comes out (planes, tables, colour, orientation, warnings)."""
+"""What goes in (paths, buffers, threads) and what comes out (planes, tables, color, orientation, warnings)."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_any_buffer_and_path_give_the_same(files: dict[str, bytes], tmp_path: Pa
             assert_same(read_jpeg(source), expected)
             assert read_header(source) == header
         sources.clear()
-    assert header == JpegHeader(height=HEIGHT, width=WIDTH, colour="ycbcr", process="baseline", orientation=1)
+    assert header == JpegHeader(height=HEIGHT, width=WIDTH, color="ycbcr", process="baseline", orientation=1)
 
 
 def test_bytes_that_are_not_contiguous_are_refused(files: dict[str, bytes]) -> None:
     with pytest.raises(BufferError, match="contiguous"):
-        read_jpeg(memoryview(files["grey"])[::2])
+        read_jpeg(memoryview(files["gray"])[::2])
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_memory_that_other_images_used_leaves_nothing_behind() -> None:
         "444": jpeg(301, 403, subsampling="4:4:4"),
         "420": jpeg(301, 403, subsampling="4:2:0", restart_marker_rows=1),
         "progressive": jpeg(307, 397, subsampling="4:4:4", progressive=True),
-        "progressive grey": jpeg(299, 401, mode="L", progressive=True),
+        "progressive gray": jpeg(299, 401, mode="L", progressive=True),
     }
     bands = ((0, 1, 8), (0,), (0,))
 
@@ -165,7 +165,7 @@ def test_header_finds_the_height_that_dnl_says(files: dict[str, bytes]) -> None:
     assert read_header(file).height == HEIGHT
 
 
-# Colour, as libjpeg decides: JFIF, then Adobe, then the component ids.
+# Color, as libjpeg decides: JFIF, then Adobe, then the component ids.
 JFIF = segment(0xE0, b"JFIF\0\1\2\0\0\1\0\1\0\0")
 
 
@@ -174,9 +174,9 @@ def adobe(transform: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("markers", "identifiers", "colour"),
+    ("markers", "identifiers", "color"),
     [
-        (b"", b"\1", "grey"),
+        (b"", b"\1", "gray"),
         (b"", b"\1\2", "unknown"),
         (b"", b"\1\2\3", "ycbcr"),
         (b"", b"RGB", "rgb"),
@@ -194,7 +194,7 @@ def adobe(transform: int) -> bytes:
         (segment(0xEE, b"Adobe\0\x64"), b"\1\2\3", "ycbcr"),
     ],
 )
-def test_colour_is_decided_as_libjpeg_does(markers: bytes, identifiers: bytes, colour: str) -> None:
+def test_color_is_decided_as_libjpeg_does(markers: bytes, identifiers: bytes, color: str) -> None:
     parts = [(identifier, 1, 1, 0) for identifier in identifiers]
     file = joined(
         markers,
@@ -204,7 +204,7 @@ def test_colour_is_decided_as_libjpeg_does(markers: bytes, identifiers: bytes, c
         entropy(BLOCK * len(parts)),
     )
     image = read_jpeg(file)
-    assert image.colour == colour == read_header(file).colour
+    assert image.color == color == read_header(file).color
     assert [c.identifier for c in image.components] == list(identifiers)
 
 
@@ -334,7 +334,7 @@ def test_limits_must_be_positive() -> None:
 
 def test_errors_name_their_source_and_travel(files: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
-    path.write_bytes(files["grey"][:500])
+    path.write_bytes(files["gray"][:500])
     for source, name in ((path, str(path)), (str(path), str(path)), (path.read_bytes(), "buffer of 500 bytes")):
         with pytest.raises(TruncatedJpeg) as caught:
             read_jpeg(source)

@@ -22,13 +22,13 @@ from prepixel.errors import MalformedJpeg
 from prepixel.jpeg import Component, JpegImage, Segment, encode_jpeg, read_jpeg, read_segments, write_jpeg
 
 HEIGHT, WIDTH = 53, 71  # primes
-COLOURS = {1: ["grey"], 2: ["unknown"], 3: ["ycbcr", "rgb"], 4: ["cmyk", "ycck"]}
+COLORS = {1: ["gray"], 2: ["unknown"], 3: ["ycbcr", "rgb"], 4: ["cmyk", "ycck"]}
 FACTORS = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (4, 1), (3, 1), (3, 2), (4, 4)]
 
 
 def make_image(
     samplings: list[tuple[int, int]],
-    colour: str,
+    color: str,
     *,
     height: int = HEIGHT,
     width: int = WIDTH,
@@ -48,12 +48,12 @@ def make_image(
         values = rng.integers(-most, most + 1, shape) * (rng.random(shape) < share)
         table = rng.integers(1, most_step + 1, (8, 8))
         components.append(Component(index + 1, (v, h), down, across, values.astype(np.int16), table.astype(np.uint16)))
-    return JpegImage(height, width, tuple(components), colour, orientation)  # type: ignore[arg-type]
+    return JpegImage(height, width, tuple(components), color, orientation)  # type: ignore[arg-type]
 
 
 def assert_same(written: JpegImage, read: JpegImage) -> None:
     assert read.warnings == ()
-    for name in ("height", "width", "colour", "orientation"):
+    for name in ("height", "width", "color", "orientation"):
         assert getattr(written, name) == getattr(read, name)
     assert len(written.components) == len(read.components)
     for ours, theirs in zip(written.components, read.components, strict=True):
@@ -77,10 +77,10 @@ def assert_written(image: JpegImage, path: Path, libjpeg: Libjpeg, **options: An
 
 
 @pytest.mark.parametrize(
-    ("samplings", "colour"),
+    ("samplings", "color"),
     [
-        ([(1, 1)], "grey"),
-        ([(2, 3)], "grey"),  # factors of a lone component change nothing, and stay
+        ([(1, 1)], "gray"),
+        ([(2, 3)], "gray"),  # factors of a lone component change nothing, and stay
         ([(1, 1), (1, 2)], "unknown"),
         ([(1, 1)] * 3, "ycbcr"),
         ([(1, 1)] * 3, "rgb"),
@@ -98,10 +98,10 @@ def assert_written(image: JpegImage, path: Path, libjpeg: Libjpeg, **options: An
     ],
 )
 @pytest.mark.parametrize("restarts", [{}, {"restart_interval": 3}, {"restart_rows": 1}], ids=["none", "3", "row"])
-def test_every_sampling_and_colour_comes_back(
-    samplings: list[tuple[int, int]], colour: str, restarts: dict[str, int], libjpeg: Libjpeg, tmp_path: Path
+def test_every_sampling_and_color_comes_back(
+    samplings: list[tuple[int, int]], color: str, restarts: dict[str, int], libjpeg: Libjpeg, tmp_path: Path
 ) -> None:
-    image = make_image(samplings, colour)
+    image = make_image(samplings, color)
     file = assert_written(image, tmp_path / "image.jpg", libjpeg, **restarts)
     lone = len(samplings) == 1 or sum(v * h for v, h in samplings) > 10
     assert read_jpeg(file).num_scans == (len(samplings) if lone else 1)
@@ -121,7 +121,7 @@ def test_any_image_comes_back(data: st.DataObject, libjpeg: Libjpeg, tmp_path: P
     count = data.draw(st.integers(1, 4))
     image = make_image(
         [data.draw(st.sampled_from(FACTORS)) for _ in range(count)],
-        data.draw(st.sampled_from(COLOURS[count])),
+        data.draw(st.sampled_from(COLORS[count])),
         height=data.draw(st.integers(1, 61)),
         width=data.draw(st.integers(1, 61)),
         most=data.draw(st.sampled_from([1, 30, 1023, 2047])),
@@ -139,7 +139,7 @@ def only(changes: dict[tuple[int, ...], int]) -> JpegImage:
     values = np.zeros((1, 3, 8, 8), np.int16)
     for place, value in changes.items():
         values[(0, *place)] = value
-    return JpegImage(8, 24, (Component(1, (1, 1), 8, 24, values, np.ones((8, 8), np.uint16)),), "grey")
+    return JpegImage(8, 24, (Component(1, (1, 1), 8, 24, values, np.ones((8, 8), np.uint16)),), "gray")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_components_of_one_identifier_are_numbered(libjpeg: Libjpeg, tmp_path: P
 
 
 def test_planes_of_any_memory_order_are_written_and_left_alone() -> None:
-    image = make_image([(1, 1)], "grey")
+    image = make_image([(1, 1)], "gray")
     (component,) = image.components
     turned = np.asfortranarray(component.quantized)
     backwards = component.quantized[::-1, ::-1].copy()[::-1, ::-1]
@@ -238,7 +238,7 @@ def test_photos_come_back_no_larger_than_jpegtran_makes_them(photos: Path) -> No
 
 
 def test_jpegtran_and_pillow_find_nothing_odd(files: dict[str, bytes]) -> None:
-    for name in ("baseline-420", "grey", "cmyk", "progressive", "odd-3x2"):
+    for name in ("baseline-420", "gray", "cmyk", "progressive", "odd-3x2"):
         ours = encode_jpeg(read_jpeg(files[name]), restart_interval=2, segments=read_segments(files[name]))
         done = subprocess.run(["jpegtran", "-verbose"], input=ours, capture_output=True, check=True)
         assert b"orrupt" not in done.stderr
@@ -251,12 +251,12 @@ def test_jpegtran_and_pillow_find_nothing_odd(files: dict[str, bytes]) -> None:
 # -- what a file says of itself ----------------------------------------------------------------------------------------
 
 
-def test_colour_is_told_by_the_segment_that_it_takes() -> None:
-    def heads(samplings: list[tuple[int, int]], colour: str) -> list[int]:
-        return [s.marker for s in read_segments(encode_jpeg(make_image(samplings, colour)))]
+def test_color_is_told_by_the_segment_that_it_takes() -> None:
+    def heads(samplings: list[tuple[int, int]], color: str) -> list[int]:
+        return [s.marker for s in read_segments(encode_jpeg(make_image(samplings, color)))]
 
     one, three, four = [(1, 1)], [(1, 1)] * 3, [(1, 1)] * 4
-    assert heads(one, "grey") == heads(three, "ycbcr") == [0xE0]
+    assert heads(one, "gray") == heads(three, "ycbcr") == [0xE0]
     assert heads(three, "rgb") == heads(four, "ycck") == [0xEE]
     assert heads(four, "cmyk") == heads(one * 2, "unknown") == []
     image = make_image(three, "rgb")
@@ -266,7 +266,7 @@ def test_colour_is_told_by_the_segment_that_it_takes() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_told_by_exif(orientation: int) -> None:
-    file = encode_jpeg(make_image([(1, 1)], "grey", orientation=orientation))
+    file = encode_jpeg(make_image([(1, 1)], "gray", orientation=orientation))
     assert read_jpeg(file).orientation == orientation
     with Image.open(io.BytesIO(file)) as picture:
         assert picture.getexif().get(0x0112, 1) == orientation
@@ -355,14 +355,14 @@ JFIF = Segment(0xE0, b"JFIF\0\1\2\0\0\1\0\1\0\0")
             "a kept COM segment of 65534 bytes. 65533 is the most",
         ),
         (
-            changed(colour="rgb"),
+            changed(color="rgb"),
             {"segments": [JFIF]},
             (
                 "the kept segments, or the number of components, say another "
-                "colour than the image. Leave JFIF's and Adobe's segments out, or make the colour agree"
+                "color than the image. Leave JFIF's and Adobe's segments out, or make the color agree"
             ),
         ),
-        (changed(colour="cmyk"), {}, "say another colour"),
+        (changed(color="cmyk"), {}, "say another color"),
         (
             changed(orientation=3),
             {"segments": [Segment(0xE1, exif(6)[4:])]},

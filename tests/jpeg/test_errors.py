@@ -321,8 +321,8 @@ def test_an_error_says_what_and_where_and_what_to_do(case: Case) -> None:
     error = caught.value
     assert type(error) is case.kind
     assert error.byte_offset is not None
-    assert len(error.remedy) > 10
-    assert str(error) == f"buffer of {len(case.file)} bytes, byte {error.byte_offset}: {error.what}. {error.remedy}"
+    assert len(error.hint) > 10
+    assert str(error) == f"buffer of {len(case.file)} bytes, byte {error.byte_offset}: {error.what}. {error.hint}"
     if case.points_to is None:
         assert error.byte_offset == len(case.file)
     else:

@@ -22,7 +22,7 @@ def test_every_kind_of_file_keeps_what_is_asked_for(
     for name, file in files.items():
         whole, chosen = read_jpeg(file), read_jpeg(file, bands=kept)
         union = sorted({index for of_component in kept for index in of_component})
-        by_component = [union] * 4 if whole.colour == "cmyk" else list(kept)
+        by_component = [union] * 4 if whole.color == "cmyk" else list(kept)
         for index, (before, after) in enumerate(zip(whole.components, chosen.components, strict=True)):
             expected = np.zeros_like(before.quantized).reshape(-1, 64)
             indices = list(by_component[index])
@@ -78,7 +78,7 @@ def test_a_cut_file_keeps_what_is_there_of_what_is_asked_for(files: dict[str, by
 
 def test_a_band_outside_a_block_is_refused(files: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match=r"Cb bands \[-1, 64\] are outside 0..63; give natural indices, 8 v \+ u"):
-        read_jpeg(files["grey"], bands=([0], [64, 3, -1], [0]))
+        read_jpeg(files["gray"], bands=([0], [64, 3, -1], [0]))
 
 
 def test_large_photo_sizes_do_not_matter() -> None:

@@ -32,7 +32,7 @@ from prepixel.jpeg.packed import ALL_BANDS, Compression
 
 
 @pytest.mark.parametrize("compression", ["zstd", "none"])
-@pytest.mark.parametrize("bands", [S24, COLOURED, ALL_BANDS], ids=["S-24", "coloured", "all"])
+@pytest.mark.parametrize("bands", [S24, COLOURED, ALL_BANDS], ids=["S-24", "colored", "all"])
 def test_every_kind_of_file_reads_back(bands: object, compression: Compression, files: dict[str, bytes]) -> None:
     for name, file in (files | {"rgb": by_pillow(keep_rgb=True)}).items():
         packed = pack_jpeg(file, bands, compression=compression)  # type: ignore[arg-type]
@@ -42,13 +42,13 @@ def test_every_kind_of_file_reads_back(bands: object, compression: Compression, 
 
 @pytest.mark.parametrize("compression", ["zstd", "none"])
 def test_the_description_alone_is_enough_to_read(compression: Compression, files: dict[str, bytes]) -> None:
-    colours = ("grey", "ycbcr", "rgb", "cmyk", "ycck", "unknown")
+    colors = ("gray", "ycbcr", "rgb", "cmyk", "ycck", "unknown")
     for file in files.values():
         image = read_jpeg(file)
-        (height, width, colour, orientation), components = oracle.read(pack_jpeg(file, S24, compression=compression))
-        assert (height, width, colours[colour], orientation) == (image.height, image.width, image.colour, 1)
+        (height, width, color, orientation), components = oracle.read(pack_jpeg(file, S24, compression=compression))
+        assert (height, width, colors[color], orientation) == (image.height, image.width, image.color, 1)
         for index, (component, told) in enumerate(zip(image.components, components, strict=True)):
-            kept = kept_of(index, image.colour, S24)
+            kept = kept_of(index, image.color, S24)
             mask = np.array([k in kept for k in range(64)])
             assert told.kept == kept
             assert (told.identifier, told.sampling) == (component.identifier, component.sampling)
@@ -58,7 +58,7 @@ def test_the_description_alone_is_enough_to_read(compression: Compression, files
 
 
 def steep(values: list[int], height: int, width: int) -> bytes:
-    """Write a grey JPEG whose DC and one AC take these values in turn."""
+    """Write a gray JPEG whose DC and one AC take these values in turn."""
     down, across = -(-height // 8), -(-width // 8)
     quantized = np.zeros((down * across, 64), dtype=np.int16)
     quantized[:, 0] = np.resize(values, down * across)
@@ -67,7 +67,7 @@ def steep(values: list[int], height: int, width: int) -> bytes:
     quantized[::11, 62] = -128
     table = np.full((8, 8), 257, dtype=np.uint16)
     component = Component(3, (1, 1), height, width, quantized.reshape(down, across, 8, 8), table)
-    return encode_jpeg(JpegImage(height, width, (component,), "grey", orientation=6))
+    return encode_jpeg(JpegImage(height, width, (component,), "gray", orientation=6))
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def xxh64(contents: bytes, seed: int) -> int:
 def test_what_a_pack_says_of_itself(files: dict[str, bytes], tmp_path: Path) -> None:
     packed = pack_jpeg(files["baseline-420"], S24)
     header = read_pack_header(packed)
-    assert (header.height, header.width, header.colour, header.orientation) == (41, 59, "ycbcr", 1)
+    assert (header.height, header.width, header.color, header.orientation) == (41, 59, "ycbcr", 1)
     assert header.kept == tuple(frozenset(bands) for bands in S24)
     assert header.upright_size == read_size(packed) == (41, 59)
     assert not header.is_whole
-    assert read_pack_header(pack_jpeg(files["grey"])).is_whole
+    assert read_pack_header(pack_jpeg(files["gray"])).is_whole
     (tmp_path / "a.ppx").write_bytes(packed)
-    sizes = read_sizes([packed, tmp_path / "a.ppx", files["grey"]])
+    sizes = read_sizes([packed, tmp_path / "a.ppx", files["gray"]])
     assert sizes.sizes.tolist() == [[41, 59]] * 3
     assert np.array_equal(
         read_image(tmp_path / "a.ppx").components[1].quantized, read_pack(packed).components[1].quantized
@@ -213,9 +213,9 @@ def changed(file: bytes, at: int, contents: bytes) -> bytes:
         (8, b"\xff", r"byte \d+: the packed image should have \d+ \+ \d+ bytes; it has \d+"),
         (16, b"\0", r"byte 16: the checksum is not that of the contents"),
         (28, b"\0\0\1\0", r"byte 28: an image of 65536 x 59 pixels; sides are 1 to 65535"),
-        (36, b"\x06", r"byte 36: there is no such colour or orientation"),
-        (37, b"\x09", r"byte 36: there is no such colour or orientation"),
-        (38, b"\x01", r"byte 36: colour and number of components do not agree"),
+        (36, b"\x06", r"byte 36: there is no such color or orientation"),
+        (37, b"\x09", r"byte 36: there is no such color or orientation"),
+        (38, b"\x01", r"byte 36: color and number of components do not agree"),
         (41, b"\x50", r"byte 41: sampling factors are 1 to 4"),
         (50, b"\x00", r"byte 50: the first component's table is said to be that of the one before"),
         (50, b"\x03", r"byte 50: there is no such coding of a quantization table"),
@@ -247,6 +247,6 @@ def test_what_cannot_be_packed_says_why(files: dict[str, bytes], tmp_path: Path)
     with pytest.raises(JpegError, match="buffer of 4 bytes"):
         pack_jpeg(b"\x89PNG")
     with pytest.raises(ValueError, match=r"level is 20; zstd has 1 to 19"):
-        pack_jpeg(files["grey"], level=20)
+        pack_jpeg(files["gray"], level=20)
     with pytest.raises(ValueError, match=r"Cb bands \[64\] are outside 0..63"):
-        pack_jpeg(files["grey"], ((), (64,), ()))
+        pack_jpeg(files["gray"], ((), (64,), ()))

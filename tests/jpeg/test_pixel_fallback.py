@@ -50,7 +50,7 @@ def by_definition(samples: Array) -> Array:
 def expect_planes(image: JpegImage, planes: list[Array]) -> None:
     assert image.origin == "pixels"
     assert len(image.components) == len(planes)
-    assert image.colour == ("ycbcr" if len(planes) == 3 else "grey")
+    assert image.color == ("ycbcr" if len(planes) == 3 else "gray")
     for component, plane in zip(image.components, planes, strict=True):
         assert (component.height, component.width) == plane.shape
         assert component.sampling == (1, 1)
@@ -83,12 +83,12 @@ def test_large_images_are_transformed_in_parts_of_which_nothing_shows() -> None:
     expect_planes(read_image(saved(Image.fromarray(rgb), "BMP")), ycbcr(rgb))
 
 
-def test_grey_stays_one_component() -> None:
-    grey = np.asarray(picture().convert("L"))
-    expect_planes(read_image(saved(Image.fromarray(grey))), [grey - 128.0])
-    with_alpha = Image.merge("LA", [Image.fromarray(grey), Image.fromarray(grey[::-1].copy())])
-    expect_planes(read_image(saved(with_alpha)), [grey - 128.0])
-    bits = Image.fromarray(grey).point(lambda value: 255 * (value > 120)).convert("1")
+def test_gray_stays_one_component() -> None:
+    gray = np.asarray(picture().convert("L"))
+    expect_planes(read_image(saved(Image.fromarray(gray))), [gray - 128.0])
+    with_alpha = Image.merge("LA", [Image.fromarray(gray), Image.fromarray(gray[::-1].copy())])
+    expect_planes(read_image(saved(with_alpha)), [gray - 128.0])
+    bits = Image.fromarray(gray).point(lambda value: 255 * (value > 120)).convert("1")
     expect_planes(read_image(saved(bits)), [np.asarray(bits) * 255.0 - 128])
 
 
@@ -103,11 +103,11 @@ def test_transparency_is_dropped_and_palettes_are_looked_up() -> None:
     rgba.putalpha(Image.fromarray(pixels()[:, :, 0]))
     expect_planes(read_image(saved(rgba)), ycbcr(pixels()))
     palette = picture().quantize(7)
-    colours = np.asarray(palette.convert("RGB"))
+    colors = np.asarray(palette.convert("RGB"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        expect_planes(read_image(saved(palette, "GIF")), ycbcr(colours))
-        expect_planes(read_image(saved(palette, transparency=bytes([0, 9, 40, 255]))), ycbcr(colours))
+        expect_planes(read_image(saved(palette, "GIF")), ycbcr(colors))
+        expect_planes(read_image(saved(palette, transparency=bytes([0, 9, 40, 255]))), ycbcr(colors))
 
 
 def test_of_an_animation_the_first_picture_is_taken() -> None:
@@ -123,7 +123,7 @@ def test_inks_become_rgb_as_pillow_makes_them(options: dict[str, bool]) -> None:
     image = read_image(file)
     decoded = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
     expect_planes(image, ycbcr(decoded))
-    assert read_jpeg(file).colour == "cmyk"
+    assert read_jpeg(file).color == "cmyk"
 
 
 def test_ycbcr_jpegs_keep_their_own_coefficients(files: dict[str, bytes]) -> None:
@@ -236,7 +236,7 @@ def test_jpegs_that_are_damaged_or_unsupported_do_not_take_the_pixel_road(files:
     with pytest.raises(UnsupportedJpeg, match=r"buffer of .*rithmetic"):
         read_image(arithmetic)
     with pytest.raises(MalformedJpeg, match="buffer of"):
-        read_image(files["grey"][:100])
+        read_image(files["gray"][:100])
 
 
 def test_a_picture_of_a_billion_pixels_is_refused_before_it_is_made() -> None:
@@ -265,7 +265,7 @@ def test_threads_give_the_same() -> None:
 
 
 def test_headers_of_inks_need_no_pixels(files: dict[str, bytes]) -> None:
-    assert read_header(files["cmyk"]).colour == "cmyk"
+    assert read_header(files["cmyk"]).color == "cmyk"
     at_scan = files["cmyk"].index(b"\xff\xda")
     header_only = files["cmyk"][: at_scan + 20]
     assert read_size(header_only) == (HEIGHT, WIDTH)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightsMismatch, fold, frequency_network, keep_columns
+from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightsMismatch, fold, frequency_network, slice_channels
 from prepixel.models.input_norm import PixelInput
 from prepixel.spectrum import BandSet, Spectrum
 
@@ -44,7 +44,7 @@ def with_others_off(network: FrequencyNetwork | FoldedNetwork, spectrum: Spectru
 def test_kept_columns_compute_what_all_do_with_the_others_off(name: str) -> None:
     source, network = network_on(WIDE, name), network_on(OWN, name, seed=5)
     before = copy.deepcopy(source.state_dict())
-    reuse = keep_columns(network, source)
+    reuse = slice_channels(network, source)
     spectrum = spectrum_of(WIDE)
     with torch.no_grad():
         expected = with_others_off(source, spectrum)
@@ -62,7 +62,7 @@ def test_kept_columns_compute_what_all_do_with_the_others_off(name: str) -> None
 
 def test_depthwise_layer_of_mobilenet_keeps_its_columns() -> None:
     source, network = network_on(WIDE, "mobilenet_v2"), network_on(OWN, "mobilenet_v2", seed=5)
-    keep_columns(network, source)
+    slice_channels(network, source)
     places = [WIDE.channels.index(channel) for channel in OWN.channels]
     for key in ("trunk.1.conv.0.0.weight", "trunk.1.conv.0.1.running_var"):
         assert torch.equal(network.state_dict()[key], source.state_dict()[key][places])
@@ -80,7 +80,7 @@ def test_folded_networks_keep_columns_too(form: str) -> None:
 
     bands = BandSet.parse("192")
     source, network = folded(bands, 3), folded(OWN, 5)
-    keep_columns(network, source)
+    slice_channels(network, source)
     spectrum = spectrum_of(bands, (6, 4))
     with torch.no_grad():
         expected = with_others_off(source, spectrum)
@@ -90,7 +90,7 @@ def test_folded_networks_keep_columns_too(form: str) -> None:
 def test_a_head_for_other_classes_stays_as_drawn() -> None:
     network = network_on(OWN, num_classes=5)
     drawn = network.head.fc.weight.clone()  # type: ignore[union-attr]
-    reuse = keep_columns(network, network_on(WIDE))
+    reuse = slice_channels(network, network_on(WIDE))
     assert reuse.fresh == ("head.fc.weight", "head.fc.bias")
     assert torch.equal(network.head.fc.weight, drawn)  # type: ignore[union-attr]
 
@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(
     network, source = (network_on(BandSet.parse(bands), name) for name, bands in (own, given))
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(WeightsMismatch, match=message):
-        keep_columns(network, source)
+        slice_channels(network, source)
     after = network.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items() if isinstance(value, torch.Tensor))
 
@@ -119,4 +119,4 @@ def test_another_order_is_named() -> None:
     with pytest.raises(
         WeightsMismatch, match="it sees the channels of turned in another order; give them in the order"
     ):
-        keep_columns(network_on(turned), network_on(NARROW))
+        slice_channels(network_on(turned), network_on(NARROW))

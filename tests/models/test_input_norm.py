@@ -59,7 +59,7 @@ def test_an_empty_batch_stays_empty() -> None:
     assert SpectrumInput(BANDS)(spectrum).shape == (0, 6, 5, 7)
 
 
-def test_zero_means_the_mean_colour() -> None:
+def test_zero_means_the_mean_color() -> None:
     values = SHIFT[None, :, None, None].expand(1, 6, 2, 3).contiguous()
     normalized = SpectrumInput(BANDS, SHIFT, SCALE)(Spectrum.of_coefficients(values, BANDS))
     torch.testing.assert_close(normalized, torch.zeros(1, 6, 2, 3), rtol=0, atol=1e-6)

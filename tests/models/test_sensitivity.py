@@ -33,11 +33,11 @@ class Planted(nn.Module):
 
 
 def planted() -> nn.Module:
-    """Make the stem's features the block's own coefficients: its weights are rows of the transform and of colour."""
+    """Make the stem's features the block's own coefficients: its weights are rows of the transform and of color."""
     from prepixel.models.folding.reconstruction import block_pixels
 
     network = Planted()
-    rows = block_pixels(BANDS, 8, "dct")  # f, colour, y, x: pixels of a unit coefficient
+    rows = block_pixels(BANDS, 8, "dct")  # f, color, y, x: pixels of a unit coefficient
     inverse = torch.linalg.inv(rows.flatten(1).T)  # pixels to coefficients
     with torch.no_grad():
         network.stem.weight.copy_((inverse / 40).reshape(192, 3, 8, 8))

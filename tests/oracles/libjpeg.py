@@ -26,7 +26,7 @@ class Plane:
     quantization: np.ndarray[Any, np.dtype[np.uint16]] | None
 
 
-COLOURS = ("unknown", "grey", "rgb", "ycbcr", "cmyk", "ycck")  # J_COLOR_SPACE
+COLORS = ("unknown", "gray", "rgb", "ycbcr", "cmyk", "ycck")  # J_COLOR_SPACE
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Reading:
 
     refusal: str
     warnings: tuple[str, ...]
-    colour: str = ""
+    color: str = ""
     progressive: bool = False
     planes: tuple[Plane, ...] = ()
 
@@ -86,9 +86,9 @@ def _reading(pipe: IO[bytes]) -> Reading:
     refusal = _text(pipe)
     if status:
         return Reading(refusal=refusal or "refused", warnings=tuple(names))
-    colour, progressive, num_components = _integers(pipe, 3)
+    color, progressive, num_components = _integers(pipe, 3)
     planes = tuple(_plane(pipe) for _ in range(num_components))
-    return Reading("", tuple(names), COLOURS[colour], bool(progressive), planes)
+    return Reading("", tuple(names), COLORS[color], bool(progressive), planes)
 
 
 def _plane(pipe: IO[bytes]) -> Plane:

@@ -1,7 +1,7 @@
 /* What libjpeg says a JPEG's quantized coefficients are. Paths come on standard input, one a line; records go to standard
  * output, native byte order, text as int32 size and bytes:
  *   int32 status (0: libjpeg read the file; 1: it refused), number of warnings, number of names; the first warnings' names
- *   (JWRN_...); the refusal's text; and if it read the file: int32 colour space, progressive, number of components; a
+ *   (JWRN_...); the refusal's text; and if it read the file: int32 color space, progressive, number of components; a
  *   component: int32 id, h, v, blocks down, blocks across, table present; 64 x uint16 table; int16 coefficients. All in
  *   natural order.
  * Build: cc -O2 libjpeg_coefficients.c -ljpeg */

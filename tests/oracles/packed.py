@@ -22,11 +22,11 @@ class Plane(NamedTuple):
 
 
 def read(file: bytes) -> tuple[tuple[int, int, int, int], list[Plane]]:
-    """Give (height, width, colour, orientation) and the components."""
+    """Give (height, width, color, orientation) and the components."""
     assert file[:4] == b"ppx\x01"
     stored, header_size = struct.unpack_from("<II", file, 8)
     size, height, width = struct.unpack_from("<III", file, 24)
-    colour, orientation, count, zero = file[36:40]
+    color, orientation, count, zero = file[36:40]
     assert zero == 0
     assert len(file) == header_size + stored
     payload = file[header_size:]
@@ -68,7 +68,7 @@ def read(file: bytes) -> tuple[tuple[int, int, int, int], list[Plane]]:
         codings = {k: coding for k, (coding, _, _) in planes.items()}
         made.append(Plane(identifier, (v, h), set(planes), steps, quantized, codings))
     assert at == size
-    return (height, width, colour, orientation), made
+    return (height, width, color, orientation), made
 
 
 def _plane(payload: bytes, at: int, size: tuple[int, int], coding: int, escapes: int, set_bits: int) -> tuple[Any, int]:

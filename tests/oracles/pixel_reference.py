@@ -58,7 +58,7 @@ def encode_plane(samples: Array) -> Array:
     return np.einsum("aybx,vy,ux->vuab", samples.reshape(down, 8, across, 8), COSINES, COSINES)
 
 
-def taps(centre: float, width: float, begin: float, end: float, num_samples: int, kernel: Kernel) -> list[float]:
+def taps(center: float, width: float, begin: float, end: float, num_samples: int, kernel: Kernel) -> list[float]:
     """Weigh all samples of an axis for one output point; sample j is a pixel that covers [j, j + 1).
 
     Only samples that overlap the crop [begin, end) count. ``width`` is the spacing of output points.
@@ -67,7 +67,7 @@ def taps(centre: float, width: float, begin: float, end: float, num_samples: int
     weights = [0.0] * num_samples
     for j in range(num_samples):
         if j + 1 > begin and j < end:
-            weights[j] = kernel((j + 0.5 - centre) / stretch)
+            weights[j] = kernel((j + 0.5 - center) / stretch)
     total = sum(weights)
     return [weight / total for weight in weights]
 
@@ -118,24 +118,24 @@ def resize_plane(
     points = [output[1], output[0]] if swapped else list(output)
     weights: list[dict[float, list[float]]] = [{}, {}]
 
-    def weigh(axis: int, centre: float) -> list[float]:
-        if centre not in weights[axis]:
+    def weigh(axis: int, center: float) -> list[float]:
+        if center not in weights[axis]:
             spacing = (end[axis] - begin[axis]) / points[axis]
-            weights[axis][centre] = taps(centre, spacing, begin[axis], end[axis], plane.shape[axis], kernel)
-        return weights[axis][centre]
+            weights[axis][center] = taps(center, spacing, begin[axis], end[axis], plane.shape[axis], kernel)
+        return weights[axis][center]
 
     rows: list[list[Sequence[float]]] = []
     columns: list[list[Sequence[float]]] = []
     for i in range(output[0]):
         y = top + (i + 0.5) * height / output[0]
-        centres = []
+        centers = []
         for j in range(output[1]):
             jj = output[1] - 1 - j if flip else j
             x = left + (jj + 0.5) * width / output[1]
             stored_y, stored_x = point(y, x, *stored_size)
-            centres.append((weigh(0, stored_y / ratio[0]), weigh(1, stored_x / ratio[1])))
-        rows.append([down for down, _ in centres])
-        columns.append([across for _, across in centres])
+            centers.append((weigh(0, stored_y / ratio[0]), weigh(1, stored_x / ratio[1])))
+        rows.append([down for down, _ in centers])
+        columns.append([across for _, across in centers])
     # Each output point: sum over the plane of its two weights' product.
     return np.einsum("ijy,yx,ijx->ij", np.array(rows), plane, np.array(columns), optimize=False)
 
@@ -151,7 +151,7 @@ def spectrum(
     ratios: Sequence[tuple[float, float]],
     *,
     stored_size: tuple[int, int],
-    colour: str,
+    color: str,
     orientation: int,
     box: tuple[float, float, float, float],
     grid: tuple[int, int],
@@ -172,8 +172,8 @@ def spectrum(
         )
         for plane, ratio in zip(planes, ratios, strict=True)
     ]
-    if colour == "grey":
+    if color == "gray":
         resized = [resized[0], np.zeros_like(resized[0]), np.zeros_like(resized[0])]
-    elif colour == "rgb":
+    elif color == "rgb":
         resized = [plane - 128 for plane in rgb_to_ycbcr(*(plane + 128 for plane in resized))]
     return np.stack([encode_plane(plane) for plane in resized])

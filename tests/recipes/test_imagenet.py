@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.interrupts import reading_fails
 
-from prepixel.data import ViewLoader, write_synthetic
+from prepixel.data import CropLoader, write_synthetic
 from prepixel.recipes import read_recipe
 from prepixel.runs import run
 
@@ -45,7 +45,7 @@ def test_a_recipe_trains_twenty_steps_and_goes_on_where_it_was_stopped(
         ["--input.pixels", "64"] if "rgb" in path.stem else ["--input.grid", "16" if "mobilenet" in path.stem else "8"]
     )
     recipe = read_recipe(path, [*SMALL, *size])
-    with reading_fails(ViewLoader, STOPPED_AT):
+    with reading_fails(CropLoader, STOPPED_AT):
         run(recipe, tmp_path / "run")
     result = run(recipe, tmp_path / "run", resume=True)
     assert (result.training.resumed_at, result.training.steps) == (STOPPED_AT // 5 * 5, STEPS)

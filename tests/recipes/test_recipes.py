@@ -107,7 +107,7 @@ def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("optimisation: {lr: 3}", "optimisation: no such key; nearest: optimization"),
+        ("optimization: {lr: 3}", "optimization: no such key; nearest: optimization"),
         ("training: {epoch: 3}", "training.epoch: no such key; nearest: training.epochs"),
         ("task: {epoch: 3}", "task.epoch: no such key; nearest: training.epochs"),
         ("task: {epochs: 3}", "task.epochs: no such key; nearest: training.epochs"),
@@ -331,7 +331,7 @@ def test_folder_without_a_run_says_so(tmp_path: Path) -> None:
 # -- building ----------------------------------------------------------------------------------------------------------
 
 
-def test_statistics_are_those_of_the_centred_crops(files: FolderDataset) -> None:
+def test_statistics_are_those_of_the_centered_crops(files: FolderDataset) -> None:
     bands = BandSet.parse("S-6")
     measured = measure_statistics(files, grid=(3, 5), bands=bands, crop_fraction=0.75, max_images=7, threads=1)
     assert (measured.num_images, measured.grid, measured.bands) == (7, (3, 5), bands)
@@ -342,7 +342,7 @@ def test_statistics_are_those_of_the_centred_crops(files: FolderDataset) -> None
     expected = Statistics.empty(bands, (3, 5))
     for index in [place * len(files) // 7 for place in range(7)]:
         path = files.samples[index].path
-        box = CenterCrop(0.75).draw(read_size(path), 5 / 3, sample_generator(0, 0, 0)).box
+        box = CenterCrop(0.75).make_params(read_size(path), 5 / 3, sample_generator(0, 0, 0)).box
         expected.update(read_spectrum(path, grid=(3, 5), bands=bands, box=box))
     torch.testing.assert_close(measured.mean, expected.mean)
     torch.testing.assert_close(measured.std(), expected.std())

@@ -107,10 +107,10 @@ def test_mosaic_puts_each_channel_in_its_place(tmp_path: Path, drawn: list[Figur
     plane[1, 2, 6, 7] = -400
     plot_frequency_channels({"Y": plane}, tmp_path / "channels.png", title="one block")
     axes = drawn[0].axes[0]
-    colours = np.asarray(axes.images[0].get_array())
-    assert colours.shape == (24, 40, 4)
-    np.testing.assert_allclose(colours[:3, :5, 0], np.arange(15).reshape(3, 5) / 14)
-    white = (colours[:, :, :3] == 1).all(axis=2)
+    colors = np.asarray(axes.images[0].get_array())
+    assert colors.shape == (24, 40, 4)
+    np.testing.assert_allclose(colors[:3, :5, 0], np.arange(15).reshape(3, 5) / 14)
+    white = (colors[:, :, :3] == 1).all(axis=2)
     white[:3, :5] = True
     assert np.argwhere(~white).tolist() == [[6 * 3 + 1, 7 * 5 + 2]]
     assert axes.get_title(loc="left") == "Y: 3 x 5 blocks, 0 % of AC not zero"
@@ -138,4 +138,4 @@ def test_heat_map_shows_numbers_and_ids(tmp_path: Path, drawn: list[Figure]) -> 
     words = [text.get_text() for text in maps[2].texts]
     assert words[-2:] == ["1.00", "63"]
     plot_heat_maps({"": np.zeros((1, 8, 8))}, tmp_path / "none.png")
-    assert drawn[1].axes[0].get_title(loc="left") == "grey"
+    assert drawn[1].axes[0].get_title(loc="left") == "gray"

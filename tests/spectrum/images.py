@@ -1,4 +1,4 @@
-"""Make small JpegImages of any sampling, colour and orientation for the tests of this room."""
+"""Make small JpegImages of any sampling, color and orientation for the tests of this room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from hypothesis import strategies as st
 
-from prepixel.jpeg.image import Colour, Component, JpegImage
+from prepixel.jpeg.image import Color, Component, JpegImage
 
 # name: (v, h) of Y, Cb, Cr. The last two have chroma of different shapes, and luma smaller than chroma.
 SAMPLINGS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -27,13 +27,13 @@ def make_image(
     width: int,
     *,
     sampling: str = "4:4:4",
-    colour: Colour = "ycbcr",
+    color: Color = "ycbcr",
     orientation: int = 1,
     seed: int = 0,
 ) -> JpegImage:
     """Fill an image of the given form with random coefficients, the padding of its last blocks included."""
     generator = np.random.default_rng(seed)
-    factors = SAMPLINGS[sampling][: 1 if colour == "grey" else 3]
+    factors = SAMPLINGS[sampling][: 1 if color == "gray" else 3]
     v_max, h_max = (max(factor[axis] for factor in factors) for axis in (0, 1))
     components = []
     for index, (v, h) in enumerate(factors):
@@ -41,19 +41,19 @@ def make_image(
         quantized = generator.integers(-9, 10, (-(-down // 8), -(-across // 8), 8, 8), dtype=np.int16)
         table = generator.integers(1, 8, (8, 8), dtype=np.uint16)
         components.append(Component(index + 1, (v, h), down, across, quantized, table))
-    return JpegImage(height, width, tuple(components), colour, orientation)
+    return JpegImage(height, width, tuple(components), color, orientation)
 
 
 @st.composite
 def forms(draw: st.DrawFn) -> Callable[[], JpegImage]:
     """Draw the making of a 1..41 x 1..43 image; the test makes it, since checked types use `random` themselves."""
-    colour: Colour = draw(st.sampled_from(["ycbcr", "ycbcr", "grey", "rgb"]))
+    color: Color = draw(st.sampled_from(["ycbcr", "ycbcr", "gray", "rgb"]))
     return partial(
         make_image,
         draw(st.integers(1, 41)),
         draw(st.integers(1, 43)),
         sampling=draw(st.sampled_from(sorted(SAMPLINGS))),
-        colour=colour,
+        color=color,
         orientation=draw(st.integers(1, 8)),
         seed=draw(st.integers(0, 99)),
     )

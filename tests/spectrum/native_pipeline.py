@@ -54,14 +54,14 @@ def error_bound(
         )
         blocks = dequantize(component).abs()
         plane = blocks.permute(0, 2, 1, 3).reshape(down.shape[1], across.shape[1])
-        roundings = 3 + (1 + terms(down)) + (1 + terms(across)) + (5 if image.colour == "rgb" else 0)
+        roundings = 3 + (1 + terms(down)) + (1 + terms(across)) + (5 if image.color == "rgb" else 0)
         magnitude = down.abs() @ plane @ across.abs().T
         errors = (1.01 * ROUNDOFF * roundings * magnitude + 1e-12 * magnitude.max()).reshape(
             stored_grid[0], 8, stored_grid[1], 8
         )
         errors = errors.permute(3, 1, 2, 0) if order.transposed else errors.permute(1, 3, 0, 2)
         for f, (c, row, column) in enumerate(bands):
-            weight = abs(float(RGB_TO_YCBCR[c][index])) if image.colour == "rgb" else float(c == index)
+            weight = abs(float(RGB_TO_YCBCR[c][index])) if image.color == "rgb" else float(c == index)
             bound[f] += weight * errors[row, column]
     return bound
 
@@ -88,7 +88,7 @@ def at_level(
         "flip": False,
     }
     _native.spectrum_of_planes(
-        planes, image.height, image.width, image.orientation, image.colour, out, simd=simd, **options | more
+        planes, image.height, image.width, image.orientation, image.color, out, simd=simd, **options | more
     )
     return out
 

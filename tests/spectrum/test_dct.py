@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.oracles import pixel_reference as pixel_road
+from tests.oracles import pixel_reference as rgb_pipeline
 
 from prepixel.spectrum.dct import block_dct, block_idct, dct_basis
 
@@ -22,7 +22,7 @@ def test_basis_is_orthonormal_and_begins_with_the_mean(size: int) -> None:
 
 
 def test_basis_of_eight_is_the_standard_s() -> None:
-    torch.testing.assert_close(dct_basis(8), torch.from_numpy(pixel_road.COSINES), atol=1e-15, rtol=0)
+    torch.testing.assert_close(dct_basis(8), torch.from_numpy(rgb_pipeline.COSINES), atol=1e-15, rtol=0)
 
 
 @pytest.mark.parametrize("size", [2, 5, 8])

@@ -46,8 +46,8 @@ SAMPLES: dict[str, tuple[str, tuple[int, int]]] = {
     "4:2:0": ("2x2", (16, 16)),
     "4:4:0": ("1x2", (16, 8)),
     "4:1:1": ("4x1", (8, 32)),
-    "grey": ("1x1", (8, 8)),
-    "grey, 2x2": ("2x2", (8, 8)),
+    "gray": ("1x1", (8, 8)),
+    "gray, 2x2": ("2x2", (8, 8)),
 }
 
 
@@ -114,8 +114,8 @@ def tool(name: str) -> str:
 def make_file(height: int, width: int, sampling: str) -> bytes:
     pixels = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     picture = b"P6 %d %d 255\n" % (width, height) + pixels.tobytes()
-    grey = ["-grayscale"] if sampling.startswith("grey") else []
-    command = [tool("cjpeg"), "-quality", "83", "-sample", SAMPLES[sampling][0], *grey]
+    gray = ["-grayscale"] if sampling.startswith("gray") else []
+    command = [tool("cjpeg"), "-quality", "83", "-sample", SAMPLES[sampling][0], *gray]
     return subprocess.run(command, input=picture, capture_output=True, check=True).stdout
 
 
@@ -125,7 +125,7 @@ def by_jpegtran(file: bytes, arguments: list[str]) -> JpegImage:
 
 
 def assert_same_coefficients(ours: JpegImage, theirs: JpegImage) -> None:
-    assert (ours.height, ours.width, ours.colour) == (theirs.height, theirs.width, theirs.colour)
+    assert (ours.height, ours.width, ours.color) == (theirs.height, theirs.width, theirs.color)
     assert len(ours.components) == len(theirs.components)
     for one, other in zip(ours.components, theirs.components, strict=True):
         assert (one.height, one.width) == (other.height, other.width)

@@ -130,21 +130,21 @@ def test_int8_rounds_half_to_even_and_clips_to_127() -> None:
     quantized[0, 0].flat[:8] = [5, 7, -5, -7, 32767, -32768, 1, 0]
     ones = np.ones((8, 8), np.uint16)
     luma = dataclasses.replace(image.components[0], quantized=quantized, quantization=ones)
-    grey = dataclasses.replace(image, components=(luma,), colour="grey")
+    gray = dataclasses.replace(image, components=(luma,), color="gray")
     # On its own grid the map is the identity, up to 1e-7 of the largest: ties only where that leaves them.
     luma_small = dataclasses.replace(luma, quantized=np.clip(quantized, -7, 7))
-    small = dataclasses.replace(grey, components=(luma_small,))
+    small = dataclasses.replace(gray, components=(luma_small,))
     bands = BandSet("row", tuple(range(8)))
     two = torch.full((8,), 2.0)
-    clipped = spectrum_of(grey, grid=(1, 1), bands=bands, dtype=torch.int8, unit=two).values.flatten().tolist()
+    clipped = spectrum_of(gray, grid=(1, 1), bands=bands, dtype=torch.int8, unit=two).values.flatten().tolist()
     assert clipped[4:6] == [127, -127]
     exact = spectrum_of(small, grid=(1, 1), bands=bands).values.flatten()
     halves = spectrum_of(small, grid=(1, 1), bands=bands, dtype=torch.int8, unit=two).values.flatten()
     assert torch.equal(halves, (exact / 2).round().to(torch.int8))
-    # A grey image's chroma is exactly 0, so shift and unit make exact ties: -shift / unit = .5, 1.5, 2.5, -.5, -1.5.
+    # A gray image's chroma is exactly 0, so shift and unit make exact ties: -shift / unit = .5, 1.5, 2.5, -.5, -1.5.
     chroma = BandSet("chroma", (64, 65, 66, 128, 129))
     shift = torch.tensor([-1.0, -3.0, -5.0, 1.0, 3.0])
-    ties = spectrum_of(grey, grid=(1, 1), bands=chroma, dtype=torch.int8, shift=shift, unit=torch.full((5,), 2.0))
+    ties = spectrum_of(gray, grid=(1, 1), bands=chroma, dtype=torch.int8, shift=shift, unit=torch.full((5,), 2.0))
     assert ties.values.flatten().tolist() == [0, 2, 2, 0, -2]
 
 
@@ -197,8 +197,8 @@ def test_shift_and_unit_are_one_multiply_add() -> None:
     torch.testing.assert_close(scaled.coefficients(), plain.coefficients(), rtol=1e-5, atol=1e-4)
 
 
-def test_grey_has_no_chroma_and_constants_no_detail() -> None:
-    image = make_image(23, 37, colour="grey")
+def test_gray_has_no_chroma_and_constants_no_detail() -> None:
+    image = make_image(23, 37, color="gray")
     out = spectrum_of(image, grid=(2, 3), bands=ALL)
     assert out.values[:, 64:].abs().max() == 0
     flat = np.zeros_like(image.components[0].quantized)
@@ -211,7 +211,7 @@ def test_grey_has_no_chroma_and_constants_no_detail() -> None:
 
 
 def test_coefficients_of_the_largest_size_do_not_overflow() -> None:
-    image = make_image(16, 24, colour="rgb")
+    image = make_image(16, 24, color="rgb")
     components = tuple(
         dataclasses.replace(
             c,
@@ -243,17 +243,17 @@ def test_strided_and_read_only_planes_are_as_good() -> None:
     assert torch.equal(spectrum_of(strided_image, grid=(3, 2), bands=ALL).values, expected.values)
 
 
-@pytest.mark.parametrize("colour", ["cmyk", "ycck"])
-def test_inks_are_refused_with_the_way_out(colour: Literal["cmyk", "ycck"]) -> None:
-    image = dataclasses.replace(make_image(16, 24), colour=colour)
+@pytest.mark.parametrize("color", ["cmyk", "ycck"])
+def test_inks_are_refused_with_the_way_out(color: Literal["cmyk", "ycck"]) -> None:
+    image = dataclasses.replace(make_image(16, 24), color=color)
     with pytest.raises(UnsupportedJpeg, match=r"no YCbCr coefficients.*prepixel\.jpeg\.read_image"):
         spectrum_of(image, grid=(2, 3), bands=ALL)
 
 
 def test_two_components_are_refused() -> None:
     image = make_image(16, 24)
-    image = dataclasses.replace(image, components=image.components[:2], colour="unknown")
-    with pytest.raises(UnsupportedJpeg, match="image of 2 components has no colours that any convention names"):
+    image = dataclasses.replace(image, components=image.components[:2], color="unknown")
+    with pytest.raises(UnsupportedJpeg, match="image of 2 components has no colors that any convention names"):
         spectrum_of(image, grid=(2, 3), bands=ALL)
 
 
@@ -298,7 +298,7 @@ def test_planes_that_contradict_the_image_are_refused() -> None:
         spectrum_of(with_luma(sampling=(5, 1)), grid=(2, 3), bands=ALL)
     with pytest.raises(ValueError, match=r"EXIF orientations are 1..8, not 9"):
         spectrum_of(dataclasses.replace(image, orientation=9), grid=(2, 3), bands=ALL)
-    with pytest.raises(ValueError, match="2 components is neither grey nor of three colours"):
+    with pytest.raises(ValueError, match="2 components is neither gray nor of three colors"):
         spectrum_of(dataclasses.replace(image, components=image.components[:2]), grid=(2, 3), bands=ALL)
     with pytest.raises(JpegLimitExceeded, match="side of 1048577 samples is above 1048576"):
         spectrum_of(with_luma(height=2**20 + 1), grid=(2, 3), bands=ALL)

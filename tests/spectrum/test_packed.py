@@ -12,7 +12,7 @@ from tests.jpeg.test_bandlimit import S24
 from tests.jpeg.test_packed import steep
 
 from prepixel.errors import JpegLimitExceeded, MalformedPack
-from prepixel.jpeg import Limits, pack_jpeg, read_pack, thin_jpeg
+from prepixel.jpeg import Limits, bandlimit_jpeg, pack_jpeg, read_pack
 from prepixel.jpeg.packed import ALL_BANDS, Compression
 from prepixel.spectrum import BandSet, read_spectra
 from prepixel.spectrum.native import spectrum_of
@@ -42,7 +42,7 @@ def test_any_view_of_any_kind_is_the_same(dtype: torch.dtype, kept: object, comp
     for bands in (BANDS, BandSet.parse("S-64")):
         scale = None if dtype == torch.float32 else torch.linspace(0.7, 9.1, len(bands))
         for name, file in files().items():
-            jpeg = thin_jpeg(file, kept) if kept is S24 else file  # type: ignore[arg-type]
+            jpeg = bandlimit_jpeg(file, kept) if kept is S24 else file  # type: ignore[arg-type]
             packed = pack_jpeg(file, kept, compression=compression)  # type: ignore[arg-type]
             turned = name in {f"orientation {k}" for k in (5, 6, 7, 8)}
             boxes = np.array([(b[1], b[0], b[3], b[2]) if turned else b for b in BOXES], dtype=np.float64)
@@ -71,7 +71,7 @@ def test_crops_of_photos_are_the_same_by_any_number_of_threads(photos: Path, kep
     found = sorted((photos / "imagenet_samples").rglob("*.JPEG"))
     chosen = found[:: max(1, len(found) // 23)][:23]
     originals = [path.read_bytes() for path in chosen]
-    jpegs = [thin_jpeg(file, kept) if kept is S24 else file for file in originals]  # type: ignore[arg-type]
+    jpegs = [bandlimit_jpeg(file, kept) if kept is S24 else file for file in originals]  # type: ignore[arg-type]
     packed = [pack_jpeg(file, kept, compression=("zstd", "none")[i % 2]) for i, file in enumerate(originals)]  # type: ignore[arg-type, index]
     rng = np.random.default_rng(23)
     boxes = np.stack(

@@ -1,4 +1,4 @@
-"""Colour matrices to the digit; changes of light on coefficients are changes of light on pixels."""
+"""Color matrices to the digit; changes of light on coefficients are changes of light on pixels."""
 
 from __future__ import annotations
 

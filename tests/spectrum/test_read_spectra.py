@@ -168,7 +168,7 @@ def test_no_source_is_an_empty_batch() -> None:
 
 
 def test_values_are_written_where_asked() -> None:
-    sources = [FILES["grey"], FILES["baseline-444"], FILES["cmyk"]]
+    sources = [FILES["gray"], FILES["baseline-444"], FILES["cmyk"]]
     expected = read_spectra(sources, grid=GRID, bands=BANDS).spectrum.values
     out = torch.full((3, len(BANDS), *GRID), torch.nan)
     read = read_spectra(sources, grid=GRID, bands=BANDS, out=out)
@@ -191,7 +191,7 @@ def test_a_wrong_place_to_write_is_refused(wrong: torch.Tensor) -> None:
     with pytest.raises(
         ValueError, match=r"out must be contiguous on the CPU, torch\.float32, of shape \(1, 12, 3, 5\)"
     ):
-        read_spectra([FILES["grey"]], grid=GRID, bands=BANDS, out=wrong)
+        read_spectra([FILES["gray"]], grid=GRID, bands=BANDS, out=wrong)
 
 
 # What stands among good files, its error and its text.
@@ -209,7 +209,7 @@ BAD: dict[str, tuple[bytes, type[Exception], str]] = {
 @pytest.mark.parametrize("kind", BAD)
 def test_one_bad_file_among_many(kind: str) -> None:
     bad, error, text = BAD[kind]
-    sources = [FILES["grey"], bad, FILES["411"], bad, FILES["restart"]]
+    sources = [FILES["gray"], bad, FILES["411"], bad, FILES["restart"]]
     boxes, flips = drawn_boxes(5), np.array([True, False, True, False, False])
     with pytest.raises(error, match=text):
         read_spectra(sources, grid=GRID, bands=BANDS, boxes=boxes, flips=flips)
@@ -223,7 +223,7 @@ def test_one_bad_file_among_many(kind: str) -> None:
 
 
 def test_the_first_error_is_raised_whichever_road_it_comes_from(tmp_path: Path) -> None:
-    good, cut, text = FILES["grey"], FILES["grey"][:400], b"text"
+    good, cut, text = FILES["gray"], FILES["gray"][:400], b"text"
     nowhere = tmp_path / "nowhere.jpg"
     for sources, error in (
         ([good, text, cut, nowhere], UnreadableImage),
@@ -238,7 +238,7 @@ def test_the_first_error_is_raised_whichever_road_it_comes_from(tmp_path: Path) 
 def test_files_that_cannot_be_opened_are_os_errors_that_name_them(tmp_path: Path) -> None:
     missing, folder = tmp_path / "nowhere.jpg", tmp_path
     with pytest.raises(FileNotFoundError, match=r"No such file.*nowhere\.jpg"):
-        read_spectra([FILES["grey"], missing], grid=GRID, bands=BANDS)
+        read_spectra([FILES["gray"], missing], grid=GRID, bands=BANDS)
     with pytest.raises(IsADirectoryError):
         read_spectra([str(folder)], grid=GRID, bands=BANDS)
     read = read_spectra([missing, folder], grid=GRID, bands=BANDS, on_error="skip")
@@ -254,7 +254,7 @@ def test_an_error_names_its_path(tmp_path: Path) -> None:
 
 
 def test_a_bad_box_is_the_callers_mistake_and_never_skipped() -> None:
-    sources = [FILES["grey"], FILES["cmyk"]]
+    sources = [FILES["gray"], FILES["cmyk"]]
     for place in (0, 1):
         boxes = np.array([[0.0, 0, 7, 9], [0.0, 0, 7, 9]])
         boxes[place, 2] = HEIGHT + 1
@@ -274,12 +274,12 @@ def test_what_a_cut_file_still_holds_is_used_and_counted_if_asked() -> None:
 
 
 def test_limits_are_kept_on_both_roads(tmp_path: Path) -> None:
-    for source in (FILES["grey"], FILES["cmyk"], encoded("PNG")):
+    for source in (FILES["gray"], FILES["cmyk"], encoded("PNG")):
         with pytest.raises(JpegLimitExceeded, match="pixels"):
             read_spectra([source], grid=GRID, bands=BANDS, limits=Limits(max_pixels=HEIGHT * WIDTH - 1))
         read_spectra([source], grid=GRID, bands=BANDS, limits=Limits(max_pixels=HEIGHT * WIDTH))
     large = tmp_path / "large.jpg"
-    large.write_bytes(FILES["grey"] + bytes(300_000))
+    large.write_bytes(FILES["gray"] + bytes(300_000))
     with pytest.raises(
         JpegLimitExceeded, match=r"large\.jpg: a file of 30\d+ bytes is larger than the limit of 200000"
     ):
@@ -287,7 +287,7 @@ def test_limits_are_kept_on_both_roads(tmp_path: Path) -> None:
 
 
 def test_images_without_coefficients_say_so_and_equal_the_reference_of_their_pixels() -> None:
-    sources = [FILES["grey"], FILES["cmyk"], encoded("PNG"), encoded("BMP", "L")]
+    sources = [FILES["gray"], FILES["cmyk"], encoded("PNG"), encoded("BMP", "L")]
     read = read_spectra(sources, grid=GRID, bands=BANDS)
     assert read.from_pixels == (1, 2, 3)
     for index in read.from_pixels:
@@ -311,7 +311,7 @@ def test_int8_values_carry_their_scale() -> None:
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
-    file = FILES["grey"]
+    file = FILES["gray"]
     with pytest.raises(ValueError, match="as many as the sources"):
         read_spectra([file], grid=GRID, bands=BANDS, boxes=np.ones((2, 4)))
     with pytest.raises(ValueError, match="as many as the sources"):
@@ -328,9 +328,9 @@ def test_unknown_words_name_the_known() -> None:
         ("on_truncated", "'raise' or 'keep'"),
     ):
         with pytest.raises(ValueError, match=f"{name} is 'nothing'; it can be {known}"):
-            unchecked([FILES["grey"]], grid=GRID, bands=BANDS, **{name: "nothing"})
+            unchecked([FILES["gray"]], grid=GRID, bands=BANDS, **{name: "nothing"})
     with pytest.raises(ValueError, match="no filter 'lanczos'; there are bilinear, bicubic"):
-        unchecked([FILES["grey"]], grid=GRID, bands=BANDS, filter="lanczos")
+        unchecked([FILES["gray"]], grid=GRID, bands=BANDS, filter="lanczos")
 
 
 def test_many_threads_may_read_at_once() -> None:
@@ -351,14 +351,14 @@ def test_many_threads_may_read_at_once() -> None:
 
 
 def _sum_in_child(connection: multiprocessing.connection.Connection) -> None:
-    values = read_spectra([FILES["grey"]] * 4, grid=GRID, bands=BANDS, threads=4).spectrum.values
+    values = read_spectra([FILES["gray"]] * 4, grid=GRID, bands=BANDS, threads=4).spectrum.values
     connection.send_bytes(values.numpy().tobytes())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_worker_reads_on_threads_of_its_own() -> None:
-    expected = read_spectra([FILES["grey"]] * 4, grid=GRID, bands=BANDS, threads=4).spectrum.values
+    expected = read_spectra([FILES["gray"]] * 4, grid=GRID, bands=BANDS, threads=4).spectrum.values
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_sum_in_child, args=(theirs,))
@@ -374,7 +374,7 @@ def test_no_file_is_left_open(tmp_path: Path) -> None:
     if not descriptors.is_dir():
         pytest.skip("no /proc on this system")
     cut = tmp_path / "cut.jpg"
-    cut.write_bytes(FILES["grey"][:400])
+    cut.write_bytes(FILES["gray"][:400])
     whole = tmp_path / "whole.png"
     whole.write_bytes(encoded("PNG"))
     before = len(list(descriptors.iterdir()))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.oracles import pixel_reference as pixel_road
+from tests.oracles import pixel_reference as rgb_pipeline
 from tests.spectrum.images import SAMPLINGS, boxes, forms, make_image
 from torch.nn import functional
 
@@ -39,14 +39,14 @@ def by_pixels(
     filter_name: str = "bilinear",
 ) -> torch.Tensor:
     v_max, h_max = image.max_sampling
-    road = pixel_road.spectrum(
+    road = rgb_pipeline.spectrum(
         [
-            pixel_road.decode_plane(c.quantized.astype(float) * c.quantization, c.height, c.width)
+            rgb_pipeline.decode_plane(c.quantized.astype(float) * c.quantization, c.height, c.width)
             for c in image.components
         ],
         [(v_max / c.sampling[0], h_max / c.sampling[1]) for c in image.components],
         stored_size=(image.height, image.width),
-        colour=image.colour,
+        color=image.color,
         orientation=image.orientation,
         box=box,
         grid=grid,
@@ -106,7 +106,7 @@ def test_whole_crops_of_full_planes_are_torch_interpolate(
     }[orientation]
     channels = []
     for component in image.components:
-        plane = pixel_road.decode_plane(component.quantized * component.quantization.astype(float), 37, 53)
+        plane = rgb_pipeline.decode_plane(component.quantized * component.quantization.astype(float), 37, 53)
         channels.append(torch.from_numpy(np.ascontiguousarray(turn(plane))))
     pixels = torch.stack(channels)[None, :, top : top + rows, left : left + columns]
     size = [8 * grid[0], 8 * grid[1]]
@@ -123,7 +123,7 @@ def test_subsampled_chroma_of_an_aligned_crop_is_torch_interpolate(sampling: str
     image = make_image(40, 56, sampling=sampling)
     chroma = image.components[1]
     ratio = 40 // chroma.height, 56 // chroma.width
-    samples = pixel_road.decode_plane(dequantize(chroma).numpy(), chroma.height, chroma.width)
+    samples = rgb_pipeline.decode_plane(dequantize(chroma).numpy(), chroma.height, chroma.width)
     crop = torch.from_numpy(samples)[None, None, 8 // ratio[0] : 36 // ratio[0], 4 // ratio[1] : 52 // ratio[1]]
     resized = functional.interpolate(crop, (16, 24), mode="bicubic", antialias=True)[0, 0]
     expected = block_dct(resized.reshape(2, 8, 3, 8).permute(0, 2, 1, 3)).permute(2, 3, 0, 1).reshape(64, 2, 3)
@@ -234,24 +234,24 @@ def test_a_sliver_beside_the_image_is_its_border(top: float) -> None:
 
 
 def test_resample_changes_nothing_that_it_was_given() -> None:
-    image = make_image(17, 13, colour="rgb", orientation=5)
+    image = make_image(17, 13, color="rgb", orientation=5)
     before = [component.quantized.copy() for component in image.components]
     resample(image, Box(1, 2, 5, 7), (2, 3), ALL, flip=True)
     for component, copy in zip(image.components, before, strict=True):
         np.testing.assert_array_equal(component.quantized, copy)
 
 
-@pytest.mark.parametrize("colour", ["cmyk", "ycck"])
-def test_inks_are_refused_with_the_way_out(colour: Literal["cmyk", "ycck"]) -> None:
-    image = dataclasses.replace(make_image(16, 24), colour=colour)
-    with pytest.raises(UnsupportedJpeg, match=rf"{colour.upper()} image has no YCbCr.*prepixel\.jpeg\.read_image"):
+@pytest.mark.parametrize("color", ["cmyk", "ycck"])
+def test_inks_are_refused_with_the_way_out(color: Literal["cmyk", "ycck"]) -> None:
+    image = dataclasses.replace(make_image(16, 24), color=color)
+    with pytest.raises(UnsupportedJpeg, match=rf"{color.upper()} image has no YCbCr.*prepixel\.jpeg\.read_image"):
         resample(image, None, (2, 3), ALL)
 
 
-def test_unknown_colour_is_refused_with_the_way_out() -> None:
+def test_unknown_color_is_refused_with_the_way_out() -> None:
     image = make_image(16, 24)
-    image = dataclasses.replace(image, colour="unknown", components=image.components[:2])
-    with pytest.raises(UnsupportedJpeg, match=r"image of 2 components has no colours.*by resample_plane"):
+    image = dataclasses.replace(image, color="unknown", components=image.components[:2])
+    with pytest.raises(UnsupportedJpeg, match=r"image of 2 components has no colors.*by resample_plane"):
         resample(image, None, (2, 3), ALL)
 
 

@@ -108,7 +108,7 @@ def seen_spectrum(spectrum: Spectrum) -> Statistics:
     return statistics
 
 
-def test_shift_is_the_mean_colour_and_nothing_else() -> None:
+def test_shift_is_the_mean_color_and_nothing_else() -> None:
     statistics = seen(make_images(5))
     shift = statistics.shift()
     assert shift[1] == 0

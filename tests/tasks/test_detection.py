@@ -239,7 +239,7 @@ def test_a_gates_loss_is_added_and_its_channels_are_counted() -> None:
     task = Detection(truth([7, 8, 9]), budget=4.0)
     torch.manual_seed(1)
     plain = task.loss(network, batch).item()
-    network.take_numbers()
+    network.pop_metrics()
     backbone.gate = build_gate(BANDS, GateSettings(kind="static", loss="paper", strength=0.5))
     backbone.gate.eval()  # all channels pass, nothing is drawn
     torch.manual_seed(1)

@@ -190,7 +190,7 @@ def test_a_compiled_gated_network_computes_the_same() -> None:
         "assert torch.equal(network(given.inputs), expected)\n"
         "output, choice = network.train().run(given.inputs)\n"
         "(output.sum() + network.gate.penalty(choice)).backward()\n"
-        "assert network.gate.take_numbers()['gate/channels_on'] > 0\n"
+        "assert network.gate.pop_metrics()['gate/channels_on'] > 0\n"
     )  # a process of its own: the compiler cannot look through annotations that are checked
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

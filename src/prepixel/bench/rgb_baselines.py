@@ -13,15 +13,15 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
-from prepixel.data.loading.crops import Draw
-from prepixel.data.loading.readers import Views
+from prepixel.data.loading.crops import CropParams
+from prepixel.data.loading.readers import CropBatch
 from prepixel.jpeg.decode import Source, contents_of
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 
 
 @dataclass(frozen=True)
-class RivalReader:
+class BaselineReader:
     """Read JPEGs as RGB pixels by another library's decoder; torchvision crops and resizes.
 
     Orientation is not looked at, and the first file that cannot be read ends it: it is for timing whole data sets that
@@ -40,24 +40,24 @@ class RivalReader:
         """Give width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads."""
         if threads == 1:
-            pixels = [self._read_one(source, draw) for source, draw in zip(sources, draws, strict=True)]
+            pixels = [self._read_one(source, crop) for source, crop in zip(sources, params, strict=True)]
         else:
             with ThreadPoolExecutor(threads or None) as pool:
-                pixels = list(pool.map(self._read_one, sources, draws))
-        return Views(torch.stack(pixels), list(range(len(sources))), ())
+                pixels = list(pool.map(self._read_one, sources, params))
+        return CropBatch(torch.stack(pixels), list(range(len(sources))), ())
 
-    def _read_one(self, source: Source, draw: Draw) -> UInt8[Tensor, "3 y x"]:
-        return _cut(self.decode(bytes(contents_of(source))), draw, self.size)
+    def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
+        return _cut(self.decode(bytes(contents_of(source))), params, self.size)
 
 
 @dataclass(frozen=True)
 class BatchReader:
     """Read JPEGs as RGB pixels by torchvision's decoder of whole batches: on a CUDA device, nvJPEG.
 
-    The files' bytes cross to the device, and are decoded, cropped and resized there. Otherwise as `RivalReader`.
+    The files' bytes cross to the device, and are decoded, cropped and resized there. Otherwise as `BaselineReader`.
 
     Attributes:
         size: pixels down and across.
@@ -72,21 +72,21 @@ class BatchReader:
         """Give width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on one thread; the device waits for no other."""
         buffers = [torch.frombuffer(bytearray(contents_of(source)), dtype=torch.uint8) for source in sources]
         decoded = decode_jpeg(buffers, mode=ImageReadMode.RGB, device=self.device)
-        pixels = torch.stack([_cut(one, draw, self.size) for one, draw in zip(decoded, draws, strict=True)])
+        pixels = torch.stack([_cut(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return Views(pixels, list(range(len(sources))), ())
+        return CropBatch(pixels, list(range(len(sources))), ())
 
 
-def _cut(pixels: UInt8[Tensor, "3 y x"], draw: Draw, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    b = draw.box
+def _cut(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    b = params.box
     place = (int(b.top), int(b.left), int(b.height), int(b.width))
     part: Tensor = functional.resized_crop(pixels, *place, list(size), antialias=True)
-    return part.flip(-1) if draw.flipped else part
+    return part.flip(-1) if params.flipped else part
 
 
 def decode_by_torchvision(contents: bytes) -> UInt8[Tensor, "3 y x"]:
@@ -103,7 +103,7 @@ def decode_by_simplejpeg(contents: bytes) -> UInt8[Tensor, "3 y x"]:
     return torch.from_numpy(simplejpeg.decode_jpeg(contents, fastdct=True, fastupsample=True)).permute(2, 0, 1)
 
 
-def rival_decoders() -> dict[str, Decode | None]:
+def baseline_decoders() -> dict[str, Decode | None]:
     """Give other libraries' decoders by name; None for one that is not installed."""
     has_simplejpeg = importlib.util.find_spec("simplejpeg") is not None
     return {

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.bench.rgb_baselines import BatchReader, RivalReader, rival_decoders
+from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders
 from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
-from prepixel.data.jobs.bandlimit_folder import ThinOptions
+from prepixel.data.jobs.bandlimit_folder import BandlimitOptions
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.loading.readers import ViewReader
+from prepixel.data.loading.readers import CropReader
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import PrepixelError
 from prepixel.files import image_files
@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class PayoffSettings:
+class ThroughputSettings:
     """Say what is timed.
 
     Attributes:
@@ -62,7 +62,7 @@ class PayoffSettings:
 
 
 @dataclass(frozen=True)
-class RoadRates:
+class PipelineThroughput:
     """Hold what one road costs.
 
     Attributes:
@@ -80,7 +80,7 @@ class RoadRates:
 
 
 @dataclass(frozen=True)
-class Payoff:
+class ThroughputReport:
     """Hold everything that was timed.
 
     Attributes:
@@ -93,7 +93,7 @@ class Payoff:
         device: where the network ran.
     """
 
-    roads: tuple[RoadRates, ...]
+    roads: tuple[PipelineThroughput, ...]
     steps: Mapping[str, tuple[float, ...]]
     absent: tuple[str, ...]
     images: int
@@ -101,7 +101,7 @@ class Payoff:
     threads: int
     device: str
 
-    def waiting(self, road: RoadRates) -> float | None:
+    def waiting(self, road: PipelineThroughput) -> float | None:
         """Give the share of time that the device would wait for this road, 0..1; None without a network.
 
         It is what a loader that reads ahead on all threads leaves: on a CPU network and road share the processor, so
@@ -113,9 +113,9 @@ class Payoff:
         return max(0.0, 1 - statistics.median(road.all) / statistics.median(step))
 
 
-def measure_payoff(
-    folder: str | os.PathLike[str], settings: PayoffSettings, progress: Progress | None = None
-) -> Payoff:
+def measure_throughput(
+    folder: str | os.PathLike[str], settings: ThroughputSettings, progress: Progress | None = None
+) -> ThroughputReport:
     """Time all roads on images of a folder, and a network's training step on what they give.
 
     The roads take turns, round by round, and get the same drawn crops and flips. Files come from the system's cache,
@@ -159,7 +159,7 @@ def measure_payoff(
             if progress is not None:
                 progress(number + 2, settings.rounds + 1)
     roads = tuple(
-        RoadRates(
+        PipelineThroughput(
             name,
             tuple(rates[name, 1]),
             tuple(rates[name, threads]),
@@ -169,7 +169,7 @@ def measure_payoff(
         for name, reader in readers.items()
     )
     steps_found = {kind: tuple(values) for kind, values in speeds.items()}
-    return Payoff(roads, steps_found, absent, len(paths), left_out, threads, str(steps.device))
+    return ThroughputReport(roads, steps_found, absent, len(paths), left_out, threads, str(steps.device))
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ class _Files:
         return cls(lambda places: paths[places.start : places.stop], len(paths), size)
 
     @classmethod
-    def thinned(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+    def thinned(cls, paths: list[str], temporary: Path, settings: ThroughputSettings) -> _Files:
         """Write thinned files."""
-        options = ThinOptions(bands=settings.bands)
+        options = BandlimitOptions(bands=settings.bands)
         targets = []
         for place, path in enumerate(paths):
             target = temporary / f"{place}.jpg"
@@ -204,7 +204,7 @@ class _Files:
         return cls.of(targets)
 
     @classmethod
-    def packed(cls, paths: list[str], temporary: Path, settings: PayoffSettings) -> _Files:
+    def packed(cls, paths: list[str], temporary: Path, settings: ThroughputSettings) -> _Files:
         """Write shards."""
         entries = [PackEntry(path, 0, Path(path).stat().st_size, path, 0) for path in paths]
         source, target = PackSource("sample", ("image",), tuple(entries)), temporary / "packed"
@@ -214,15 +214,15 @@ class _Files:
         return cls(shards.sources, len(paths), size)
 
 
-def _sample(folder: Path, settings: PayoffSettings) -> tuple[list[str], tuple[str, ...]]:
+def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tuple[str, ...]]:
     """Choose images that every road can read; name those that are left out."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
     found = list(image_files(folder, extensions=_JPEGS))
     count = min(len(found), settings.images)
     chosen = [found[place * len(found) // count] for place in range(count)]
-    options = ThinOptions(bands=settings.bands)
-    decoders = [decode for decode in rival_decoders().values() if decode is not None]
+    options = BandlimitOptions(bands=settings.bands)
+    decoders = [decode for decode in baseline_decoders().values() if decode is not None]
     paths, left_out = [], []
     for path in chosen:
         contents = Path(path).read_bytes()
@@ -244,16 +244,16 @@ def _sample(folder: Path, settings: PayoffSettings) -> tuple[list[str], tuple[st
     return paths, tuple(left_out)
 
 
-def _readers(paths: list[str], settings: PayoffSettings) -> tuple[dict[str, ViewReader], tuple[str, ...]]:
+def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, CropReader], tuple[str, ...]]:
     """Make the reader of each road."""
     size, bands, grid = settings.pixels, settings.bands, settings.grid
-    readers: dict[str, ViewReader] = {"RGB, Pillow": PixelReader(size)}
+    readers: dict[str, CropReader] = {"RGB, Pillow": PixelReader(size)}
     absent = []
-    for name, decode in rival_decoders().items():
+    for name, decode in baseline_decoders().items():
         if decode is None:
             absent.append(f"{name} is not installed")
         else:
-            readers[f"RGB, {name}"] = RivalReader(size, decode)
+            readers[f"RGB, {name}"] = BaselineReader(size, decode)
     if torch.cuda.is_available():
         readers["RGB, nvJPEG"] = BatchReader(size, torch.device("cuda"))
     else:
@@ -269,22 +269,22 @@ def _readers(paths: list[str], settings: PayoffSettings) -> tuple[dict[str, View
     return readers, tuple(absent)
 
 
-def _read_all(reader: ViewReader, files: _Files, settings: PayoffSettings, threads: int, epoch: int) -> float:
+def _read_all(reader: CropReader, files: _Files, settings: ThroughputSettings, threads: int, epoch: int) -> float:
     """Read whole batches by one road, drawing anew in each round, and give images a second."""
     crop, done = RandomCrop(), 0
     start = time.perf_counter()
     for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
         part = files.batch(range(first, first + settings.batch_size))
         sizes = read_sizes(part, threads=threads).sizes.tolist()
-        draws = [
-            crop.draw((height, width), reader.aspect, sample_generator(0, epoch, first + place))
+        params = [
+            crop.make_params((height, width), reader.aspect, sample_generator(0, epoch, first + place))
             for place, (height, width) in enumerate(sizes)
         ]
-        done += len(reader.read(part, draws, threads).kept)
+        done += len(reader.read(part, params, threads).kept)
     return done / (time.perf_counter() - start)
 
 
-def _sample_bytes(reader: ViewReader, files: _Files, settings: PayoffSettings) -> int:
+def _sample_bytes(reader: CropReader, files: _Files, settings: ThroughputSettings) -> int:
     if isinstance(reader, BatchReader):
         return round(files.mean_bytes)  # the files themselves cross
     if isinstance(reader, SpectrumReader):
@@ -301,7 +301,7 @@ class _Steps:
     batch_size: int
 
     @classmethod
-    def of(cls, settings: PayoffSettings) -> _Steps:
+    def of(cls, settings: ThroughputSettings) -> _Steps:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         device = device or torch.device("cpu")
         if not settings.network:

@@ -6,9 +6,9 @@ import argparse
 import json
 import statistics
 
-from prepixel.bench.throughput import Payoff, PayoffSettings, RoadRates, measure_payoff
+from prepixel.bench.throughput import PipelineThroughput, ThroughputReport, ThroughputSettings, measure_throughput
 from prepixel.cli.console import percent, print_table, progress_bar
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.errors import RecipeError
 from prepixel.records import TimingRow, append_records
 from prepixel.reports import plot_rates
@@ -20,8 +20,8 @@ def bench(options: argparse.Namespace) -> int:
     for name in ("images", "batch_size", "rounds"):
         if getattr(options, name) < 1:
             raise RecipeError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
-    keep_freed_memory()
-    settings = PayoffSettings(
+    disable_malloc_trim()
+    settings = ThroughputSettings(
         bands=BandSet.parse(options.bands),
         grid=_pair(options.grid),
         pixels=_pair(options.pixels),
@@ -32,7 +32,7 @@ def bench(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     with progress_bar("timing") as progress:
-        found = measure_payoff(options.folder, settings, progress)
+        found = measure_throughput(options.folder, settings, progress)
     if options.json:
         print(json.dumps(_values(found)))
     else:
@@ -57,7 +57,7 @@ def _pair(sides: list[int]) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def _print(found: Payoff, settings: PayoffSettings) -> None:
+def _print(found: ThroughputReport, settings: ThroughputSettings) -> None:
     headers = ["road", "images/s", "spread", "ratio", f"{found.threads} threads", "file", "sample", "device waits"]
     first = found.roads[0]
     rows = []
@@ -91,13 +91,13 @@ def _print(found: Payoff, settings: PayoffSettings) -> None:
         print(f"left out: {line}")
 
 
-def _values(found: Payoff) -> dict[str, object]:
+def _values(found: ThroughputReport) -> dict[str, object]:
     roads = [vars(road) | {"device_waits": found.waiting(road)} for road in found.roads]
     return vars(found) | {"roads": roads}
 
 
-def _rows(found: Payoff, case: str) -> list[TimingRow]:
-    def rows_of(road: RoadRates) -> list[TimingRow]:
+def _rows(found: ThroughputReport, case: str) -> list[TimingRow]:
+    def rows_of(road: PipelineThroughput) -> list[TimingRow]:
         first = found.roads[0]
         return [
             TimingRow.of_rounds(

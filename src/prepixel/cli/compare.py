@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prepixel.cli.console import progress_bar, report_bad
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.errors import RecipeError
 from prepixel.files import write_text
 from prepixel.recipes import AnyRecipe, read_any_recipe
 from prepixel.reports import plot_score_over_bytes
 from prepixel.reports.run_table import RECORDS, TableRow, read_rows, render
-from prepixel.runs import RunFolder, run_either
+from prepixel.runs import RunFolder, train_run
 
 _QUANTITIES = {"top1": "top-1", "box_ap": "AP of boxes"}
 
 
 def compare(options: argparse.Namespace) -> int:
     """Train what is missing, then compare everything that was asked for."""
-    keep_freed_memory()
+    disable_malloc_trim()
     planned = _plan(options.recipes, options.seeds, options.overrides, options.output)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes the first one
     failures: list[tuple[str, str]] = []
@@ -32,7 +32,7 @@ def compare(options: argparse.Namespace) -> int:
             what = "was trained before"
         else:
             with progress_bar("measuring the channels") as progress:
-                result = run_either(recipe, folder, resume=True, progress=progress)
+                result = train_run(recipe, folder, resume=True, progress=progress)
             failures += result.failures
             what = f"{result.training.steps} steps, {result.training.seconds:.0f} s"
         if speaks:

@@ -35,7 +35,7 @@ def scan(options: argparse.Namespace) -> int:
     )
     counts = {
         "process": report.processes,
-        "colour": {_COLOUR_WORDS.get(name, name): count for name, count in report.colours.items()},
+        "color": {_COLOUR_WORDS.get(name, name): count for name, count in report.colors.items()},
         "sampling": report.samplings,
         "orientation": {f"{n} ({_ORIENTATIONS.get(n, '?')})": count for n, count in report.orientations.items()},
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prepixel.cli.console import percent, print_pairs, print_table
 from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.errors import RecipeError
 from prepixel.jpeg import Failure
 from prepixel.runs import FoundInPhoto, load_detector
@@ -52,7 +52,7 @@ def evaluate_detector(options: argparse.Namespace) -> int:
         raise RecipeError(
             f"{options.run}: is a detector's run, scored on its recipe's photos; leave out --data, --plot"
         )
-    keep_freed_memory()
+    disable_malloc_trim()
     trained = load_detector(options.run, weights=options.weights)
     result, photos, failures = trained.evaluate(batch_size=options.batch_size, threads=options.threads or None)
     files = {kind: options.run / f"found-{kind}.json" for kind in result.scores}
@@ -77,7 +77,7 @@ def evaluate_detector(options: argparse.Namespace) -> int:
 
 def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int:
     """Say what objects photos show, draw them, beside what others found and what there is, and write COCO's format."""
-    keep_freed_memory()
+    disable_malloc_trim()
     trained = load_detector(options.run, weights=options.weights)
     detectors = [trained, *(load_detector(path, weights=options.weights) for path in options.beside)]
     truth = None if options.annotations is None else Annotated.read(options.annotations, Path(paths[0]).parent)

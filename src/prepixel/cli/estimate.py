@@ -1,4 +1,4 @@
-"""How the verbs that rewrite a whole data set run: a forecast, the work, a report, and what could not be done."""
+"""How the verbs that rewrite a whole data set run: a estimate, the work, a report, and what could not be done."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from prepixel.cli.console import duration, percent, print_pairs, progress_bar, s
 from prepixel.errors import RecipeError
 
 
-def run_foretold(
+def run_estimated(
     options: argparse.Namespace,
-    forecast: Any,
+    estimate: Any,
     work: Callable[[Callable[[int, int], None]], Any],
     *,
     verbs: tuple[str, str],
     reported: Callable[[Any], list[tuple[str, str]]],
 ) -> int:
-    """Print a `Forecast`; unless that is all that is asked for, do the work and print its report.
+    """Print a `WorkEstimate`; unless that is all that is asked for, do the work and print its report.
 
     Args:
-        options: of which ``forecast_only`` and ``json`` are looked at.
-        forecast: what the work will leave and take.
+        options: of which ``dry_run`` and ``json`` are looked at.
+        estimate: what the work will leave and take.
         work: takes a progress function, and gives a report.
         verbs: such as ``("thinning", "thinned")``.
         reported: what a report says to people, as pairs.
@@ -33,17 +33,17 @@ def run_foretold(
         1 where the report lists files that could not be handled, else 0.
     """
     doing, done = verbs
-    if options.forecast_only and options.json:
-        print(json.dumps({"forecast": dataclasses.asdict(forecast)}))
+    if options.dry_run and options.json:
+        print(json.dumps({"estimate": dataclasses.asdict(estimate)}))
     if not options.json:
-        print_pairs(_foretold(forecast, done))
-    if options.forecast_only:
+        print_pairs(_estimated(estimate, done))
+    if options.dry_run:
         return 0
     with progress_bar(doing) as progress:
         report = work(progress)
     if options.json:
         told = dataclasses.asdict(report) | {"ratio": report.ratio, "images_per_second": report.images_per_second}
-        print(json.dumps({"forecast": dataclasses.asdict(forecast), "report": told}, ensure_ascii=False))
+        print(json.dumps({"estimate": dataclasses.asdict(estimate), "report": told}, ensure_ascii=False))
         return 1 if report.bad else 0
     print()
     print_pairs(reported(report))
@@ -80,13 +80,13 @@ def pace(report: Any) -> str:
     return f"{duration(report.seconds)}, {report.images_per_second:,.0f} images/s"
 
 
-def _foretold(forecast: Any, done: str) -> list[tuple[str, str]]:
-    finished = f", {forecast.num_finished:,} of them finished earlier" if forecast.num_finished else ""
-    pairs = [("files", f"{forecast.num_files:,} ({size_bytes(forecast.num_bytes)} of JPEGs){finished}")]
-    if not forecast.num_sampled:
-        return [*pairs, ("forecast", f"no JPEG left that can be {done}")]
-    after = round(forecast.ratio * forecast.num_bytes_left)
-    share = f"{percent(forecast.ratio)} +- {percent(forecast.ratio_error)}"
-    become = f"{size_bytes(forecast.num_bytes_left)} become about {size_bytes(after)} ({share})"
-    sample = f"from {forecast.num_sampled} files, writing not counted"
-    return [*pairs, ("forecast", become), ("duration", f"about {duration(forecast.seconds)} ({sample})")]
+def _estimated(estimate: Any, done: str) -> list[tuple[str, str]]:
+    finished = f", {estimate.num_finished:,} of them finished earlier" if estimate.num_finished else ""
+    pairs = [("files", f"{estimate.num_files:,} ({size_bytes(estimate.num_bytes)} of JPEGs){finished}")]
+    if not estimate.num_sampled:
+        return [*pairs, ("estimate", f"no JPEG left that can be {done}")]
+    after = round(estimate.ratio * estimate.num_bytes_left)
+    share = f"{percent(estimate.ratio)} +- {percent(estimate.ratio_error)}"
+    become = f"{size_bytes(estimate.num_bytes_left)} become about {size_bytes(after)} ({share})"
+    sample = f"from {estimate.num_sampled} files, writing not counted"
+    return [*pairs, ("estimate", become), ("duration", f"about {duration(estimate.seconds)} ({sample})")]

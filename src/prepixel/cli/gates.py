@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from prepixel.cli.console import print_table, report_bad
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.errors import RecipeError
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_heat_maps
-from prepixel.runs import Agreement, ChannelUse, load_either, measure_use
+from prepixel.runs import Agreement, ChannelUse, measure_use, open_run
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet, zigzag_ids
 
 _PUBLISHED = "L-24"  # the one set that is published as chosen by gates
@@ -22,8 +22,8 @@ def select(options: argparse.Namespace) -> int:
     """Write the channels that a run's gate lets pass most often as a band set."""
     if options.output.suffix != ".json":
         raise RecipeError(f"{options.output}: band sets are read from .json files; end its name in .json")
-    keep_freed_memory()
-    trained = load_either(options.run, weights=options.weights)
+    disable_malloc_trim()
+    trained = open_run(options.run, weights=options.weights)
     use, failures = measure_use(trained, options.data, threads=options.threads or None)
     images = f"{use.images} images of {_data_name(options, trained.recipe.data.val)}"
     origin = f"most often on in {trained.folder.path.resolve().name} over {images}"
@@ -40,12 +40,12 @@ def select(options: argparse.Namespace) -> int:
 
 def heatmap(options: argparse.Namespace) -> int:
     """Draw how often each channel is on, run by run."""
-    keep_freed_memory()
+    disable_malloc_trim()
     uses: dict[str, ChannelUse] = {}
     failures: list[tuple[str, str]] = []
     rows = []
     for path in options.runs:
-        trained = load_either(path, weights=options.weights)
+        trained = open_run(path, weights=options.weights)
         use, bad = measure_use(trained, options.data, threads=options.threads or None)
         failures += bad
         name = trained.name if trained.name not in uses else f"{trained.name} ({path.name})"

@@ -18,13 +18,13 @@ from prepixel.jpeg.quality import estimate_quality
 _BUFFER = re.compile(r"^buffer of \d+ bytes[,:] ")  # what messages call the contents of a file that has a name
 _SOI = b"\xff\xd8"
 _COMPONENT_NAMES = {
-    "grey": ("grey",),
+    "gray": ("gray",),
     "ycbcr": ("Y", "Cb", "Cr"),
     "rgb": ("R", "G", "B"),
     "cmyk": ("C", "M", "Y", "K"),
     "ycck": ("Y", "Cb", "Cr", "K"),
 }
-_COLOUR_WORDS = {"grey": "grey", "ycbcr": "YCbCr", "rgb": "RGB", "cmyk": "CMYK", "ycck": "YCCK"}
+_COLOUR_WORDS = {"gray": "gray", "ycbcr": "YCbCr", "rgb": "RGB", "cmyk": "CMYK", "ycck": "YCCK"}
 _ORIENTATIONS = {
     1: "as stored",
     2: "mirrored left to right",
@@ -71,7 +71,7 @@ def _facts(file: Path, contents: bytes, image: JpegImage) -> list[tuple[str, str
         ("file", f"{file} ({size_bytes(len(contents))}, {8 * len(contents) / (height * width):.2f} bits a pixel)"),
         ("size", f"{height} x {width} (height x width, upright)"),
         ("orientation", turned if image.orientation != 1 else "as stored"),
-        ("colour", _COLOUR_WORDS[image.colour]),
+        ("color", _COLOUR_WORDS[image.color]),
     ]
     if image.origin == "pixels":
         facts.append(("kind", "no JPEG: it holds no coefficients, so its pixels were transformed (the pixel road)"))
@@ -91,7 +91,7 @@ def _facts(file: Path, contents: bytes, image: JpegImage) -> list[tuple[str, str
 def _component_table(image: JpegImage) -> tuple[list[str], list[list[str]]]:
     headers = ["component", "sampling", "samples", "blocks", "not zero", "DC step", "mean step", "quality"]
     rows = []
-    for name, component in zip(_COMPONENT_NAMES[image.colour], image.components, strict=True):
+    for name, component in zip(_COMPONENT_NAMES[image.color], image.components, strict=True):
         bh, bw = component.quantized.shape[:2]
         rows.append(
             [
@@ -120,7 +120,7 @@ def _quality_words(image: JpegImage, name: str, component: Component) -> str:
 
 
 def _planes(image: JpegImage) -> dict[str, Any]:
-    names = _COMPONENT_NAMES[image.colour]
+    names = _COMPONENT_NAMES[image.color]
     return {
         name: component.quantized.astype(np.int32) * component.quantization.astype(np.int32)
         for name, component in zip(names, image.components, strict=True)
@@ -129,7 +129,7 @@ def _planes(image: JpegImage) -> dict[str, Any]:
 
 def _as_json(file: Path, contents: bytes, image: JpegImage) -> dict[str, Any]:
     components = []
-    for name, component in zip(_COMPONENT_NAMES[image.colour], image.components, strict=True):
+    for name, component in zip(_COMPONENT_NAMES[image.color], image.components, strict=True):
         quality = None
         if image.origin == "jpeg":
             quality = estimate_quality(component.quantization, chroma=name in {"Cb", "Cr"})._asdict()
@@ -151,7 +151,7 @@ def _as_json(file: Path, contents: bytes, image: JpegImage) -> dict[str, Any]:
         "upright_size": list(image.upright_size),
         "stored_size": [image.height, image.width],
         "orientation": image.orientation,
-        "colour": image.colour,
+        "color": image.color,
         "origin": image.origin,
         "process": image.process if image.origin == "jpeg" else None,
         "scans": image.num_scans if image.origin == "jpeg" else None,

@@ -61,7 +61,7 @@ def _inspect(verbs: Any) -> None:
         "inspect",
         "files:inspect",
         "say what one image file holds",
-        "Say what one image file holds: size, colour, process, each component's blocks, table and quality.\n"
+        "Say what one image file holds: size, color, process, each component's blocks, table and quality.\n"
         "Damaged files are read as far as they go, and what is missing is counted.",
         "prepixel inspect photo.jpg --plot channels.png",
     )
@@ -108,7 +108,7 @@ def _thin(verbs: Any) -> None:
         metavar="N",
         help="rows of MCUs between them instead; with 1, reading begins at the crop",
     )
-    verb.add_argument("--strip", action="store_true", help="leave out metadata but colour and orientation")
+    verb.add_argument("--strip", action="store_true", help="leave out metadata but color and orientation")
     verb.add_argument("--others", choices=("skip", "copy"), default="skip", help="what is no JPEG (default: skip)")
     verb.add_argument(
         "--bad",
@@ -116,7 +116,7 @@ def _thin(verbs: Any) -> None:
         default="skip",
         help="JPEGs that cannot be thinned: leave them out, copy them as they are, or stop (default: skip)",
     )
-    verb.add_argument("--forecast-only", action="store_true", help="say what it would make and take, and write nothing")
+    verb.add_argument("--dry-run", action="store_true", help="say what it would make and take, and write nothing")
     verb.add_argument("--json", action="store_true", help="print one JSON object instead")
     _threads(verb)
 
@@ -151,7 +151,7 @@ def _pack(verbs: Any) -> None:
         help="images without YCbCr coefficients: store their files as they are, or leave them out; damaged ones are "
         "left out by both; or stop at the first (default: store)",
     )
-    verb.add_argument("--forecast-only", action="store_true", help="say what it would make and take, and write nothing")
+    verb.add_argument("--dry-run", action="store_true", help="say what it would make and take, and write nothing")
     verb.add_argument("--json", action="store_true", help="print one JSON object instead")
     _threads(verb)
 
@@ -162,7 +162,7 @@ def _stats(verbs: Any) -> None:
         "stats",
         "files:stats",
         "measure mean and spread of each frequency channel",
-        "Measure each frequency channel's mean, spread and extremes over a data set's centred crops.\n"
+        "Measure each frequency channel's mean, spread and extremes over a data set's centered crops.\n"
         "Training does this by itself; a file serves several runs (recipe key input.statistics).",
         "prepixel stats photos/train --grid 28 28 --bands 192 --output statistics.json",
     )

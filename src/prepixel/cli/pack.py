@@ -6,13 +6,13 @@ import argparse
 from typing import Any
 
 from prepixel.cli.console import size_bytes
-from prepixel.cli.estimate import check_threads, earlier, left_out, pace, run_foretold, sizes
+from prepixel.cli.estimate import check_threads, earlier, left_out, pace, run_estimated, sizes
 from prepixel.errors import RecipeError
 
 
 def pack(options: argparse.Namespace) -> int:
     """Pack a folder, or tar files, into shards."""
-    from prepixel.data.jobs.pack_dataset import PackOptions, forecast_packing, pack_source
+    from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
     from prepixel.data.jobs.pack_sources import open_coco, open_source
     from prepixel.spectrum import BandSet
 
@@ -30,10 +30,10 @@ def pack(options: argparse.Namespace) -> int:
         source = open_coco(options.annotations, options.source)
     else:
         raise RecipeError("--annotations and --classes: photos with objects have no class; leave one out")
-    forecast = forecast_packing(source, options.target, asked, append=options.append, threads=options.threads)
-    return run_foretold(
+    estimate = estimate_packing(source, options.target, asked, append=options.append, threads=options.threads)
+    return run_estimated(
         options,
-        forecast,
+        estimate,
         lambda progress: pack_source(
             source, options.target, asked, append=options.append, threads=options.threads, progress=progress
         ),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prepixel.cli.console import percent, print_pairs, print_table, report_bad
 from prepixel.cli.detection import evaluate_detector, predict_detections
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.errors import DatasetError, RecipeError
 from prepixel.files import image_files
 from prepixel.jpeg import Failure
@@ -95,7 +95,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def load_classifier(options: argparse.Namespace) -> Classifier:
     """Load a run's folder or a folded network's file."""
-    keep_freed_memory()
+    disable_malloc_trim()
     if options.run.is_dir() or not options.run.exists():
         return load_run(options.run, weights=options.weights)
     loaded: FoldedClassifier = read_folded(options.run)

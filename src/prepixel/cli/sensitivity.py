@@ -141,8 +141,8 @@ def _spectra(
         measured = read_sizes(part, threads=threads, on_error="skip")
         places = measured.kept.tolist()
         sizes = measured.sizes.tolist()
-        draws = [crop.draw((height, width), classifier.reader.aspect, generator) for height, width in sizes]
-        views = classifier.reader.read([part[place] for place in places], draws, threads)
+        params = [crop.make_params((height, width), classifier.reader.aspect, generator) for height, width in sizes]
+        views = classifier.reader.read([part[place] for place in places], params, threads)
         failures += [*measured.failures, *views.failures]
         kept += [start + places[place] for place in views.kept]
         if isinstance(views.inputs, Spectrum) and views.kept:

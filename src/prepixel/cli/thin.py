@@ -7,17 +7,17 @@ import json
 from typing import Any
 
 from prepixel.cli.console import percent, size_bytes
-from prepixel.cli.estimate import check_threads, earlier, left_out, pace, run_foretold, sizes
+from prepixel.cli.estimate import check_threads, earlier, left_out, pace, run_estimated, sizes
 from prepixel.errors import RecipeError
 
 
 def thin(options: argparse.Namespace) -> int:
     """Thin one file, or a folder into another."""
-    from prepixel.data.jobs.bandlimit_folder import ThinOptions, forecast_thinning, thin_folder
+    from prepixel.data.jobs.bandlimit_folder import BandlimitOptions, bandlimit_folder, estimate_bandlimiting
     from prepixel.spectrum import BandSet
 
     _check(options)
-    asked = ThinOptions(
+    asked = BandlimitOptions(
         bands=BandSet.parse(options.bands),
         restart_interval=options.restart,
         restart_rows=options.restart_rows,
@@ -26,12 +26,14 @@ def thin(options: argparse.Namespace) -> int:
         on_bad=options.bad,
     )
     if not options.source.is_dir():
-        return _thin_file(options, asked)
-    forecast = forecast_thinning(options.source, options.target, asked, threads=options.threads)
-    return run_foretold(
+        return _bandlimit_file(options, asked)
+    estimate = estimate_bandlimiting(options.source, options.target, asked, threads=options.threads)
+    return run_estimated(
         options,
-        forecast,
-        lambda progress: thin_folder(options.source, options.target, asked, threads=options.threads, progress=progress),
+        estimate,
+        lambda progress: bandlimit_folder(
+            options.source, options.target, asked, threads=options.threads, progress=progress
+        ),
         verbs=("thinning", "thinned"),
         reported=_reported,
     )
@@ -47,7 +49,7 @@ def _check(options: argparse.Namespace) -> None:
         raise RecipeError("--restart and --restart-rows are two ways to say the same; give one")
 
 
-def _thin_file(options: argparse.Namespace, asked: Any) -> int:
+def _bandlimit_file(options: argparse.Namespace, asked: Any) -> int:
     from prepixel.errors import JpegError
     from prepixel.files import replace_file
     from prepixel.jpeg import Limits
@@ -62,12 +64,12 @@ def _thin_file(options: argparse.Namespace, asked: Any) -> int:
         error.source = str(options.source)
         raise
     told = {"bytes_before": len(contents), "bytes_after": len(thinned), "ratio": len(thinned) / len(contents)}
-    if not options.forecast_only:
+    if not options.dry_run:
         replace_file(target, thinned)
     if options.json:
-        print(json.dumps({"forecast" if options.forecast_only else "report": told}))
+        print(json.dumps({"estimate" if options.dry_run else "report": told}))
         return 0
-    would = "would be " if options.forecast_only else ""
+    would = "would be " if options.dry_run else ""
     print(f"{target}: {would}{size_bytes(len(thinned))}, {percent(told['ratio'])} of {size_bytes(len(contents))}")
     return 0
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from prepixel.cli.console import progress_bar, report_bad
 from prepixel.cli.detection import print_detection
 from prepixel.cli.predict import _score_words
-from prepixel.engine import keep_freed_memory
+from prepixel.engine import disable_malloc_trim
 from prepixel.recipes import read_any_recipe
-from prepixel.runs import run_either
+from prepixel.runs import train_run
 from prepixel.tasks import DetectionResult
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a recipe."""
-    keep_freed_memory()
+    disable_malloc_trim()
     recipe = read_any_recipe(options.recipe, options.overrides)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
-        result = run_either(recipe, output, resume=options.resume, progress=progress)
+        result = train_run(recipe, output, resume=options.resume, progress=progress)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return 1 if result.failures else 0
     for note in result.notes:

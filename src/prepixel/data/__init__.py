@@ -8,11 +8,11 @@ from prepixel.data.loading.crops import CenterCrop, RandomCrop
 from prepixel.data.loading.loader import (
     BadFile,
     Batch,
+    CropDataset,
+    CropLoader,
     PixelLoader,
     SpectrumLoader,
     TooManyBadFiles,
-    ViewDataset,
-    ViewLoader,
 )
 from prepixel.data.loading.readers import PixelReader, SpectrumReader
 from prepixel.errors import DatasetError
@@ -22,6 +22,8 @@ __all__ = [
     "Batch",
     "BrokenFile",
     "CenterCrop",
+    "CropDataset",
+    "CropLoader",
     "DatasetError",
     "FolderDataset",
     "ImageDataset",
@@ -34,8 +36,6 @@ __all__ = [
     "SpectrumLoader",
     "SpectrumReader",
     "TooManyBadFiles",
-    "ViewDataset",
-    "ViewLoader",
     "open_dataset",
     "scan_folder",
     "write_synthetic",

@@ -4,14 +4,14 @@ from prepixel.engine.checkpoint import CheckpointError, Position, load_weights
 from prepixel.engine.evaluation import NothingToEvaluate, evaluate
 from prepixel.engine.loop import LoaderEnded, TrainResult, train
 from prepixel.engine.optimization import learning_rate
-from prepixel.engine.processes import Control, keep_freed_memory, start_accelerator
+from prepixel.engine.processes import DistributedContext, disable_malloc_trim, start_accelerator
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.engine.stepping import EmptyShare
 from prepixel.engine.stopping import TrainingInterrupted
 
 __all__ = [
     "CheckpointError",
-    "Control",
+    "DistributedContext",
     "EmptyShare",
     "LoaderEnded",
     "NothingToEvaluate",
@@ -20,8 +20,8 @@ __all__ = [
     "TrainResult",
     "TrainSettings",
     "TrainingInterrupted",
+    "disable_malloc_trim",
     "evaluate",
-    "keep_freed_memory",
     "learning_rate",
     "load_weights",
     "start_accelerator",

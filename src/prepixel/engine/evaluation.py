@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from prepixel.engine.processes import Control
+from prepixel.engine.processes import DistributedContext
 from prepixel.engine.protocols import Loader, Task
 from prepixel.errors import PrepixelError
 
@@ -26,7 +26,7 @@ def evaluate(
     loader: Loader,
     *,
     precision: Precision = "float32",
-    control: Control | None = None,
+    control: DistributedContext | None = None,
     after_batch: Callable[[], None] | None = None,
 ) -> Any:
     """Score a network, in evaluation mode, on all samples of a loader.
@@ -48,7 +48,7 @@ def evaluate(
     Raises:
         NothingToEvaluate: no process got a sample.
     """
-    control = control or Control.join()
+    control = control or DistributedContext.join()
     device = next(network.parameters()).device
     metrics = task.new_metrics()
     images = 0

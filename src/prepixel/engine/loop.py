@@ -21,7 +21,7 @@ from prepixel.engine import checkpoint
 from prepixel.engine.checkpoint import CheckpointError, Position
 from prepixel.engine.evaluation import evaluate
 from prepixel.engine.optimization import learning_rate
-from prepixel.engine.processes import Control, start_accelerator
+from prepixel.engine.processes import DistributedContext, start_accelerator
 from prepixel.engine.protocols import Loader, Task
 from prepixel.engine.reporting import Meter, Record, Reporter
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
@@ -129,7 +129,7 @@ class _Run:
         self.task, self.loader, self.evaluation = task, loader, evaluation
         self.settings, self.optimization = settings, optimization
         self.accelerator, self.device = accelerator, accelerator.device
-        self.control = Control.join()
+        self.control = DistributedContext.join()
         self.batches = len(loader)
         if self.batches < 1:
             raise LoaderEnded("the training loader has no batch: the data set is smaller than one batch")
@@ -392,6 +392,6 @@ class _Run:
             numbers["data_wait_share"] = min(waited / self.control.world_size / elapsed, 1.0)
         if self.stepper.gradient_norm is not None:
             numbers["gradient_norm"] = float(self.stepper.gradient_norm)
-        numbers |= self.stepper.take_numbers()
+        numbers |= self.stepper.pop_metrics()
         epoch = position.epoch + position.batch / self.batches
         self.reporter.rows("train", numbers, epoch=epoch, step=position.step, images={"loss": int(images)})

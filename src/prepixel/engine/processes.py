@@ -28,7 +28,7 @@ _INSTEAD = {
 _SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
 
-def keep_freed_memory() -> bool:
+def disable_malloc_trim() -> bool:
     """Let this process keep memory that it freed, instead of giving it back and asking for it anew at every step.
 
     A network on the CPU frees and takes hundreds of megabytes a step; glibc returns such pieces to the system, which
@@ -85,7 +85,7 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
 
 
 @dataclass(frozen=True)
-class Control:
+class DistributedContext:
     """Exchange plain numbers between processes on the host, so that a busy device is never waited for.
 
     Every method must be called by all processes at the same point; with one process all of them are free.
@@ -101,7 +101,7 @@ class Control:
     group: Any = None
 
     @classmethod
-    def join(cls) -> Control:
+    def join(cls) -> DistributedContext:
         """Join the processes that ``torch.distributed`` knows."""
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return cls()

@@ -65,13 +65,13 @@ class Metrics(Protocol):
 
 
 @runtime_checkable
-class Adapting(Protocol):
+class ProgressAware(Protocol):
     """Be a part of a network that changes with the progress of training, and tells of itself."""
 
     def set_progress(self, progress: float) -> None:
         """Take how far training is, 0 at the first step and 1 at the last; called before every step."""
 
-    def take_numbers(self) -> Mapping[str, float]:
+    def pop_metrics(self) -> Mapping[str, float]:
         """Give what this process saw since this was last asked, by name, and forget it."""
 
 

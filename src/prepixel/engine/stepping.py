@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prepixel.engine.checkpoint import fill_network
 from prepixel.engine.optimization import Average, build_optimizer
-from prepixel.engine.protocols import Adapting, Task
+from prepixel.engine.protocols import ProgressAware, Task
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import PrepixelError
 
@@ -59,7 +59,7 @@ class Stepper:
         decay = optimization.average_decay
         self.average = None if decay is None else Average(network, decay)
         self.gradient_norm: Tensor | None = None
-        self._adapting = [part for part in network.modules() if isinstance(part, Adapting)]
+        self._adapting = [part for part in network.modules() if isinstance(part, ProgressAware)]
 
     @property
     def averaged(self) -> nn.Module | None:
@@ -71,9 +71,9 @@ class Stepper:
         for part in self._adapting:
             part.set_progress(progress)
 
-    def take_numbers(self) -> dict[str, float]:
+    def pop_metrics(self) -> dict[str, float]:
         """Collect what those parts tell of themselves since this was last asked."""
-        return {name: value for part in self._adapting for name, value in part.take_numbers().items()}
+        return {name: value for part in self._adapting for name, value in part.pop_metrics().items()}
 
     def take(self, batches: Sequence[Any], rate: float, images: int, world_size: int) -> Tensor:
         """Move the weights along the gradient of the mean loss over all images of the step, wherever they are.

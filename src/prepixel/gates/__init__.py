@@ -1,13 +1,13 @@
 """Learned choice of frequency channels: gates between a network's normalization and its trunk."""
 
-from prepixel.gates.gate import Choice, DynamicGate, Gate, StaticGate, build_gate
+from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
 from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
 from prepixel.gates.settings import GateSettings
 
 __all__ = [
-    "Choice",
     "DynamicGate",
     "Gate",
+    "GateOutput",
     "GateSettings",
     "GatedNetwork",
     "GatedOutput",

@@ -41,7 +41,7 @@ _NORM_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True)
-class Choice:
+class GateOutput:
     """Hold which channels a gate let pass.
 
     Attributes:
@@ -112,7 +112,7 @@ class Gate(nn.Module, abc.ABC):
 
     def forward(
         self, normalized: Float[Tensor, "n f bh bw"], filled: Float[Tensor, " n"] | None = None
-    ) -> tuple[Float[Tensor, "n f bh bw"], Choice]:
+    ) -> tuple[Float[Tensor, "n f bh bw"], GateOutput]:
         """Set the channels that are off to zero, and say which are on.
 
         Args:
@@ -126,7 +126,7 @@ class Gate(nn.Module, abc.ABC):
             choice = self.choose(self.scores(seen))
         return normalized * choice.bits.to(normalized.dtype)[:, :, None, None], choice
 
-    def choose(self, scores: Float[Tensor, "n f"]) -> Choice:
+    def choose(self, scores: Float[Tensor, "n f"]) -> GateOutput:
         """Turn scores into bits: drawn while training, by their sign in evaluation."""
         forced = self._forced(scores.detach())
         sharpness = self._sharpness()
@@ -135,16 +135,16 @@ class Gate(nn.Module, abc.ABC):
             price = self._solve_price(scores.detach(), forced, sharpness)
         log_odds = scores if self.budget is None else sharpness * (scores - price * self.costs)
         if not self.training:
-            return Choice(((log_odds > 0) | forced).to(log_odds), log_odds, forced)
+            return GateOutput(((log_odds > 0) | forced).to(log_odds), log_odds, forced)
         uniform = torch.rand_like(log_odds).clamp(1e-6, 1 - 1e-6)
         noisy = log_odds + uniform.log() - (-uniform).log1p()
         soft = (noisy / (self.temperature * sharpness)).sigmoid()  # sharper draws, not steeper gradients
         bits = ((noisy > 0) | forced).to(soft) + (soft - soft.detach())
-        choice = Choice(bits, log_odds, forced)
+        choice = GateOutput(bits, log_odds, forced)
         self._note(choice)
         return choice
 
-    def penalty(self, choice: Choice) -> Float[Tensor, ""]:
+    def penalty(self, choice: GateOutput) -> Float[Tensor, ""]:
         """Compute what is added to a task's mean loss over the images of a choice."""
         settings = self.settings
         if settings.loss == "paper":
@@ -161,7 +161,7 @@ class Gate(nn.Module, abc.ABC):
         self.temperature.fill_(self.settings.temperature(progress))
 
     @torch.no_grad()
-    def take_numbers(self) -> dict[str, float]:
+    def pop_metrics(self) -> dict[str, float]:
         """Give what was seen since this was last asked, and forget it.
 
         Returns:
@@ -184,7 +184,7 @@ class Gate(nn.Module, abc.ABC):
         return numbers
 
     @torch.no_grad()
-    def _note(self, choice: Choice) -> None:
+    def _note(self, choice: GateOutput) -> None:
         self._images += len(choice.bits)
         self._on += choice.bits.detach().sum(0)
         self._likely += choice.probabilities.sum(0)

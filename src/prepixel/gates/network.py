@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from prepixel.gates.gate import Choice, Gate
+from prepixel.gates.gate import Gate, GateOutput
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum
 
@@ -27,7 +27,7 @@ class GatedOutput(NamedTuple):
     """Hold what a gated network computed, and from which channels."""
 
     output: Any
-    choice: Choice
+    choice: GateOutput
 
 
 class GatedNetwork(nn.Module):

@@ -1,6 +1,6 @@
 """What JPEG files hold: quantized coefficients, their tables, and what the files say of themselves."""
 
-from prepixel.jpeg.bandlimit import thin_jpeg
+from prepixel.jpeg.bandlimit import bandlimit_jpeg
 from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
 from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
 from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
@@ -17,6 +17,7 @@ __all__ = [
     "PackHeader",
     "Segment",
     "SizesRead",
+    "bandlimit_jpeg",
     "encode_jpeg",
     "is_packed",
     "pack_jpeg",
@@ -28,6 +29,5 @@ __all__ = [
     "read_segments",
     "read_size",
     "read_sizes",
-    "thin_jpeg",
     "write_jpeg",
 ]

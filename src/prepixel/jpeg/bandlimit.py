@@ -11,7 +11,7 @@ from prepixel.jpeg.decode import Kept, Limits, Source, contents_of, kept_bits, n
 Metadata: TypeAlias = Literal["all", "icc", "none"]
 
 
-def thin_jpeg(
+def bandlimit_jpeg(
     source: Source,
     bands: Kept,
     *,
@@ -22,7 +22,7 @@ def thin_jpeg(
 ) -> bytes:
     """Encode a JPEG anew with chosen frequencies alone, losslessly for these, and zeros for the others.
 
-    Any program opens the result: a sequential Huffman JPEG of the same size, sampling, tables, colour and orientation,
+    Any program opens the result: a sequential Huffman JPEG of the same size, sampling, tables, color and orientation,
     with Huffman tables that suit what is left. It is decoded again before it is returned, and holds exactly the kept
     coefficients. The interpreter lock is free meanwhile; any number of threads may thin at once.
 
@@ -31,12 +31,12 @@ def thin_jpeg(
 
     Args:
         source: a path, or a buffer of the file's bytes.
-        bands: natural indices to keep of Y, Cb and Cr. Grey files keep those of Y, and so does K of a YCCK file; RGB,
+        bands: natural indices to keep of Y, Cb and Cr. Gray files keep those of Y, and so does K of a YCCK file; RGB,
             CMYK and files of two components keep in every component what is kept of any.
         restart_interval: MCUs between restart markers; 0 for none, None for as many as the file has.
         restart_rows: instead of it, rows of MCUs between restart markers.
         metadata: ``"all"`` keeps the APPn and COM segments in front of the first scan, but for an index of further
-            pictures (MPF); ``"icc"`` keeps the colour profile; ``"none"`` neither. What colour and orientation are read
+            pictures (MPF); ``"icc"`` keeps the color profile; ``"none"`` neither. What color and orientation are read
             from is kept always.
         limits: what the file may ask for.
 

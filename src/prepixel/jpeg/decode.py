@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from prepixel import _native
 from prepixel.errors import JpegError, TruncatedJpeg
-from prepixel.jpeg.image import Colour, Component, JpegImage, Process, upright
+from prepixel.jpeg.image import Color, Component, JpegImage, Process, upright
 
 Contents: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]
 """A file's bytes in any contiguous buffer; of a kind not listed, give its ``memoryview``."""
@@ -79,7 +79,7 @@ class JpegHeader:
 
     height: int
     width: int
-    colour: Colour
+    color: Color
     process: Process
     orientation: int
 
@@ -141,8 +141,8 @@ def read_jpeg(
 
     Args:
         source: a path, or a buffer of the file's bytes.
-        bands: natural indices to keep of Y, Cb and Cr; the others are passed over and zero. None for all. What grey,
-            RGB, CMYK and two-component files keep, `thin_jpeg` says. Scans of a progressive file that hold no kept
+        bands: natural indices to keep of Y, Cb and Cr; the others are passed over and zero. None for all. What gray,
+            RGB, CMYK and two-component files keep, `bandlimit_jpeg` says. Scans of a progressive file that hold no kept
             frequency are left out, and damage in them with them.
         limits: what the file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or cut file still holds. Then a block that bits
@@ -205,7 +205,7 @@ def _header(contents: Contents, limits: Limits) -> JpegHeader:
     return JpegHeader(
         height=fields["height"],
         width=fields["width"],
-        colour=fields["colour"],
+        color=fields["color"],
         process=fields["process"],
         orientation=fields["orientation"],
     )
@@ -229,7 +229,7 @@ def image_of_fields(fields: Any) -> JpegImage:
         height=fields["height"],
         width=fields["width"],
         components=tuple(Component(**component) for component in fields["components"]),
-        colour=fields["colour"],
+        color=fields["color"],
         orientation=fields["orientation"],
         process=fields["process"],
         precision=fields["precision"],

@@ -49,7 +49,7 @@ def encode_jpeg(
 ) -> bytes:
     """Encode an image's quantized coefficients as a sequential Huffman JPEG, losslessly and with optimal tables.
 
-    Every coefficient, table, sampling factor, the colour and the orientation read back as they are. The process is
+    Every coefficient, table, sampling factor, the color and the orientation read back as they are. The process is
     baseline where it can be, extended where a quantization step is above 255 or a coefficient is beyond what 8-bit
     samples give; a progressive image becomes sequential. Components share one scan, or, where an MCU of theirs would
     have more than ten blocks, have one each.
@@ -60,13 +60,13 @@ def encode_jpeg(
         restart_interval: MCUs between restart markers, at most 65,535; 0 for none.
         restart_rows: instead of it, rows of MCUs between restart markers.
         segments: further segments to write, as `read_segments` gives them. Where they hold neither JFIF's nor Adobe's,
-            the one that tells the colour is added; where they hold no Exif orientation and the image is turned, an Exif
+            the one that tells the color is added; where they hold no Exif orientation and the image is turned, an Exif
             segment of that one tag is. An Adobe segment also tells most programs that CMYK is stored inverted, which
             `JpegImage` does not know: give a CMYK file's segments along.
 
     Raises:
         MalformedJpeg: planes do not fit size and sampling; a number is outside what a JPEG can say; `segments`
-            contradict the image's colour or orientation.
+            contradict the image's color or orientation.
 
     Source: ITU-T T.81, Annexes B, F.1.2, K.2.
     """
@@ -85,7 +85,7 @@ def encode_jpeg(
         planes,
         image.height,
         image.width,
-        colour=image.colour,
+        color=image.color,
         orientation=image.orientation,
         restart_interval=restart_interval,
         restart_rows=restart_rows,

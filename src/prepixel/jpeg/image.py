@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int16, UInt16
 
-Colour = Literal["grey", "ycbcr", "rgb", "cmyk", "ycck", "unknown"]
+Color = Literal["gray", "ycbcr", "rgb", "cmyk", "ycck", "unknown"]
 Process = Literal["baseline", "extended", "progressive"]
 Origin = Literal["jpeg", "pixels"]
 
@@ -50,7 +50,7 @@ class JpegImage:
         height: luma pixels down, as stored, before orientation is applied.
         width: luma pixels across, as stored.
         components: one to four planes, in the frame header's order.
-        colour: what the components mean; decided from Adobe's and JFIF's markers and the component ids, as
+        color: what the components mean; decided from Adobe's and JFIF's markers and the component ids, as
             libjpeg does. ``"unknown"``: two components, for which no convention exists.
         orientation: EXIF orientation, 1..8; 1 where the file says none.
         process: the coding process of the frame header.
@@ -66,7 +66,7 @@ class JpegImage:
     height: int
     width: int
     components: tuple[Component, ...]
-    colour: Colour
+    color: Color
     orientation: int = 1
     process: Process = "baseline"
     precision: int = 8

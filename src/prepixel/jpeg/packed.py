@@ -20,7 +20,7 @@ from prepixel.jpeg.decode import (
     named,
     native_limits,
 )
-from prepixel.jpeg.image import Colour, JpegImage, upright
+from prepixel.jpeg.image import Color, JpegImage, upright
 from prepixel.jpeg.packed_container import close_pack, is_packed, open_pack
 
 Compression: TypeAlias = Literal["zstd", "none"]
@@ -30,7 +30,7 @@ ALL_BANDS: Kept = (range(64), range(64), range(64))
 
 @dataclass(frozen=True)
 class PackHeader:
-    """Hold what a packed image says of itself; size, colour and orientation mean what they mean in `JpegImage`.
+    """Hold what a packed image says of itself; size, color and orientation mean what they mean in `JpegImage`.
 
     Attributes:
         kept: for each component the frequencies that it has, as natural indices (8 v + u).
@@ -38,7 +38,7 @@ class PackHeader:
 
     height: int
     width: int
-    colour: Colour
+    color: Color
     orientation: int
     kept: tuple[frozenset[int], ...]
 
@@ -63,12 +63,12 @@ def pack_jpeg(
 ) -> bytes:
     """Pack a JPEG's chosen frequencies, losslessly for these; `read_pack` and `read_spectra` read the result.
 
-    What is made of the result is, bit for bit, what is made of the JPEG by `thin_jpeg` with the same bands; with all
+    What is read from it is, bit for bit, what is read from the JPEG by `bandlimit_jpeg` with the same bands; with all
     bands, of the JPEG itself. It is read back before it is returned. The interpreter lock is free meanwhile.
 
     Args:
         source: a path, or a buffer of the file's bytes.
-        bands: natural indices to keep of Y, Cb and Cr; components of other colours as in `thin_jpeg`.
+        bands: natural indices to keep of Y, Cb and Cr; components of other colors as in `bandlimit_jpeg`.
         compression: of the payload; ``"none"`` is larger and read without decompression.
         level: of zstd, 1 to 19; higher ones take longer, and make S-24 and all bands of photos no smaller.
         limits: what the file may ask for.
@@ -113,7 +113,7 @@ def read_pack_header(source: Source, *, limits: Limits = Limits()) -> PackHeader
     """
     fields = named(source, contents_of(source), lambda whole: _native.read_pack_header(whole, **native_limits(limits)))
     kept = tuple(frozenset(k for k in range(64) if bits >> k & 1) for bits in fields["kept"])
-    return PackHeader(fields["height"], fields["width"], fields["colour"], fields["orientation"], kept)
+    return PackHeader(fields["height"], fields["width"], fields["color"], fields["orientation"], kept)
 
 
 __all__ = ["ALL_BANDS", "Compression", "PackHeader", "is_packed", "pack_jpeg", "read_pack", "read_pack_header"]

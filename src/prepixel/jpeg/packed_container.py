@@ -48,22 +48,22 @@ def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
     """
     whole = memoryview(contents).cast("B")
     if len(whole) < _ENVELOPE.size:
-        raise MalformedPack("the packed image ends in its header", byte_offset=len(whole), remedy=_REMEDY)
+        raise MalformedPack("the packed image ends in its header", byte_offset=len(whole), hint=_REMEDY)
     magic, compression, stored, header, _, size = _ENVELOPE.unpack_from(whole)
     if magic != _MAGIC:
         raise MalformedPack("no packed image: it does not begin with 'ppx' and the version 1", byte_offset=0)
     if len(whole) != header + stored:
         what = f"the packed image should have {header} + {stored} bytes; it has {len(whole)}"
-        raise MalformedPack(what, byte_offset=min(len(whole), header + stored), remedy=_REMEDY)
+        raise MalformedPack(what, byte_offset=min(len(whole), header + stored), hint=_REMEDY)
     if size > limits.max_memory_bytes:
         what = f"the payload's {size} bytes are more than the limit of {limits.max_memory_bytes}"
-        raise JpegLimitExceeded(what, byte_offset=24, remedy="Raise Limits.max_memory_bytes if you trust the file")
+        raise JpegLimitExceeded(what, byte_offset=24, hint="Raise Limits.max_memory_bytes if you trust the file")
     stored_payload = whole[header:]
     payload: memoryview | bytes = stored_payload
     if compression == _ZSTD:
         payload = _decompressed(stored_payload, header, size)
     elif compression != _RAW:
-        raise MalformedPack(f"there is no compression {compression}", byte_offset=4, remedy=_REMEDY)
+        raise MalformedPack(f"there is no compression {compression}", byte_offset=4, hint=_REMEDY)
     return PackContents(whole[:header], payload)
 
 
@@ -87,8 +87,8 @@ def _decompressed(payload: memoryview, offset: int, size: int) -> bytes:
         told = zstandard.frame_content_size(payload)
         if told != size:  # before memory is asked for
             what = f"the compressed payload says that it has {told} bytes, and the header {size}"
-            raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY)
+            raise MalformedPack(what, byte_offset=offset, hint=_REMEDY)
         return _decompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:
         what = f"the payload cannot be decompressed ({error})"
-        raise MalformedPack(what, byte_offset=offset, remedy=_REMEDY) from error
+        raise MalformedPack(what, byte_offset=offset, hint=_REMEDY) from error

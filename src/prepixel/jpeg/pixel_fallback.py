@@ -28,7 +28,7 @@ from prepixel.jpeg.decode import (
     read_header,
     read_jpeg,
 )
-from prepixel.jpeg.image import Colour, Component, JpegImage, upright
+from prepixel.jpeg.image import Color, Component, JpegImage, upright
 from prepixel.jpeg.packed_container import is_packed, open_pack
 
 _ORIENTATION_TAG = 0x0112
@@ -41,15 +41,15 @@ _pillow = threading.Lock()
 def read_image(source: Source, *, limits: Limits = Limits(), on_truncated: OnTruncated = "raise") -> JpegImage:
     """Read any image as quantized coefficients: a JPEG's own, or those of its pixels where it has none in YCbCr.
 
-    A grey, YCbCr or RGB JPEG is read by `read_jpeg`. CMYK and YCCK JPEGs, and every other format that Pillow opens,
+    A gray, YCbCr or RGB JPEG is read by `read_jpeg`. CMYK and YCCK JPEGs, and every other format that Pillow opens,
     are decoded to pixels and converted to JFIF's full-range YCbCr in float64, neither rounded nor clamped; the last
     blocks are filled by repeating the last row and column; each 8 x 8 block is transformed by the orthonormal DCT and
     rounded to integers, with tables of 1 and without subsampling, as in a JPEG of quality 100. Then ``origin`` is
     ``"pixels"``.
 
     Pixels are made as Pillow's ``convert("RGB")`` makes them: transparency is dropped, palettes are looked up, inks
-    become RGB without a colour profile, and of an animation the first picture is taken. Grey images, 1-bit ones
-    included, stay of one component. 16-bit grey is divided by 257, and not cut to 8 bits.
+    become RGB without a color profile, and of an animation the first picture is taken. Gray images, 1-bit ones
+    included, stay of one component. 16-bit gray is divided by 257, and not cut to 8 bits.
 
     Args:
         source: a path, or a buffer of the file's bytes.
@@ -69,7 +69,7 @@ def read_image(source: Source, *, limits: Limits = Limits(), on_truncated: OnTru
         if is_packed(contents):
             parts = open_pack(contents, limits)
             return image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits)))
-        if bytes(contents[:2]) == _SOI and read_header(contents, limits=limits).colour not in ("cmyk", "ycck"):
+        if bytes(contents[:2]) == _SOI and read_header(contents, limits=limits).color not in ("cmyk", "ycck"):
             return read_jpeg(contents, limits=limits, on_truncated=on_truncated)
         return _image_of_pixels(contents, name, limits, on_truncated)
     except JpegError as error:
@@ -132,7 +132,7 @@ def _picture(contents: bytes | memoryview, name: str, limits: Limits) -> Iterato
             f"{bytes(contents[:8]).hex(' ') or 'of an empty file'}). Leave it out, or convert it to JPEG or PNG"
         ) from None
     except Image.DecompressionBombError as error:
-        raise JpegLimitExceeded(str(error), remedy="Raise Limits.max_pixels if you trust the file") from error
+        raise JpegLimitExceeded(str(error), hint="Raise Limits.max_pixels if you trust the file") from error
     except Exception as error:  # decoders of some fifty formats raise what they like on damaged files
         raise UnreadableImage(
             f"{name}: Pillow cannot decode it: {error}. The file is damaged or of a rare kind; "
@@ -145,14 +145,14 @@ def _check_limits(picture: Image.Image, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         raise JpegLimitExceeded(
             f"{height} x {width} pixels are more than the limit of {limits.max_pixels}",
-            remedy="Raise Limits.max_pixels if you trust the file",
+            hint="Raise Limits.max_pixels if you trust the file",
         )
     planes = 3 * 2 * 64 * math.ceil(height / 8) * math.ceil(width / 8)
     if planes > limits.max_memory_bytes:
         raise JpegLimitExceeded(
             f"the coefficients of {height} x {width} pixels take {planes} bytes, more than the limit of "
             f"{limits.max_memory_bytes}",
-            remedy="Raise Limits.max_memory_bytes if you trust the file",
+            hint="Raise Limits.max_memory_bytes if you trust the file",
         )
 
 
@@ -171,8 +171,8 @@ def _image_of_pixels(contents: bytes | memoryview, name: str, limits: Limits, on
     components = tuple(
         Component(index + 1, (1, 1), height, width, plane, ones) for index, plane in enumerate(_planes(samples))
     )
-    colour: Colour = "ycbcr" if len(components) == 3 else "grey"
-    return JpegImage(height, width, components, colour, orientation, origin="pixels", warnings=warnings)
+    color: Color = "ycbcr" if len(components) == 3 else "gray"
+    return JpegImage(height, width, components, color, orientation, origin="pixels", warnings=warnings)
 
 
 @contextlib.contextmanager
@@ -189,7 +189,7 @@ _truncation = threading.Lock()
 
 
 def _decode(contents: bytes | memoryview, name: str, limits: Limits) -> tuple[Shaped[np.ndarray, "y x *rgb"], int]:
-    """Give samples in 0..255, grey or RGB, as stored, and the orientation."""
+    """Give samples in 0..255, gray or RGB, as stored, and the orientation."""
     with _picture(contents, name, limits) as picture:
         picture.load()
         _check_limits(picture, limits)
@@ -240,7 +240,7 @@ def _planes(samples: Shaped[np.ndarray, "y x *rgb"]) -> list[Int16[np.ndarray, "
 
 
 def _level_shifted(samples: Float64[np.ndarray, "y x *rgb"]) -> list[Float64[np.ndarray, "y x"]]:
-    """Give Y - 128, Cb - 128 and Cr - 128, or grey - 128. Source: JFIF 1.02, p. 3."""
+    """Give Y - 128, Cb - 128 and Cr - 128, or gray - 128. Source: JFIF 1.02, p. 3."""
     if samples.ndim == 2:
         return [samples - 128]
     red, green, blue = np.moveaxis(samples, 2, 0)

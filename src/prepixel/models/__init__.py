@@ -1,6 +1,6 @@
 """Networks on spectra, and the same trunks on pixels to compare with."""
 
-from prepixel.models.channel_slicing import keep_columns
+from prepixel.models.channel_slicing import slice_channels
 from prepixel.models.classification import (
     NAMES,
     FrequencyNetwork,
@@ -41,8 +41,8 @@ __all__ = [
     "frequency_network",
     "frequency_resnet",
     "imagenet_classes",
-    "keep_columns",
     "load_rgb_weights",
     "pixel_model",
     "rgb_network",
+    "slice_channels",
 ]

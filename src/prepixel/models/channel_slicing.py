@@ -11,7 +11,7 @@ from prepixel.models.sensitivity import reaching_channels
 from prepixel.models.weights import WeightReuse, WeightsMismatch
 
 
-def keep_columns(network: FrequencyNetwork | FoldedNetwork, source: FrequencyNetwork | FoldedNetwork) -> WeightReuse:
+def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyNetwork | FoldedNetwork) -> WeightReuse:
     """Fill a network with another's weights, of those that see the input only the columns of its own channels.
 
     The normalization's constants come along, since the weights were made for them. In a ResNet, and in a folded

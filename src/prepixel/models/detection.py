@@ -23,7 +23,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
 from prepixel.errors import RecipeError
-from prepixel.gates import Choice, Gate
+from prepixel.gates import Gate, GateOutput
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
 from prepixel.spectrum.bands import BandSet
@@ -119,7 +119,7 @@ class SpectralBackbone(nn.Module):
         self.gate: Gate | None = None
         self.pixels_per_block = pixels_per_block
         self.out_channels = out_channels
-        self.choice: Choice | None = None
+        self.choice: GateOutput | None = None
 
     def frames(self, inputs: PaddedSpectrum) -> Frames:
         """Say which sizes a batch has in pixels."""
@@ -128,7 +128,7 @@ class SpectralBackbone(nn.Module):
         return Frames(inputs, [(p * down, p * across) for down, across in inputs.grids], (n, 3, p * rows, p * columns))
 
     def forward(self, frames: Frames) -> dict[str, Tensor]:
-        """Compute the pyramid; outside an image's own grid the mean colour is seen, whatever the padding holds."""
+        """Compute the pyramid; outside an image's own grid the mean color is seen, whatever the padding holds."""
         inputs: PaddedSpectrum = frames.inputs
         features: dict[str, Tensor] = self.body(self.see(inputs))
         return features
@@ -151,7 +151,7 @@ class PixelBackbone(nn.Module):
     Attributes:
         input: the normalization.
         body: normalized pixels to feature maps by name.
-        multiple: frames are padded to multiples of it, by the mean colour.
+        multiple: frames are padded to multiples of it, by the mean color.
         out_channels: of every feature map.
     """
 
@@ -169,7 +169,7 @@ class PixelBackbone(nn.Module):
         return Frames(inputs, sizes, (len(sizes), 3, height, width))
 
     def forward(self, frames: Frames) -> dict[str, Tensor]:
-        """Normalize, pad by zeros, which are the mean colour, and compute the pyramid."""
+        """Normalize, pad by zeros, which are the mean color, and compute the pyramid."""
         first = frames.inputs[0]
         batch = torch.zeros(frames.shape, dtype=self.input.mean.dtype, device=first.device)
         for place, image in zip(batch, frames.inputs, strict=True):
@@ -249,7 +249,7 @@ class Detector(nn.Module):
     def set_progress(self, progress: float) -> None:
         """Take how far training is; nothing here depends on it."""
 
-    def take_numbers(self) -> dict[str, float]:
+    def pop_metrics(self) -> dict[str, float]:
         """Give the mean of each loss since this was last asked, by torchvision's name after ``loss_``."""
         numbers = {name: float(value) / self._num_losses for name, value in self._loss_sums.items()}
         self._loss_sums, self._num_losses = {}, 0

@@ -86,8 +86,8 @@ class PixelInput(nn.Module):
     """Normalize RGB pixels: ``(pixel / 255 - mean) / std``, from bytes or from fractions.
 
     Args:
-        mean: per colour, as a fraction of full scale.
-        std: per colour, as a fraction of full scale.
+        mean: per color, as a fraction of full scale.
+        std: per color, as a fraction of full scale.
     """
 
     mean: Tensor

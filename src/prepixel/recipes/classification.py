@@ -62,7 +62,7 @@ class InputSettings:
         statistics: for spectrum, a file written by ``prepixel stats``; null measures the training images once.
         statistics_images: how many training images, evenly spaced, are measured at most.
         pixels: for rgb, pixels down and across, one number for both.
-        crop_fraction: side of the centred crop that evaluation sees, as a share of the short side.
+        crop_fraction: side of the centered crop that evaluation sees, as a share of the short side.
         areas: smallest and largest share of the image that a training crop keeps.
         ratios: smallest and largest width / height of a training crop.
         flip_probability: how often a training image is mirrored.

@@ -13,9 +13,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from prepixel.reports.figure import COLOURS, INK, MARKERS, SHADES, figure_file
+from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file
 
-_COMPONENT_NAMES = {1: ("grey",), 3: ("Y", "Cb", "Cr")}
+_COMPONENT_NAMES = {1: ("gray",), 3: ("Y", "Cb", "Cr")}
 
 
 def plot_frequency_channels(
@@ -48,9 +48,9 @@ def plot_frequency_channels(
                 axes.axvline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
             share = float((_without_dc(plane) != 0).mean()) * 64 / 63
             axes.set_title(f"{name}: {bh} x {bw} blocks, {100 * share:.0f} % of AC not zero")
-            centres = np.arange(8) + 0.5
-            axes.set_xticks(centres, [str(i) for i in range(8)])
-            axes.set_yticks(centres, [str(i) for i in range(8)])
+            centers = np.arange(8) + 0.5
+            axes.set_xticks(centers, [str(i) for i in range(8)])
+            axes.set_yticks(centers, [str(i) for i in range(8)])
             axes.tick_params(length=0)
             axes.set_xlabel("u (horizontal frequency)")
             axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
@@ -66,16 +66,16 @@ def _without_dc(plane: Real[np.ndarray, "bh bw 8 8"]) -> Float[np.ndarray, "bh b
 
 
 def _mosaic(plane: Real[np.ndarray, "bh bw 8 8"], top: float) -> Float[np.ndarray, "y x 4"]:
-    """Lay the 64 channels side by side as colours."""
+    """Lay the 64 channels side by side as colors."""
     bh, bw = plane.shape[:2]
     shade = np.sqrt(np.minimum(np.abs(plane.astype(np.float64)) / top, 1))
     tiles = shade.transpose(2, 0, 3, 1).reshape(8 * bh, 8 * bw)
-    colours = np.asarray(SHADES(tiles), dtype=np.float64)
+    colors = np.asarray(SHADES(tiles), dtype=np.float64)
     dc = plane[:, :, 0, 0].astype(np.float64)
     low, high = float(dc.min()), float(dc.max())
-    grey = (dc - low) / (high - low) if high > low else np.full_like(dc, 0.5)
-    colours[:bh, :bw, :3] = grey[:, :, None]
-    return colours
+    gray = (dc - low) / (high - low) if high > low else np.full_like(dc, 0.5)
+    colors[:bh, :bw, :3] = gray[:, :, None]
+    return colors
 
 
 def plot_heat_maps(
@@ -136,12 +136,12 @@ def plot_sensitivity(
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
         for position, (name, points) in enumerate(curves.items()):
-            colour = COLOURS[position % len(COLOURS)]
+            color = COLORS[position % len(COLORS)]
             axes.plot(
                 *zip(*points, strict=True),
                 linestyle="-" if len(points) > 1 else "",
                 marker=MARKERS[position % len(MARKERS)],
-                color=colour,
+                color=color,
                 label=name,
                 markersize=9 - position,  # so that curves that meet are seen through each other
                 markerfacecolor="none",
@@ -179,11 +179,11 @@ def _draw_maps(
         axes.spines[:].set_visible(False)
         for v, u in np.ndindex(8, 8):
             dark = norm(shown[v, u]) > 0.55
-            colour = "white" if dark else INK
+            color = "white" if dark else INK
             text = _few_digits(channel[v, u]) if logarithmic else f"{channel[v, u]:.{2 if top <= 10 else 0}f}"
-            axes.text(u, v, text, ha="center", va="center", fontsize=7.5, color=colour)
+            axes.text(u, v, text, ha="center", va="center", fontsize=7.5, color=color)
             if ids is not None:
-                axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=colour)
+                axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=color)
     bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01)
     bar.outline.set_visible(False)
 

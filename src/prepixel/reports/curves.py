@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from prepixel.records import ConfusionRow, MetricRow, Records
-from prepixel.reports.figure import COLOURS, INK, MARKERS, SHADES, figure_file
+from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file
 
 
 def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: str = "") -> None:
-    """Draw loss and top-1 over epochs, one colour a row of the table.
+    """Draw loss and top-1 over epochs, one color a row of the table.
 
     Args:
         runs: the records of each row by its name; several runs of a row (its seeds) become their mean and, as a band,
@@ -46,8 +46,8 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
                 axes.yaxis.set_minor_formatter(NullFormatter())
             for position, (label, repetitions) in enumerate(runs.items()):
                 rows = [records.metrics("train" if split == "train" else "val", name) for records in repetitions]
-                colour = COLOURS[position % len(COLOURS)]
-                drawn += _draw_repetitions(axes, [r for r in rows if r], factor, colour, label)
+                color = COLORS[position % len(COLORS)]
+                drawn += _draw_repetitions(axes, [r for r in rows if r], factor, color, label)
             axes.set_xlim(left=0)
             if factor != 1:
                 axes.set_ylim(bottom=0)
@@ -85,12 +85,12 @@ def plot_score_over_bytes(
         axes.set_ylabel(quantity)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
         for position, (name, (size, scores)) in enumerate(shown.items()):
-            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
-            axes.plot([size] * len(scores), scores, linestyle="", marker=marker, color=colour, alpha=0.5, ms=5)
+            color, marker = COLORS[position % len(COLORS)], MARKERS[position % len(MARKERS)]
+            axes.plot([size] * len(scores), scores, linestyle="", marker=marker, color=color, alpha=0.5, ms=5)
             mean = float(np.mean(scores))
             seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
             label = f"{name}: {100 * mean:.1f} %{seeds}"
-            axes.plot([size / 1.06, size * 1.06], [mean, mean], color=colour, lw=2.5, label=label)
+            axes.plot([size / 1.06, size * 1.06], [mean, mean], color=color, lw=2.5, label=label)
         figure.legend(loc="outside right upper", fontsize=9)
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold")
@@ -110,13 +110,13 @@ def plot_rates(
     with figure_file(output, (9.5, 1.6 + 0.62 * len(bars))) as figure:
         axes = figure.add_subplot()
         places = np.arange(len(bars))
-        for shift, name, colour in ((-0.19, names[0], COLOURS[0]), (0.19, names[1], COLOURS[5])):
+        for shift, name, color in ((-0.19, names[0], COLORS[0]), (0.19, names[1], COLORS[5])):
             rates = [pair[0 if shift < 0 else 1] for pair in bars.values()]
-            drawn = axes.barh(places + shift, rates, height=0.36, color=colour, label=name)
+            drawn = axes.barh(places + shift, rates, height=0.36, color=color, label=name)
             axes.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
         for position, (name, rate) in enumerate(marks.items()):
             style = ("--", ":")[position % 2]
-            axes.axvline(rate, color=COLOURS[1], linestyle=style, lw=1.4, label=f"{name}: {rate:,.0f}")
+            axes.axvline(rate, color=COLORS[1], linestyle=style, lw=1.4, label=f"{name}: {rate:,.0f}")
         axes.set_yticks(places, list(bars))
         axes.invert_yaxis()
         axes.set_xlabel("images/s")
@@ -131,7 +131,7 @@ def _legend_columns(labels: Sequence[str]) -> int:
 
 
 def _draw_repetitions(
-    axes: Axes, repetitions: Sequence[Sequence[MetricRow]], factor: float, colour: str, label: str
+    axes: Axes, repetitions: Sequence[Sequence[MetricRow]], factor: float, color: str, label: str
 ) -> int:
     """Draw one row of the table; seeds are averaged over the epochs that all of them reached."""
     if not repetitions:
@@ -141,9 +141,9 @@ def _draw_repetitions(
     values = factor * np.array([[row.value for row in rows[:length]] for rows in repetitions])
     name = label if len(repetitions) == 1 else f"{label} ({len(repetitions)} seeds: mean, lowest to highest)"
     marker = "o" if length <= 30 else ""
-    axes.plot(epochs, values.mean(axis=0), color=colour, lw=1.8, marker=marker, ms=3.5, label=name)
+    axes.plot(epochs, values.mean(axis=0), color=color, lw=1.8, marker=marker, ms=3.5, label=name)
     if len(repetitions) > 1:
-        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
+        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.18, lw=0)
     return 1
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from prepixel.reports.figure import COLOURS, figure_file
+from prepixel.reports.figure import COLORS, figure_file
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ def plot_detections(
 def _draw(axes: Axes, shown: Shown) -> None:
     picture = shown.pixels.astype(np.float64) / 255
     for index, mask in enumerate(shown.masks):
-        colour = np.array(to_rgb(COLOURS[index % len(COLOURS)]))
-        picture[mask] = 0.5 * picture[mask] + 0.5 * colour
+        color = np.array(to_rgb(COLORS[index % len(COLORS)]))
+        picture[mask] = 0.5 * picture[mask] + 0.5 * color
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0))  # edges of pixels at whole numbers, as boxes have them
     for index, ((left, top, right, bottom), name) in enumerate(zip(shown.boxes, shown.names, strict=True)):
-        colour_name = COLOURS[index % len(COLOURS)]
+        color_name = COLORS[index % len(COLORS)]
         axes.add_patch(
-            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour_name, linewidth=1.3)
+            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=color_name, linewidth=1.3)
         )
         axes.text(
             left, top, name, fontsize=6.5, color="white", va="bottom",
-            bbox={"facecolor": colour_name, "edgecolor": "none", "pad": 1, "alpha": 0.85}, clip_on=True,
+            bbox={"facecolor": color_name, "edgecolor": "none", "pad": 1, "alpha": 0.85}, clip_on=True,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, style, and a file that is written whole or not at all."""
+"""What all figures have in common: colors, style, and a file that is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#26303a"
 _STYLE: Any = {
     "font.size": 10,

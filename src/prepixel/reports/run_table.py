@@ -195,7 +195,7 @@ def read_rows(given: Sequence[Path]) -> list[TableRow]:
     for members in groups.values():
         runs, records_of_runs = zip(*members, strict=True)
         rows.append(TableRow(str(runs[0].recipe.get("name") or runs[0].run), runs, records_of_runs))
-    return _told_apart(rows)
+    return _distinguished(rows)
 
 
 def _record_files(given: Sequence[Path]) -> list[Path]:
@@ -237,7 +237,7 @@ def _identity(recipe: Mapping[str, Any]) -> str:
     return json.dumps(kept(dict(recipe), ""), sort_keys=True)
 
 
-def _told_apart(rows: Sequence[TableRow]) -> list[TableRow]:
+def _distinguished(rows: Sequence[TableRow]) -> list[TableRow]:
     """Give rows of one name their runs' names as well."""
     names = [row.name for row in rows]
     return [

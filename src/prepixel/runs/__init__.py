@@ -5,7 +5,7 @@ from prepixel.runs.channel_usage import Agreement, ChannelUse, measure_use
 from prepixel.runs.classifier import Classifier, Prediction, TrainedRun, load_run
 from prepixel.runs.detector import FoundInPhoto, TrainedDetector, load_detector
 from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
-from prepixel.runs.open_run import is_detector, load_either, run_either
+from prepixel.runs.open_run import is_detector, open_run, train_run
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.train_classifier import RunResult, run, scored_rows
 from prepixel.runs.train_detector import run_detection
@@ -25,14 +25,14 @@ __all__ = [
     "fold_run",
     "is_detector",
     "load_detector",
-    "load_either",
     "load_run",
     "measure_statistics",
     "measure_use",
+    "open_run",
     "read_folded",
     "run",
     "run_detection",
-    "run_either",
     "scored_rows",
+    "train_run",
     "write_folded",
 ]

@@ -11,11 +11,11 @@ import torch
 
 from prepixel.data import (
     CenterCrop,
+    CropLoader,
     ImageDataset,
     PixelReader,
     RandomCrop,
     SpectrumReader,
-    ViewLoader,
     open_dataset,
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
@@ -126,7 +126,7 @@ def build_loader(
     rank: int = 0,
     world_size: int = 1,
     pin_memory: bool = False,
-) -> ViewLoader:
+) -> CropLoader:
     """Build the loader of training or validation batches.
 
     Raises:
@@ -138,7 +138,7 @@ def build_loader(
             f"data.batch_size is {data.batch_size}, and {files.root} has {len(files)} images; lower the batch size"
         )
     crop = RandomCrop(settings.areas, settings.ratios, settings.flip_probability)
-    return ViewLoader(
+    return CropLoader(
         files,
         reader,
         batch_size=data.batch_size if training else data.val_batch_size or 2 * data.batch_size,
@@ -230,7 +230,7 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     try:
         if not isinstance(network, FoldedNetwork):
             return load_rgb_weights(network, state)
-        torch.manual_seed(recipe.seed)  # so that what is drawn anew is what the RGB network of this seed draws
+        torch.manual_seed(recipe.seed)  # fresh layers get the same initial weights as the RGB network of this seed
         pixel_network = rgb_network(recipe.network.name, num_classes)
         reuse = load_rgb_weights(pixel_network, state)
         network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
@@ -266,7 +266,9 @@ def build_task(recipe: Recipe, num_classes: int, network: Network | None = None)
     return Classification(num_classes, recipe.task.label_smoothing)
 
 
-def run_facts(recipe: Recipe, network: Network, folders: DataFolders, processes: int) -> dict[str, float | int | str]:
+def run_metadata(
+    recipe: Recipe, network: Network, folders: DataFolders, processes: int
+) -> dict[str, float | int | str]:
     """Say what a table's row needs beside scores: what goes in, from which resolution, and what it costs."""
     settings = recipe.input
     bands = parse_bands(settings)

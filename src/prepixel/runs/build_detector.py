@@ -213,7 +213,7 @@ def needs_statistics(recipe: DetectionRecipe) -> bool:
 def detection_statistics(
     recipe: DetectionRecipe, photos: CocoDataset, bands: BandSet, progress: Progress | None
 ) -> Statistics:
-    """Read the statistics that a recipe names, or measure them on centred squares of its training photos."""
+    """Read the statistics that a recipe names, or measure them on centered squares of its training photos."""
     settings = recipe.input
     if settings.statistics is not None:
         return Statistics.read(expand_path(settings.statistics, "input.statistics")).for_bands(bands)
@@ -230,8 +230,8 @@ def detection_statistics(
         chunk = [photos.source(image) for image in chosen[start : start + _CHUNK]]
         measured = read_sizes(chunk, threads=recipe.data.threads, on_error="skip")
         kept = [chunk[place] for place in measured.kept.tolist()]
-        draws = [crop.draw((height, width), 1.0, generator) for height, width in measured.sizes.tolist()]
-        views = reader.read(kept, draws, recipe.data.threads)
+        params = [crop.make_params((height, width), 1.0, generator) for height, width in measured.sizes.tolist()]
+        views = reader.read(kept, params, recipe.data.threads)
         failures = (*measured.failures, *views.failures)
         if failures and recipe.data.on_error == "raise":
             raise failures[0].error
@@ -243,7 +243,7 @@ def detection_statistics(
     return statistics
 
 
-def detection_facts(
+def detection_run_metadata(
     recipe: DetectionRecipe, network: Detector, folders: CocoFolders, processes: int
 ) -> dict[str, float | int | str]:
     """Say what a table's row needs beside scores; costs are of one frame, that of a photo of 480 x 640."""
@@ -269,7 +269,7 @@ def detection_facts(
 
 def _frame_costs(recipe: DetectionRecipe, network: Detector) -> tuple[int, int]:
     """Count a frame's values, and the multiply-adds of trunk and pyramid; those of heads depend on what is found."""
-    size = recipe.input.frames().draw(_TYPICAL_PHOTO, sample_generator(0, 0, 0), training=False).size
+    size = recipe.input.frames().make_params(_TYPICAL_PHOTO, sample_generator(0, 0, 0), training=False).size
     backbone, block = network.backbone, recipe.input.pixels_per_block
     shape = (3, *size)
     if isinstance(backbone, SpectralBackbone):

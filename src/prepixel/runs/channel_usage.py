@@ -14,7 +14,7 @@ from torch import Tensor
 from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import NothingToEvaluate
 from prepixel.errors import RecipeError
-from prepixel.gates import Choice, GatedNetwork
+from prepixel.gates import GatedNetwork, GateOutput
 from prepixel.models.detection import Detector, SpectralBackbone
 from prepixel.runs.classifier import TrainedRun
 from prepixel.runs.detector import TrainedDetector
@@ -139,7 +139,7 @@ def measure_use(
     return ChannelUse(bands, on / images, odds / images, images), loader.failures
 
 
-def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any], Choice]]:
+def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any], GateOutput]]:
     """Give the channels that a run's gate chooses from, and what it chooses for a batch."""
     network = run.network
     if isinstance(network, GatedNetwork):
@@ -150,7 +150,7 @@ def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any]
         raise RecipeError(f"{run.folder.path}: has no gate; ask which channels it needs by: prepixel sensitivity")
     spectral = backbone
 
-    def choose(inputs: Any) -> Choice:
+    def choose(inputs: Any) -> GateOutput:
         spectral.see(inputs.to(run.device))
         assert spectral.choice is not None
         return spectral.choice

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prepixel.data import CenterCrop, PixelReader, SpectrumReader, ViewLoader, open_dataset
+from prepixel.data import CenterCrop, CropLoader, PixelReader, SpectrumReader, open_dataset
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, evaluate, load_weights
 from prepixel.errors import RecipeError
@@ -60,7 +60,7 @@ class Classifier(abc.ABC):
     @property
     @abc.abstractmethod
     def crop_fraction(self) -> float:
-        """Give the side of the centred crop that the network sees, as a share of the short side."""
+        """Give the side of the centered crop that the network sees, as a share of the short side."""
 
     @property
     @abc.abstractmethod
@@ -91,13 +91,15 @@ class Classifier(abc.ABC):
         """
         reader = self.reader
         crop = CenterCrop(self.crop_fraction)
-        generator = sample_generator(0, 0, 0)  # a centred crop draws nothing
+        generator = sample_generator(0, 0, 0)  # a center crop draws nothing
         for start in range(0, len(paths), batch_size):
             names = [os.fspath(path) for path in paths[start : start + batch_size]]
             measured = read_sizes(names, threads=threads, on_error="skip")
             places = measured.kept.tolist()
-            draws = [crop.draw((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()]
-            views = reader.read([names[place] for place in places], draws, threads)
+            params = [
+                crop.make_params((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()
+            ]
+            views = reader.read([names[place] for place in places], params, threads)
             outcomes: dict[int, Prediction | Failure] = {f.index: f for f in measured.failures}
             outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in views.failures}
             if views.kept:
@@ -151,7 +153,7 @@ class TrainedRun(Classifier):
 
     @property
     def crop_fraction(self) -> float:
-        """Give the side of the centred crop that the network sees, as a share of the short side."""
+        """Give the side of the centered crop that the network sees, as a share of the short side."""
         return self.recipe.input.crop_fraction
 
     def evaluate(
@@ -183,7 +185,7 @@ class TrainedRun(Classifier):
 
     def loader(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> ViewLoader:
+    ) -> CropLoader:
         """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
         if folder is None:
             if self.recipe.data.val is None:

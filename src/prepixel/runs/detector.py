@@ -149,8 +149,8 @@ class TrainedDetector:
         for number, path in enumerate([os.fspath(path) for path in paths], start=1):
             try:
                 height, width = read_sizes([path], threads=1).sizes[0].tolist()
-                draw = frames.draw((height, width), sample_generator(0, 0, 0), training=False)
-                frame = reader.batch([reader.read(path, draw)])
+                params = frames.make_params((height, width), sample_generator(0, 0, 0), training=False)
+                frame = reader.batch([reader.read(path, params)])
             except (PrepixelError, OSError) as error:
                 yield Failure(number - 1, path, error)
                 continue

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from prepixel.data import CenterCrop, SpectrumReader, ViewLoader, open_dataset
+from prepixel.data import CenterCrop, CropLoader, SpectrumReader, open_dataset
 from prepixel.engine import evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
 from prepixel.errors import RecipeError
@@ -35,10 +35,10 @@ class FoldedClassifier(Classifier):
         classes: names, in label order.
         source: the name by which `pixel_model` builds the pixel network.
         num_classes: that it is built for; None where that cannot be chosen.
-        crop: side of the centred crop, as a share of the short side.
+        crop: side of the centered crop, as a share of the short side.
         filter: of the resize.
         encoding: how values travel to the device. int8 has one step for all images, wide enough that nothing is
-            clipped: about 8 coefficient units, or one grey level of a block's mean.
+            clipped: about 8 coefficient units, or one gray level of a block's mean.
     """
 
     network: FoldedNetwork
@@ -56,7 +56,7 @@ class FoldedClassifier(Classifier):
 
     @property
     def crop_fraction(self) -> float:
-        """Give the side of the centred crop that the network sees, as a share of the short side."""
+        """Give the side of the centered crop that the network sees, as a share of the short side."""
         return self.crop
 
     @property
@@ -85,7 +85,7 @@ class FoldedClassifier(Classifier):
         """
         if folder is None:
             raise RecipeError("a folded network knows of no validation images; give a folder by --data")
-        loader = ViewLoader(
+        loader = CropLoader(
             open_dataset(folder, class_names=self.classes),
             self.reader,
             batch_size=batch_size or 32,
@@ -117,7 +117,7 @@ def fold_pixel_model(
         name: as `prepixel.models.pixel_model` takes it.
         weights: as `prepixel.models.pixel_model` takes them.
         classes: names, in label order; None for ImageNet's where there are 1,000, or numbers.
-        crop: side of the centred crop that the network sees, as a share of the short side.
+        crop: side of the centered crop that the network sees, as a share of the short side.
         filter: of the resize.
         mean: None for what the network's library states.
         std: None for what the network's library states.

@@ -15,7 +15,7 @@ from prepixel.runs.train_classifier import RunResult, run
 from prepixel.runs.train_detector import run_detection
 
 
-def run_either(
+def train_run(
     recipe: AnyRecipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
 ) -> RunResult:
     """Train a classifier's or a detector's recipe into a folder, as `run` and `run_detection` do."""
@@ -24,7 +24,7 @@ def run_either(
     return run(recipe, folder, resume=resume, progress=progress)
 
 
-def load_either(folder: str | os.PathLike[str], *, weights: Weights = "best") -> TrainedRun | TrainedDetector:
+def open_run(folder: str | os.PathLike[str], *, weights: Weights = "best") -> TrainedRun | TrainedDetector:
     """Load a run's network, as `load_run` and `load_detector` do."""
     return load_detector(folder, weights=weights) if is_detector(folder) else load_run(folder, weights=weights)
 

@@ -16,7 +16,7 @@ from prepixel.engine import TrainResult, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.errors import RecipeError
 from prepixel.gates import GatedNetwork
-from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, keep_columns
+from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path, recipe_values
 from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment
@@ -29,7 +29,7 @@ from prepixel.runs.build_classifier import (
     build_task,
     parse_bands,
     reuse_rgb_weights,
-    run_facts,
+    run_metadata,
     statistics_of,
 )
 from prepixel.runs.classifier import load_run
@@ -110,7 +110,7 @@ def run(
                     recipe=recipe_values(recipe),
                     seed=recipe.seed,
                     environment=environment,
-                    facts=run_facts(recipe, network, folders, accelerator.num_processes),
+                    facts=run_metadata(recipe, network, folders, accelerator.num_processes),
                     resumed_at=steps_done(place),
                 )
             ],
@@ -151,7 +151,7 @@ def reuse_run(recipe: Recipe, network: Network) -> WeightReuse | None:
         raise RecipeError(f"network.from_run: {path} takes pixels, not frequencies")
     assert isinstance(target, FrequencyNetwork | FoldedNetwork)
     try:
-        return keep_columns(target, source)
+        return slice_channels(target, source)
     except WeightsMismatch as error:
         raise RecipeError(f"network.from_run: {path}: {error}") from error
 

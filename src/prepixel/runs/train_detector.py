@@ -20,7 +20,7 @@ from prepixel.runs.build_detector import (
     CocoFolders,
     build_detection_loader,
     build_detection_task,
-    detection_facts,
+    detection_run_metadata,
     detection_statistics,
     needs_statistics,
 )
@@ -82,7 +82,7 @@ def run_detection(
             recipe=recipe_values(recipe),
             seed=recipe.seed,
             environment=environment,
-            facts=detection_facts(recipe, network, folders, accelerator.num_processes),
+            facts=detection_run_metadata(recipe, network, folders, accelerator.num_processes),
             resumed_at=steps_done(place),
         )
         append_records(place.records, [row])

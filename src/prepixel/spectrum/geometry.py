@@ -185,7 +185,7 @@ def transform(image: JpegImage, orientation: int, *, trim: bool = False) -> Jpeg
     ``image.orientation`` itself is neither used nor changed; see `upright`.
 
     Args:
-        image: any colour, any sampling.
+        image: any color, any sampling.
         orientation: 1..8.
         trim: drop the partial iMCU at the end of an axis that must be reversed, like jpegtran's ``-trim``.
 

@@ -46,7 +46,7 @@ class SpectraRead:
         kept: for each image its place among the sources.
         failures: the sources that are left out; none under ``on_error="raise"``.
         from_pixels: places of the sources that had no YCbCr coefficients and took the pixel road.
-        missing_blocks: for each image the blocks that its damaged file did not hold, which count as grey; 0 under
+        missing_blocks: for each image the blocks that its damaged file did not hold, which count as gray; 0 under
             ``on_truncated="raise"``. What the pixel road misses is not known.
     """
 
@@ -76,7 +76,7 @@ def read_spectra(
 ) -> SpectraRead:
     """Read many images, each cropped, resized, mirrored and reduced to chosen frequencies, as one batch.
 
-    Grey, YCbCr and RGB JPEGs go from bytes to values in compiled code, with the interpreter lock free; of other images
+    Gray, YCbCr and RGB JPEGs go from bytes to values in compiled code, with the interpreter lock free; of other images
     the pixels are transformed first, as `prepixel.jpeg.read_image` does, one thread each. Threads live as long as the
     call, so worker processes may be forked at any time between calls.
 
@@ -196,7 +196,7 @@ def spectrum_of(
     """Turn any box of an image that is decoded already into a spectrum: `resample` by the compiled road.
 
     Args:
-        image: grey, YCbCr or RGB.
+        image: gray, YCbCr or RGB.
         box: in luma pixels of the upright image; None for all of it.
         flip: mirror the result left to right.
 
@@ -204,7 +204,7 @@ def spectrum_of(
         A batch of one. Bit for bit what `read_spectra` makes of the image's file.
 
     Raises:
-        UnsupportedJpeg: the image is CMYK, YCCK, or of unknown colour.
+        UnsupportedJpeg: the image is CMYK, YCCK, or of unknown color.
         ValueError: as `read_spectra`, which also tells what the other arguments mean.
     """
     arrays = _Arrays.of(1, grid, bands, dtype, shift, unit, None)
@@ -296,7 +296,7 @@ def _resample_into(
         image.height,
         image.width,
         image.orientation,
-        image.colour,
+        image.color,
         out.numpy(),
         **request,
         boxes=box,

@@ -16,7 +16,7 @@ class PaddedSpectrum:
 
     Attributes:
         spectrum: all images; outside their own grids the values are 0, which stands for ``spectrum.shift``: the mean
-            colour, where the shift is `Statistics.shift`.
+            color, where the shift is `Statistics.shift`.
         grids: blocks down and across that each image fills.
 
     Raises:

@@ -1,4 +1,4 @@
-"""JFIF's colour matrices, exactly; and the changes of light and colour that are exact on coefficients.
+"""JFIF's color matrices, exactly; and the changes of light and color that are exact on coefficients.
 
 A coefficient scales with its component, and only DC knows of an offset. So brightness, contrast and saturation of a
 `Spectrum` change its shift and unit and touch no value, whatever its dtype. Unlike on pixels nothing is clamped.
@@ -34,7 +34,7 @@ YCBCR_TO_RGB: tuple[tuple[Fraction, ...], ...] = (
 )
 
 
-def colour_matrix(rows: tuple[tuple[Fraction, ...], ...]) -> Float64[Tensor, "3 3"]:
+def color_matrix(rows: tuple[tuple[Fraction, ...], ...]) -> Float64[Tensor, "3 3"]:
     """Give `RGB_TO_YCBCR` or `YCBCR_TO_RGB` as a tensor, each entry rounded once."""
     return torch.tensor([[float(entry) for entry in row] for row in rows], dtype=torch.float64)
 
@@ -45,12 +45,12 @@ def rgb_to_ycbcr(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor
     >>> rgb_to_ycbcr(torch.tensor([100.0, 100.0, 100.0])).round(decimals=4).tolist()
     [100.0, 0.0, 0.0]
     """
-    return torch.einsum("ij,j...->i...", colour_matrix(RGB_TO_YCBCR).to(components), components)
+    return torch.einsum("ij,j...->i...", color_matrix(RGB_TO_YCBCR).to(components), components)
 
 
 def ycbcr_to_rgb(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor, "component=3 *rest"]:
     """Turn Y, Cb, Cr into R, G, B: level-shifted samples or coefficients alike, neither rounded nor clamped."""
-    return torch.einsum("ij,j...->i...", colour_matrix(YCBCR_TO_RGB).to(components), components)
+    return torch.einsum("ij,j...->i...", color_matrix(YCBCR_TO_RGB).to(components), components)
 
 
 def adjust_brightness(spectrum: Spectrum, offset: Real) -> Spectrum:
@@ -82,7 +82,7 @@ def adjust_saturation(spectrum: Spectrum, factor: Real) -> Spectrum:
 
     Args:
         spectrum: any dtype; its values are shared, not copied.
-        factor: above 0; 1 changes nothing, less is greyer.
+        factor: above 0; 1 changes nothing, less is grayer.
 
     Raises:
         ValueError: the factor is not above 0.

@@ -125,10 +125,10 @@ def resample(
     """Turn any box of an image into a grid of blocks of chosen frequencies, in float64, without making pixels.
 
     Orientation is applied by mapping the upright box to the stored axes, so it is exact for odd sizes and subsampled
-    chroma as well. Chroma goes straight to luma's grid: its samples are centred in the luma pixels they cover.
+    chroma as well. Chroma goes straight to luma's grid: its samples are centered in the luma pixels they cover.
 
     Args:
-        image: grey (chroma becomes 0), YCbCr, or RGB. RGB becomes YCbCr by JFIF's matrix after resampling; the map is
+        image: gray (chroma becomes 0), YCbCr, or RGB. RGB becomes YCbCr by JFIF's matrix after resampling; the map is
             linear, and the level shift cancels because luma's weights sum to 1 and chroma's to 0. So it is exact.
         box: luma pixels of the upright image; None for all of it.
         grid: output blocks (down, across) of the upright result; 8 x 8 pixels each.
@@ -140,10 +140,10 @@ def resample(
         Orthonormal coefficients of level-shifted samples: an unresized image gives back its dequantized coefficients.
 
     Raises:
-        UnsupportedJpeg: the image is CMYK, YCCK, or of unknown colour.
+        UnsupportedJpeg: the image is CMYK, YCCK, or of unknown color.
         ValueError: the box is empty or outside the image, the grid is empty, or the filter has no such name.
     """
-    _check_colour(image)
+    _check_color(image)
     upright_box = Box(0, 0, *image.upright_size) if box is None else box
     upright_box.check_inside(image.upright_size)
     if min(grid) < 1:
@@ -161,16 +161,16 @@ def resample(
     return out
 
 
-def _check_colour(image: JpegImage) -> None:
-    if image.colour in ("cmyk", "ycck"):
+def _check_color(image: JpegImage) -> None:
+    if image.color in ("cmyk", "ycck"):
         raise UnsupportedJpeg(
-            f"a {image.colour.upper()} image has no YCbCr coefficients, and no linear map leads to them",
-            remedy="read it by prepixel.jpeg.read_image, which converts its pixels",
+            f"a {image.color.upper()} image has no YCbCr coefficients, and no linear map leads to them",
+            hint="read it by prepixel.jpeg.read_image, which converts its pixels",
         )
-    if image.colour == "unknown":
+    if image.color == "unknown":
         raise UnsupportedJpeg(
-            f"an image of {len(image.components)} components has no colours that any convention names",
-            remedy="use its components one by one, by resample_plane",
+            f"an image of {len(image.components)} components has no colors that any convention names",
+            hint="use its components one by one, by resample_plane",
         )
 
 
@@ -235,7 +235,7 @@ def dequantize(component: Component) -> Float64[Tensor, "bh bw 8 8"]:
 
 def _weight(image: JpegImage, channel: int, component: int) -> float:
     """Give the share of a stored component in one of Y, Cb, Cr."""
-    if image.colour == "rgb":
+    if image.color == "rgb":
         return float(RGB_TO_YCBCR[channel][component])
     return float(channel == component)
 
@@ -284,9 +284,9 @@ def _resize_weights(
     Source: house convention; the same as torch's interpolate(antialias=True) for whole crops.
     """
     step = length / num_outputs
-    centres = start + (torch.arange(num_outputs, dtype=torch.float64) + 0.5) * step
+    centers = start + (torch.arange(num_outputs, dtype=torch.float64) + 0.5) * step
     positions = torch.arange(first, stop, dtype=torch.float64) + 0.5
-    distances = (positions[None, :] - centres[:, None]).abs() / max(1.0, step)
+    distances = (positions[None, :] - centers[:, None]).abs() / max(1.0, step)
     weights = _triangle(distances) if name == "bilinear" else _catmull_rom(distances)
     return weights / weights.sum(1, keepdim=True)
 

@@ -120,7 +120,7 @@ class Spectrum:
     def pad(self, grid: tuple[int, int]) -> Spectrum:
         """Enlarge the grid at the bottom and the right by zeros.
 
-        A zero stands for the coefficient ``shift``: the mean colour where the shift is `Statistics.shift`, and mid-grey
+        A zero stands for the coefficient ``shift``: the mean color where the shift is `Statistics.shift`, and mid-gray
         where it is 0.
 
         Raises:

@@ -1,6 +1,6 @@
 """How frequency channels are distributed over a data set: streaming, mergeable, in float64.
 
-Mean and standard deviation are taken over all positions of all images, which is what normalising a network's input
+Mean and standard deviation are taken over all positions of all images, which is what normalizing a network's input
 needs. (The constants published with the method are the spread of each image's own mean: tens of times smaller.)
 """
 
@@ -153,13 +153,13 @@ class Statistics:
     def shift(self) -> Float64[Tensor, " f"]:
         """Give the coefficient that a network's 0 stands for: the mean for the three DCs, 0 for AC.
 
-        So a block of zeros is the mean colour, and padding with zeros is padding with the mean colour.
+        So a block of zeros is the mean color, and padding with zeros is padding with the mean color.
         """
         self._check_seen()
         return torch.where(self._is_dc(), self.mean, torch.zeros_like(self.mean))
 
     def scale(self) -> Float64[Tensor, " f"]:
-        """Give the standard deviation, and 1 for a channel that never varies (as chroma of grey images)."""
+        """Give the standard deviation, and 1 for a channel that never varies (as chroma of gray images)."""
         std = self.std()
         return torch.where(std > 0, std, torch.ones_like(std))
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 @runtime_checkable
-class LabelledBatch(Protocol):
+class LabeledBatch(Protocol):
     """Hold inputs and one label for each of them."""
 
     @property
@@ -160,7 +160,7 @@ class Classification:
         """Name the number that decides which weights are best."""
         return "top1"
 
-    def loss(self, network: nn.Module, batch: LabelledBatch) -> Float[Tensor, ""]:
+    def loss(self, network: nn.Module, batch: LabeledBatch) -> Float[Tensor, ""]:
         """Compute the mean cross-entropy, in nats, of a batch that has samples."""
         return self.loss_of(network(batch.inputs), batch.targets)
 
@@ -172,6 +172,6 @@ class Classification:
         """Make metrics that have counted nothing."""
         return ClassificationMetrics(self.num_classes)
 
-    def measure(self, network: nn.Module, batch: LabelledBatch, metrics: ClassificationMetrics) -> None:
+    def measure(self, network: nn.Module, batch: LabeledBatch, metrics: ClassificationMetrics) -> None:
         """Count a batch."""
         metrics.update(network(batch.inputs), batch.targets)

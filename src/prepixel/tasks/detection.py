@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from prepixel.gates import Choice
+from prepixel.gates import GateOutput
 from prepixel.tasks.average_precision import (
     Found,
     GroundTruth,
@@ -114,7 +114,7 @@ class DetectionMetrics:
             raise ValueError(f"image {image_id} is not one of the {len(self.truth.images)} annotated images")
         self.found[image_id] = found
 
-    def count(self, choice: Choice) -> None:
+    def count(self, choice: GateOutput) -> None:
         """Count the channels that a gate let pass in a batch."""
         self.channels_on = (self.channels_on or 0.0) + float(choice.bits.detach().sum())
 

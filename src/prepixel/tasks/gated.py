@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from prepixel.gates import Choice, GatedNetwork, GatedOutput
+from prepixel.gates import GatedNetwork, GatedOutput, GateOutput
 from prepixel.tasks.classification import (
     Classification,
     ClassificationMetrics,
     ClassificationResult,
-    LabelledBatch,
+    LabeledBatch,
 )
 
 
@@ -57,7 +57,7 @@ class GatedMetrics(ClassificationMetrics):
         self.on = torch.zeros((), dtype=torch.int64)
         self.budget = torch.tensor(float("nan") if budget is None else budget, dtype=torch.float64)
 
-    def count(self, choice: Choice) -> None:
+    def count(self, choice: GateOutput) -> None:
         """Count the channels of a batch."""
         self.on = self.on.to(choice.bits.device) + choice.bits.detach().sum().long()
 
@@ -93,7 +93,7 @@ class GatedClassification(Classification):
         """Name the number that decides which weights are best."""
         return "top1" if self.budget is None else "budget_score"
 
-    def loss(self, network: nn.Module, batch: LabelledBatch) -> Float[Tensor, ""]:
+    def loss(self, network: nn.Module, batch: LabeledBatch) -> Float[Tensor, ""]:
         """Compute the mean cross-entropy, in nats, of a batch that has samples, and add the gate's loss."""
         output, choice = _run(network, batch)
         assert isinstance(network, GatedNetwork)
@@ -103,7 +103,7 @@ class GatedClassification(Classification):
         """Make metrics that have counted nothing."""
         return GatedMetrics(self.num_classes, self.budget)
 
-    def measure(self, network: nn.Module, batch: LabelledBatch, metrics: ClassificationMetrics) -> None:
+    def measure(self, network: nn.Module, batch: LabeledBatch, metrics: ClassificationMetrics) -> None:
         """Count a batch."""
         output, choice = _run(network, batch)
         metrics.update(output, batch.targets)
@@ -111,7 +111,7 @@ class GatedClassification(Classification):
         metrics.count(choice)
 
 
-def _run(network: nn.Module, batch: LabelledBatch) -> GatedOutput:
+def _run(network: nn.Module, batch: LabeledBatch) -> GatedOutput:
     if not isinstance(network, GatedNetwork):
         raise TypeError(f"the task is for gated networks, and this is a {type(network).__name__}")
     return network.run(batch.inputs)

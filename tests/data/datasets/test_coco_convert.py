@@ -39,7 +39,7 @@ def voc(tmp_path: Path) -> Path:
     (tmp_path / "Annotations" / "a.xml").write_text(XML)
     (tmp_path / "Annotations" / "b.xml").write_text("<annotation></annotation>")
     picture = Image.fromarray(masks(), "P")
-    picture.putpalette([value for grey in range(256) for value in (grey, grey, grey)])
+    picture.putpalette([value for gray in range(256) for value in (gray, gray, gray)])
     picture.save(tmp_path / "SegmentationObject" / "a.png")
     (tmp_path / "ImageSets" / "Main" / "some.txt").write_text("b 1\n")
     return tmp_path
@@ -99,5 +99,5 @@ def test_penn_fudan_becomes_coco(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has no folder PNGImages; give the folder PennFudanPed"):
         coco_from_penn_fudan(tmp_path / "PNGImages", tmp_path / "people.json")
     Image.new("RGB", (53, 37)).save(tmp_path / "PedMasks" / "Fudan1_mask.png")
-    with pytest.raises(DatasetError, match=r"Fudan1_mask\.png: is a picture in colours"):
+    with pytest.raises(DatasetError, match=r"Fudan1_mask\.png: is a picture in colors"):
         coco_from_penn_fudan(tmp_path, tmp_path / "people.json")

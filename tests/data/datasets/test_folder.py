@@ -86,7 +86,7 @@ def test_links_to_a_parent_end(tmp_path: Path) -> None:
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_folder_names_its_neighbours(moths: Path) -> None:
+def test_a_missing_folder_names_its_neighbors(moths: Path) -> None:
     with pytest.raises(DatasetError, match=r"moth: no such folder; .* holds moths; check the path"):
         FolderDataset(moths.parent / "moth")
     with pytest.raises(DatasetError, match=r"loose\.jpg: is a file, not a folder"):
@@ -159,10 +159,10 @@ def test_class_names_that_name_nothing_are_refused(moths: Path, tmp_path: Path) 
         FolderDataset(moths, class_names=["moth", " "])
     with pytest.raises(DatasetError, match="list of class names cannot be read"):
         FolderDataset(moths, class_names=tmp_path / "nowhere.txt")
-    for names in (["moth", "moth", "wasp"], ["moth brown", "moth grey", "wasp"]):
+    for names in (["moth", "moth", "wasp"], ["moth brown", "moth gray", "wasp"]):
         with pytest.raises(DatasetError, match=r"'moth' may be any of the classes \[0, 1\]; give these"):
             FolderDataset(moths, class_names=names)
-    assert FolderDataset(moths, class_names=["moth grey", "moth", "wasp"]).num_per_class() == (0, 2, 2)
+    assert FolderDataset(moths, class_names=["moth gray", "moth", "wasp"]).num_per_class() == (0, 2, 2)
 
 
 # -- real data sets ----------------------------------------------------------------------------------------------------

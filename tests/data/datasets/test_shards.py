@@ -19,20 +19,20 @@ from tests.jpeg.test_bandlimit import S24
 
 from prepixel.data import (
     CenterCrop,
+    CropDataset,
+    CropLoader,
     DatasetError,
     FolderDataset,
     PackedDataset,
     PixelReader,
     RandomCrop,
     SpectrumReader,
-    ViewDataset,
-    ViewLoader,
     open_dataset,
 )
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.errors import MalformedPack, UnreadableImage
-from prepixel.jpeg import pack_jpeg, read_pack_header, thin_jpeg
+from prepixel.jpeg import bandlimit_jpeg, pack_jpeg, read_pack_header
 from prepixel.spectrum import BandSet, Spectrum
 
 BANDS = BandSet.parse("S-24")
@@ -64,7 +64,7 @@ def thinned(source: Path) -> Path:
         target = source.parent / "thinned" / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            target.write_bytes(thin_jpeg(path, S24))
+            target.write_bytes(bandlimit_jpeg(path, S24))
         except ValueError:
             target.write_bytes(path.read_bytes())
     return source.parent / "thinned"
@@ -73,7 +73,7 @@ def thinned(source: Path) -> Path:
 def batches(root: Path, rank: int = 0, world_size: int = 1, threads: int = 2, workers: int = 0) -> list[Spectrum]:
     files = open_dataset(root)
     reader = SpectrumReader((3, 5), BANDS, dtype=torch.int8, unit=torch.linspace(1, 7, 24))
-    loader = ViewLoader(
+    loader = CropLoader(
         files,
         reader,
         batch_size=6,
@@ -183,12 +183,12 @@ def test_pixels_of_a_whole_pack_are_those_of_the_jpeg(whole: Path, shards: Path,
     index = names.index("class1/001.jpg")
     (place,) = [i for i, sample in enumerate(files.samples) if sample.path.endswith("class1/001.jpg")]
     reader = PixelReader((17, 19))
-    a = ViewDataset(files, reader, crop, 0, 1)[0, place].batch.inputs
-    b = ViewDataset(packed, reader, crop, 0, 1)[0, index].batch.inputs
+    a = CropDataset(files, reader, crop, 0, 1)[0, place].batch.inputs
+    b = CropDataset(packed, reader, crop, 0, 1)[0, index].batch.inputs
     assert isinstance(a, torch.Tensor)
     assert isinstance(b, torch.Tensor)
     assert torch.equal(a, b)
-    failures = ViewDataset(PackedDataset(shards), reader, crop, 0, 1)[0, 0].failures
+    failures = CropDataset(PackedDataset(shards), reader, crop, 0, 1)[0, 0].failures
     assert isinstance(failures[0].error, UnreadableImage)
     assert "a packed image that lacks frequencies, of which pixels would be wrong" in str(failures[0].error)
 
@@ -219,7 +219,7 @@ def test_damage_is_named_and_counted_not_hidden(shards: Path, tmp_path: Path) ->
     PackedDataset(shards).verify()
     with pytest.raises(MalformedPack, match=r"shard-000001\.tar/00000013\.ppx: its bytes are not those"):
         packed.verify()
-    dataset = ViewDataset(packed, SpectrumReader((3, 5), BANDS), CenterCrop(), 0, 1)
+    dataset = CropDataset(packed, SpectrumReader((3, 5), BANDS), CenterCrop(), 0, 1)
     fetched = dataset.__getitems__([(0, 12), (0, 13), (0, 14)])
     assert fetched.batch.indices.tolist() == [12, 14]
     (failure,) = fetched.failures

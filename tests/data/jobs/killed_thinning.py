@@ -14,11 +14,11 @@ from tests.data.photos import write_photos
 from tests.killed import kill_until_done
 
 from prepixel.data.jobs import bandlimit_folder as thinning
-from prepixel.data.jobs.bandlimit_folder import STATE_NAME, ThinOptions, thin_folder
+from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder
 from prepixel.spectrum import BandSet
 
 PAUSE = 0.004
-OPTIONS = ThinOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
+OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
 
 
 def main(folder: Path, kills: int) -> None:
@@ -30,7 +30,7 @@ def main(folder: Path, kills: int) -> None:
     def work(target: Path, begun: Callable[[], None] | None) -> None:
         if begun is not None:
             thinning.replace_file = _Slow(begun)  # type: ignore[assignment]
-        thin_folder(source, target, OPTIONS, threads=3)
+        bandlimit_folder(source, target, OPTIONS, threads=3)
 
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))

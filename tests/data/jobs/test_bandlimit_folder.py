@@ -17,14 +17,14 @@ from tests.killed import run_killed
 
 from prepixel.data import DatasetError
 from prepixel.data.jobs import bandlimit_folder as thinning
-from prepixel.data.jobs.bandlimit_folder import STATE_NAME, ThinOptions, forecast_thinning, thin_folder
+from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder, estimate_bandlimiting
 from prepixel.errors import MalformedJpeg, TruncatedJpeg
+from prepixel.jpeg import bandlimit_jpeg
 from prepixel.jpeg import encode as writing
-from prepixel.jpeg import thin_jpeg
 from prepixel.spectrum import BandSet
 
 S24 = BandSet.parse("S-24")
-OPTIONS = ThinOptions(S24)
+OPTIONS = BandlimitOptions(S24)
 KEPT = (S24.of_component(0), S24.of_component(1), S24.of_component(2))
 
 
@@ -63,8 +63,10 @@ JPEGS = ("cat/a.jpg", "cat/deeper/b.JPEG", "dog/c.jpg", "dog/named.dat")
 
 def test_folder_keeps_its_shape_and_each_jpeg_is_thinned(source: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    report = thin_folder(source, tmp_path / "out", OPTIONS, progress=lambda done, total: seen.append((done, total)))
-    assert tree(tmp_path / "out") == {name: thin_jpeg(source / name, KEPT) for name in JPEGS}
+    report = bandlimit_folder(
+        source, tmp_path / "out", OPTIONS, progress=lambda done, total: seen.append((done, total))
+    )
+    assert tree(tmp_path / "out") == {name: bandlimit_jpeg(source / name, KEPT) for name in JPEGS}
     assert (report.num_files, report.num_thinned, report.num_copied, report.num_skipped) == (6, 4, 0, 2)
     assert report.bytes_before == sum((source / name).stat().st_size for name in JPEGS)
     assert report.bytes_after == sum(len(contents) for contents in tree(tmp_path / "out").values())
@@ -76,23 +78,23 @@ def test_folder_keeps_its_shape_and_each_jpeg_is_thinned(source: Path, tmp_path:
 
 
 def test_options_reach_every_file(source: Path, tmp_path: Path) -> None:
-    options = ThinOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", others="copy")
-    report = thin_folder(source, tmp_path / "out", options, threads=1)
+    options = BandlimitOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", others="copy")
+    report = bandlimit_folder(source, tmp_path / "out", options, threads=1)
     bands = options.bands
     kept = (bands.of_component(0), bands.of_component(1), bands.of_component(2))
-    expected = {name: thin_jpeg(source / name, kept, restart_interval=2, metadata="none") for name in JPEGS}
+    expected = {name: bandlimit_jpeg(source / name, kept, restart_interval=2, metadata="none") for name in JPEGS}
     others = {name: (source / name).read_bytes() for name in ("dog/d.png", "labels.txt")}
     assert tree(tmp_path / "out") == expected | others
     assert (report.num_copied, report.num_skipped) == (2, 0)
-    rows = thin_folder(source, tmp_path / "rows", ThinOptions(bands, restart_rows=1))
+    rows = bandlimit_folder(source, tmp_path / "rows", BandlimitOptions(bands, restart_rows=1))
     assert rows.num_thinned == 4
-    assert tree(tmp_path / "rows")["cat/a.jpg"] == thin_jpeg(source / "cat/a.jpg", kept, restart_rows=1)
+    assert tree(tmp_path / "rows")["cat/a.jpg"] == bandlimit_jpeg(source / "cat/a.jpg", kept, restart_rows=1)
 
 
 def test_threads_change_nothing(source: Path, tmp_path: Path) -> None:
     trees = []
     for threads in (1, 2, 8):
-        thin_folder(source, tmp_path / f"out{threads}", OPTIONS, threads=threads)
+        bandlimit_folder(source, tmp_path / f"out{threads}", OPTIONS, threads=threads)
         state = (tmp_path / f"out{threads}" / STATE_NAME / "files.jsonl").read_bytes()
         trees.append((tree(tmp_path / f"out{threads}"), state))
     assert trees[0] == trees[1] == trees[2]
@@ -111,7 +113,7 @@ def with_bad(source: Path) -> Path:
 
 
 def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> None:
-    report = thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
     assert [file.path for file in report.bad] == ["cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
     assert [file.kind for file in report.bad] == [
         "TruncatedJpeg",
@@ -127,7 +129,7 @@ def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> No
 
 
 def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> None:
-    report = thin_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_bad="copy"))
+    report = bandlimit_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_bad="copy"))
     assert len(report.bad) == 4
     assert report.num_copied == 0
     for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg"):
@@ -138,19 +140,19 @@ def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> Non
 def test_a_bad_file_stops_the_run_where_asked_and_the_rest_is_done_later(with_bad: Path, tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, on_bad="stop")
     with pytest.raises(TruncatedJpeg, match=r"source/cat/cut\.jpg, byte 700: "):
-        thin_folder(with_bad, tmp_path / "out", options, threads=1)
+        bandlimit_folder(with_bad, tmp_path / "out", options, threads=1)
     for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"):
         (with_bad / name).unlink()
-    report = thin_folder(with_bad, tmp_path / "out", options)
+    report = bandlimit_folder(with_bad, tmp_path / "out", options)
     assert report.num_earlier == 1
     assert report.num_thinned == 4
 
 
 def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad: Path, tmp_path: Path) -> None:
-    thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
     (with_bad / "cat/cut.jpg").write_bytes(by_pillow())
     (with_bad / "cat/a.jpg").write_bytes(b"spoilt")
-    report = thin_folder(with_bad, tmp_path / "out", OPTIONS)
+    report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
     assert [file.path for file in report.bad] == ["cat/a.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
     assert sorted(tree(tmp_path / "out")) == sorted({*JPEGS, "cat/cut.jpg"} - {"cat/a.jpg"})
 
@@ -158,13 +160,13 @@ def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad:
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
-def test_finished_files_are_recognised(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_files_are_recognized(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
-    first = thin_folder(source, out, OPTIONS)
+    first = bandlimit_folder(source, out, OPTIONS)
     before, state = tree(out), (out / STATE_NAME / "files.jsonl").read_bytes()
     asked: list[int] = []
-    monkeypatch.setattr(thinning, "thin_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew")
-    again = thin_folder(source, out, OPTIONS)
+    monkeypatch.setattr(thinning, "bandlimit_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew")
+    again = bandlimit_folder(source, out, OPTIONS)
     assert asked == []
     assert (again.num_earlier, again.num_thinned, again.num_skipped) == (6, 4, 2)
     assert (again.bytes_before, again.bytes_after) == (first.bytes_before, first.bytes_after)
@@ -175,20 +177,20 @@ def test_finished_files_are_recognised(source: Path, tmp_path: Path, monkeypatch
     os.utime(source / "dog/c.jpg", ns=(1, 1))
     (out / "dog/named.dat").write_bytes(b"shorter")
     (out / "cat/deeper/b.JPEG").unlink()
-    assert thin_folder(source, out, OPTIONS).num_earlier == 2
+    assert bandlimit_folder(source, out, OPTIONS).num_earlier == 2
     assert len(asked) == 4
     assert set(tree(out).values()) == {b"anew"}
 
 
 def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    thin_folder(source, out, OPTIONS)
+    bandlimit_folder(source, out, OPTIONS)
     whole, journal = tree(out), out / STATE_NAME / "files.jsonl"
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     journal.write_text("".join(lines[:2]) + lines[2][:20], encoding="utf-8")
     name = json.loads(lines[2])["path"]
     (out / name).rename((out / name).with_name(f".{Path(name).name}.partial"))
-    report = thin_folder(source, out, OPTIONS)
+    report = bandlimit_folder(source, out, OPTIONS)
     assert report.num_earlier == 2
     assert tree(out) == whole
     assert journal.read_text(encoding="utf-8") == "".join(lines)
@@ -213,18 +215,18 @@ def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(
 
 
 def test_forecast_of_a_small_folder_is_what_will_be(source: Path, tmp_path: Path) -> None:
-    forecast = forecast_thinning(source, tmp_path / "out", OPTIONS, threads=1)
+    estimate = estimate_bandlimiting(source, tmp_path / "out", OPTIONS, threads=1)
     assert not (tmp_path / "out").exists()
-    (source / "dog/named.dat").unlink()  # without a JPEG's ending, so the forecast did not count its bytes
-    report = thin_folder(source, tmp_path / "out", OPTIONS)
-    assert (forecast.num_files, forecast.num_finished, forecast.num_sampled) == (6, 0, 3)
-    assert forecast.num_bytes == forecast.num_bytes_left == report.bytes_before
-    assert forecast.ratio == pytest.approx(report.ratio)
-    assert 0 < forecast.ratio_error < 1
-    assert forecast.seconds > 0
-    again = forecast_thinning(source, tmp_path / "out", OPTIONS)
+    (source / "dog/named.dat").unlink()  # without a JPEG's ending, so the estimate did not count its bytes
+    report = bandlimit_folder(source, tmp_path / "out", OPTIONS)
+    assert (estimate.num_files, estimate.num_finished, estimate.num_sampled) == (6, 0, 3)
+    assert estimate.num_bytes == estimate.num_bytes_left == report.bytes_before
+    assert estimate.ratio == pytest.approx(report.ratio)
+    assert 0 < estimate.ratio_error < 1
+    assert estimate.seconds > 0
+    again = estimate_bandlimiting(source, tmp_path / "out", OPTIONS)
     assert (again.num_finished, again.num_bytes_left, again.num_sampled, again.seconds) == (5, 0, 0, 0.0)
-    assert again.num_bytes == forecast.num_bytes
+    assert again.num_bytes == estimate.num_bytes
 
 
 def test_forecast_of_a_large_folder_is_near_by_its_own_account(tmp_path: Path) -> None:
@@ -235,11 +237,11 @@ def test_forecast_of_a_large_folder_is_near_by_its_own_account(tmp_path: Path) -
         Image.fromarray(pixels(29 + index, 140 - index)).save(file, "jpeg", quality=30 + index % 60)
         (root / f"{index:03}.jpg").write_bytes(file.getvalue())
     (root / "cut.jpg").write_bytes(file.getvalue()[:99])
-    forecast = forecast_thinning(root, tmp_path / "out", OPTIONS)
-    report = thin_folder(root, tmp_path / "out", OPTIONS)
-    assert 23 <= forecast.num_sampled <= 24
-    assert 0 < forecast.ratio_error < 0.1
-    assert abs(forecast.ratio - report.ratio) < 2 * forecast.ratio_error
+    estimate = estimate_bandlimiting(root, tmp_path / "out", OPTIONS)
+    report = bandlimit_folder(root, tmp_path / "out", OPTIONS)
+    assert 23 <= estimate.num_sampled <= 24
+    assert 0 < estimate.ratio_error < 0.1
+    assert abs(estimate.ratio - report.ratio) < 2 * estimate.ratio_error
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def test_folders_that_cannot_be_are_refused(source: Path, tmp_path: Path) -> Non
         (source, tmp_path / "file", "file: is a file, not a folder; name another target"),
         (source, tmp_path / "full", "full: holds files that thinning did not write; name a new folder, or empty this"),
     ):
-        for act in (thin_folder, forecast_thinning):
+        for act in (bandlimit_folder, estimate_bandlimiting):
             with pytest.raises(DatasetError) as refused:
                 act(root, goal, OPTIONS)
             assert words in str(refused.value)
@@ -278,25 +280,25 @@ def test_folders_that_cannot_be_are_refused(source: Path, tmp_path: Path) -> Non
 def test_other_options_in_one_target_are_refused(
     source: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    thin_folder(source, tmp_path / "out", OPTIONS)
+    bandlimit_folder(source, tmp_path / "out", OPTIONS)
     before = tree(tmp_path / "out")
     with pytest.raises(DatasetError) as refused:
-        thin_folder(source, tmp_path / "out", dataclasses.replace(OPTIONS, **changes))
+        bandlimit_folder(source, tmp_path / "out", dataclasses.replace(OPTIONS, **changes))
     assert f"was begun with other options ({words}); use these, or thin into a new folder" in str(refused.value)
     assert tree(tmp_path / "out") == before
 
 
 def test_the_same_bands_by_another_name_go_on(source: Path, tmp_path: Path) -> None:
-    thin_folder(source, tmp_path / "out", OPTIONS)
+    bandlimit_folder(source, tmp_path / "out", OPTIONS)
     renamed = BandSet("mine", tuple(reversed(S24.channels)))
-    assert thin_folder(source, tmp_path / "out", ThinOptions(renamed)).num_earlier == 6
+    assert bandlimit_folder(source, tmp_path / "out", BandlimitOptions(renamed)).num_earlier == 6
 
 
 def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
-    thin_folder(source, tmp_path / "out", OPTIONS)
+    bandlimit_folder(source, tmp_path / "out", OPTIONS)
     (tmp_path / "out" / STATE_NAME / "options.json").write_text("{", encoding="ascii")
     with pytest.raises(DatasetError, match=r"options\.json: cannot be understood \(.*\); thin into a new folder"):
-        thin_folder(source, tmp_path / "out", OPTIONS)
+        bandlimit_folder(source, tmp_path / "out", OPTIONS)
 
 
 def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
@@ -304,8 +306,8 @@ def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> No
         thinning._claimed(tmp_path / "out", OPTIONS),
         pytest.raises(DatasetError, match=r"out: another process is thinning into it; wait until it ends, or end it"),
     ):
-        thin_folder(source, tmp_path / "out", OPTIONS)
-    assert thin_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+        bandlimit_folder(source, tmp_path / "out", OPTIONS)
+    assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
 
 
 def test_a_full_disk_is_no_fault_of_a_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,24 +321,24 @@ def test_a_full_disk_is_no_fault_of_a_file(source: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(writing.Path, "write_bytes", refuse)
     with pytest.raises(OSError, match="No space left on device") as full:
-        thin_folder(source, tmp_path / "out", OPTIONS, threads=1)
+        bandlimit_folder(source, tmp_path / "out", OPTIONS, threads=1)
     assert full.value.filename == str(tmp_path / "out" / "cat" / "a.jpg")
     assert tree(tmp_path / "out") == {}
     monkeypatch.undo()
-    assert thin_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+    assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
 
 
 def test_a_defect_of_ours_names_the_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> bytes:
         raise RuntimeError("does not read back")
 
-    monkeypatch.setattr(thinning, "thin_jpeg", fail)
+    monkeypatch.setattr(thinning, "bandlimit_jpeg", fail)
     with pytest.raises(RuntimeError, match="does not read back") as found:
-        thin_folder(source, tmp_path / "out", OPTIONS, threads=1)
+        bandlimit_folder(source, tmp_path / "out", OPTIONS, threads=1)
     assert found.value.__notes__ == [f"file: {source / 'cat/a.jpg'}"]
 
 
 def test_malformed_requests_are_the_callers(source: Path, tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, restart_interval=70000, on_bad="stop")
     with pytest.raises(MalformedJpeg, match="a restart interval of 70000 MCUs"):
-        thin_folder(source, tmp_path / "out", options)
+        bandlimit_folder(source, tmp_path / "out", options)

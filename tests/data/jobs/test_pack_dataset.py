@@ -12,7 +12,7 @@ from tests.killed import run_killed
 
 from prepixel.data import DatasetError, PackedDataset
 from prepixel.data.claims import claimed
-from prepixel.data.jobs.pack_dataset import PackOptions, forecast_packing, pack_source
+from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.errors import TruncatedJpeg, UnreadableImage
 from prepixel.spectrum import BandSet
@@ -72,7 +72,7 @@ def test_a_second_run_does_nothing_and_a_lost_shard_is_made_again(source: Path, 
     (target / "shard-000001.jsonl").unlink()
     for number in (1, 9):
         (target / f".shard-00000{number}.tar.partial").write_bytes(b"half")
-    assert forecast_packing(open_source(source), target, OPTIONS).num_finished == 17
+    assert estimate_packing(open_source(source), target, OPTIONS).num_finished == 17
     assert pack_source(open_source(source), target, OPTIONS).num_earlier == 17
     assert contents(target) == before
 
@@ -136,7 +136,7 @@ def test_strange_targets_are_refused(source: Path, tmp_path: Path) -> None:
         pack_source(open_source(source), tmp_path / "used", OPTIONS)
     assert contents(tmp_path / "used") == {"letter.txt": b"dear\n"}
     with pytest.raises(DatasetError, match=r"letter\.txt: is a file, not a folder"):
-        forecast_packing(open_source(source), tmp_path / "used" / "letter.txt", OPTIONS)
+        estimate_packing(open_source(source), tmp_path / "used" / "letter.txt", OPTIONS)
     (tmp_path / "taken").mkdir()
     with (
         claimed(tmp_path / "taken", "packing into"),
@@ -169,14 +169,14 @@ def test_what_cannot_be_packed_follows_the_policy(source: Path, tmp_path: Path) 
 
 
 def test_the_forecast_is_near_what_comes(source: Path, tmp_path: Path) -> None:
-    forecast = forecast_packing(open_source(source), tmp_path / "shards", OPTIONS, threads=1)
+    estimate = estimate_packing(open_source(source), tmp_path / "shards", OPTIONS, threads=1)
     assert not (tmp_path / "shards").exists()
     report = pack_source(open_source(source), tmp_path / "shards", OPTIONS)
-    assert (forecast.num_files, forecast.num_finished) == (30, 0)
-    assert forecast.num_sampled >= 20
-    assert abs(forecast.ratio - report.ratio) < 0.05
-    assert forecast.seconds > 0
-    left = forecast_packing(open_source(source), tmp_path / "shards", OPTIONS)
+    assert (estimate.num_files, estimate.num_finished) == (30, 0)
+    assert estimate.num_sampled >= 20
+    assert abs(estimate.ratio - report.ratio) < 0.05
+    assert estimate.seconds > 0
+    left = estimate_packing(open_source(source), tmp_path / "shards", OPTIONS)
     assert (left.num_finished, left.num_bytes_left, left.num_sampled, left.ratio) == (30, 0, 0, 0)
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
         "a/420.jpg": encoded(subsampling="4:2:0"),
         "a/444.jpg": encoded(subsampling="4:4:4", progressive=True),
         "a/turned.JPEG": encoded(subsampling="4:2:2", exif=exif),
-        "b/grey.jpg": encoded("L", restart_marker_blocks=3),
+        "b/gray.jpg": encoded("L", restart_marker_blocks=3),
         "b/cmyk.jpg": encoded("CMYK"),
         "b/picture.png": encoded(kind="PNG"),
         "b/cut.jpg": encoded()[:-200],
@@ -54,7 +54,7 @@ def test_counts_are_those_of_the_files(folder: Path, threads: int) -> None:
     assert report.num_files == 8
     assert report.num_bytes == sum(path.stat().st_size for path in folder.rglob("*/*"))
     assert report.processes == {"baseline": 3, "pixels": 2, "progressive": 1}
-    assert report.samplings == {"4:2:0": 1, "4:4:4": 1, "4:2:2": 1, "grey": 1}
+    assert report.samplings == {"4:2:0": 1, "4:4:4": 1, "4:2:2": 1, "gray": 1}
     assert report.orientations == {1: 5, 6: 1}
     assert report.heights == (37, 37, 53)
     assert report.widths == (37, 53, 53)

@@ -50,7 +50,7 @@ def test_boxes_are_whole_pixels_inside_the_image(height: int, width: int, index:
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.floats(0.1, 1.0), st.sampled_from([1.0, 5 / 3, 0.6]))
-def test_centred_boxes_are_centred_inside_the_image(height: int, width: int, fraction: float, aspect: float) -> None:
+def test_centered_boxes_are_centered_inside_the_image(height: int, width: int, fraction: float, aspect: float) -> None:
     box = center_box(height, width, fraction, aspect=aspect)
     assert abs(2 * box.top + box.height - height) <= 1
     assert abs(2 * box.left + box.width - width) <= 1
@@ -59,7 +59,7 @@ def test_centred_boxes_are_centred_inside_the_image(height: int, width: int, fra
 
 
 @given(st.integers(64, 900), st.integers(64, 900))
-def test_centred_boxes_are_torchvision_s_but_for_whole_pixels(height: int, width: int) -> None:
+def test_centered_boxes_are_torchvision_s_but_for_whole_pixels(height: int, width: int) -> None:
     """Resize the short side to 256, crop 224: where that square lies in the original, edge by edge."""
     resized = functional.resize(torch.empty(1, height, width, device="meta"), [256]).shape[-2:]
     box = center_box(height, width, 224 / 256)
@@ -112,13 +112,13 @@ def test_crops_that_cannot_be_drawn_are_refused(options: dict[str, object], text
         RandomCrop(**options)  # type: ignore[arg-type]
 
 
-def test_centre_crop_outside_its_range_is_refused() -> None:
+def test_center_crop_outside_its_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"fraction 0\.0 is outside"):
         CenterCrop(0.0)
 
 
 def test_flip_is_drawn_before_the_box_and_both_by_one_generator() -> None:
-    a = RandomCrop().draw((61, 83), 1.0, sample_generator(1, 2, 3))
-    b = RandomCrop(flip_probability=0.0).draw((61, 83), 1.0, sample_generator(1, 2, 3))
+    a = RandomCrop().make_params((61, 83), 1.0, sample_generator(1, 2, 3))
+    b = RandomCrop(flip_probability=0.0).make_params((61, 83), 1.0, sample_generator(1, 2, 3))
     assert a.box == b.box
     assert not b.flipped

@@ -1,4 +1,4 @@
-"""Frames: boxes and masks go with the picture, batches pad with the mean colour, mistakes are named."""
+"""Frames: boxes and masks go with the picture, batches pad with the mean color, mistakes are named."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from prepixel.data.datasets.coco_masks import coco_masks, run_lengths
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_coco
 from prepixel.data.loading.detection_crops import (
-    FrameDraw,
     FrameSettings,
+    ResizeParams,
     boxes_in_frame,
     boxes_in_photo,
     mask_in_frame,
@@ -191,7 +191,9 @@ def test_files_that_are_not_cocos_are_named(tmp_path: Path, content: str, reason
 def test_frames_are_whole_units_inside_their_bounds_and_boxes_come_back(
     size: tuple[int, int], seed: int, unit: int, jitter: tuple[float, float] | None
 ) -> None:
-    drawn = FrameSettings((96, 160), 250, unit, jitter=jitter).draw(size, sample_generator(seed, 0, 0), training=True)
+    drawn = FrameSettings((96, 160), 250, unit, jitter=jitter).make_params(
+        size, sample_generator(seed, 0, 0), training=True
+    )
     assert all(side % unit == 0 and 1 <= side <= 250 for side in drawn.size)
     box = drawn.box
     assert box.top >= 0
@@ -205,12 +207,12 @@ def test_frames_are_whole_units_inside_their_bounds_and_boxes_come_back(
 def test_proportions_are_kept_and_evaluation_draws_nothing() -> None:
     settings_ = FrameSettings((480, 800), 1333, 4)
     for training in (False,):
-        drawn = settings_.draw((480, 640), sample_generator(0, 0, 0), training=training)
-        assert drawn == FrameDraw(Box(0.0, 0.0, 480.0, 640.0), (800, 1068), False)
-    assert settings_.draw((300, 1500), sample_generator(0, 0, 0), training=False).size == (268, 1332)
-    sizes = {settings_.draw((480, 640), sample_generator(0, 0, i), training=True).size for i in range(40)}
+        drawn = settings_.make_params((480, 640), sample_generator(0, 0, 0), training=training)
+        assert drawn == ResizeParams(Box(0.0, 0.0, 480.0, 640.0), (800, 1068), False)
+    assert settings_.make_params((300, 1500), sample_generator(0, 0, 0), training=False).size == (268, 1332)
+    sizes = {settings_.make_params((480, 640), sample_generator(0, 0, i), training=True).size for i in range(40)}
     assert sizes == {(480, 640), (800, 1068)}
-    flips = [settings_.draw((480, 640), sample_generator(0, 0, i), training=True).flipped for i in range(400)]
+    flips = [settings_.make_params((480, 640), sample_generator(0, 0, i), training=True).flipped for i in range(400)]
     assert 150 < sum(flips) < 250
 
 
@@ -259,7 +261,7 @@ def test_boxes_masks_and_picture_go_together(folder: Path, jitter: tuple[float, 
     assert seen > 12
 
 
-def pixel_road(segmentation: Any, photo: tuple[int, int], draw: FrameDraw) -> np.ndarray:
+def rgb_pipeline(segmentation: Any, photo: tuple[int, int], draw: ResizeParams) -> np.ndarray:
     """Draw the mask in the photo, and treat it as the pixel road treats the photo: Pillow cuts, resizes, mirrors."""
     full = Image.fromarray(run_lengths(segmentation, *photo).decode().astype(np.float32))
     box = draw.box
@@ -277,11 +279,11 @@ def test_masks_of_real_photos_equal_the_pixel_roads(photos: Path) -> None:
     overlaps: list[tuple[int, float]] = []
     for index, image in enumerate(images.samples):
         for frames in (FrameSettings((480, 640, 800), 1333, 4), FrameSettings((640,), 640, 8, jitter=(0.5, 2.0))):
-            drawn = frames.draw((image.height, image.width), sample_generator(1, 0, index), training=True)
+            drawn = frames.make_params((image.height, image.width), sample_generator(1, 0, index), training=True)
             for one in image.objects[:2]:
                 photo = (image.height, image.width)
                 ours = mask_in_frame(one.segmentation, photo, drawn).astype(bool)
-                theirs = pixel_road(one.segmentation, photo, drawn)
+                theirs = rgb_pipeline(one.segmentation, photo, drawn)
                 union = int((ours | theirs).sum())
                 if union:
                     overlaps.append((union, 1 - int((ours ^ theirs).sum()) / union))
@@ -405,7 +407,7 @@ def test_a_batch_of_no_image_is_of_the_same_kind(dataset: CocoDataset) -> None:
     assert torch.equal(empty.spectrum.shift, torch.ones(24))
 
 
-def test_padding_is_the_mean_colour_and_batches_move(dataset: CocoDataset) -> None:
+def test_padding_is_the_mean_color_and_batches_move(dataset: CocoDataset) -> None:
     shift, step = torch.linspace(-100, 100, 24), torch.full((24,), 8.0)
     reader = SpectrumFrames(SQUARE, 8, dtype=torch.int8, shift=shift, step=step, multiple=4)
     batch = DetectionDataset(dataset, reader, FrameSettings((64,), 128, 8)).__getitems__([(0, 0), (0, 3)]).batch

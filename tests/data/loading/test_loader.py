@@ -15,13 +15,13 @@ from PIL import Image
 from prepixel.data import (
     Batch,
     CenterCrop,
+    CropDataset,
+    CropLoader,
     FolderDataset,
     PixelReader,
     RandomCrop,
     SpectrumReader,
     TooManyBadFiles,
-    ViewDataset,
-    ViewLoader,
 )
 from prepixel.data.loading.loader import identity
 from prepixel.errors import MalformedJpeg, UnreadableImage
@@ -53,9 +53,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def loader(root: Path, reader: SpectrumReader | PixelReader = SPECTRA, **options: object) -> ViewLoader:
+def loader(root: Path, reader: SpectrumReader | PixelReader = SPECTRA, **options: object) -> CropLoader:
     options.setdefault("crop", RandomCrop())
-    return ViewLoader(FolderDataset(root), reader, **{"batch_size": 5, "seed": 7, "training": True, **options})  # type: ignore[arg-type]
+    return CropLoader(FolderDataset(root), reader, **{"batch_size": 5, "seed": 7, "training": True, **options})  # type: ignore[arg-type]
 
 
 def arrays(batch: Batch) -> torch.Tensor:
@@ -123,7 +123,7 @@ def test_a_batch_is_what_read_spectra_gives_for_the_same_boxes(root: Path) -> No
         for sample, values in zip(samples, arrays(batch), strict=True):
             with Image.open(sample.path) as picture:
                 width, height = picture.size
-            box = crop.draw((height, width), 5 / 3, np.random.default_rng(0)).box
+            box = crop.make_params((height, width), 5 / 3, np.random.default_rng(0)).box
             row = np.array([[box.top, box.left, box.height, box.width]])
             alone = read_spectra([sample.path], grid=(3, 5), bands=BANDS, boxes=row).spectrum
             assert torch.equal(alone.values[0], values)
@@ -140,7 +140,7 @@ def test_pixels_and_coefficients_show_the_same_part(root: Path) -> None:
 
 
 def test_torch_data_loader_fetches_whole_batches(root: Path) -> None:
-    dataset = ViewDataset(FolderDataset(root), SPECTRA, CenterCrop(), 0, 1)
+    dataset = CropDataset(FolderDataset(root), SPECTRA, CenterCrop(), 0, 1)
     keys = [[(0, 3), (0, 11)], [(0, 2)]]
     batches = list(torch.utils.data.DataLoader(dataset, batch_sampler=keys, collate_fn=identity))
     assert [batch.indices.tolist() for batch, _ in batches] == [[3, 11], [2]]

@@ -95,7 +95,7 @@ def random_spectrum(grid: tuple[int, int], bands: BandSet = ALL, *, n: int = 1, 
     return Spectrum.of_coefficients(torch.from_numpy(values), bands)
 
 
-def pixel_road(
+def rgb_pipeline(
     network: nn.Module,
     spectrum: Spectrum,
     size: int,
@@ -123,7 +123,7 @@ def test_every_family_gives_the_pixel_networks_logits(name: str) -> None:
     # 8 pixels a block, so that most grids are odd: 7 x 9, 11 x 13, 5 x 7. Other ratios are test_stems_of_every_kind's.
     grid = (size[0] // 8, size[1] // 8)
     spectrum = random_spectrum(grid)
-    exact = pixel_road(network.double(), spectrum, 8)
+    exact = rgb_pipeline(network.double(), spectrum, 8)
     form: Any = "factored" if "patch14" in name else "composed"  # 7 x 7 blocks of 192 channels are too many weights
     folded = fold(network, pixels=size, grid=grid, bands=ALL, form=form)
     with torch.no_grad():
@@ -170,7 +170,7 @@ STEMS: dict[str, Callable[[], nn.Module]] = {
     "space to depth": lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 5, 3, 1, 1)),
     "own normalization": lambda: nn.Sequential(PixelInput(), conv(3, 2, 1)),
     "batch norm first": lambda: nn.Sequential(batch_norm(), conv(3, 2, 1)),
-    "grey": lambda: nn.Sequential(Grey(), nn.Conv2d(1, 5, 3, 2, 1)),
+    "gray": lambda: nn.Sequential(Gray(), nn.Conv2d(1, 5, 3, 2, 1)),
     "everything": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 56 * 40, 5)),
     "linear patches": lambda: LinearPatches(),
     "functional": lambda: Functional(),
@@ -184,7 +184,7 @@ def batch_norm() -> nn.Module:
     return norm
 
 
-class Grey(nn.Module):
+class Gray(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :1] * 0.3 + x[:, 1:2] * 0.6 + x[:, 2:] * 0.1
 
@@ -197,8 +197,8 @@ class LinearPatches(nn.Module):
         self.project = nn.Linear(3 * 8 * 8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, colours, height, width = x.shape
-        assert colours == 3
+        n, colors, height, width = x.shape
+        assert colors == 3
         patches = x.reshape(n, 3, height // 8, 8, width // 8, 8).permute(0, 2, 4, 1, 3, 5)
         return self.project(patches.reshape(n, (height // 8) * (width // 8), 3 * 8 * 8))
 
@@ -213,7 +213,7 @@ class Functional(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         torch._assert(x.dim() == 4 and x.ndim == 4, "an image")
-        torch._assert(x.size(1) == 3 and x.size(dim=-1) == x.shape[3], "three colours")
+        torch._assert(x.size(1) == 3 and x.size(dim=-1) == x.shape[3], "three colors")
         scale = torch.ones((), dtype=x.dtype, device=x.device)
         y = (x - self.mean) / 0.5 * scale
         y = functional.pad(y, (1, 2, 1, 2))
@@ -233,10 +233,10 @@ def test_stems_of_every_kind(stem: str, form: Any, reduction: Any) -> None:
         spectrum = random_spectrum(grid, n=2)
         folded = fold(network, pixels=pixels, grid=grid, bands=ALL, form=form, reduction=reduction)
         with torch.no_grad():
-            assert difference(folded(spectrum), pixel_road(network, spectrum, 8 // ratio, reduction)) <= 1e-11
+            assert difference(folded(spectrum), rgb_pipeline(network, spectrum, 8 // ratio, reduction)) <= 1e-11
 
 
-def test_neighbourhood_is_the_smallest() -> None:
+def test_neighborhood_is_the_smallest() -> None:
     folded = fold(Net(conv(7, 2, 3)), pixels=(64, 64), grid=(16, 16), bands=ALL, form="composed")
     stem = next(m for m in folded.modules() if type(m).__name__ == "FoldedStem")
     # 4 pixels a block, outputs at 0 and 2: pixels -3..3 and -1..5, so one block on either side.
@@ -255,7 +255,7 @@ def test_channels_left_out_are_columns_left_out() -> None:
     for form in FORMS:
         folded = fold(network, pixels=(56, 40), grid=(14, 10), bands=bands, form=form)
         with torch.no_grad():
-            assert difference(folded(some), pixel_road(network, everything, 4)) <= 1e-12
+            assert difference(folded(some), rgb_pipeline(network, everything, 4)) <= 1e-12
 
 
 def test_a_fold_serves_other_grids_where_the_network_takes_any_size() -> None:
@@ -267,7 +267,7 @@ def test_a_fold_serves_other_grids_where_the_network_takes_any_size() -> None:
             for grid in ((5, 7), (14, 11), (23, 17)):
                 spectrum = random_spectrum(grid)
                 with torch.no_grad():
-                    assert difference(folded(spectrum), pixel_road(network, spectrum, 4)) <= 1e-12
+                    assert difference(folded(spectrum), rgb_pipeline(network, spectrum, 4)) <= 1e-12
 
 
 def test_a_detectors_backbone_folds_and_takes_images_of_any_size() -> None:
@@ -276,7 +276,7 @@ def test_a_detectors_backbone_folds_and_takes_images_of_any_size() -> None:
     folded = fold(backbone, pixels=(64, 96), grid=(16, 24), bands=ALL, form="composed")
     for grid in ((16, 24), (26, 14)):
         spectrum = random_spectrum(grid)
-        expected: Any = pixel_road(backbone, spectrum, 4)
+        expected: Any = rgb_pipeline(backbone, spectrum, 4)
         with torch.no_grad():
             got = folded(spectrum)
         assert list(got) == ["0", "1", "2", "3", "pool"]
@@ -424,7 +424,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "reflected": (lambda: Net(conv(3, 2, 1, padding_mode="reflect")), r"at the borders.*reflected"),
     "padded black, then normalized": (
         lambda: Net(conv(3), lambda x: functional.pad(functional.pad(x, (1, 1, 1, 1)) - 1, (1, 1, 1, 1))),
-        r"padding is not one colour",
+        r"padding is not one color",
     ),
     "twice": (Twice, r"used twice: by first, and again by conv2d in second"),
     "skip": (Skip, r"used twice: by first, and again by add"),
@@ -469,7 +469,7 @@ def test_a_layer_too_large_to_compose_is_factored() -> None:
     assert folded.cost.composed == 77_875_200
     spectrum = random_spectrum((13, 13))
     with torch.no_grad():
-        assert difference(folded(spectrum), pixel_road(network, spectrum, 8).double()) <= 1e-5
+        assert difference(folded(spectrum), rgb_pipeline(network, spectrum, 8).double()) <= 1e-5
 
 
 def test_a_body_that_differs_in_training_refuses_training() -> None:

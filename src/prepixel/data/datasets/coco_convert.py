@@ -131,7 +131,7 @@ def _picture(path: Path) -> Integer[np.ndarray, "h w"]:
     except OSError as error:
         raise DatasetError(f"{path}: the mask cannot be read ({error})") from error
     if values.ndim != 2:
-        raise DatasetError(f"{path}: is a picture in colours, not one of object numbers")
+        raise DatasetError(f"{path}: is a picture in colors, not one of object numbers")
     return np.where(values == _VOID, 0, values)
 
 

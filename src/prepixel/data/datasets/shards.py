@@ -259,7 +259,7 @@ class PackedDataset:
         for index, sample in enumerate(self.samples):
             if zlib.crc32(self.sources([index])[0]) != self._crcs[index]:
                 raise MalformedPack(
-                    "its bytes are not those that were written", remedy="Pack its shard anew", source=sample.path
+                    "its bytes are not those that were written", hint="Pack its shard anew", source=sample.path
                 )
 
 

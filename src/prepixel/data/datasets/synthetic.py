@@ -1,6 +1,6 @@
 """An embedded data set: pictures made of noise, shapes and textures, written as real JPEG files of many kinds.
 
-Six classes are told by shape and colour, at any size. Four differ ONLY in the texture of one object, whose period is a
+Six classes are told by shape and color, at any size. Four differ ONLY in the texture of one object, whose period is a
 fixed part of the image's short side, about 5 pixels in 450: a network that sees 448 pixels can tell them, one that sees
 112 cannot, since antialiasing leaves it a plain object.
 """
@@ -33,7 +33,7 @@ CLASSES: tuple[str, ...] = tuple(sorted(SHAPE_CLASSES + TEXTURE_CLASSES))
 MARKER_NAME = "synthetic.json"
 _VERSION = 1  # of the pictures: raise it whenever the same seed makes other ones
 
-# Periods of the textures, as parts of the short side: after a .875 centre crop 1.3 to 1.6 pixels of 112 (beyond
+# Periods of the textures, as parts of the short side: after a .875 center crop 1.3 to 1.6 pixels of 112 (beyond
 # Nyquist), 5.1 to 6.6 of 448 (horizontal or vertical frequency 2.4 to 3.1 of a block, inside S-24's 4 x 4).
 TEXTURE_PERIODS = (1 / 100, 1 / 78)
 _TEXTURE_AMPLITUDE = 30.0
@@ -136,11 +136,11 @@ def draw_picture(name: str, generator: np.random.Generator, *, min_side: int = 2
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def encode_picture(pixels: Pixels, generator: np.random.Generator, *, may_be_grey: bool) -> bytes:
+def encode_picture(pixels: Pixels, generator: np.random.Generator, *, may_be_gray: bool) -> bytes:
     """Encode an upright picture as a JPEG file of a kind drawn at random.
 
     Quality 70..95; 4:4:4 (half), 4:2:0 or 4:2:2; one in seven progressive, one in seven with restart markers, one in
-    ten turned and marked so by EXIF; where colour tells nothing, one in twelve grey.
+    ten turned and marked so by EXIF; where color tells nothing, one in twelve gray.
     """
     image = Image.fromarray(pixels)
     options: dict[str, object] = {
@@ -149,11 +149,11 @@ def encode_picture(pixels: Pixels, generator: np.random.Generator, *, may_be_gre
         "progressive": bool(generator.random() < 1 / 7),
         "optimize": bool(generator.random() < 0.3),
     }
-    restart, turned, grey = generator.random(3) < (1 / 7, 1 / 10, 1 / 12)
+    restart, turned, gray = generator.random(3) < (1 / 7, 1 / 10, 1 / 12)
     rows, orientation = int(generator.integers(1, 4)), int(generator.integers(2, 9))
     if restart:
         options["restart_marker_rows"] = rows
-    if grey and may_be_grey:
+    if gray and may_be_gray:
         image = image.convert("L")
         del options["subsampling"]
     if turned:
@@ -221,7 +221,7 @@ def _write_all(root: Path, parameters: _Parameters, threads: int, progress: Call
         # the stream of a picture hangs on its name alone: asking for more of them changes none
         generator = sample_generator(parameters.seed, 2 * label + (part == "val"), number)
         pixels = draw_picture(name, generator, min_side=parameters.min_side, max_side=parameters.max_side)
-        encoded = encode_picture(pixels, generator, may_be_grey=name in TEXTURE_CLASSES)
+        encoded = encode_picture(pixels, generator, may_be_gray=name in TEXTURE_CLASSES)
         (root / part / name / f"{name}_{number:05}.jpg").write_bytes(encoded)
 
     with contextlib.closing(map_unordered(write, jobs, threads)) as written:
@@ -263,13 +263,13 @@ def _draw_clouds(generator: np.random.Generator, height: int, width: int) -> Pla
     return clouds / power**0.5
 
 
-def _draw_colour(generator: np.random.Generator, low: float = 40.0, high: float = 215.0) -> Float[np.ndarray, " 3"]:
+def _draw_color(generator: np.random.Generator, low: float = 40.0, high: float = 215.0) -> Float[np.ndarray, " 3"]:
     return generator.uniform(low, high, 3)
 
 
 def _draw_background(generator: np.random.Generator, height: int, width: int) -> Picture:
-    """Draw a gradient between two colours, clouds over it, and shapes in the way."""
-    first, second = _draw_colour(generator), _draw_colour(generator)
+    """Draw a gradient between two colors, clouds over it, and shapes in the way."""
+    first, second = _draw_color(generator), _draw_color(generator)
     angle = generator.uniform(0, 2 * np.pi)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j] - 0.5
     along = np.clip(0.5 + np.cos(angle) * x + np.sin(angle) * y, 0, 1)[:, :, None]
@@ -281,17 +281,17 @@ def _draw_background(generator: np.random.Generator, height: int, width: int) ->
 
 
 def _paste_shapes(picture: Picture, generator: np.random.Generator, count: int, largest: float) -> Picture:
-    """Paste lines and slender polygons of random colours: clutter that resembles no class."""
+    """Paste lines and slender polygons of random colors: clutter that resembles no class."""
     height, width = picture.shape[:2]
     short = min(height, width)
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     canvas = ImageDraw.Draw(image)
     for _ in range(count):
-        centre = generator.uniform(0, 1, 2) * (width, height)
+        center = generator.uniform(0, 1, 2) * (width, height)
         reach = generator.uniform(0.05, largest) * short
-        fill = tuple(int(c) for c in _draw_colour(generator, 20.0, 235.0))
+        fill = tuple(int(c) for c in _draw_color(generator, 20.0, 235.0))
         angles = np.sort(generator.uniform(0, 2 * np.pi, 4))
-        corners = centre + reach * generator.uniform(0.2, 1, (4, 1)) * np.stack([np.cos(angles), np.sin(angles)], 1)
+        corners = center + reach * generator.uniform(0.2, 1, (4, 1)) * np.stack([np.cos(angles), np.sin(angles)], 1)
         if generator.random() < 0.5:
             canvas.polygon([(float(a), float(b)) for a, b in corners], fill=fill)
         else:
@@ -309,23 +309,23 @@ def _draw_occluders(picture: Picture, generator: np.random.Generator) -> None:
         ends = generator.uniform(-0.1, 1.1, (2, 2)) * (width, height)
         thickness = max(1, round(min(height, width) * generator.uniform(0.005, 0.02)))
         canvas.line([(float(a), float(b)) for a, b in ends], fill=255, width=thickness)
-    picture[np.asarray(mask) > 0] = _draw_colour(generator, 20.0, 235.0)
+    picture[np.asarray(mask) > 0] = _draw_color(generator, 20.0, 235.0)
 
 
 def _draw_object(name: str, generator: np.random.Generator, height: int, width: int) -> tuple[Plane, Picture]:
-    """Draw the object that gives a picture its class: how much it covers each pixel, and its colours."""
+    """Draw the object that gives a picture its class: how much it covers each pixel, and its colors."""
     short = min(height, width)
     radius = short * generator.uniform(0.25, 0.36)
     free = np.maximum(np.array([height, width]) * 0.5 - radius - 0.04 * short, 0)
-    centre = np.array([height, width]) * 0.5 + generator.uniform(-0.6, 0.6, 2) * free
-    y, x = np.mgrid[0:height, 0:width] + 0.5 - centre[:, None, None]
+    center = np.array([height, width]) * 0.5 + generator.uniform(-0.6, 0.6, 2) * free
+    y, x = np.mgrid[0:height, 0:width] + 0.5 - center[:, None, None]
     turn = generator.uniform(-0.3, 0.3)
     outside = _distance(
         _shape_of(name, generator), np.cos(turn) * y - np.sin(turn) * x, np.sin(turn) * y + np.cos(turn) * x, radius
     )
     mask = np.clip(0.5 - outside, 0, 1)
-    colour = _COLOURS.get(name.partition("_")[0])
-    base = _draw_colour(generator, 70.0, 185.0) if colour is None else np.array(colour) + generator.normal(0, 13, 3)
+    color = _COLOURS.get(name.partition("_")[0])
+    base = _draw_color(generator, 70.0, 185.0) if color is None else np.array(color) + generator.normal(0, 13, 3)
     shade = _draw_clouds(generator, height, width) * 7 + generator.uniform(-18, 18) * (x + y) / radius
     if name in TEXTURE_CLASSES:
         shade = shade + _draw_texture(name, generator, y, x, short)

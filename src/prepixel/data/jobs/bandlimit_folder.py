@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from prepixel.data.claims import claimed
-from prepixel.data.jobs.estimate import Forecast, forecast
+from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
 from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
 from prepixel.errors import DatasetError, JpegError
 from prepixel.files import image_files, replace_file
-from prepixel.jpeg import Limits, thin_jpeg
+from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
 from prepixel.spectrum import BandSet
 
@@ -40,14 +40,14 @@ OnBad: TypeAlias = Literal["skip", "copy", "stop"]
 
 
 @dataclass(frozen=True)
-class ThinOptions:
+class BandlimitOptions:
     """Hold what is asked of every file.
 
     Attributes:
         bands: the frequencies to keep.
         restart_interval: MCUs between restart markers; 0 for none, None for as many as each file has.
         restart_rows: instead of it, rows of MCUs.
-        metadata: which segments go along, as `thin_jpeg` has it.
+        metadata: which segments go along, as `bandlimit_jpeg` has it.
         others: what is done with files that are no JPEG, neither by contents nor by name: left out, or copied.
         on_bad: what is done with JPEGs that cannot be thinned: left out, or copied as they are (both are listed), or
             the first of them ends the run.
@@ -62,7 +62,7 @@ class ThinOptions:
 
     def thin(self, contents: bytes, limits: Limits) -> bytes:
         """Thin one file's bytes."""
-        return thin_jpeg(
+        return bandlimit_jpeg(
             contents,
             (self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)),
             restart_interval=self.restart_interval,
@@ -73,7 +73,7 @@ class ThinOptions:
 
 
 @dataclass(frozen=True)
-class ThinReport:
+class BandlimitReport:
     """Hold what became of a folder.
 
     Attributes:
@@ -119,18 +119,18 @@ class _Plan:
     left: list[str] = field(default_factory=list)
 
 
-def forecast_thinning(
+def estimate_bandlimiting(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    options: ThinOptions,
+    options: BandlimitOptions,
     *,
     threads: int = 0,
     limits: Limits = Limits(),
-) -> Forecast:
+) -> WorkEstimate:
     """Say how many bytes thinning a folder will leave, and how long it will take, from a sample; nothing is written.
 
     Raises:
-        DatasetError: as `thin_folder`.
+        DatasetError: as `bandlimit_folder`.
     """
     _check(Path(source), Path(target), options)
     plan = _plan(Path(source), Path(target))
@@ -140,7 +140,7 @@ def forecast_thinning(
         contents = (Path(source) / name).read_bytes()
         return len(contents), len(options.thin(contents, limits))
 
-    return forecast(
+    return estimate_work(
         sizes,
         jpegs,
         num_bytes_left=sum(plan.sizes[name] for name in jpegs),
@@ -151,15 +151,15 @@ def forecast_thinning(
     )
 
 
-def thin_folder(
+def bandlimit_folder(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    options: ThinOptions,
+    options: BandlimitOptions,
     *,
     threads: int = 0,
     limits: Limits = Limits(),
     progress: Callable[[int, int], None] | None = None,
-) -> ThinReport:
+) -> BandlimitReport:
     """Thin every JPEG below a folder into another folder, or go on with that where a run was stopped.
 
     A file counts as finished where its line says so, its source has the size and time of change that it had then, and
@@ -190,7 +190,7 @@ def thin_folder(
             write_finished(state, plan.finished)
             for name in plan.left:
                 _partial(goal / name).unlink(missing_ok=True)
-        work = contextlib.closing(_thin_all(root, goal, plan.left, options, threads, limits))
+        work = contextlib.closing(_bandlimit_all(root, goal, plan.left, options, threads, limits))
         with (state / FILES).open("a", encoding="utf-8") as journal, work as results:
             for row in results:
                 append_finished(journal, row)
@@ -201,10 +201,10 @@ def thin_folder(
     return _report(rows, earlier, time.perf_counter() - begin)
 
 
-def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> ThinReport:
+def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> BandlimitReport:
     thinned = [row for row in rows.values() if row.kind == "thinned"]
     kinds = [row.kind for row in rows.values() if not row.error]
-    return ThinReport(
+    return BandlimitReport(
         num_files=len(rows),
         num_earlier=earlier,
         num_thinned=len(thinned),
@@ -220,7 +220,7 @@ def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> T
 # -- what there is to do -----------------------------------------------------------------------------------------------
 
 
-def _check(root: Path, goal: Path, options: ThinOptions) -> None:
+def _check(root: Path, goal: Path, options: BandlimitOptions) -> None:
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name one that holds JPEGs, at any depth")
     inner, outer = root.resolve(), goal.resolve()
@@ -266,12 +266,12 @@ def _stands(target: Path, row: FinishedFile) -> bool:
         return False
 
 
-def _told(options: ThinOptions) -> dict[str, Any]:
+def _told(options: BandlimitOptions) -> dict[str, Any]:
     """Give the options that decide a file's bytes; a list of bands is told by its channels."""
     return asdict(options) | {"bands": sorted(options.bands.channels), "name": options.bands.name}
 
 
-def _check_target(goal: Path, options: ThinOptions) -> None:
+def _check_target(goal: Path, options: BandlimitOptions) -> None:
     state = goal / STATE_NAME / _OPTIONS
     if not state.exists():
         # a state folder alone: a run that was killed before it began
@@ -289,7 +289,7 @@ def _check_target(goal: Path, options: ThinOptions) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(goal: Path, options: ThinOptions) -> Iterator[Path]:
+def _claimed(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
     """Make the target, with its options, for this process alone, and give its state folder."""
     state = goal / STATE_NAME
     state.mkdir(parents=True, exist_ok=True)
@@ -303,13 +303,13 @@ def _claimed(goal: Path, options: ThinOptions) -> Iterator[Path]:
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
-def _thin_all(
-    root: Path, goal: Path, names: list[str], options: ThinOptions, threads: int, limits: Limits
+def _bandlimit_all(
+    root: Path, goal: Path, names: list[str], options: BandlimitOptions, threads: int, limits: Limits
 ) -> Generator[FinishedFile, None, None]:
-    return map_unordered(lambda name: _thin_one(root, goal, name, options, limits), names, threads)
+    return map_unordered(lambda name: _bandlimit_one(root, goal, name, options, limits), names, threads)
 
 
-def _thin_one(root: Path, goal: Path, name: str, options: ThinOptions, limits: Limits) -> FinishedFile:
+def _bandlimit_one(root: Path, goal: Path, name: str, options: BandlimitOptions, limits: Limits) -> FinishedFile:
     """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
     before = modified = 0
     thinned: bytes | None = None
@@ -349,7 +349,7 @@ def _words(name: str, error: Exception) -> tuple[str, str]:
     return type(error).__name__, text
 
 
-def _handle_bad(source: Path, target: Path, row: FinishedFile, options: ThinOptions) -> FinishedFile:
+def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> FinishedFile:
     if options.on_bad == "copy" and source.is_file() and os.access(source, os.R_OK):
         return _copy(source, target, row)
     target.unlink(missing_ok=True)  # of a source that was good once

@@ -18,7 +18,7 @@ Source = TypeVar("Source")
 
 
 @dataclass(frozen=True)
-class Forecast:
+class WorkEstimate:
     """Hold what a run will leave and take.
 
     Attributes:
@@ -42,7 +42,7 @@ class Forecast:
     num_sampled: int
 
 
-def forecast(
+def estimate_work(
     work: Callable[[Source], tuple[int, int]],
     left: Sequence[Source],
     *,
@@ -51,7 +51,7 @@ def forecast(
     num_finished: int,
     num_bytes: int,
     threads: int,
-) -> Forecast:
+) -> WorkEstimate:
     """Do the work on a sample of what is left, and say what the whole will be.
 
     Args:
@@ -59,7 +59,7 @@ def forecast(
             over.
         left: what is not finished.
         num_bytes_left: of all of these.
-        num_files: as the forecast has it; so are ``num_finished`` and ``num_bytes``.
+        num_files: as the estimate_work has it; so are ``num_finished`` and ``num_bytes``.
         threads: that the run will have; 0 for one a processor.
     """
     step = max(1, len(left) // _SAMPLE)
@@ -75,7 +75,7 @@ def forecast(
         after.append(sizes[1])
     ratio = sum(after) / sum(before) if before else 0.0
     at_once = min(threads or os.cpu_count() or 1, os.cpu_count() or 1, max(1, len(left)))
-    return Forecast(
+    return WorkEstimate(
         num_files=num_files,
         num_finished=num_finished,
         num_bytes=num_bytes,

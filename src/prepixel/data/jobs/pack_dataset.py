@@ -30,7 +30,7 @@ from prepixel.data.datasets.shards import (
     shard_name,
     stored_ending,
 )
-from prepixel.data.jobs.estimate import Forecast, forecast
+from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
@@ -192,7 +192,7 @@ def pack_source(
     return _report(goal, numbers, earlier, time.perf_counter() - begin)
 
 
-def forecast_packing(
+def estimate_packing(
     source: PackSource,
     target: str | os.PathLike[str],
     options: PackOptions,
@@ -200,7 +200,7 @@ def forecast_packing(
     append: bool = False,
     threads: int = 0,
     limits: Limits = Limits(),
-) -> Forecast:
+) -> WorkEstimate:
     """Say how many bytes packing a source will leave, and how long it will take, from a sample; nothing is written.
 
     Raises:
@@ -219,7 +219,7 @@ def forecast_packing(
     def sizes(entry: PackEntry) -> tuple[int, int]:
         return entry.size, len(options.pack(entry.read(), limits))
 
-    return forecast(
+    return estimate_work(
         sizes,
         left,
         num_bytes_left=sum(entry.size for entry in left),
@@ -405,6 +405,6 @@ def _has_coefficients(contents: bytes, limits: Limits) -> bool:
     if contents[: len(_SOI)] != _SOI:
         return False
     try:
-        return read_header(contents, limits=limits).colour in {"grey", "ycbcr", "rgb"}
+        return read_header(contents, limits=limits).color in {"gray", "ycbcr", "rgb"}
     except UnsupportedJpeg:
         return False

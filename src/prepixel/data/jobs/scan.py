@@ -37,7 +37,7 @@ class ScanReport:
         heights: smallest, median and largest upright height of those that can be read; zeros where none can.
         widths: the same of upright widths.
         processes: by coding process; "pixels" are formats without coefficients, and CMYK.
-        colours: by colour.
+        colors: by color.
         samplings: of JPEG coefficients, by "4:2:0" and the like, or factors "HxV" a component.
         orientations: by EXIF orientation.
         restarts: files with restart markers.
@@ -52,7 +52,7 @@ class ScanReport:
     heights: tuple[int, int, int]
     widths: tuple[int, int, int]
     processes: Mapping[str, int]
-    colours: Mapping[str, int]
+    colors: Mapping[str, int]
     samplings: Mapping[str, int]
     orientations: Mapping[int, int]
     restarts: int
@@ -67,7 +67,7 @@ class _Tally:
     heights: list[int] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     processes: Counter[str] = field(default_factory=Counter)
-    colours: Counter[str] = field(default_factory=Counter)
+    colors: Counter[str] = field(default_factory=Counter)
     samplings: Counter[str] = field(default_factory=Counter)
     orientations: Counter[int] = field(default_factory=Counter)
     restarts: int = 0
@@ -79,7 +79,7 @@ class _Tally:
         self.widths.append(width)
         self.num_pixels += height * width
         self.processes[image.process if image.origin == "jpeg" else "pixels"] += 1
-        self.colours[image.colour] += 1
+        self.colors[image.color] += 1
         if image.origin == "jpeg":
             self.samplings[name_sampling(image)] += 1
         self.orientations[image.orientation] += 1
@@ -131,7 +131,7 @@ def scan_folder(
         heights=_spread(tally.heights),
         widths=_spread(tally.widths),
         processes=_by_count(tally.processes),
-        colours=_by_count(tally.colours),
+        colors=_by_count(tally.colors),
         samplings=_by_count(tally.samplings),
         orientations=dict(sorted(tally.orientations.items())),
         restarts=tally.restarts,
@@ -147,7 +147,7 @@ def name_sampling(image: JpegImage) -> str:
     """
     factors = [component.sampling for component in image.components]
     if len(factors) == 1:
-        return "grey"
+        return "gray"
     (v, h), *rest = factors
     names = {(1, 1): "4:4:4", (1, 2): "4:2:2", (2, 2): "4:2:0", (2, 1): "4:4:0", (1, 4): "4:1:1", (2, 4): "4:1:0"}
     chroma = rest[0]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prepixel.data import CenterCrop, ImageDataset, SpectrumReader, ViewDataset
+from prepixel.data.datasets.folder import ImageDataset
+from prepixel.data.loading.crops import CenterCrop
+from prepixel.data.loading.loader import CropDataset
+from prepixel.data.loading.readers import SpectrumReader
 from prepixel.errors import DatasetError
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.reference import Filter
@@ -27,7 +30,7 @@ def measure_statistics(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Statistics:
-    """Measure how each channel is distributed over a data set's centred crops.
+    """Measure how each channel is distributed over a data set's centered crops.
 
     Args:
         files: the images.
@@ -47,7 +50,7 @@ def measure_statistics(
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]
     reader = SpectrumReader(grid, bands, filter)
-    dataset = ViewDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
+    dataset = CropDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
     statistics = Statistics.empty(bands, grid, source=files.root.name)
     for start in range(0, total, _CHUNK):
         chunk = indices[start : start + _CHUNK]

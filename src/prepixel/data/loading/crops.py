@@ -19,7 +19,7 @@ _DEFAULT_RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
 
 
-class Draw(NamedTuple):
+class CropParams(NamedTuple):
     """Hold what was drawn for one sample.
 
     Attributes:
@@ -46,7 +46,7 @@ def draw_random_resized_crop(
 ) -> Box:
     """Draw a box as torchvision's RandomResizedCrop does: whole pixels, the same distribution, another generator.
 
-    Area uniform, ratio of width to height uniform in its logarithm, ten tries to fit; else the largest centred box
+    Area uniform, ratio of width to height uniform in its logarithm, ten tries to fit; else the largest centered box
     whose ratio is inside the bounds.
 
     Args:
@@ -75,7 +75,7 @@ def draw_random_resized_crop(
 
 
 def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
-    """Give the centred box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
+    """Give the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
 
     The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
     first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
@@ -103,7 +103,7 @@ def _whole_box(top: int, left: int, height: int, width: int) -> Box:
 class Crop(Protocol):
     """Say which part of an image a sample is."""
 
-    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
+    def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
         """Draw box and flip for an upright image of (height, width) and an output of ``aspect`` = width / height."""
 
 
@@ -129,15 +129,15 @@ class RandomCrop:
         if not 0 <= self.flip_probability <= 1:
             raise ValueError(f"flip_probability {self.flip_probability} is outside [0, 1]; published: 0.5")
 
-    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
+    def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
         """Draw box and flip; ``aspect`` plays no part, as in torchvision."""
         flipped = draw_flip(generator, self.flip_probability)
-        return Draw(draw_random_resized_crop(*size, generator, areas=self.areas, ratios=self.ratios), flipped)
+        return CropParams(draw_random_resized_crop(*size, generator, areas=self.areas, ratios=self.ratios), flipped)
 
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """Cut the centred part that evaluation sees; nothing is random.
+    """Cut the centered part that evaluation sees; nothing is random.
 
     Attributes:
         fraction: of the short side, in (0, 1]; see `center_box`.
@@ -149,6 +149,6 @@ class CenterCrop:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: 0.875")
 
-    def draw(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> Draw:
-        """Give the centred box; the generator is not touched."""
-        return Draw(center_box(*size, self.fraction, aspect=aspect), flipped=False)
+    def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
+        """Give the centered box; the generator is not touched."""
+        return CropParams(center_box(*size, self.fraction, aspect=aspect), flipped=False)

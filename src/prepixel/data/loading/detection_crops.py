@@ -22,7 +22,7 @@ from prepixel.spectrum.geometry import Box
 Boxes = Float64[np.ndarray, "k 4"]
 
 
-class FrameDraw(NamedTuple):
+class ResizeParams(NamedTuple):
     """Hold what was drawn for one photo.
 
     Attributes:
@@ -70,15 +70,15 @@ class FrameSettings:
         if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1]:
             raise ValueError(f"jitter {self.jitter} is not 0 < low <= high; published: (0.1, 2.0)")
 
-    def draw(self, size: tuple[int, int], generator: np.random.Generator, *, training: bool) -> FrameDraw:
+    def make_params(self, size: tuple[int, int], generator: np.random.Generator, *, training: bool) -> ResizeParams:
         """Draw for an upright photo of (height, width)."""
         if not training:
-            return FrameDraw(_whole(*size), self._fitted(size, self.min_sizes[-1]), flipped=False)
+            return ResizeParams(_whole(*size), self._fitted(size, self.min_sizes[-1]), flipped=False)
         flipped = draw_flip(generator, self.flip_probability)
         chosen, scale, top, left = generator.random(4).tolist()
         if self.jitter is None:
             short = self.min_sizes[int(chosen * len(self.min_sizes))]
-            return FrameDraw(_whole(*size), self._fitted(size, short), flipped)
+            return ResizeParams(_whole(*size), self._fitted(size, short), flipped)
         low, high = self.jitter
         factor = (low + (high - low) * scale) * self.max_size / max(size)
         sides, places = [], []
@@ -87,7 +87,7 @@ class FrameSettings:
             sides.append(length)
             places.append(int(place * (side - length + 1)))
         box = Box(float(places[0]), float(places[1]), float(sides[0]), float(sides[1]))
-        return FrameDraw(box, (self._units(sides[0] * factor), self._units(sides[1] * factor)), flipped)
+        return ResizeParams(box, (self._units(sides[0] * factor), self._units(sides[1] * factor)), flipped)
 
     def _fitted(self, size: tuple[int, int], short: int) -> tuple[int, int]:
         factor = min(short / min(size), self.max_size / max(size))
@@ -98,31 +98,31 @@ class FrameSettings:
         return self.unit * min(max(1, round(length / self.unit)), most)
 
 
-def boxes_in_frame(boxes: Boxes, draw: FrameDraw) -> Boxes:
+def boxes_in_frame(boxes: Boxes, params: ResizeParams) -> Boxes:
     """Take boxes (x left, y top, x right, y bottom) from the photo to the frame, which they may leave.
 
-    >>> draw = FrameDraw(Box(10.0, 20.0, 50.0, 100.0), (100, 100), flipped=True)
-    >>> boxes_in_frame(np.array([[20.0, 10.0, 70.0, 60.0]]), draw).tolist()
+    >>> params = ResizeParams(Box(10.0, 20.0, 50.0, 100.0), (100, 100), flipped=True)
+    >>> boxes_in_frame(np.array([[20.0, 10.0, 70.0, 60.0]]), params).tolist()
     [[50.0, 0.0, 100.0, 100.0]]
     """
-    down, across = draw.factors
-    moved: Boxes = (boxes - np.tile([draw.box.left, draw.box.top], 2)) * np.tile([across, down], 2)
-    if draw.flipped:
-        moved[:, [0, 2]] = draw.size[1] - moved[:, [2, 0]]
+    down, across = params.factors
+    moved: Boxes = (boxes - np.tile([params.box.left, params.box.top], 2)) * np.tile([across, down], 2)
+    if params.flipped:
+        moved[:, [0, 2]] = params.size[1] - moved[:, [2, 0]]
     return moved
 
 
-def boxes_in_photo(boxes: Boxes, draw: FrameDraw) -> Boxes:
+def boxes_in_photo(boxes: Boxes, params: ResizeParams) -> Boxes:
     """Take boxes from the frame back to the photo."""
-    down, across = draw.factors
+    down, across = params.factors
     moved = np.array(boxes, dtype=np.float64)
-    if draw.flipped:
-        moved[:, [0, 2]] = draw.size[1] - moved[:, [2, 0]]
-    back: Boxes = moved / np.tile([across, down], 2) + np.tile([draw.box.left, draw.box.top], 2)
+    if params.flipped:
+        moved[:, [0, 2]] = params.size[1] - moved[:, [2, 0]]
+    back: Boxes = moved / np.tile([across, down], 2) + np.tile([params.box.left, params.box.top], 2)
     return back
 
 
-def mask_in_frame(segmentation: Segmentation, photo: tuple[int, int], draw: FrameDraw) -> UInt8[np.ndarray, "h w"]:
+def mask_in_frame(segmentation: Segmentation, photo: tuple[int, int], params: ResizeParams) -> UInt8[np.ndarray, "h w"]:
     """Draw an object's mask in the photo, where COCO's tools score it, then cut, resize and mirror it.
 
     Polygons are not drawn in the frame itself: their outlines are up to a pixel wide of the corners, and a pixel
@@ -131,15 +131,15 @@ def mask_in_frame(segmentation: Segmentation, photo: tuple[int, int], draw: Fram
     Args:
         segmentation: COCO's; None for an object without a mask, which is nowhere.
         photo: height and width of the upright photo.
-        draw: the frame.
+        params: the frame.
     """
     if segmentation is None:
-        return np.zeros(draw.size, dtype=np.uint8)
-    box = draw.box
+        return np.zeros(params.size, dtype=np.uint8)
+    box = params.box
     top, left, height, width = (round(x) for x in (box.top, box.left, box.height, box.width))
     part = run_lengths(segmentation, *photo).decode()[top : top + height, left : left + width]
-    resized = resize_mask(part, draw.size)
-    return resized[:, ::-1].copy() if draw.flipped else resized
+    resized = resize_mask(part, params.size)
+    return resized[:, ::-1].copy() if params.flipped else resized
 
 
 def _whole(height: int, width: int) -> Box:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from prepixel.data.datasets.coco import CocoDataset, CocoImage
-from prepixel.data.loading.detection_crops import FrameDraw, FrameSettings, boxes_in_frame, mask_in_frame
+from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams, boxes_in_frame, mask_in_frame
 from prepixel.data.loading.detection_readers import FrameReader
-from prepixel.data.loading.loader import BatchLoader, Fetched
+from prepixel.data.loading.loader import BatchLoader, FetchResult
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
 from prepixel.errors import DatasetError, PrepixelError
 from prepixel.jpeg import Failure, read_sizes
@@ -63,16 +63,16 @@ class DetectionBatch:
         )
 
 
-class DetectionDataset(Dataset[Fetched]):
+class DetectionDataset(Dataset[FetchResult]):
     """Fetch whole batches of (epoch, index) pairs.
 
     Args:
         images: the data set on disk.
         reader: how files become frames.
         frames: which part of a photo, and how large.
-        seed: what draws are made from.
+        seed: of the random parameters.
         threads: that read; 0 for one a processor.
-        training: draw, leave out crowds, and cut boxes to the frame.
+        training: draw random parameters, leave out crowds, and clip boxes to the frame.
         masks: whether targets have masks.
     """
 
@@ -97,11 +97,11 @@ class DetectionDataset(Dataset[Fetched]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, key: tuple[int, int]) -> Fetched:
+    def __getitem__(self, key: tuple[int, int]) -> FetchResult:
         """Fetch one frame as a batch of one."""
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
         """Fetch the frames of (epoch, index) pairs; files that cannot be read are left out and listed."""
         if self.threads == 1 or len(keys) < 2:
             outcomes = [self._attempt(place, key) for place, key in enumerate(keys)]
@@ -111,7 +111,7 @@ class DetectionDataset(Dataset[Fetched]):
         good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
         failures = tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
         batch = DetectionBatch(self.reader.batch([frame for frame, _ in good]), [target for _, target in good])
-        return Fetched(batch, failures)
+        return FetchResult(batch, failures)
 
     def _attempt(self, place: int, key: tuple[int, int]) -> tuple[Any, Target] | Failure:
         image = self.images.samples[key[1]]
@@ -129,30 +129,30 @@ class DetectionDataset(Dataset[Fetched]):
                 "mend the annotations, or the file's orientation"
             )
         generator = sample_generator(self.seed, epoch, index)
-        draw = self.frames.draw((height, width), generator, training=self.training)
-        return self.reader.read(source, draw), self._target(image, draw)
+        params = self.frames.make_params((height, width), generator, training=self.training)
+        return self.reader.read(source, params), self._target(image, params)
 
-    def _target(self, image: CocoImage, draw: FrameDraw) -> Target:
+    def _target(self, image: CocoImage, params: ResizeParams) -> Target:
         objects = [one for one in image.objects if not (self.training and one.crowd)]
         boxes = np.array([one.box for one in objects], dtype=np.float64).reshape(len(objects), 4)
         boxes[:, 2:] += boxes[:, :2]
-        boxes = boxes_in_frame(boxes, draw).clip(0, np.tile(draw.size[::-1], 2))
+        boxes = boxes_in_frame(boxes, params).clip(0, np.tile(params.size[::-1], 2))
         kept = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= _SMALLEST_SIDE).tolist()
-        box = draw.box
+        box = params.box
         target = {
             "boxes": torch.from_numpy(boxes[kept]).float(),
             "labels": torch.tensor([objects[place].label for place in kept], dtype=torch.int64),
             "image_id": torch.tensor(image.image_id),
             "original_size": torch.tensor([image.height, image.width]),
-            "frame_size": torch.tensor(draw.size),
+            "frame_size": torch.tensor(params.size),
             "crop": torch.tensor([box.top, box.left, box.height, box.width], dtype=torch.float64),
-            "flipped": torch.tensor(draw.flipped),
+            "flipped": torch.tensor(params.flipped),
         }
         if not self.masks:
             return target
         photo = (image.height, image.width)
-        drawn = [mask_in_frame(objects[place].segmentation, photo, draw) for place in kept]
-        masks = torch.from_numpy(np.stack(drawn) if drawn else np.zeros((0, *draw.size), dtype=np.uint8))
+        drawn = [mask_in_frame(objects[place].segmentation, photo, params) for place in kept]
+        masks = torch.from_numpy(np.stack(drawn) if drawn else np.zeros((0, *params.size), dtype=np.uint8))
         if self.training:  # of an object without a mask, or whose mask was cut away, nothing but background is learned
             seen = masks.bool().flatten(1).any(1)
             target["boxes"], target["labels"], masks = target["boxes"][seen], target["labels"][seen], masks[seen]

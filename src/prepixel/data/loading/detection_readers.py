@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from prepixel.data.loading.detection_crops import FrameDraw
+from prepixel.data.loading.detection_crops import ResizeParams
 from prepixel.data.loading.readers import read_rgb
 from prepixel.jpeg.decode import Source
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
@@ -27,7 +27,7 @@ class FrameReader(Protocol):
     def unit(self) -> int:
         """Give the pixels of which sides of frames must be multiples."""
 
-    def read(self, source: Source, draw: FrameDraw) -> Any:
+    def read(self, source: Source, params: ResizeParams) -> Any:
         """Read one frame."""
 
     def batch(self, frames: Sequence[Any]) -> PaddedSpectrum | list[Tensor]:
@@ -44,7 +44,7 @@ class SpectrumFrames:
             for which the photo is seen at twice the frame's size; 8 for a grid of an eighth.
         filter: of the resize, antialiased.
         dtype: torch.float32, or torch.int8 with ``step``.
-        shift: the coefficient that 0, and so the padding, stands for, per channel; None for 0, mid-grey.
+        shift: the coefficient that 0, and so the padding, stands for, per channel; None for 0, mid-gray.
         step: how many coefficient units a step is, per channel; None for 1.
         multiple: the common grid of a batch has sides that are multiples of it.
     """
@@ -62,15 +62,15 @@ class SpectrumFrames:
         """Give the pixels of a block."""
         return self.pixels_per_block
 
-    def read(self, source: Source, draw: FrameDraw) -> Spectrum:
+    def read(self, source: Source, params: ResizeParams) -> Spectrum:
         """Read one frame as a spectrum of one image."""
-        box = draw.box
+        box = params.box
         return read_spectra(
             [source],
-            grid=(draw.size[0] // self.unit, draw.size[1] // self.unit),
+            grid=(params.size[0] // self.unit, params.size[1] // self.unit),
             bands=self.bands,
             boxes=np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
-            flips=np.array([draw.flipped]),
+            flips=np.array([params.flipped]),
             filter=self.filter,
             dtype=self.dtype,
             shift=self.shift,
@@ -100,12 +100,12 @@ class PixelFrames:
 
     unit: int = 4
 
-    def read(self, source: Source, draw: FrameDraw) -> UInt8[Tensor, "3 h w"]:
+    def read(self, source: Source, params: ResizeParams) -> UInt8[Tensor, "3 h w"]:
         """Read one frame."""
-        box = draw.box
+        box = params.box
         place = (int(box.top), int(box.left), int(box.height), int(box.width))
-        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(draw.size), antialias=True)
-        return part.flip(-1) if draw.flipped else part
+        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(params.size), antialias=True)
+        return part.flip(-1) if params.flipped else part
 
     def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
         """Give the frames as they are."""

@@ -1,4 +1,4 @@
-"""Batches for training and evaluation: the same samples and draws for any number of threads, workers and ranks.
+"""Batches for training and evaluation: the same samples and crops for any number of threads, workers and ranks.
 
 The order of an epoch and every draw are functions of (seed, epoch, sample index). A global batch is a run of that
 order; of it each rank takes every world_size-th sample. So a run can be continued from any batch, by any number of
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.loading.crops import CenterCrop, Crop
-from prepixel.data.loading.readers import PixelReader, SpectrumReader, ViewReader, Views
+from prepixel.data.loading.readers import CropBatch, CropReader, PixelReader, SpectrumReader
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import JpegError, PrepixelError
@@ -83,14 +83,14 @@ class Batch:
         )
 
 
-class Fetched(NamedTuple):
+class FetchResult(NamedTuple):
     """Hold a batch and the failures met on the way; what worker processes send."""
 
     batch: Any
     failures: tuple[Failure, ...]
 
 
-class ViewDataset(Dataset[Fetched]):
+class CropDataset(Dataset[FetchResult]):
     """Fetch whole batches of (epoch, index) pairs by one call of the native pool: a map-style torch data set.
 
     torch's DataLoader asks a data set that has ``__getitems__`` for a batch at once; give it ``collate_fn=identity``.
@@ -99,39 +99,39 @@ class ViewDataset(Dataset[Fetched]):
         files: the data set on disk.
         reader: how files become inputs.
         crop: which part of an image a sample is.
-        seed: what draws are made from.
+        seed: of the random parameters.
         threads: of the native pool; 0 for one a processor.
     """
 
-    def __init__(self, files: ImageDataset, reader: ViewReader, crop: Crop, seed: int, threads: int) -> None:
+    def __init__(self, files: ImageDataset, reader: CropReader, crop: Crop, seed: int, threads: int) -> None:
         self.files, self.reader, self.crop, self.seed, self.threads = files, reader, crop, seed, threads
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, key: tuple[int, int]) -> Fetched:
+    def __getitem__(self, key: tuple[int, int]) -> FetchResult:
         """Fetch one view as a batch of one."""
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Fetched:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
         """Fetch the views of (epoch, index) pairs; files that cannot be read are left out and listed."""
         samples = [self.files.samples[index] for _, index in keys]
         sources = self.files.sources([index for _, index in keys])
         measured = read_sizes(sources, threads=self.threads, on_error="skip")
-        draws, places = [], []
+        params, places = [], []
         for place, (height, width) in zip(measured.kept.tolist(), measured.sizes.tolist(), strict=True):
             epoch, index = keys[place]
             generator = sample_generator(self.seed, epoch, index)
-            draws.append(self.crop.draw((height, width), self.reader.aspect, generator))
+            params.append(self.crop.make_params((height, width), self.reader.aspect, generator))
             places.append(place)
-        views: Views = self.reader.read([sources[place] for place in places], draws, self.threads)
+        views: CropBatch = self.reader.read([sources[place] for place in places], params, self.threads)
         kept = [places[i] for i in views.kept]
         targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
         indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
         later = tuple(replace(failure, index=places[failure.index]) for failure in views.failures)
         met = sorted(measured.failures + later, key=lambda failure: failure.index)
         failures = tuple(_named(failure, samples[failure.index].path) for failure in met)
-        return Fetched(Batch(views.inputs, targets, indices), failures)
+        return FetchResult(Batch(views.inputs, targets, indices), failures)
 
 
 def _named(failure: Failure, path: str) -> Failure:
@@ -230,7 +230,7 @@ class BatchLoader:
             prefetch_factor=self.read_ahead if self.workers else None,
         )
         with contextlib.ExitStack() as stack:
-            fetched: Iterator[Fetched] = iter(loader)
+            fetched: Iterator[FetchResult] = iter(loader)
             if not self.workers:
                 ahead = map_unordered(identity, fetched, threads=1, ahead=self.read_ahead)
                 fetched = stack.enter_context(contextlib.closing(ahead))
@@ -254,7 +254,7 @@ class BatchLoader:
             )
 
 
-class ViewLoader(BatchLoader):
+class CropLoader(BatchLoader):
     """Yield an epoch's batches of views of a classification data set.
 
     Args:
@@ -262,7 +262,7 @@ class ViewLoader(BatchLoader):
         reader: `SpectrumReader` or `PixelReader`.
         batch_size: samples of a global batch, those of all ranks together.
         crop: which part of an image a sample is.
-        seed: what order and draws are made from.
+        seed: of the order and the random parameters.
         threads: of the native pool; 0 for one a processor.
         options: as `BatchLoader`.
     """
@@ -270,7 +270,7 @@ class ViewLoader(BatchLoader):
     def __init__(
         self,
         files: ImageDataset,
-        reader: ViewReader,
+        reader: CropReader,
         *,
         batch_size: int,
         crop: Crop | None = None,
@@ -279,19 +279,19 @@ class ViewLoader(BatchLoader):
         **options: Any,
     ) -> None:
         super().__init__(
-            ViewDataset(files, reader, crop or CenterCrop(), seed, threads), batch_size=batch_size, **options
+            CropDataset(files, reader, crop or CenterCrop(), seed, threads), batch_size=batch_size, **options
         )
 
 
-class SpectrumLoader(ViewLoader):
-    """Yield batches of spectra; see `ViewLoader`."""
+class SpectrumLoader(CropLoader):
+    """Yield batches of spectra; see `CropLoader`."""
 
     def __init__(self, files: ImageDataset, reader: SpectrumReader, **options: Any) -> None:
         super().__init__(files, reader, **options)
 
 
-class PixelLoader(ViewLoader):
-    """Yield batches of uint8 RGB pixels, of the same samples and draws; see `ViewLoader`."""
+class PixelLoader(CropLoader):
+    """Yield batches of uint8 RGB pixels, of the same samples and crops; see `CropLoader`."""
 
     def __init__(self, files: ImageDataset, reader: PixelReader, **options: Any) -> None:
         super().__init__(files, reader, **options)

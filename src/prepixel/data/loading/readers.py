@@ -1,4 +1,4 @@
-"""Views of image files: draws applied to a list of files at once, as coefficients or as pixels."""
+"""Read crops of a list of image files at once, as coefficients or as pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from prepixel.data.loading.crops import Draw
+from prepixel.data.loading.crops import CropParams
 from prepixel.errors import PrepixelError, UnreadableImage
 from prepixel.jpeg import Failure, encode_jpeg, is_packed, read_pack, read_pack_header
 from prepixel.jpeg.batch import source_name
@@ -27,7 +27,7 @@ from prepixel.spectrum.native import read_spectra
 from prepixel.spectrum.reference import Filter
 
 
-class Views(NamedTuple):
+class CropBatch(NamedTuple):
     """Hold what a network takes, and which of the files it is made of.
 
     Attributes:
@@ -42,14 +42,14 @@ class Views(NamedTuple):
 
 
 @runtime_checkable
-class ViewReader(Protocol):
-    """Turn files and draws into a network's inputs."""
+class CropReader(Protocol):
+    """Turn files and crop parameters into a network's inputs."""
 
     @property
     def aspect(self) -> float:
         """Give width / height of the result."""
 
-    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read what can be read; files that cannot are left out and listed, never replaced."""
 
 
@@ -78,15 +78,15 @@ class SpectrumReader:
         """Give width / height of the result."""
         return self.grid[1] / self.grid[0]
 
-    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on the compiled pool of threads; files that cannot be read are left out and listed."""
-        boxes = [(b.top, b.left, b.height, b.width) for b, _ in draws]
+        boxes = [(b.top, b.left, b.height, b.width) for b, _ in params]
         read = read_spectra(
             list(sources),
             grid=self.grid,
             bands=self.bands,
-            boxes=np.array(boxes, dtype=np.float64).reshape(len(draws), 4),
-            flips=np.array([draw.flipped for draw in draws], dtype=bool),
+            boxes=np.array(boxes, dtype=np.float64).reshape(len(params), 4),
+            flips=np.array([crop.flipped for crop in params], dtype=bool),
             filter=self.filter,
             dtype=self.dtype,
             shift=self.shift,
@@ -94,7 +94,7 @@ class SpectrumReader:
             threads=threads,
             on_error="skip",
         )
-        return Views(read.spectrum, read.kept.tolist(), read.failures)
+        return CropBatch(read.spectrum, read.kept.tolist(), read.failures)
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ class PixelReader:
         """Give width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], draws: Sequence[Draw], threads: int) -> Views:
+    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads; files that cannot be read are left out and listed."""
 
         def attempt(place: int) -> UInt8[Tensor, "3 y x"] | Failure:
             try:
-                return self._read_one(sources[place], draws[place])
+                return self._read_one(sources[place], params[place])
             except (PrepixelError, OSError) as error:
                 return Failure(place, source_name(sources[place]), error)
 
@@ -130,15 +130,15 @@ class PixelReader:
         kept = [place for place in places if not isinstance(outcomes[place], Failure)]
         good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
         pixels = torch.stack(good) if good else torch.empty((0, 3, *self.size), dtype=torch.uint8)
-        return Views(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
+        return CropBatch(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
 
-    def _read_one(self, source: Source, draw: Draw) -> UInt8[Tensor, "3 y x"]:
+    def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
         whole = read_rgb(source)
-        b = draw.box
+        b = params.box
         part: Tensor = functional.resized_crop(
             whole, int(b.top), int(b.left), int(b.height), int(b.width), list(self.size), antialias=True
         )
-        return part.flip(-1) if draw.flipped else part
+        return part.flip(-1) if params.flipped else part
 
 
 def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:

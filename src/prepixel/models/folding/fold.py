@@ -2,10 +2,10 @@
 
 From coefficients to the output of a network's first layer everything is linear: inverse DCT, YCbCr to RGB, the step
 from the block grid's resolution to the network's, mean and std, the layer itself. So there is one linear map from a
-neighbourhood of blocks to that output, the same everywhere. It is read off by sending unit coefficients down the linear
+neighborhood of blocks to that output, the same everywhere. It is read off by sending unit coefficients down the linear
 road, in float64, and becomes a convolution over blocks (`FoldedStem`); the rest of the network stays as it is.
 
-Values are normalized so that zero is the colour that the network's own zero padding stands for. Then padding blocks
+Values are normalized so that zero is the color that the network's own zero padding stands for. Then padding blocks
 with zeros is padding pixels with zeros, and the borders are exact as well.
 """
 
@@ -31,7 +31,7 @@ from prepixel.models.folding.reconstruction import (
     Reconstruction,
     Reduction,
     block_pixels,
-    colour_shift,
+    color_shift,
     pixels_per_block,
 )
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, SpectrumInput
@@ -59,7 +59,7 @@ class FoldedNetwork(nn.Module):
     """Compute on a spectrum what a pixel network computes on the pixels that the spectrum stands for.
 
     Attributes:
-        input: normalizes; its zero is the colour that the pixel network pads with.
+        input: normalizes; its zero is the color that the pixel network pads with.
         network: the rest, from normalized frequencies on.
         settings: what it was folded for.
         cost: multiply-adds to the stem's output, per form.
@@ -150,8 +150,8 @@ def fold(
     image = torch.zeros(1, 3, *settings.pixels, dtype=dtype, device=device)
     use = watch_image(network, image)
     probe = Probe(copy.deepcopy(network).to("cpu", torch.float64), use, settings, size)
-    zero, bias = probe.zero_colour()
-    shift = colour_shift(settings.bands, zero)
+    zero, bias = probe.zero_color()
+    shift = color_shift(settings.bands, zero)
     scale = torch.full_like(shift, 255 * sum(settings.std) / 3 * 8 / size)
     try:
         kernel, plans = probe.kernel(zero)
@@ -207,7 +207,7 @@ def _cost(composed: int, use: ImageUse, settings: FoldSettings, size: int) -> St
     return StemCost(pixels, composed, settings.grid[0] * settings.grid[1] * reaching * 3 * size * size + pixels)
 
 
-def _check_whole(folded: FoldedNetwork, pixel_road: nn.Module) -> None:
+def _check_whole(folded: FoldedNetwork, rgb_pipeline: nn.Module) -> None:
     """Hold the whole folded network against the pixel network on a random spectrum.
 
     Raises:
@@ -216,7 +216,7 @@ def _check_whole(folded: FoldedNetwork, pixel_road: nn.Module) -> None:
     shift = folded.input.shift
     values = random_spectrum(folded.settings.bands, folded.settings.grid, torch.float64).to(shift)
     with torch.no_grad():
-        outputs = [pytree.tree_leaves(road(values)) for road in (folded.network, pixel_road)]
+        outputs = [pytree.tree_leaves(road(values)) for road in (folded.network, rgb_pipeline)]
     tolerance = 1e-8 if shift.dtype == torch.float64 else 1e-2
     for got, expected in zip(*outputs, strict=True):
         if not isinstance(got, Tensor) or not got.is_floating_point():

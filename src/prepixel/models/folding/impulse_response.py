@@ -33,8 +33,8 @@ class FoldSettings:
         pixels: height and width that the pixel network takes.
         grid: blocks down and across that stand for them.
         bands: the channels.
-        mean: that the pixel network's user subtracts, per colour, as a fraction of full scale.
-        std: that divides, per colour, as a fraction of full scale.
+        mean: that the pixel network's user subtracts, per color, as a fraction of full scale.
+        std: that divides, per color, as a fraction of full scale.
         reduction: how 8 samples become pixels.
         form: which of the exact factorisations was taken.
     """
@@ -85,37 +85,37 @@ class Probe:
             return values
         return values.reshape(len(images), height, width, -1).permute(0, 3, 1, 2)
 
-    def plain(self, colour: Float64[Tensor, " 3"]) -> Float64[Tensor, "1 3 y x"]:
-        """Make an image of one colour."""
-        return colour.reshape(1, 3, 1, 1).expand(1, 3, *self.settings.pixels).clone()
+    def plain(self, color: Float64[Tensor, " 3"]) -> Float64[Tensor, "1 3 y x"]:
+        """Make an image of one color."""
+        return color.reshape(1, 3, 1, 1).expand(1, 3, *self.settings.pixels).clone()
 
-    def zero_colour(self) -> tuple[Float64[Tensor, " 3"], Float64[Tensor, " d"]]:
-        """Find the colour whose image looks the same at the borders as inside, and what the stem gives for it.
+    def zero_color(self) -> tuple[Float64[Tensor, " 3"], Float64[Tensor, " d"]]:
+        """Find the color whose image looks the same at the borders as inside, and what the stem gives for it.
 
         Raises:
             CannotFold: there is none.
         """
-        # Without padding any colour would do; black, the mean of networks that normalize themselves, is a bad one to
+        # Without padding any color would do; black, the mean of networks that normalize themselves, is a bad one to
         # stand for channels that are left out.
-        colour = self.mean.flatten() if self.mean.any() else torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
+        color = self.mean.flatten() if self.mean.any() else torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
         for _ in range(3):  # the first solution is exact but for rounding
-            base = self.run(self.plain(colour))
+            base = self.run(self.plain(color))
             uneven = _unevenness(base)
             if uneven.abs().max() <= 1e-13 * max(1.0, float(base.abs().max())):
                 break
-            slopes = [_unevenness(self.run(self.plain(colour + unit))) - uneven for unit in torch.eye(3).double()]
+            slopes = [_unevenness(self.run(self.plain(color + unit))) - uneven for unit in torch.eye(3).double()]
             matrix = torch.stack([slope.flatten() for slope in slopes], dim=1)
-            colour = colour - torch.linalg.pinv(matrix.T @ matrix, rtol=1e-12) @ (matrix.T @ uneven.flatten())
-        base = self.run(self.plain(colour))
+            color = color - torch.linalg.pinv(matrix.T @ matrix, rtol=1e-12) @ (matrix.T @ uneven.flatten())
+        base = self.run(self.plain(color))
         if _unevenness(base).abs().max() > 1e-10 * max(1.0, float(base.abs().max())):
             raise CannotFold(
-                "the network's padding is not one colour, the same at all borders, so no value of the coefficients "
+                "the network's padding is not one color, the same at all borders, so no value of the coefficients "
                 f"stands for it; {self._story()}"
             )
-        return colour, base[0, :, base.shape[2] // 2, base.shape[3] // 2]
+        return color, base[0, :, base.shape[2] // 2, base.shape[3] // 2]
 
     def kernel(self, zero: Float64[Tensor, " 3"]) -> tuple[Float64[Tensor, "d i j f bh bw"], tuple[AxisPlan, AxisPlan]]:
-        """Read the map from a neighbourhood of blocks to one repetition of outputs; the neighbourhood is the smallest.
+        """Read the map from a neighborhood of blocks to one repetition of outputs; the neighborhood is the smallest.
 
         Raises:
             RecipeError: the grid is too small to see the whole of it.

@@ -18,7 +18,7 @@ from torch.nn import functional
 from prepixel.errors import RecipeError
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import dct_basis
-from prepixel.spectrum.photometry import RGB_TO_YCBCR, YCBCR_TO_RGB, colour_matrix
+from prepixel.spectrum.photometry import RGB_TO_YCBCR, YCBCR_TO_RGB, color_matrix
 
 Reduction = Literal["dct", "box"]
 
@@ -52,7 +52,7 @@ def pixels_per_block(pixels: tuple[int, int], grid: tuple[int, int]) -> int:
     return int(_BLOCK / ratio)
 
 
-def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Tensor, "f colour=3 y x"]:
+def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Tensor, "f color=3 y x"]:
     """Give what one unit of each channel's coefficient adds to the size x size RGB pixels of its block.
 
     Args:
@@ -61,9 +61,9 @@ def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Ten
         reduction: how 8 samples become ``size`` pixels.
 
     Returns:
-        As fractions of full scale (255). The level shift, 128 / 255 in each colour, is not in it.
+        As fractions of full scale (255). The level shift, 128 / 255 in each color, is not in it.
 
-    Source: inverse of JFIF's colour matrix; ITU-T T.81, A.3.3.
+    Source: inverse of JFIF's color matrix; ITU-T T.81, A.3.3.
     """
     ratio = _BLOCK // size
     if reduction == "dct":
@@ -71,18 +71,18 @@ def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Ten
         axis[:size] = dct_basis(size) / ratio**0.5
     else:
         axis = dct_basis(_BLOCK).reshape(_BLOCK, size, ratio).mean(2)
-    colours = colour_matrix(YCBCR_TO_RGB) / _FULL_SCALE
+    colors = color_matrix(YCBCR_TO_RGB) / _FULL_SCALE
     component, v, u = (torch.tensor(ids) for ids in zip(*bands, strict=True))
-    return torch.einsum("kf,fy,fx->fkyx", colours[:, component], axis[v], axis[u])
+    return torch.einsum("kf,fy,fx->fkyx", colors[:, component], axis[v], axis[u])
 
 
-def colour_shift(bands: BandSet, colour: Float64[Tensor, " colour=3"]) -> Float64[Tensor, " f"]:
-    """Give the coefficients of an image of one colour, whose R, G and B are fractions of full scale.
+def color_shift(bands: BandSet, color: Float64[Tensor, " color=3"]) -> Float64[Tensor, " f"]:
+    """Give the coefficients of an image of one color, whose R, G and B are fractions of full scale.
 
-    >>> colour_shift(BandSet("two", (0, 1)), torch.ones(3, dtype=torch.float64)).tolist()
+    >>> color_shift(BandSet("two", (0, 1)), torch.ones(3, dtype=torch.float64)).tolist()
     [1016.0, 0.0]
     """
-    components = colour_matrix(RGB_TO_YCBCR) @ (colour * _FULL_SCALE - _LEVEL_SHIFT)
+    components = color_matrix(RGB_TO_YCBCR) @ (color * _FULL_SCALE - _LEVEL_SHIFT)
     values = [_BLOCK * float(components[c]) if v == u == 0 else 0.0 for c, v, u in bands]
     return torch.tensor(values, dtype=torch.float64)
 
@@ -146,7 +146,7 @@ class Reconstruction(nn.Module):
         self.register_buffer("weight", weight.to(dtype).contiguous())
         self.register_buffer("bias", zero.flatten().to(dtype))
 
-    def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n colour=3 y x"]:
+    def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n color=3 y x"]:
         """Compute the pixels; neither rounded nor clamped."""
         if len(self.live) < self.num_channels:
             normalized = normalized[:, self.live]
