@@ -54,6 +54,13 @@ def extras_for(wanted_by: str) -> Iterator[None]:
         raise missing_extra(module, wanted_by) from error
 
 
+def installed(module: str) -> bool:
+    """Tell whether an optional package is installed, without importing it."""
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    return importlib.util.find_spec(module) is not None
+
+
 def require(wanted_by: str, *modules: str) -> None:
     """Check that optional packages are installed, without importing them.
 
@@ -61,7 +68,7 @@ def require(wanted_by: str, *modules: str) -> None:
         MissingDependency: one of them is not; it names the extra.
     """
     for module in modules:
-        if module not in sys.modules and importlib.util.find_spec(module) is None:
+        if not installed(module):
             raise missing_extra(module, wanted_by)
 
 
