@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from prepixel.errors import RecipeError
+from prepixel.files import write_json
 
 COMPONENT_NAMES = ("Y", "Cb", "Cr")
 
@@ -174,11 +175,9 @@ class BandSet:
             raise RecipeError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
 
     def write(self, path: Path) -> None:
-        """Write the set as JSON, by a temporary name and a rename."""
-        temporary = path.with_name(path.name + ".partial")
+        """Write the set as JSON, atomically."""
         fields = {"name": self.name, "channels": list(self.channels), "origin": self.origin}
-        temporary.write_text(json.dumps(fields) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, fields, indent=None)
 
 
 def _family_indices(family: str, size: int, text: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from prepixel.errors import RecipeError
+from prepixel.files import write_json
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import DC_BOUND
 from prepixel.spectrum.geometry import Real
@@ -203,7 +204,7 @@ class Statistics:
         return spectrum.normalized(self.shift(), self.scale())
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON, exactly, by a temporary name and a rename."""
+        """Write everything as JSON, exactly and atomically."""
         self._check_seen()
         fields = {
             "format": _FORMAT,
@@ -215,9 +216,7 @@ class Statistics:
             "std": self.std().tolist(),  # for people; squares say the same
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
         }
-        temporary = path.with_name(path.name + ".partial")
-        temporary.write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, fields)
 
     @classmethod
     def read(cls, path: Path) -> Statistics:
