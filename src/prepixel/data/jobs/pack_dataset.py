@@ -31,9 +31,16 @@ from prepixel.data.datasets.shards import (
 )
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.errors import (
+    DatasetError,
+    JpegError,
+    PrepixelError,
+    ReadFailure,
+    RecordedError,
+    UnreadableImage,
+    UnsupportedJpeg,
+)
 from prepixel.files import directory_lock, make_folder, remove_temporary, replace_file
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.decode import Kept
@@ -114,7 +121,7 @@ class PackReport:
     bytes_after: int
     bytes_on_disk: int
     seconds: float
-    bad: tuple[BrokenFile, ...]
+    bad: tuple[ReadFailure, ...]
 
     @property
     def ratio(self) -> float:
@@ -241,7 +248,11 @@ def _report(goal: Path, numbers: Iterable[int], earlier: int, seconds: float) ->
         bytes_after=sum(row.size for row in packed),
         bytes_on_disk=sum((goal / f"{shard_name(number)}.tar").stat().st_size for number in numbers),
         seconds=seconds,
-        bad=tuple(BrokenFile(row.path, row.error, row.message) for row in rows if row.kind == "skipped"),
+        bad=tuple(
+            ReadFailure(index, row.path, RecordedError(row.error, row.message))
+            for index, row in enumerate(rows)
+            if row.kind == "skipped"
+        ),
     )
 
 
