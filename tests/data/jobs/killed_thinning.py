@@ -19,7 +19,7 @@ from prepixel.data.jobs import bandlimit_folder as thinning
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder
 from prepixel.spectrum import BandSet
 
-PAUSE = 0.004
+PAUSE = 0.012
 OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
 
 
@@ -38,7 +38,7 @@ def main(folder: Path, kills: int) -> None:
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
 
-    kill_until_done(work, folder, kills=kills, longest=0.3, count=count, check=_assert_whole)
+    kill_until_done(work, folder, kills=kills, longest=0.12, count=count, check=_assert_whole)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:
