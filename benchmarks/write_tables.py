@@ -1,7 +1,7 @@
-"""Write the benchmarks' tables in docs/results.md and README.md from their records; nothing in them is typed by hand.
+"""Write the benchmarks' tables in docs/results.md and README.md from their records.
 
-python benchmarks/write_tables.py                             # print
-python benchmarks/write_tables.py docs/results.md README.md   # replace what stands between the markers
+python -m benchmarks.write_tables                             # print
+python -m benchmarks.write_tables docs/results.md README.md   # replace the text between the markers
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ RECORDS = Path(__file__).parent / "results" / "records.jsonl"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    *("eight bits", "soak"),
+    *("int8", "soak"),
 )
 
 
 def latest(rows: list[TimingRow]) -> list[TimingRow]:
-    """Keep each road's newest row, in the order in which the roads were last measured."""
+    """Return the newest row of each subject, in the order in which the subjects were last measured."""
     newest = {(row.question, row.case, row.subject): row for row in rows}
     return [row for row in rows if newest[row.question, row.case, row.subject] is row]
 
 
 def table(rows: list[TimingRow]) -> str:
-    """Write one Markdown table a question and case."""
+    """Format one Markdown table per question and case."""
     parts = []
     for (question, case), group in groupby(latest(rows), key=lambda row: (row.question, row.case)):
-        roads = list(group)
-        first = roads[0]
+        pipelines = list(group)
+        first = pipelines[0]
         versions = ", ".join(f"{name} {version}" for name, version in first.environment.versions.items())
         where = first.environment
         machine = f"{where.cpu}, {where.cores} cores, {where.system}, Python {where.python}"
@@ -42,10 +42,10 @@ def table(rows: list[TimingRow]) -> str:
             "",
             f"{machine}, {versions}, commit {where.commit}, {first.measured[:10]}.",
             "",
-            f"| road | {first.unit}, median | lowest to highest | n | ratio |",
+            f"| subject | {first.unit}, median | lowest to highest | n | ratio |",
             "|---|---:|---:|---:|---:|",
         ]
-        for row in roads:
+        for row in pipelines:
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             low, high = row.spread
             lines.append(f"| {row.subject} | {row.median:,.4g} | {low:,.4g} to {high:,.4g} | {row.n} | {ratio} |")
@@ -56,14 +56,14 @@ def table(rows: list[TimingRow]) -> str:
 
 
 def short_tables(rows: list[TimingRow]) -> dict[str, str]:
-    """Write one table without heading a question and case, named by both."""
+    """Format one table without a heading per question and case, keyed by both."""
     cases: dict[str, list[TimingRow]] = {}
     for row in latest(rows):
         cases.setdefault(f"{row.question}: {row.case}", []).append(row)
     tables = {}
-    for name, roads in cases.items():
-        lines = [f"| road | {roads[0].unit} | ratio | lowest to highest |", "|---|---:|---:|---:|"]
-        for row in roads:
+    for name, pipelines in cases.items():
+        lines = [f"| subject | {pipelines[0].unit} | ratio | lowest to highest |", "|---|---:|---:|---:|"]
+        for row in pipelines:
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             low, high = row.spread
             lines.append(f"| {row.subject} | {row.median:,.0f} | {ratio} | {low:,.0f} to {high:,.0f} |")
@@ -72,24 +72,24 @@ def short_tables(rows: list[TimingRow]) -> dict[str, str]:
 
 
 def score_table(rows: list[ScoreRow]) -> str:
-    """Write one Markdown table a case: what each road scored."""
+    """Format one Markdown table per case with the scores of each subject."""
     newest = {(row.case, row.subject): row for row in rows}
     rows = [row for row in rows if newest[row.case, row.subject] is row]
     parts = []
     for case, group in groupby(sorted(rows, key=lambda row: row.case), key=lambda row: row.case):
-        roads = list(group)
-        where = roads[0].environment
-        names = list(dict.fromkeys(name for row in roads for name in row.scores if name not in {"low", "high"}))
-        headings = HEADINGS | ({} if "low" in roads[0].scores else {"top1": "top-1 %"})
+        pipelines = list(group)
+        where = pipelines[0].environment
+        names = list(dict.fromkeys(name for row in pipelines for name in row.scores if name not in {"low", "high"}))
+        headings = HEADINGS | ({} if "low" in pipelines[0].scores else {"top1": "top-1 %"})
         lines = [
-            f"#### {case}" + (f", n = {roads[0].n}" if roads[0].n > 1 else ""),
+            f"#### {case}" + (f", n = {pipelines[0].n}" if pipelines[0].n > 1 else ""),
             "",
             f"{where.cpu}, {where.cores} cores, torch {where.versions['torch']}, commit {where.commit}.",
             "",
-            "| road | " + " | ".join(headings.get(name, name.replace("_", " ")) for name in names) + " |",
+            "| subject | " + " | ".join(headings.get(name, name.replace("_", " ")) for name in names) + " |",
             "|---|" + "---:|" * len(names),
         ]
-        lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in roads]
+        lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in pipelines]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -98,14 +98,14 @@ HEADINGS = {
     "top1": "top-1 % (95 % interval)",
     "channels_on": "channels on",
     "as RGB": "same answer as RGB %",
-    "bytes": "bytes a sample",
+    "bytes": "bytes per sample",
     "network MACs": "GMAC",
     "cosine with RGB": "cosine with RGB's features",
 }
 
 
 def cell(row: ScoreRow, name: str) -> str:
-    """Write one score."""
+    """Format one score."""
     value = row.scores.get(name)
     if value is None:
         return ""
@@ -126,7 +126,7 @@ def cell(row: ScoreRow, name: str) -> str:
 
 
 def replaced(text: str, tables: Mapping[str, str]) -> str:
-    """Put tables between the markers that name them.
+    """Replace the text between markers by the tables that the markers name.
 
     Raises:
         ValueError: a marker names no table, or has no end.
@@ -144,7 +144,7 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Print the tables, or put them into a document."""
+    """Print the tables, or write them into documents."""
     records = read_records(RECORDS)
     scores = records.of_kind(ScoreRow)
     timings = records.of_kind(TimingRow)
