@@ -1,7 +1,7 @@
 """Write the benchmarks' tables in docs/results.md and README.md from their records.
 
-python -m benchmarks.write_tables                             # print
-python -m benchmarks.write_tables docs/results.md README.md   # replace the text between the markers
+python -m benchmarks.write_tables                                           # print
+python -m benchmarks.write_tables docs/*.md docs/guides/*.md README.md   # replace the text between the markers
 """
 
 from __future__ import annotations
