@@ -125,6 +125,61 @@ def cell(row: ScoreRow, name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
+PILLOW = "Pillow + torchvision v2: float RGB 224"
+# What README compares: (what, question, case, ours, the other), of the timings.
+SPEEDS = (
+    ("training-ready sample, float32 S-24 against Pillow + torchvision", "training-ready samples", "one thread",
+     "prepixel: float32 S-24, 56 x 56", PILLOW),
+    ("training-ready sample, int8 S-24 against uint8 RGB by simplejpeg + OpenCV", "training-ready samples",
+     "one thread, 8 bits per value", "prepixel: int8 S-24, 56 x 56", "simplejpeg + OpenCV area: uint8 RGB 224"),
+    ("JPEG to coefficients, against libjpeg-turbo from C", "reading", "as distributed", "prepixel: coefficients",
+     "libjpeg-turbo, C: coefficients"),
+    ("the same, progressive files", "reading", "progressive", "prepixel: coefficients",
+     "libjpeg-turbo, C: coefficients"),
+    ("packed shards of S-24, against the JPEG files", "packed shards", "training-ready, one thread",
+     "packed S-24, raw", "JPEG files"),
+    ("packed shards of all frequencies, against the JPEG files", "packed shards", "training-ready, one thread",
+     "packed, all, zstd", "JPEG files"),
+)  # fmt: skip
+# (what, network and photos, our input), of the scores of folded networks; the other is RGB.
+ACCURACIES = (
+    ("S-24 in int8, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)", "S-24, dct, int8"),
+    ("S-24 in int8, SqueezeNet 1.1", "SqueezeNet 1.1, photos as distributed (training set)", "S-24, dct, int8"),
+    ("S-24 in int8, EfficientNet-Lite0, small photos (227 x 227)",
+     "EfficientNet-Lite0, validation photos at 227 x 227", "S-24, dct, int8"),
+    ("S-6, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)", "S-6, dct, float32"),
+)  # fmt: skip
+
+
+def summary(timings: list[TimingRow], scores: list[ScoreRow]) -> str:
+    """Return README's table: gains and losses in speed, progressive files beside baseline ones, and accuracy."""
+    rows = {(row.question, row.case, row.subject): row for row in timings}
+    lines = ["| what | prepixel | the other | ratio or difference |", "|---|---:|---:|---:|"]
+
+    def line(what: str, ours: str, other: str, result: str, *, lost: bool) -> None:
+        marks = ("**loses:** ", "**") if lost else ("", "")
+        lines.append(f"| {marks[0]}{what} | {ours} | {other} | {marks[1]}{result}{marks[1]} |")
+
+    for what, question, case, ours, other in SPEEDS:
+        own, theirs = rows[question, case, ours], rows[question, case, other]
+        ratio = own.median / theirs.median if own.ratio is None or own.reference != other else own.ratio
+        line(what, f"{own.median:,.0f}/s", f"{theirs.median:,.0f}/s", f"{ratio:.2f}", lost=ratio < 1)
+    progressive, baseline = (
+        rows["reading", case, "prepixel: coefficients"] for case in ("progressive", "as distributed")
+    )
+    ratio = progressive.median / baseline.median
+    rates = f"{progressive.median:,.0f}/s", f"{baseline.median:,.0f}/s"
+    line("progressive files, against baseline ones", *rates, f"{ratio:.2f}", lost=ratio < 1)
+    folded = {(row.case, row.subject): row.scores for row in scores if row.question == "folding"}
+    for what, case, ours in ACCURACIES:
+        own_top1, rgb_top1 = (100 * float(folded[case, subject]["top1"]) for subject in (ours, "RGB 224"))
+        gap = own_top1 - rgb_top1
+        own_bytes, rgb_bytes = (int(folded[case, subject]["bytes"]) for subject in (ours, "RGB 224"))
+        what = f"top-1, folded, untrained: {what} ({own_bytes:,} against {rgb_bytes:,} bytes)"
+        line(what, f"{own_top1:.1f} %", f"{rgb_top1:.1f} %", f"{gap:+.1f}", lost=gap < 0)
+    return "\n".join(lines) + "\n"
+
+
 def replaced(text: str, tables: Mapping[str, str]) -> str:
     """Replace the text between markers by the tables that the markers name.
 
@@ -150,6 +205,7 @@ def main() -> int:
     timings = records.of_kind(TimingRow)
     full = {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
     full["benchmarks"] = table(timings)
+    full["summary"] = summary(timings, scores)
     if len(sys.argv) == 1:
         print("\n".join(full.values()))
         return 0
