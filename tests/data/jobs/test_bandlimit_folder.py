@@ -203,7 +203,7 @@ def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(
         for run in ("straight", "killed")
     )
     assert straight == killed
-    assert len(straight) == 119 + 1 + 2  # JPEGs but the cut one, the text, the state
+    assert len(straight) == 119 + 1 + 3  # JPEGs but the cut one, the text, the lock, and the state of two files
     paths = [json.loads(line)["path"] for line in killed[Path(STATE_NAME, "files.jsonl")].splitlines()]
     assert len(paths) == 121
     assert paths == sorted(paths)
