@@ -258,7 +258,8 @@ CASES = [
         at=b"\xe4\0\xff",
     ),
     malformed(
-            PROGRESSIVE,
+        "a run of zeros passes",
+        PROGRESSIVE,
         huffman(1, 0, ONE_CODE, b"\xf1"),
         DC,
         scan(start=1, end=5),
