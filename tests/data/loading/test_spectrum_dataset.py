@@ -133,25 +133,23 @@ def test_a_file_that_cannot_be_read_raises_with_its_path_or_is_left_out(tmp_path
     write_photos(tmp_path, 14, cut=9)
     broken = str(tmp_path / "class2" / "009.jpg")
     strict = spectrum_folder(tmp_path)
-    with pytest.raises(JpegError, match="009.jpg"):
+    with pytest.raises(JpegError, match=r"009\.jpg"):
         list(DataLoader(strict, batch_size=14))
     lenient = spectrum_folder(tmp_path, on_error="skip")
-    with pytest.warns(ReadWarning, match="009.jpg"):
+    with pytest.warns(ReadWarning, match=r"009\.jpg"):
         ((spectrum, targets),) = list(DataLoader(lenient, batch_size=14))
     place = [path for path, _ in lenient.samples].index(broken)
     assert targets.tolist() == [target for i, target in enumerate(lenient.targets) if i != place]
     assert len(spectrum) == 13
-    with pytest.raises(JpegError, match="009.jpg"):
+    with pytest.raises(JpegError, match=r"009\.jpg"):
         lenient[place]
     with pytest.warns(ReadWarning), pytest.raises(DatasetError, match="none of the 1 files of this batch"):
         lenient.__getitems__([place])
 
 
 def test_pixel_transforms_are_refused(folder: Path) -> None:
-    with pytest.raises(TypeError, match="torchvision's transforms do not apply: use prepixel.data.RandomCrop"):
+    with pytest.raises(TypeError, match=r"torchvision's transforms do not apply: use prepixel\.data\.RandomCrop"):
         spectrum_folder(folder, transform=v2.RandomResizedCrop(64))
-    with pytest.raises(ValueError, match="on_error"):
-        spectrum_folder(folder, on_error="replace")
 
 
 def test_data_sets_travel_by_pickle(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Map-style PyTorch data sets of spectra, for a stock `torch.utils.data.DataLoader`.
 
-A DataLoader that finds ``__getitems__`` asks for a whole batch at once, which one call of the native pool reads. Samples
-are views of that batch, so the default collate function puts it together without a copy.
+A DataLoader that finds ``__getitems__`` asks for a whole batch at once, which one call of the native pool reads.
+Samples are views of that batch, so the default collate function joins them without a copy.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class SpectrumDataset(Dataset[tuple[Spectrum, Any]]):
         # torchvision's transforms have a make_params, too, of another signature; they are modules, and ours are not
         if transform is not None and (isinstance(transform, torch.nn.Module) or not isinstance(transform, Crop)):
             raise TypeError(
-                f"transform is a {type(transform).__name__}; it must draw crop parameters, since spectra are not pixels "
-                "and torchvision's transforms do not apply: use prepixel.data.RandomCrop or CenterCrop"
+                f"transform is a {type(transform).__name__}; it must draw crop parameters. Spectra are not pixels, so "
+                "torchvision's transforms do not apply: use prepixel.data.RandomCrop or CenterCrop"
             )
         check_choice("on_error", on_error, ("raise", "skip"))
         self.samples: Sequence[tuple[Source, Any]] = samples
@@ -200,12 +200,14 @@ def concatenate(spectra: Sequence[Spectrum]) -> Spectrum:
         )
         if not alike:
             raise ValueError(
-                f"spectra of {first.bands}, {tuple(first.values.shape[1:])}, {first.values.dtype} and of {other.bands}, "
-                f"{tuple(other.values.shape[1:])}, {other.values.dtype} do not join: bands, grid, dtype, shift and unit "
-                "must be equal"
+                f"{_form(first)} and {_form(other)} do not join: bands, grid, dtype, shift and unit must be equal"
             )
     values = [spectrum.values for spectrum in spectra]
     return replace(first, values=_consecutive(values) if _are_consecutive(values) else torch.cat(values))
+
+
+def _form(spectrum: Spectrum) -> str:
+    return f"{spectrum.values.dtype} spectra of {spectrum.bands} on {tuple(spectrum.values.shape[2:])} blocks"
 
 
 def _are_consecutive(values: Sequence[Tensor]) -> bool:
