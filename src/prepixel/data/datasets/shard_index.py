@@ -1,6 +1,6 @@
 """The files beside the shards of a packed data set: manifest, indices, and the journal of finished shards.
 
-docs/packing.md describes them. Everything read is checked: types, ranges, row counts and checksums.
+docs/formats/packed-images.md describes them. Everything read is checked: types, ranges, row counts and checksums.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shards of packed images: tar files that any tool opens, and the data set that reads any sample of them."""
+"""Shards of packed images (docs/formats/packed-images.md), and the data set that reads any sample of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Int64
 
+from prepixel.array_types import Int64
 from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name
 from prepixel.data.datasets.shard_index import (
     MANIFEST,

@@ -1,6 +1,6 @@
 """The text formats of classification data sets: lists of class names, and listings of images with class numbers.
 
-Both are UTF-8, with or without a byte order mark; lines end in LF or CR LF. docs/formats.md states them.
+Both are UTF-8, with or without a byte order mark; lines end in LF or CR LF. docs/formats/labels.md states them.
 """
 
 from __future__ import annotations
