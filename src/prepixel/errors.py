@@ -71,6 +71,10 @@ class DetectionPackageMissing(PrepixelError, ImportError):
         super().__init__(f"detection needs the package {package}; install it: pip install 'prepixel[detection]'")
 
 
+class ModelError(PrepixelError, ValueError):
+    """Report a network, its weights or its file that cannot be used."""
+
+
 class RecipeError(PrepixelError, ValueError):
     """Report a recipe, or an override of one, that does not describe a run."""
 

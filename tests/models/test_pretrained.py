@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import nn
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models import imagenet_classes, pixel_model
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 
@@ -70,14 +70,14 @@ def test_own_networks_from_a_file_or_a_module(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(str(tmp_path))
     assert isinstance(pixel_model("mine_of_this_test:build").network, nn.Sequential)
     for function in ("number", "missing"):
-        with pytest.raises(RecipeError, match=f"has no function {function} that returns a torch.nn.Module"):
+        with pytest.raises(ModelError, match=f"has no function {function} that returns a torch.nn.Module"):
             pixel_model(f"mine_of_this_test:{function}")
     monkeypatch.delitem(sys.modules, "mine_of_this_test")
 
 
 def test_what_is_not_to_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(message: str, name: str, weights: str | None = None) -> None:
-        with pytest.raises(RecipeError, match=message):
+        with pytest.raises(ModelError, match=message):
             pixel_model(name, weights=weights)
 
     refused("no network 'resnet17'; there are efficientnet_lite0, torchvision's", "resnet17")

@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
 
 from prepixel.cli import main
 from prepixel.data import write_synthetic
 from prepixel.data.loading.readers import read_rgb
-from prepixel.errors import PrepixelError, RecipeError
+from prepixel.errors import ModelError, PrepixelError
+from prepixel.models import import_build_function
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.records import ScoreRow, read_records
-from prepixel.runs import FoldedClassifier, fold_pixel_model, read_folded, write_folded
+from prepixel.runs import fold_pixel_model, read_folded, write_folded
 from prepixel.spectrum import BandSet
 from prepixel.spectrum.dct import block_dct
 
@@ -46,10 +48,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def folded(source: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pt"
+    torch.manual_seed(11)
+    torch.save(torchvision.models.squeezenet1_1(num_classes=10).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folded(weights: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folded")
     (folder / "classes.txt").write_text("\n".join(sorted(path.name for path in data.iterdir())))
-    words = f"fold {source} --bands 192 --pixels 40 56 --grid 10 14 --classes {folder / 'classes.txt'}"
+    words = f"fold squeezenet1_1 --weights {weights} --bands 192 --classes {folder / 'classes.txt'}"
+    words += " --pixels 40 56 --grid 10 14"
     assert main([*words.split(), "-o", str(folder / "net.pt")]) == 0
     return folder / "net.pt"
 
@@ -78,17 +89,15 @@ def test_what_is_read_is_what_was_written(folded: Path, data: Path) -> None:
     assert list(first.classes) == sorted(path.name for path in data.iterdir())
 
 
-def test_answers_are_the_pixel_networks_up_to_rounding(folded: Path, source: str, tmp_path: Path) -> None:
+def test_answers_are_the_pixel_networks_up_to_rounding(source: str, tmp_path: Path) -> None:
     # A smooth picture of the very size: no resampling, nothing to clamp, chroma as fine as luma.
     y, x = np.mgrid[0:80, 0:112] / 30
     pixels = np.stack([np.sin(y + x), np.cos(2 * x), np.sin(y - 2 * x)], axis=-1) * 70 + 128
     Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "smooth.jpg", quality=98, subsampling=0)
-    classifier = read_folded(folded)
-    whole = FoldedClassifier(classifier.network, classifier.classes, classifier.source, None, crop=1.0)
-    (got,) = whole.predict([tmp_path / "smooth.jpg"])
-    namespace: dict[str, object] = {}
-    exec(NET, namespace)  # the text above
-    network: nn.Module = namespace["build"]()  # type: ignore[operator]
+    build = import_build_function(source)
+    classifier = fold_pixel_model("own", build=build, bands="192", pixels=(40, 56), grid=(10, 14), crop=1.0)
+    (got,) = classifier.predict([tmp_path / "smooth.jpg"], top=10)
+    network = build()
     rgb = read_rgb(str(tmp_path / "smooth.jpg")).double().reshape(3, 40, 2, 56, 2).mean((2, 4)) / 255
     mean, std = (
         torch.tensor(v, dtype=torch.float64)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -168,20 +177,19 @@ def test_files_that_are_no_folded_networks_are_named(folded: Path, tmp_path: Pat
     with pytest.raises(PrepixelError, match=r"text.pt: not a checkpoint, or a damaged one"):
         read_folded(tmp_path / "text.pt")
     torch.save({"format": 1, "network": {}}, tmp_path / "run.pt")
-    with pytest.raises(RecipeError, match=r"run.pt: not a folded network; write one by: prepixel fold"):
+    with pytest.raises(ModelError, match=r"run.pt: not a folded network; write one by: prepixel fold"):
         read_folded(tmp_path / "run.pt")
     contents = folded.read_bytes()
     (tmp_path / "half.pt").write_bytes(contents[: len(contents) // 2])
     with pytest.raises(PrepixelError, match=r"half.pt: not a checkpoint, or a damaged one"):
         read_folded(tmp_path / "half.pt")
-    with pytest.raises(RecipeError, match=r"3 class names, and .* gives 10 logits"):
-        fold_pixel_model(source, classes=["a", "b", "c"], pixels=40, grid=10)
+    with pytest.raises(ModelError, match=r"3 class names, and .* gives 10 logits"):
+        fold_pixel_model("own", build=import_build_function(source), classes=["a", "b", "c"], pixels=40, grid=10)
 
 
-def test_a_network_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "maps.py").write_text("from torch import nn\ndef build():\n    return nn.Conv2d(3, 5, 3)\n")
-    with pytest.raises(RecipeError, match="does not give one row of logits an image"):
-        fold_pixel_model(f"{tmp_path / 'maps.py'}:build", pixels=40, grid=10)
+def test_a_network_that_is_no_classifier_is_refused() -> None:
+    with pytest.raises(ModelError, match="does not give one row of logits per image"):
+        fold_pixel_model("maps", build=lambda: nn.Conv2d(3, 5, 3), pixels=40, grid=10)
 
 
 def test_a_file_of_named_networks_needs_nothing_beside_it(tmp_path: Path, data: Path) -> None:
