@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,17 +36,27 @@ def check_grid(values: Tensor, grid: tuple[int, int], name: str) -> None:
         )
 
 
+# by name, as traced code and its copies in pickles refer to them
+_DECISIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.pos, operator.index),
+        *(bool, int, float, hash, round, math.ceil, math.floor),
+    )
+}
+
+
 @has_side_effect
-def check_decision(function: Callable[..., Any], args: tuple[Any, ...], result: Any, name: str) -> None:
+def check_decision(function: str, args: tuple[Any, ...], result: Any, name: str) -> None:
     """Check that a function of the image's size gives what it gave when the network was folded.
 
     Raises:
         GridMismatch: it does not.
     """
-    if function(*args) != result:
+    if _DECISIONS[function](*args) != result:
         sizes = " and ".join(str(one) for one in args)
         raise GridMismatch(
-            f"the code of {name} decides by its image's size ({getattr(function, '__name__', function)} of {sizes}), "
+            f"the code of {name} decides by its image's size ({function} of {sizes}), "
             "and was folded for a grid where it decided otherwise; fold it for this grid, or take form factored"
         )
 

@@ -133,7 +133,7 @@ class _BodyTracer(fx.Tracer):
 
     def guard(self, function: Callable[..., Any], args: tuple[Any, ...], result: Any) -> None:
         """Append a check that a function of sizes still gives what it gave at the folded grid."""
-        checked: Any = (function, args, result, type(self.root).__name__)
+        checked: Any = (function.__name__, args, result, type(self.root).__name__)
         self.create_node("call_function", check_decision, checked, {})
 
     def note_size(self, node: fx.Node, values: tuple[int | float, int | float]) -> fx.Node:
@@ -267,6 +267,7 @@ def _reroute(tracer: _BodyTracer, name: str, *, is_function: bool) -> None:
         if node.users:
             raise CannotFold(f"{node.name}, made of the image, is used again by {next(iter(node.users)).name}")
         graph.erase_node(node)
+    graph.owning_module = tracer.root  # asked which calls of modules have side effects
     graph.eliminate_dead_code()
     if tracer.specialized:
         grid = tuple(size // tracer.pixels_per_block for size in tracer.use.image.shape[2:])

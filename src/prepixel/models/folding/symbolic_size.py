@@ -47,7 +47,7 @@ class SymbolicSize:
     expression: Callable[[], fx.Node] | None
 
     def __fx_create_arg__(self, tracer: Any) -> Any:
-        return self.concrete(_same) if self.expression is None else self.expression()
+        return self.concrete(operator.pos) if self.expression is None else self.expression()
 
     def concrete(self, function: Callable[..., Any], *others: Any) -> Any:
         """Return a function of the value at the folded grid, and guard it."""
@@ -95,7 +95,7 @@ class SymbolicSize:
 def _arithmetic(function: Callable[[Any, Any], Any], *, reflected: bool) -> Callable[[SymbolicSize, Any], Any]:
     def apply(self: SymbolicSize, other: Any) -> Any:
         if isinstance(other, Tensor):
-            number = self.concrete(_same)
+            number = self.concrete(operator.pos)
             return function(other, number) if reflected else function(number, other)
         if not isinstance(other, int | float | SymbolicSize):
             return NotImplemented
@@ -119,10 +119,6 @@ def _comparison(function: Callable[[Any, Any], bool]) -> Callable[[SymbolicSize,
         return self.concrete(function, other)
 
     return apply
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _argument(one: Any) -> Any:
