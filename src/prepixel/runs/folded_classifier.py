@@ -15,7 +15,7 @@ import torch
 from prepixel.data import CenterCrop, CropLoader, SpectrumReader, open_dataset
 from prepixel.engine import evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
-from prepixel.errors import ModelError, PrepixelError
+from prepixel.errors import ModelError, PrepixelError, ReadFailure
 from prepixel.models import FoldedNetwork, check_finite, fold, pixel_model, rebuild_folded
 from prepixel.models.build_function import BuildFunction
 from prepixel.models.folding.reconstruction import int8_unit
@@ -78,7 +78,7 @@ class FoldedClassifier(Classifier):
 
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
+    ) -> tuple[ClassificationResult, tuple[ReadFailure, ...]]:
         """Score the network on a folder of images; files that cannot be read are left out and listed.
 
         Args:

@@ -267,7 +267,8 @@ def _reroute(tracer: _BodyTracer, name: str, *, is_function: bool) -> None:
         if node.users:
             raise CannotFold(f"{node.name}, made of the image, is used again by {next(iter(node.users)).name}")
         graph.erase_node(node)
-    graph.owning_module = tracer.root  # asked which calls of modules have side effects
+    # asked which calls of modules have side effects; any module serves
+    graph.owning_module = tracer.root  # type: ignore[assignment]
     graph.eliminate_dead_code()
     if tracer.specialized:
         grid = tuple(size // tracer.pixels_per_block for size in tracer.use.image.shape[2:])
