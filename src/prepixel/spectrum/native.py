@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from prepixel import _native
+from prepixel.errors import ReadFailure
 from prepixel.jpeg.batch import (
-    Failure,
     OnError,
     check_choice,
     checked_threads,
@@ -52,7 +52,7 @@ class SpectraRead:
 
     spectrum: Spectrum
     kept: Int64[np.ndarray, " kept"]
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
 
@@ -98,8 +98,8 @@ def read_spectra(
             does not end with its end marker, as files cut short do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. None is ever replaced by another.
-        out: where to write, contiguous on the CPU, of shape (n, f, *grid) and this dtype; page-locked, if it is to be
-            copied to a device without waiting. None for new memory.
+        out: where to write, contiguous on the CPU, of shape ``(n, f, *grid)`` and this dtype; page-locked, if it is
+            to be copied to a device without waiting. None for new memory.
 
     Returns:
         values (coefficient - shift) / unit. float32 values differ from the reference's by some units in the seventh
@@ -210,11 +210,6 @@ def spectrum_of(
     arrays = _Arrays.of(1, grid, bands, dtype, shift, unit, None)
     _resample_into(arrays.values, image, arrays.request(bands, filter), _row(box), flip)
     return Spectrum(arrays.values, bands, arrays.shift, arrays.unit)
-
-
-def simd_levels() -> tuple[str, ...]:
-    """Name the instruction sets that this machine can resample by, the one that is used last."""
-    return _native.simd_levels()
 
 
 class _Request(TypedDict):
