@@ -18,6 +18,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, evaluate, load_weights
 from prepixel.errors import RecipeError
 from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.models.weight_files import check_finite
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
@@ -226,6 +227,7 @@ def load_run(
         raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
     network = build_network(recipe, len(classes), bands, statistics)
     position = load_weights(network, path)
+    check_finite(network, str(path))
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     network.to(device or "cpu").eval()
