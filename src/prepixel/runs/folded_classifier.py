@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from prepixel.data import CenterCrop, CropLoader, SpectrumReader, open_dataset
-from prepixel.engine import evaluate
+from prepixel.engine import choose_device, evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
 from prepixel.errors import RecipeError
 from prepixel.models import FoldedNetwork, fold, pixel_model
@@ -199,9 +199,7 @@ def read_folded(
     untrained = pixel_model(source["name"], num_classes=source["num_classes"], weights=NO_WEIGHTS)
     network = fold(untrained.network, **{**settings, "bands": bands})
     network.load_state_dict(contents["weights"])
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network.to(device or "cpu").eval()
+    network.to(choose_device(device)).eval()
     return FoldedClassifier(
         network,
         tuple(contents["classes"]),
