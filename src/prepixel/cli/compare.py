@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prepixel.cli.console import progress_bar, report_bad
 from prepixel.engine import disable_malloc_trim
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RecipeError
 from prepixel.files import write_text
 from prepixel.recipes import AnyRecipe, read_any_recipe
 from prepixel.reports import plot_score_over_bytes
@@ -24,7 +24,7 @@ def compare(options: argparse.Namespace) -> int:
     disable_malloc_trim()
     planned = _plan(options.recipes, options.seeds, options.overrides, options.output)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes the first one
-    failures: list[tuple[str, str]] = []
+    failures: list[ReadFailure] = []
     # asked before any process writes: of several, one may be a run ahead of another
     finished = {folder for folder, recipe in planned if _is_finished(folder, recipe)}
     for place, (folder, recipe) in enumerate(planned, start=1):

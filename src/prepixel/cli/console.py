@@ -68,8 +68,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def report_bad(failures: Sequence[tuple[str, str]]) -> int:
-    """Say how many files were left out, and give the exit status."""
+def report_bad(failures: Sequence[object]) -> int:
+    """Report how many files were left out, and return the exit status."""
     if failures:
         print(f"{len(failures)} files could not be read and were left out", file=sys.stderr)
     return 1 if failures else 0

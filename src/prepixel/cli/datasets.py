@@ -50,7 +50,7 @@ def scan(options: argparse.Namespace) -> int:
     if report.broken:
         print()
         for file in report.broken:
-            why = file.message if file.message.startswith(file.path) else f"{file.path}: {file.message}"
+            why = file.message if file.message.startswith(file.source) else f"{file.source}: {file.message}"
             print(f"{file.kind}: {why}")
     return 1 if report.broken else 0
 

@@ -13,7 +13,7 @@ from prepixel.cli.console import percent, print_pairs, print_table
 from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
 from prepixel.engine import disable_malloc_trim
 from prepixel.errors import RecipeError
-from prepixel.jpeg import Failure
+from prepixel.jpeg import ReadFailure
 from prepixel.runs import FoundInPhoto, load_detector
 from prepixel.tasks import DetectionResult, write_detections
 
@@ -90,10 +90,10 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
     bad = 0
     for number, outcomes in enumerate(answers, start=1):
         first = outcomes[0]
-        if failures := [outcome for outcome in outcomes if isinstance(outcome, Failure)]:
+        if failures := [outcome for outcome in outcomes if isinstance(outcome, ReadFailure)]:
             bad += 1
             print(f"prepixel: {failures[0].source}: {failures[0].error}", file=sys.stderr)
-        if isinstance(first, Failure):
+        if isinstance(first, ReadFailure):
             continue
         done.append(first)
         drawing = output / f"{number:06d}-{Path(first.source).stem}.png"

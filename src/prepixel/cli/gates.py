@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from prepixel.cli.console import print_table, report_bad
 from prepixel.engine import disable_malloc_trim
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RecipeError
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_heat_maps
 from prepixel.runs import Agreement, ChannelUse, measure_use, open_run
@@ -42,7 +42,7 @@ def heatmap(options: argparse.Namespace) -> int:
     """Draw how often each channel is on, run by run."""
     disable_malloc_trim()
     uses: dict[str, ChannelUse] = {}
-    failures: list[tuple[str, str]] = []
+    failures: list[ReadFailure] = []
     rows = []
     for path in options.runs:
         trained = open_run(path, weights=options.weights)

@@ -14,7 +14,7 @@ from prepixel.cli.detection import evaluate_detector, predict_detections
 from prepixel.engine import disable_malloc_trim
 from prepixel.errors import DatasetError, RecipeError
 from prepixel.files import image_files
-from prepixel.jpeg import Failure
+from prepixel.jpeg import ReadFailure
 from prepixel.runs import (
     Classifier,
     FoldedClassifier,
@@ -75,7 +75,7 @@ def predict(options: argparse.Namespace) -> int:
     bad = 0
     rows: list[list[str]] = []
     for outcome in trained.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads):
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, ReadFailure):
             bad += 1
             print(_failure_words(outcome), file=sys.stderr)
         elif options.json:
@@ -121,7 +121,7 @@ def _prediction_json(prediction: Prediction) -> str:
     return json.dumps({"file": prediction.source, "classes": classes}, ensure_ascii=False)
 
 
-def _failure_words(failure: Failure) -> str:
+def _failure_words(failure: ReadFailure) -> str:
     error = failure.error
     if isinstance(error, OSError):
         return f"prepixel: {failure.source}: {error.strerror or error}"

@@ -18,7 +18,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError, RecipeError
 from prepixel.files import image_files
 from prepixel.gates import GatedNetwork
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.models import FoldedNetwork, FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -40,7 +40,7 @@ def sensitivity(options: argparse.Namespace) -> int:
     if not isinstance(network, FoldedNetwork | FrequencyNetwork):
         raise RecipeError(f"{options.run}: takes pixels, not frequencies; fold it: prepixel fold")
     paths, labels = _images(options.folder, classifier, options.images)
-    failures: list[Failure] = []
+    failures: list[ReadFailure] = []
     kept: list[int] = []
     spectra = _spectra(classifier, paths, options.threads, kept, failures)
     probe = ChannelProbe(network, spectra)
@@ -132,7 +132,7 @@ def _evenly(length: int, count: int) -> list[int]:
 
 
 def _spectra(
-    classifier: Classifier, paths: list[str], threads: int, kept: list[int], failures: list[Failure]
+    classifier: Classifier, paths: list[str], threads: int, kept: list[int], failures: list[ReadFailure]
 ) -> Iterator[Spectrum]:
     """Read batch after batch; note which images could be read, and which not."""
     crop, generator = CenterCrop(classifier.crop_fraction), sample_generator(0, 0, 0)

@@ -19,8 +19,7 @@ from prepixel.data import (
     open_dataset,
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
-from prepixel.data.loading.loader import BadFile
-from prepixel.errors import PrepixelError, RunError
+from prepixel.errors import PrepixelError, ReadFailure, RunError
 from prepixel.gates import GatedNetwork, build_gate
 from prepixel.models import (
     FoldedNetwork,
@@ -81,7 +80,7 @@ def statistics_of(
     files: ImageDataset,
     bands: BandSet,
     progress: Progress | None,
-    failures: list[BadFile] | None = None,
+    failures: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Read the statistics that a recipe names, or measure them on its training images.
 

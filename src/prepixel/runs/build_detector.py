@@ -14,9 +14,8 @@ from prepixel.data.loading.channel_statistics import Progress
 from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
-from prepixel.data.loading.loader import BadFile
 from prepixel.data.random_streams import sample_generator
-from prepixel.errors import DatasetError, RunError
+from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
@@ -237,7 +236,7 @@ def detection_statistics(
     photos: CocoDataset,
     bands: BandSet,
     progress: Progress | None,
-    bad: list[BadFile] | None = None,
+    bad: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Read the statistics that a recipe names, or measure them on centered squares of its training photos."""
     settings = recipe.input
@@ -262,7 +261,7 @@ def detection_statistics(
         if failures and recipe.data.on_error == "raise":
             raise failures[0].error
         if bad is not None:
-            bad += [BadFile(failure.source, str(failure.error)) for failure in failures]
+            bad += failures
         statistics.update(views.inputs)
         if progress is not None:
             progress(start + len(chunk), total)

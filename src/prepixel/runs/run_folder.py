@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from prepixel.data.claims import claimed
 from prepixel.errors import RunError
+from prepixel.files import directory_lock, make_folder, write_json
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
 from prepixel.recipes.resuming import RESUMABLE_KEYS
@@ -72,10 +71,10 @@ class RunFolder:
         """Make the folder, and keep other processes from training into it until the block ends.
 
         Raises:
-            DatasetError: another process trains into it.
+            FolderInUse: another process trains into it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with claimed(self.path, "training into"):
+        make_folder(self.path)
+        with directory_lock(self.path, "training into"):
             yield
 
     def is_empty_run(self) -> bool:
@@ -183,11 +182,4 @@ class RunFolder:
 
 def _is_hidden(name: str) -> bool:
     """Return whether a name is that of a lock or of a file that was being written."""
-    return name.startswith(".prepixel-") or name.endswith(".partial")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON by a temporary name and a rename."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    return name.startswith(".prepixel-")

@@ -17,10 +17,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.data.loading.loader import BadFile, BatchLoader
+from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import DistributedContext, TrainResult, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.engine.protocols import Task
+from prepixel.errors import ReadFailure
 from prepixel.recipes.parsing import AnyRecipe, recipe_values
 from prepixel.records import (
     ConfusionRow,
@@ -44,12 +45,12 @@ class RunResult:
 
     Attributes:
         training: steps, best score, seconds.
-        failures: files that were left out by any process of this start, with the reason.
+        failures: files that were left out by any process of this start, each once.
         notes: what the user should know, such as which weights were reused.
     """
 
     training: TrainResult
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[ReadFailure, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -85,7 +86,7 @@ class RunBuilder(abc.ABC):
 
     classes: tuple[str, ...]
     bands: BandSet | None
-    failures: list[BadFile]
+    failures: list[ReadFailure]
 
     @abc.abstractmethod
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
@@ -207,9 +208,9 @@ def _lacks_result(place: RunFolder, builder: RunBuilder, epochs: int) -> bool:
     )
 
 
-def _gather_failures(builder: RunBuilder, parts: RunParts) -> tuple[tuple[str, str], ...]:
+def _gather_failures(builder: RunBuilder, parts: RunParts) -> tuple[ReadFailure, ...]:
     """Return the files that any process left out, each once."""
     loaders = [loader for loader in (parts.loader, parts.evaluation) if loader is not None]
     own = [*builder.failures, *(failure for loader in loaders for failure in loader.failures)]
-    found = DistributedContext.join().gather_objects([tuple(failure) for failure in own])
-    return tuple({path: (path, message) for failures in found for path, message in failures}.values())
+    found = DistributedContext.join().gather_objects(own)
+    return tuple({failure.source: failure for failures in found for failure in failures}.values())

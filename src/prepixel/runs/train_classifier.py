@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from accelerate import Accelerator
 
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.data.loading.loader import BadFile
-from prepixel.errors import RunError
+from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
 from prepixel.recipes.classification import Recipe
@@ -69,7 +68,7 @@ class ClassifierBuilder(RunBuilder):
         self.folders = DataFolders.of(recipe)
         self.classes = self.folders.train.classes
         self.bands = parse_bands(recipe.input)
-        self.failures: list[BadFile] = []
+        self.failures: list[ReadFailure] = []
         check_batch_size(recipe, self.folders.train)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:

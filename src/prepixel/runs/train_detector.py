@@ -10,7 +10,8 @@ from accelerate import Accelerator
 
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.data.loading.loader import BadFile
+from prepixel.errors import ReadFailure
+from prepixel.files import write_json
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.records import MetricRow
 from prepixel.runs.build_detector import (
@@ -23,7 +24,7 @@ from prepixel.runs.build_detector import (
     needs_statistics,
 )
 from prepixel.runs.detector import CATEGORIES, build_run_network, read_run_statistics
-from prepixel.runs.run_folder import RunFolder, write_json
+from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionResult
@@ -62,7 +63,7 @@ class DetectorBuilder(RunBuilder):
         self.folders = CocoFolders.of(recipe)
         self.classes = self.folders.train.classes
         self.bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
-        self.failures: list[BadFile] = []
+        self.failures: list[ReadFailure] = []
         check_detection_batch_size(recipe, self.folders.train)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:

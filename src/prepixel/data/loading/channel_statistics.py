@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.loading.crops import CenterCrop
-from prepixel.data.loading.loader import BadFile, CropDataset
+from prepixel.data.loading.loader import CropDataset
 from prepixel.data.loading.readers import SpectrumReader
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, ReadFailure
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.reference import Filter
 
@@ -29,7 +29,7 @@ def measure_statistics(
     threads: int = 0,
     skip_bad: bool = False,
     progress: Progress | None = None,
-    failures: list[BadFile] | None = None,
+    failures: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Measure how each channel is distributed over a data set's centered crops.
 
@@ -60,7 +60,7 @@ def measure_statistics(
         if bad and not skip_bad:
             raise bad[0].error
         if failures is not None:
-            failures += [BadFile(failure.source, str(failure.error)) for failure in bad]
+            failures += bad
         statistics.update(batch.inputs)
         if progress is not None:
             progress(start + len(chunk), total)
