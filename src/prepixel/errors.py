@@ -46,6 +46,10 @@ class MalformedJpeg(JpegError):
     """Report bytes that contradict ITU-T T.81."""
 
 
+class DamagedJpeg(MalformedJpeg):
+    """Report compressed data that contradict ITU-T T.81 where libjpeg warns, makes up coefficients and reads on."""
+
+
 class TruncatedJpeg(MalformedJpeg):
     """Report a file that ends before its image does."""
 
@@ -59,7 +63,7 @@ class JpegLimitExceeded(JpegError):
 
 
 class MalformedPack(JpegError):
-    """Report a packed image that contradicts its format (docs/packing.md), or whose checksum is not its contents'."""
+    """Report a packed image that contradicts its format (docs/formats/packed-images.md) or fails its checksum."""
 
 
 class UnreadableImage(PrepixelError, ValueError):
