@@ -223,6 +223,7 @@ def test_labels_of_objects_in_one_place_do_not_overlap(tmp_path: Path, drawn: li
     )
     names = ["person 98.1 %", "person 77.0 %", "tie 60.2 %", "umbrella 55.0 %", "dining table 51.0 %"]
     plot_detections({"photo": Shown(pixels, boxes, names)}, tmp_path / "found.png", width_inches=8.0)
+    drawn[0].draw_without_rendering()
     axes = drawn[0].axes[0]
     picture = axes.get_window_extent()
     extents = [text.get_window_extent() for text in axes.texts]

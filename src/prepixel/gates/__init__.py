@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
     from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
-    from prepixel.gates.settings import GateSettings
+    from prepixel.gates.settings import GateError, GateSettings
 
 _MODULES = {
     "DynamicGate": "gate",
     "Gate": "gate",
+    "GateError": "settings",
     "GateOutput": "gate",
     "GateSettings": "settings",
     "GatedNetwork": "network",
@@ -28,6 +29,7 @@ _MODULES = {
 __all__ = [
     "DynamicGate",
     "Gate",
+    "GateError",
     "GateOutput",
     "GateSettings",
     "GatedNetwork",

@@ -19,8 +19,8 @@ from prepixel.data import (
     open_dataset,
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
-from prepixel.errors import PrepixelError, ReadFailure, RunError
-from prepixel.gates import GatedNetwork, build_gate
+from prepixel.errors import ReadFailure, RunError
+from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
@@ -193,7 +193,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     try:
         costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
         return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
-    except PrepixelError as error:
+    except GateError as error:
         raise RunError(f"gate: {error}") from error
 
 
