@@ -46,6 +46,10 @@ class MalformedJpeg(JpegError):
     """Report bytes that contradict ITU-T T.81."""
 
 
+class DamagedJpeg(MalformedJpeg):
+    """Report compressed data that contradict ITU-T T.81 where libjpeg warns, makes up coefficients and reads on."""
+
+
 class TruncatedJpeg(MalformedJpeg):
     """Report a file that ends before its image does."""
 
