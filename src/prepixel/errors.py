@@ -139,6 +139,10 @@ class StatisticsError(PrepixelError, ValueError):
     """Report channel statistics, or a file of them, that cannot be used."""
 
 
+class ModelError(PrepixelError, ValueError):
+    """Report a network, its weights or its file that cannot be used."""
+
+
 class RecipeError(PrepixelError, ValueError):
     """Report a recipe, or an override of one, that does not describe a run."""
 
