@@ -2,8 +2,8 @@
 
     python .ci/readme.py README.md docs/getting-started.md docs/guides/*.md
 
-Each file's Python blocks share their names, as a reader who types them in order would have it. A block after the comment
-``<!-- not run: REASON -->`` is left out, and its reason printed. The set-up commands (``make``) are run by the CI script.
+Each file's Python blocks share their names, as for a reader who types them in order. A block after the comment
+``<!-- not run: REASON -->`` is left out, and its reason printed. The CI script runs the set-up commands (``make``).
 """
 
 from __future__ import annotations
