@@ -139,8 +139,16 @@ class StatisticsError(PrepixelError, ValueError):
     """Report channel statistics, or a file of them, that cannot be used."""
 
 
+class ModelError(PrepixelError, ValueError):
+    """Report a network, its weights or its file that cannot be used."""
+
+
 class RecipeError(PrepixelError, ValueError):
     """Report a recipe, or an override of one, that does not describe a run."""
+
+
+class RunError(PrepixelError, ValueError):
+    """Report a run, its folder or its records that cannot be used as asked."""
 
 
 class NonFiniteLoss(PrepixelError, ArithmeticError):

@@ -22,8 +22,9 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.gates import Gate, GateOutput
+from prepixel.models.folding.input_trace import CannotFold
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
 from prepixel.spectrum.bands import BandSet
@@ -192,9 +193,9 @@ class Detector(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise RecipeError(f"no detector {kind!r}; there are {', '.join(KINDS)}")
+            raise ModelError(f"no detector {kind!r}; there are {', '.join(KINDS)}")
         if num_classes < 1:
-            raise RecipeError(f"num_classes is {num_classes}; a detector finds objects of 1 class or more")
+            raise ModelError(f"num_classes is {num_classes}; a detector finds objects of 1 class or more")
         self.kind = kind
         self.num_classes = num_classes
         self.detector = KINDS[kind](backbone, num_classes + 1, **options)
@@ -283,7 +284,7 @@ def build_detector(kind: DetectorKind | str, pyramid: Pyramid, num_classes: int,
         options: of torchvision's class.
 
     Raises:
-        RecipeError: no detector of that kind, or no class.
+        ModelError: no detector of that kind, or no class.
     """
     return Detector(kind, _backbone(pyramid), num_classes, **options)
 
@@ -295,7 +296,7 @@ def _backbone(pyramid: Pyramid) -> SpectralBackbone | PixelBackbone:
     return PixelBackbone(pyramid.input, pyramid.body, FRAME_MULTIPLE, pyramid.out_channels)
 
 
-def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
+def fold_detector(detector: Detector | nn.Module, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
     """Fold a detector on pixels over coefficients, exactly: a new one with the same heads.
 
     Args:
@@ -305,8 +306,14 @@ def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int =
 
     Raises:
         ValueError: it is on coefficients already.
-        CannotFold, RecipeError: as `fold_pyramid`.
+        CannotFold: it is no `Detector`, or as `fold_pyramid`.
+        ModelError: as `fold_pyramid`.
     """
+    if not isinstance(detector, Detector):
+        raise CannotFold(
+            f"{type(detector).__name__} is no prepixel Detector: build one on pixels by build_detector(kind, "
+            "pixel_pyramid(...), num_classes), load the weights into its detector, and fold that"
+        )
     backbone = detector.backbone
     if not isinstance(backbone, PixelBackbone):
         raise ValueError("the detector is on coefficients already; fold the one on pixels")
