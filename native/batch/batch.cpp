@@ -28,7 +28,7 @@ constexpr std::size_t header_bytes = 1 << 16;
 // An open file; closed at the end. std::system_error: the system refuses.
 class File {
  public:
-  explicit File(const std::string& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit File(const std::string& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) throw_errno();
   }
   ~File() { close(descriptor_); }
@@ -39,6 +39,8 @@ class File {
     struct stat status{};
     if (fstat(descriptor_, &status) != 0) throw_errno();
     if (S_ISDIR(status.st_mode)) throw std::system_error(EISDIR, std::generic_category());
+    // A FIFO or a device could block or never end.
+    if (!S_ISREG(status.st_mode)) throw std::system_error(ENODEV, std::generic_category());
     return static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
   }
 

@@ -19,7 +19,7 @@ from prepixel import _native
 from prepixel.errors import JpegLimitExceeded, UnsupportedJpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum import BandSet, Box, Spectrum, encode_int8, resample, spectrum_of
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 FILTERS: tuple[Filter, ...] = ("bilinear", "bicubic")
 ALL = BandSet.parse("192")

@@ -3,11 +3,12 @@
 from prepixel.errors import ReadFailure
 from prepixel.jpeg.bandlimit import bandlimit_jpeg
 from prepixel.jpeg.batch import SizesRead, read_sizes
-from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
+from prepixel.jpeg.decode import JpegHeader, read_header, read_jpeg
 from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
-from prepixel.jpeg.pixel_fallback import read_image, read_size
+from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
+from prepixel.jpeg.source import Limits, Source
 
 __all__ = [
     "Component",
@@ -18,6 +19,7 @@ __all__ = [
     "ReadFailure",
     "Segment",
     "SizesRead",
+    "Source",
     "bandlimit_jpeg",
     "encode_jpeg",
     "is_packed",
@@ -27,6 +29,7 @@ __all__ = [
     "read_jpeg",
     "read_pack",
     "read_pack_header",
+    "read_pixels",
     "read_segments",
     "read_size",
     "read_sizes",

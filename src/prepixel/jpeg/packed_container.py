@@ -1,4 +1,4 @@
-"""Packed images as bytes: what tells them from others, and their payload, uncompressed."""
+"""Packed images as bytes: how they are recognized, taken apart and put together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import zstandard
 
 from prepixel.errors import JpegLimitExceeded, MalformedPack
-from prepixel.jpeg.decode import Limits
+from prepixel.jpeg.source import Limits
 
 PACK_ENDING = ".ppx"
 _MAGIC = b"ppx\x01"
-_REMEDY = "Fetch or pack the file anew"
+_HINT = "Fetch or pack the file again"
 _RAW, _ZSTD = 0, 1
 # magic, compression, three zeros, stored bytes of the payload, bytes of the header, checksum, bytes of the payload
 _ENVELOPE = struct.Struct("<4sB3xIIQI")
@@ -22,7 +22,7 @@ _threads = threading.local()
 
 
 class PackContents(NamedTuple):
-    """Hold a packed image's parts.
+    """The parts of a packed image.
 
     Attributes:
         header: its header's bytes.
@@ -34,27 +34,35 @@ class PackContents(NamedTuple):
 
 
 def is_packed(contents: Any) -> bool:
-    """Tell whether a buffer begins as a packed image does."""
+    """Return whether a buffer begins as a packed image does."""
     return bytes(memoryview(contents)[: len(_MAGIC)]) == _MAGIC
 
 
+def payload_size(contents: Any) -> int:
+    """Return how many bytes a packed image says its payload has, uncompressed; 0 of anything else."""
+    whole = memoryview(contents)
+    if not is_packed(whole) or whole.nbytes < _ENVELOPE.size:
+        return 0
+    return int(_ENVELOPE.unpack_from(whole)[-1])
+
+
 def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
-    """Take a packed image apart and decompress it; what it says is not looked at.
+    """Take a packed image apart and decompress it; its header is not checked.
 
     Raises:
-        MalformedPack: it is cut or too long, of an unknown compression, or cannot be decompressed to the size that it
-            says.
+        MalformedPack: it is truncated or too long, of an unknown compression, or does not decompress to the size in
+            its header.
         JpegLimitExceeded: its payload is larger than `limits` allow.
     """
     whole = memoryview(contents).cast("B")
     if len(whole) < _ENVELOPE.size:
-        raise MalformedPack("the packed image ends in its header", byte_offset=len(whole), hint=_REMEDY)
+        raise MalformedPack("the packed image ends in its header", byte_offset=len(whole), hint=_HINT)
     magic, compression, stored, header, _, size = _ENVELOPE.unpack_from(whole)
     if magic != _MAGIC:
         raise MalformedPack("no packed image: it does not begin with 'ppx' and the version 1", byte_offset=0)
     if len(whole) != header + stored:
         what = f"the packed image should have {header} + {stored} bytes; it has {len(whole)}"
-        raise MalformedPack(what, byte_offset=min(len(whole), header + stored), hint=_REMEDY)
+        raise MalformedPack(what, byte_offset=min(len(whole), header + stored), hint=_HINT)
     if size > limits.max_memory_bytes:
         what = f"the payload's {size} bytes are more than the limit of {limits.max_memory_bytes}"
         raise JpegLimitExceeded(what, byte_offset=24, hint="Raise Limits.max_memory_bytes if you trust the file")
@@ -63,12 +71,12 @@ def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
     if compression == _ZSTD:
         payload = _decompressed(stored_payload, header, size)
     elif compression != _RAW:
-        raise MalformedPack(f"there is no compression {compression}", byte_offset=4, hint=_REMEDY)
+        raise MalformedPack(f"there is no compression {compression}", byte_offset=4, hint=_HINT)
     return PackContents(whole[:header], payload)
 
 
 def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> bytes:
-    """Put a packed image together: compress its payload, and write into the header how, and to how many bytes."""
+    """Put a packed image together: compress its payload, and write the compression and the size into the header."""
     code, stored = _RAW, payload
     if compression == "zstd":
         code, stored = _ZSTD, zstandard.ZstdCompressor(level=level, write_content_size=True).compress(payload)
@@ -76,7 +84,7 @@ def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> b
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:
-    """Give this thread's own; to make one takes longer than to use it on a small image."""
+    """Return this thread's decompressor: making one takes longer than using it on a small image."""
     if not hasattr(_threads, "decompressor"):
         _threads.decompressor = zstandard.ZstdDecompressor()
     return _threads.decompressor  # type: ignore[no-any-return]
@@ -84,11 +92,11 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 def _decompressed(payload: memoryview, offset: int, size: int) -> bytes:
     try:
-        told = zstandard.frame_content_size(payload)
-        if told != size:  # before memory is asked for
-            what = f"the compressed payload says that it has {told} bytes, and the header {size}"
-            raise MalformedPack(what, byte_offset=offset, hint=_REMEDY)
+        said = zstandard.frame_content_size(payload)
+        if said != size:  # before memory is asked for
+            what = f"the compressed payload says that it has {said} bytes, and the header {size}"
+            raise MalformedPack(what, byte_offset=offset, hint=_HINT)
         return _decompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:
         what = f"the payload cannot be decompressed ({error})"
-        raise MalformedPack(what, byte_offset=offset, hint=_REMEDY) from error
+        raise MalformedPack(what, byte_offset=offset, hint=_HINT) from error

@@ -19,7 +19,7 @@ from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
 from prepixel.runs.classifier import Classifier, load_run
 from prepixel.spectrum import BandSet
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 from prepixel.tasks import Classification, ClassificationResult
 
 Encoding = Literal["float32", "int8"]

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.dct import BLOCK
-from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.spectrum import Spectrum
 
 _KR, _KB = Fraction(299, 1000), Fraction(114, 1000)

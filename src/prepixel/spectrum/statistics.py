@@ -20,8 +20,8 @@ from prepixel.errors import StatisticsError
 from prepixel.files import replace_file
 from prepixel.spectrum import strict_json
 from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.dct import DC_BOUND
-from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.spectrum import INT8_LIMIT, Spectrum
 
 _FORMAT = "prepixel statistics 1"

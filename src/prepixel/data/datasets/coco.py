@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from prepixel.data.datasets.coco_masks import run_lengths
 from prepixel.data.datasets.shards import MANIFEST, PackedDataset
 from prepixel.errors import DatasetError
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 
 _Find: TypeAlias = Callable[[str], tuple[str, int]]
 OnBad: TypeAlias = Literal["raise", "skip"]

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 
 LISTING_NAME = "labels.txt"
 

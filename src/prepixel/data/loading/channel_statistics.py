@@ -10,7 +10,7 @@ from prepixel.data.loading.loader import CropDataset
 from prepixel.data.loading.readers import SpectrumReader
 from prepixel.errors import DatasetError
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 Progress = Callable[[int, int], None]
 

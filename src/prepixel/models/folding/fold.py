@@ -36,7 +36,7 @@ from prepixel.models.folding.reconstruction import (
 )
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, SpectrumInput
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.geometry import Real
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.spectrum import Spectrum
 
 
