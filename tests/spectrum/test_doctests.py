@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-ROOM = ["bands", "dct", "geometry", "layout", "photometry", "resample", "statistics"]
+ROOM = ["arrays", "bands", "boxes", "dct", "geometry", "spectrum", "photometry", "reference", "statistics"]
 
 
 @pytest.mark.parametrize("name", ROOM)

@@ -279,7 +279,7 @@ def test_what_cannot_be_computed_is_refused() -> None:
         spectrum_of(image, grid=(2, 3), bands=bands, dtype=torch.int8)
     with pytest.raises(ValueError, match="a unit must be above 0 in every channel; the smallest is 0"):
         spectrum_of(image, grid=(2, 3), bands=bands, unit=torch.tensor([1.0, 1, 1, 0, 1, 1]))
-    with pytest.raises(ValueError, match="shift must be 6 finite numbers, one a channel of S-6"):
+    with pytest.raises(ValueError, match="shift must be 6 finite numbers, one per channel of S-6"):
         spectrum_of(image, grid=(2, 3), bands=bands, shift=torch.full((6,), math.nan))
     with pytest.raises(ValueError, match=r"the smallest unit, .*, is too small for float32 values"):
         spectrum_of(image, grid=(2, 3), bands=bands, unit=torch.full((6,), 1e-45))

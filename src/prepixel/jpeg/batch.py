@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import ENODEV
+from errno import ENODEV, ENXIO
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -138,10 +138,10 @@ def open_packs(given: Sequence[Any], limits: Limits, threads: int) -> tuple[list
 
 
 def native_errors(given: Sequence[Any], failed: Sequence[tuple[int, Exception]]) -> dict[int, Exception]:
-    """Return what the compiled module reports; it has one error number for all that is no regular file."""
+    """Return what the compiled module reports; what is no regular file is named."""
     return {
         index: special_file_error(given[index])
-        if isinstance(error, OSError) and error.errno == ENODEV and is_path(given[index])
+        if isinstance(error, OSError) and error.errno in (ENODEV, ENXIO) and is_path(given[index])
         else error
         for index, error in failed
     }

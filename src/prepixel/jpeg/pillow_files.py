@@ -133,6 +133,8 @@ class Picture:
             file.load()
         elif isinstance(file, TiffImagePlugin.TiffImageFile):
             file.load_end = _nothing  # type: ignore[method-assign]  # Pillow's own would apply the orientation
+            # Allocated here, since Pillow's own method asks its global limit first.
+            file.im = Image.core.new(file.mode, (self.width, self.height))  # type: ignore[attr-defined]
             if getattr(file, "use_load_libtiff", False):
                 try:
                     file.load()

@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 from jaxtyping import Float64, Int16, Shaped, UInt8
+from PIL import Image
 
 from prepixel import _native
-from prepixel.errors import JpegError, UnreadableImage
+from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.decode import OnTruncated, image_of_fields, native_limits, read_header, read_jpeg
 from prepixel.jpeg.encode import encode_jpeg
 from prepixel.jpeg.image import Color, Component, JpegImage, upright
@@ -161,6 +162,8 @@ def _picture(contents: bytes | memoryview, name: str, limits: Limits) -> Iterato
         raise
     except UnreadableImage as error:
         raise UnreadableImage(f"{name}: {error}") from error
+    except Image.DecompressionBombError as error:  # of a WebP, where the application has lowered Pillow's limit
+        raise JpegLimitExceeded(str(error), hint="Raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise UnreadableImage(
             f"{name}: Pillow cannot decode it as {form.name}: {error}. The file is damaged or of a rare kind; "
