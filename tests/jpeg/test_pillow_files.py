@@ -299,11 +299,11 @@ def test_processes_of_every_start_method_read_the_same(method: str) -> None:
         assert pool.map(_sum, sources) == [_sum(source) for source in sources]
 
 
-def test_decoders_are_loaded_when_the_room_is() -> None:
+def test_decoders_are_loaded_with_the_readers() -> None:
     code = (
-        "import sys, prepixel.jpeg; before = set(sys.modules)\n"
+        "import sys\nfrom prepixel.jpeg import read_image, read_pixels\nbefore = set(sys.modules)\n"
         "files = eval(sys.stdin.read())\n"
-        "for file in files: prepixel.jpeg.read_image(file), prepixel.jpeg.read_pixels(file)\n"
+        "for file in files: read_image(file), read_pixels(file)\n"
         "print(sorted(n for n in set(sys.modules) - before if n.startswith('PIL')))"
     )
     files = repr(list(WHOLE.values()))

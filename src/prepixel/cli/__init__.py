@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from prepixel.cli.parser import parse_arguments
 from prepixel.errors import PrepixelError
+from prepixel.optional import extras_for
 
 _INTERRUPTED = 130
 
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         verb, options = parse_arguments(sys.argv[1:] if argv is None else list(argv))
         room, name = verb.split(":")
-        return int(getattr(importlib.import_module(f"prepixel.cli.{room}"), name)(options))
+        with extras_for(f"prepixel {name}"):
+            return int(getattr(importlib.import_module(f"prepixel.cli.{room}"), name)(options))
     except BrokenPipeError:  # the reader, a pager perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

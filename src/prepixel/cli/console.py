@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from prepixel.optional import installed
 from prepixel.reports.text_table import _width, aligned
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table, aligned by columns; the first ``left`` columns to the left, the others to the right."""
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and installed("rich"):
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -38,7 +39,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows (done, total) as a bar on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and installed("rich")):
         yield lambda done, total: None
         return
     from rich.console import Console

@@ -24,29 +24,33 @@ def env(options: argparse.Namespace) -> int:
 
 
 def _gather() -> dict[str, Any]:
-    import torch
+    from prepixel.spectrum.simd import simd_levels
 
     environment = describe_environment()
-    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "processor": environment.cpu,
         "cores": environment.cores,
-        "instruction sets": _simd_levels(),
-        "torch threads": torch.get_num_threads(),
-        "torch instructions": torch.backends.cpu.get_cpu_capability(),
+        "instruction sets": list(simd_levels()),
+        **_torch(),
         "system": environment.system,
         "python": environment.python,
         "commit": environment.commit,
-        "CUDA devices": devices,
-        "CUDA of torch": torch.version.cuda,
         "versions": dict(environment.versions),
     }
 
 
-def _simd_levels() -> list[str]:
-    from prepixel.spectrum.native import simd_levels
-
-    return list(simd_levels())
+def _torch() -> dict[str, Any]:
+    """Return what torch runs on; None for each where it is not installed."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return dict.fromkeys(("torch threads", "torch instructions", "CUDA devices", "CUDA of torch"))
+    return {
+        "torch threads": torch.get_num_threads(),
+        "torch instructions": torch.backends.cpu.get_cpu_capability(),
+        "CUDA devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "CUDA of torch": torch.version.cuda,
+    }
 
 
 def _words(value: Any) -> str:

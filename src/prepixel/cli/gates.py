@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from jaxtyping import Float64
 
+from prepixel.array_types import Float64
 from prepixel.cli.console import print_table, report_bad
 from prepixel.engine import disable_malloc_trim
 from prepixel.errors import ReadFailure, RecipeError

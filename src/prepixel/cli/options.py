@@ -59,7 +59,7 @@ def _inspect(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "inspect",
-        "files:inspect",
+        "inspect:inspect",
         "say what one image file holds",
         "Say what one image file holds: size, color, process, each component's blocks, table and quality.\n"
         "Damaged files are read as far as they go, and what is missing is counted.",
@@ -74,7 +74,7 @@ def _scan(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "scan",
-        "files:scan",
+        "datasets:scan",
         "say what a folder of images holds, and which files are broken",
         "Decode every image below a folder and say what there is: sizes, kinds, samplings, broken files.\n"
         "The exit status is 1 if a file is broken.",
@@ -89,7 +89,7 @@ def _thin(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "thin",
-        "thinning:thin",
+        "thin:thin",
         "make JPEGs smaller by keeping chosen frequencies alone",
         "Write JPEGs anew with the frequencies of a band set alone, untouched, in files that any program opens: one\n"
         "file, or a folder with all below it. Before a folder is begun, its size and duration are foretold from a\n"
@@ -125,7 +125,7 @@ def _pack(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "pack",
-        "packing:pack",
+        "pack:pack",
         "pack a data set's coefficients into shards that are read faster than JPEGs",
         "Write the chosen quantized coefficients of a folder of JPEGs, or of tar files with JPEGs, to tar shards that\n"
         "any tool opens; name their folder as data.train in a recipe. Size and duration are foretold from a sample.\n"
@@ -160,7 +160,7 @@ def _stats(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "stats",
-        "files:stats",
+        "datasets:stats",
         "measure mean and spread of each frequency channel",
         "Measure each frequency channel's mean, spread and extremes over a data set's centered crops.\n"
         "Training does this by itself; a file serves several runs (recipe key input.statistics).",
@@ -180,7 +180,7 @@ def _synthesize(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "synthesize",
-        "files:synthesize",
+        "datasets:synthesize",
         "write the embedded data set: real JPEG files, ten classes",
         "Write the embedded data set: pictures of ten classes as real JPEG files of many kinds. Four classes differ\n"
         "only in a fine texture, which a small resize destroys. A complete data set is left as it is.",
@@ -197,7 +197,7 @@ def _train(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "train",
-        "runs:train",
+        "train:train",
         "train a recipe",
         "Train a recipe into a folder: weights, records, statistics, versions. Any key of the recipe can be changed\n"
         "by --section.key VALUE. Ctrl-C stops after the running step with everything saved; --resume goes on.\n"
@@ -213,7 +213,7 @@ def _fold(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "fold",
-        "runs:fold",
+        "fold:fold",
         "turn a pretrained RGB network into one on coefficients, without training",
         "Turn an RGB network into the same network on JPEG coefficients, in closed form, without training. The file\n"
         "holds all that evaluate and predict need. NETWORK is efficientnet_lite0 (with ImageNet weights), a network\n"
@@ -243,7 +243,7 @@ def _evaluate(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "evaluate",
-        "runs:evaluate",
+        "predict:evaluate",
         "score a run's network: top-1, top-5, per class, confusion",
         "Score a network on its validation images or on another folder of its classes.",
         "prepixel evaluate runs/demo_dct24 --data photos/val",
@@ -261,7 +261,7 @@ def _predict(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "predict",
-        "runs:predict",
+        "predict:predict",
         "say what images show",
         "Say what images show, by a run's or a folded network. Files that cannot be read are named on standard error,\n"
         "the others are done all the same, and the exit status is then 1.",
@@ -350,7 +350,7 @@ def _table(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "table",
-        "tables:table",
+        "report:table",
         "compare runs: scores beside all that they cost",
         "Compare runs: top-1 after the last epoch (mean and standard deviation where runs differ in their seed\n"
         "alone), the resolution that the input was made from, values and bytes a sample, images/s, parameters,\n"
@@ -383,7 +383,7 @@ def _plot(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "plot",
-        "tables:plot",
+        "report:plot",
         "draw runs' loss and top-1 over epochs",
         "Draw runs' loss and top-1 over epochs; runs that differ in their seed alone become a mean and a band.",
         "prepixel plot runs/* --output curves.png",
@@ -423,7 +423,7 @@ def _env(verbs: Any) -> None:
     verb = _verb(
         verbs,
         "env",
-        "environment:env",
+        "env:env",
         "say what prepixel runs on: put this into a bug report",
         "Say what prepixel runs on: processor, instruction sets, threads, devices, versions.",
         "prepixel env",

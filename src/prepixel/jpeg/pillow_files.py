@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -31,6 +30,7 @@ from PIL import (
 )
 
 from prepixel import _native
+from prepixel.array_types import Float64, UInt8
 from prepixel.errors import JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.source import Limits
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
-from jaxtyping import Float64, Int16, Shaped, UInt8
 from PIL import Image
 
 from prepixel import _native
+from prepixel.array_types import Float64, Int16, Shaped, UInt8
 from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.decode import OnTruncated, image_of_fields, native_limits, read_header, read_jpeg
 from prepixel.jpeg.encode import encode_jpeg

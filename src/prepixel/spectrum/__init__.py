@@ -5,8 +5,9 @@ Names are loaded when first used: band sets, boxes and `read_arrays` need no tor
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
     from prepixel.spectrum.arrays import SpectraArrays, read_arrays
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
     from prepixel.spectrum.spectrum import Spectrum, encode_int8
     from prepixel.spectrum.statistics import Statistics
 
-_MODULES = {
-    "BandSet": "bands",
-    "Box": "boxes",
-    "PaddedSpectrum": "padded",
-    "SpectraArrays": "arrays",
-    "SpectraRead": "native",
-    "Spectrum": "spectrum",
-    "Statistics": "statistics",
-    "encode_int8": "spectrum",
-    "read_arrays": "arrays",
-    "read_spectra": "native",
-    "read_spectrum": "native",
-    "resample": "reference",
-    "spectrum_of": "native",
+_PLACES = {
+    "BandSet": "prepixel.spectrum.bands",
+    "Box": "prepixel.spectrum.boxes",
+    "PaddedSpectrum": "prepixel.spectrum.padded",
+    "SpectraArrays": "prepixel.spectrum.arrays",
+    "SpectraRead": "prepixel.spectrum.native",
+    "Spectrum": "prepixel.spectrum.spectrum",
+    "Statistics": "prepixel.spectrum.statistics",
+    "encode_int8": "prepixel.spectrum.spectrum",
+    "read_arrays": "prepixel.spectrum.arrays",
+    "read_spectra": "prepixel.spectrum.native",
+    "read_spectrum": "prepixel.spectrum.native",
+    "resample": "prepixel.spectrum.reference",
+    "spectrum_of": "prepixel.spectrum.native",
 }
 
 __all__ = [
@@ -50,12 +51,4 @@ __all__ = [
     "spectrum_of",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"prepixel.spectrum.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'prepixel.spectrum' has no attribute {name!r}; it has {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Bool, Float, Float32, Float64, Int8, Int32, Int64
 
 from prepixel import _native
+from prepixel.array_types import Bool, Float, Float32, Float64, Int8, Int32, Int64
 from prepixel.errors import ReadFailure
 from prepixel.jpeg.batch import (
     MemoryBudget,

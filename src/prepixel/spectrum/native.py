@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from prepixel import _native
 from prepixel.errors import ReadFailure
 from prepixel.jpeg.batch import OnError
 from prepixel.jpeg.decode import OnTruncated
@@ -91,8 +90,8 @@ def read_spectra(
             does not end with its end marker, as files cut short do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. Failed sources are never substituted.
-        out: where to write, contiguous on the CPU, of shape (n, f, *grid) and this dtype; page-locked, if it is to be
-            copied to a device without waiting. None for new memory.
+        out: where to write, contiguous on the CPU, of shape ``(n, f, *grid)`` and this dtype; page-locked, if it is
+            to be copied to a device without waiting. None for new memory.
 
     Returns:
         values (coefficient - shift) / unit. float32 values differ from the reference's by some units in the seventh
@@ -177,11 +176,6 @@ def spectrum_of(
     target = _target(1, grid, bands, dtype, shift, unit, None)
     resample_into(target.values, image, target.request(bands, filter), _row(box), flip)
     return _spectrum(target.values, bands, target)
-
-
-def simd_levels() -> tuple[str, ...]:
-    """Return the instruction sets that this machine can resample by; the last one is used."""
-    return _native.simd_levels()
 
 
 def _target(
