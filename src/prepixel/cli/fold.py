@@ -11,6 +11,7 @@ from typing import Any
 
 from prepixel.cli.console import print_pairs
 from prepixel.errors import RecipeError
+from prepixel.models import import_build_function
 from prepixel.recipes import read_recipe
 from prepixel.runs import FoldedClassifier, fold_pixel_model, fold_run, write_folded
 
@@ -51,8 +52,10 @@ def _fold_run(options: argparse.Namespace) -> FoldedClassifier:
 
 def _fold_named(options: argparse.Namespace) -> FoldedClassifier:
     pixels = (224, 224) if options.pixels is None else (options.pixels[0], options.pixels[-1])
+    own = ".py:" in options.network  # typed by the user of this process
     return fold_pixel_model(
         options.network,
+        build=import_build_function(options.network) if own else None,
         weights=options.weights,
         classes=None if options.classes is None else _class_names(options.classes),
         crop=options.crop_fraction,

@@ -15,7 +15,7 @@ import numpy as np
 
 from prepixel import _native
 from prepixel.array_types import Int64
-from prepixel.errors import JpegError, PrepixelError, ReadFailure
+from prepixel.errors import JpegError, PrepixelError, ReadFailure, UnsupportedJpeg
 from prepixel.jpeg.decode import native_limits
 from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack, payload_size
 from prepixel.jpeg.pixel_fallback import read_size
@@ -139,12 +139,12 @@ def open_packs(given: Sequence[Any], limits: Limits, threads: int) -> tuple[list
 
 def native_errors(given: Sequence[Any], failed: Sequence[tuple[int, Exception]]) -> dict[int, Exception]:
     """Return what the compiled module reports; what is no regular file is named."""
-    return {
-        index: special_file_error(given[index])
-        if isinstance(error, OSError) and error.errno in (ENODEV, ENXIO) and is_path(given[index])
-        else error
-        for index, error in failed
-    }
+    errors = dict(failed)
+    for index, error in failed:
+        unplaced = isinstance(error, UnsupportedJpeg) and error.byte_offset is None
+        if is_path(given[index]) and (unplaced or (isinstance(error, OSError) and error.errno in (ENODEV, ENXIO))):
+            errors[index] = special_file_error(given[index]) or error
+    return errors
 
 
 class MemoryBudget:

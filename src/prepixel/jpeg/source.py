@@ -114,13 +114,12 @@ def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[io.Fi
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket cannot be opened
-            raise special_file_error(path) from error
-        raise
+        special = special_file_error(path) if error.errno == errno.ENXIO else None  # a socket cannot be opened
+        raise special or error from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise special_file_error(path)
+            raise special_file_error(path) or UnreadableImage(f"{os.fspath(path)}: changed while it was opened")
         if status.st_size > limits.max_memory_bytes:
             raise too_large(status.st_size, limits, os.fspath(path))
         with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
@@ -138,18 +137,19 @@ def too_large(size: int, limits: Limits, name: str) -> JpegLimitExceeded:
     )
 
 
-def special_file_error(path: str | os.PathLike[str]) -> Exception:
-    """Return the error of a path that leads to no regular file."""
+def special_file_error(path: str | os.PathLike[str]) -> Exception | None:
+    """Return the error of a path that leads to no regular file; None if it leads to one."""
     name = os.fspath(path)
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116  (of text as it is)
     except OSError as error:
         return error
+    if kind == stat.S_IFREG:
+        return None
     if kind == stat.S_IFDIR:
         return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-    return UnreadableImage(
-        f"{name}: {_KINDS.get(kind, 'not a regular file')}; only regular files are read. Leave it out"
-    )
+    what = _KINDS.get(kind, "not a regular file")
+    return UnreadableImage(f"{name}: {what}; only regular files are read. Leave it out")
 
 
 def read_contents(source: Source, limits: Limits = Limits()) -> Contents:
