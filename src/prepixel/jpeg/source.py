@@ -114,8 +114,9 @@ def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[io.Fi
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
-        special = special_file_error(path) if error.errno == errno.ENXIO else None  # a socket cannot be opened
-        raise special or error from error
+        if error.errno == errno.ENXIO and (special := special_file_error(path)):  # a socket cannot be opened
+            raise special from error
+        raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -57,6 +57,9 @@ class SpectrumFrames:
     step: Float[Tensor, " f"] | None = field(default=None, compare=False)
     multiple: int = 8
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", BandSet.of(self.bands))
+
     @property
     def unit(self) -> int:
         """Give the pixels of a block."""

@@ -68,6 +68,9 @@ class SpectrumReader:
     shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
     unit: Float[Tensor, " f"] | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", BandSet.of(self.bands))
+
     @property
     def aspect(self) -> float:
         """Give width / height of the result."""

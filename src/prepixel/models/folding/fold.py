@@ -137,7 +137,7 @@ def fold(
     settings = FoldSettings(
         size,
         _pair("grid", default_grid(size) if grid is None else grid),
-        BandSet.parse(bands) if isinstance(bands, str) else bands,
+        BandSet.of(bands),
         _triple("mean", mean),
         _triple("std", std),
         reduction,
