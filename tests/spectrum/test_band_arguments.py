@@ -66,11 +66,6 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], int]]] = {
 }
 
 
-def unchecked(function: Any) -> Any:
-    """Return a function as it is without the tests' type checking, where that hides what it does by itself."""
-    return getattr(function, "__wrapped__", function)
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_a_name_is_as_good_as_a_band_set(name: str) -> None:
     call, count = CALLS[name]
