@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,24 @@ def test_copies_are_the_same(make: Any, again: Any) -> None:
     assert type(other) is type(one)
     for a, b in zip(pytree.tree_leaves(one), pytree.tree_leaves(other), strict=True):
         assert torch.equal(a, b)
+
+
+class _Mean(torch.nn.Module):
+    def forward(self, inputs: Spectrum) -> torch.Tensor:
+        return inputs.normalized(torch.zeros(3), torch.ones(3)).mean((2, 3))
+
+
+def test_networks_that_take_spectra_are_exported_and_stored(tmp_path: Path) -> None:
+    network, inputs = _Mean(), spectrum()
+    exported = torch.export.export(network, (inputs,))
+    torch.export.save(exported, tmp_path / "network.pt2")
+    again = torch.export.load(tmp_path / "network.pt2").module()
+    assert torch.equal(again(inputs), network(inputs))
+    for one in (spectrum(), padded()):
+        leaves, spec = pytree.tree_flatten(one)
+        restored = pytree.tree_unflatten(leaves, pytree.treespec_loads(pytree.treespec_dumps(spec)))
+        assert type(restored) is type(one)
+        assert pytree.tree_structure(restored) == spec
 
 
 TRANSFORMS = {

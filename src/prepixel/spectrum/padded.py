@@ -72,4 +72,9 @@ class PaddedSpectrum:
         return len(self.spectrum)
 
 
-register_node(PaddedSpectrum, ("spectrum",))
+register_node(
+    PaddedSpectrum,
+    ("spectrum",),
+    dump=lambda context: [list(grid) for grid in context[0]],
+    load=lambda said: (tuple((grid[0], grid[1]) for grid in said),),
+)

@@ -167,7 +167,12 @@ class Spectrum:
         )
 
 
-register_node(Spectrum, ("values", "shift", "unit"))
+register_node(
+    Spectrum,
+    ("values", "shift", "unit"),
+    dump=lambda context: [context[0].name, list(context[0].channels), context[0].origin],
+    load=lambda said: (BandSet(said[0], tuple(said[1]), said[2]),),
+)
 
 
 def encode_int8(spectrum: Spectrum, shift: Float[Tensor, " f"], unit: Float[Tensor, " f"]) -> Spectrum:

@@ -9,10 +9,11 @@ asked when they are flattened, and refuse there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch.utils import _pytree as pytree
 
 _PIXEL_TRANSFORMS = "torchvision.transforms."
@@ -33,12 +34,16 @@ _INSTEAD = {
 }
 
 
-def register_node(kind: type, children: Iterable[str]) -> None:
-    """Make a frozen dataclass a node of torch's pytrees.
+def register_node(
+    kind: type, children: Iterable[str], dump: Callable[[Any], Any], load: Callable[[Any], tuple[Any, ...]]
+) -> None:
+    """Make a frozen dataclass a node of torch's pytrees, which torch.export takes and stores.
 
     Args:
         kind: the dataclass.
         children: its fields that hold tensors, or values that do; the others are the node's context.
+        dump: turns the context, a tuple of the other fields, into what JSON can say.
+        load: turns that back into the context.
     """
     names = tuple(children)
     others = tuple(field.name for field in fields(kind) if field.name not in names)
@@ -62,6 +67,8 @@ def register_node(kind: type, children: Iterable[str]) -> None:
         flatten,
         unflatten,
         serialized_type_name=f"{kind.__module__}.{kind.__qualname__}",
+        to_dumpable_context=dump,
+        from_dumpable_context=load,
         flatten_with_keys_fn=flatten_with_keys,
     )
 
@@ -72,6 +79,8 @@ def refuse_pixel_transform(name: str) -> None:
     Raises:
         TypeError: the caller, behind the functions of pytrees, is one.
     """
+    if torch.compiler.is_compiling():  # which cannot follow frames
+        return
     frame, count = sys._getframe(1), 0  # noqa: SLF001
     while (above := frame.f_back) is not None and count < _MAX_FRAMES:
         frame, count = above, count + 1
