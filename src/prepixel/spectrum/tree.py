@@ -37,7 +37,7 @@ _INSTEAD = {
 def register_node(
     kind: type, children: Iterable[str], dump: Callable[[Any], Any], load: Callable[[Any], tuple[Any, ...]]
 ) -> None:
-    """Make a frozen dataclass a node of torch's pytrees, which torch.export takes and stores.
+    """Make a frozen dataclass a node of torch's pytrees, so that torch.export takes networks on it.
 
     Args:
         kind: the dataclass.
