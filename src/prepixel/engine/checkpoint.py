@@ -120,7 +120,7 @@ def read_position(state: Mapping[str, Any], path: Path) -> Position:
     for name, least in (("epoch", 0), ("batch", 0), ("step", 0), ("best_epoch", -1)):
         if type(fields[name]) is not int or not least <= fields[name] < 2**62:
             raise CheckpointError(f"{path}: position.{name} is {fields[name]!r}, not a whole number; {_DAMAGED}")
-    if fields["best_score"] is not None and not isinstance(fields["best_score"], int | float):
+    if not isinstance(fields["best_score"], float | None):
         raise CheckpointError(f"{path}: position.best_score is {fields['best_score']!r}, not a number; {_DAMAGED}")
     return Position(**fields)
 
