@@ -30,6 +30,7 @@ from prepixel.files import (
     make_folder,
     publish_files,
     remove_temporary,
+    sync_folder,
     write_json,
 )
 from prepixel.jpeg import Limits, bandlimit_jpeg
@@ -334,6 +335,7 @@ def _bandlimit_all(
     pending: list[_Result] = []
     begin = time.monotonic()
     with (goal / STATE_NAME / FILES).open("a", encoding="ascii") as journal:
+        sync_folder(goal / STATE_NAME)  # else a power cut may lose the journal, and with it all that it says
         try:
             with contextlib.closing(work) as results:
                 for result in results:
