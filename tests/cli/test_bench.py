@@ -39,7 +39,9 @@ def test_every_road_is_reported_with_its_bytes(photos: Path, tmp_path: Path, cap
     words = [str(photos), *SMALL, "--network", "resnet18", "--threads", "2", "--records", str(tmp_path / "bench.jsonl")]
     assert main(["bench", *words, "--plot", str(tmp_path / "bench.svg")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = ["RGB, Pillow", "RGB, torchvision", "RGB, simplejpeg", "coefficients, S-24, float32"]
+    on_cuda = torch.cuda.is_available()
+    rgb = ["RGB, Pillow", "RGB, torchvision", "RGB, simplejpeg", *["RGB, nvJPEG"] * on_cuda]
+    names = [*rgb, "coefficients, S-24, float32"]
     names += [f"coefficients, S-24, int8{kind}" for kind in ("", ", from thinned files", ", from packed shards")]
     assert [line.split("  ")[0] for line in lines[1:8]] == names
     values = [line.split()[-3] for line in lines[1:8]]
