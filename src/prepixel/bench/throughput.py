@@ -19,7 +19,8 @@ from torch.nn import functional
 from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders
 from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
 from prepixel.data.jobs.bandlimit_folder import BandlimitOptions
-from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
+from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.loading.readers import CropReader
 from prepixel.data.random_streams import sample_generator

@@ -12,7 +12,8 @@ from prepixel.errors import RecipeError
 
 def pack(options: argparse.Namespace) -> int:
     """Pack a folder, or tar files, into shards."""
-    from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
+    from prepixel.data.jobs.pack_dataset import estimate_packing, pack_source
+    from prepixel.data.jobs.pack_options import PackOptions
     from prepixel.data.jobs.pack_sources import open_coco, open_source
     from prepixel.spectrum import BandSet
 
