@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from benchmarks.harness import ROOT, arguments, photos
 from benchmarks.accuracy.detection_overfit import FRAMES, PIXELS_PER_BLOCK, learn, rgb_pyramid, small_detector
+from benchmarks.harness import ROOT, arguments, photos
 from torch import Tensor
 from torchvision.ops import box_iou
 

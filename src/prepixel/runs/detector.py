@@ -16,7 +16,7 @@ from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import evaluate, load_weights
+from prepixel.engine import Position, evaluate, load_weights
 from prepixel.errors import DatasetError, PrepixelError, RecipeError
 from prepixel.jpeg import Failure, read_sizes
 from prepixel.models.detection import Detector
@@ -65,12 +65,14 @@ class TrainedDetector:
         recipe: how it was trained.
         network: in evaluation mode.
         classes: names, in label order.
+        position: how far training was.
     """
 
     folder: RunFolder
     recipe: DetectionRecipe
     network: Detector
     classes: tuple[str, ...]
+    position: Position
 
     @property
     def name(self) -> str:
@@ -183,11 +185,11 @@ def load_detector(
     if not path.exists():
         raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
     network = _build_run_network(place, recipe, len(classes), weights=False)
-    load_weights(network, path)
+    position = load_weights(network, path)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     network.to(device or "cpu").eval()
-    return TrainedDetector(place, recipe, network, classes)
+    return TrainedDetector(place, recipe, network, classes, position)
 
 
 def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: int, *, weights: bool) -> Detector:
