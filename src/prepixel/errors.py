@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class PrepixelError(Exception):
     """Report that an input cannot be used; every error of prepixel's own is one of these."""
@@ -64,11 +66,61 @@ class UnreadableImage(PrepixelError, ValueError):
     """Report a file that is no image that prepixel or Pillow can open."""
 
 
+class RecordedError(PrepixelError):
+    """Carry an error that a journal recorded as text in an earlier run.
+
+    Attributes:
+        kind: the class name of the error that was raised then.
+        message: its text.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class ReadFailure:
+    """Describe one source that could not be read.
+
+    Attributes:
+        index: its place among the sources.
+        source: its path, or a description of the buffer.
+        error: what reading it alone would have raised.
+    """
+
+    index: int
+    source: str
+    error: Exception
+
+    @property
+    def kind(self) -> str:
+        """Return the class name of the error."""
+        return self.error.kind if isinstance(self.error, RecordedError) else type(self.error).__name__
+
+    @property
+    def message(self) -> str:
+        """Return the text of the error."""
+        return str(self.error)
+
+
 class DetectionPackageMissing(PrepixelError, ImportError):
     """Report that what detection needs beside prepixel is not installed."""
 
     def __init__(self, package: str) -> None:
         super().__init__(f"detection needs the package {package}; install it: pip install 'prepixel[detection]'")
+
+
+class BandSetError(PrepixelError, ValueError):
+    """Report a band set, the name of one, or a file of one, that cannot be used."""
+
+
+class StatisticsError(PrepixelError, ValueError):
+    """Report channel statistics, or a file of them, that cannot be used."""
 
 
 class RecipeError(PrepixelError, ValueError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from prepixel.errors import RecipeError
+from prepixel.errors import BandSetError
 from prepixel.spectrum.bands import PUBLISHED_NAMES, ZIGZAG, BandSet
 
 # Each set as a picture of its 8 x 8 frequencies: row v, the number of leading u kept. (Y; Cb and Cr)
@@ -138,7 +139,7 @@ def test_own_lists_go_to_a_file_and_back(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_are_none(text: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(BandSetError, match=message):
         BandSet.parse(text)
 
 
@@ -152,12 +153,12 @@ def test_names_that_are_none(text: str, message: str) -> None:
     ],
 )
 def test_impossible_lists(channels: tuple[int, ...], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(BandSetError, match=message):
         BandSet("own", channels)
 
 
 def test_indices_beyond_their_component_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"Cb indices \[64\] are outside 0\.\.63"):
+    with pytest.raises(BandSetError, match=r"Cb indices \[64\] are outside 0\.\.63"):
         BandSet.of_components("own", (0,), (64,), (0,))
 
 
@@ -168,12 +169,61 @@ def test_indices_beyond_their_component_are_refused() -> None:
 def test_files_that_hold_no_band_set(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bands.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"bands\.json: not a band set file .*'name' and 'channels'"):
+    with pytest.raises(BandSetError, match=r"bands\.json: not a band set file .*'name' and 'channels'"):
         BandSet.read(path)
 
 
 def test_a_file_with_an_impossible_list_says_so(tmp_path: Path) -> None:
     path = tmp_path / "bands.json"
     path.write_text(json.dumps({"name": "x", "channels": [1, 1]}), encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"bands\.json: band set 'x': channels \[1\] are listed twice"):
+    with pytest.raises(BandSetError, match=r"bands\.json: band set 'x': channels \[1\] are listed twice"):
         BandSet.read(path)
+
+
+def test_every_way_to_name_a_set_gives_the_set() -> None:
+    own = BandSet("own", (5, 3))
+    assert BandSet.of(own) is own
+    assert BandSet.of("S-24") == BandSet.parse("S-24")
+    unchecked = BandSet.of.__func__.__wrapped__  # type: ignore[attr-defined]
+    for other, kind in ((24, "int"), (None, "NoneType"), ((0, 1), "tuple"), (b"S-24", "bytes")):
+        with pytest.raises(TypeError, match=rf"bands is a {kind}; give a BandSet, or the name of one such as 'S-24'"):
+            unchecked(BandSet, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "x", "channels": [true]}', "an item of 'channels' is true, not a whole number"),
+        ('{"name": "x", "channels": [1.5]}', "an item of 'channels' is a number, not a whole number"),
+        ('{"name": "x", "channels": [1e400]}', "not a whole number"),
+        ('{"name": "x", "channels": [99999999999999999999]}', "an item of 'channels' is beyond 64 bits"),
+        ('{"name": 7, "channels": [1]}', "'name' is a number, not text"),
+        ('{"name": "x", "channels": [1], "origin": []}', "'origin' is a list, not text"),
+        ('{"name": "x", "channels": [1], "chanels": [2]}', "it has unknown keys: 'chanels'"),
+        ('{"name": "x", "channels": [1], "channels": [2]}', "a key stands twice"),
+        ('{"name": "x", "channels": NaN}', "it holds NaN, which is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        (json.dumps({"name": "x", "channels": list(range(193))}), "'channels' has 193 items; there can be 192 at most"),
+        (json.dumps({"name": "x" * 2**21, "channels": [1]}), "it is larger than 1048576 bytes"),
+        (json.dumps({"name": "x", "channels": list(range(10**6))}), "it is larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_of_another_shape_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bands.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BandSetError, match=rf"bands\.json: not a band set file \(.*{message}"):
+        BandSet.read(path)
+
+
+def test_a_list_of_a_million_channels_is_refused_without_comparing_all_with_all() -> None:
+    with pytest.raises(BandSetError, match=r"\[192, 193, .*, \.\.\.\] are outside") as error:
+        BandSet("own", tuple(range(10**6)))
+    assert len(str(error.value)) < 200
+    with pytest.raises(BandSetError, match=r"channels \[0, 1, .*\] are listed twice"):
+        BandSet("own", tuple(i % 192 for i in range(10**6)))
+
+
+def test_a_fifo_is_no_band_set_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bands.json")
+    with pytest.raises(BandSetError, match="it is no regular file"):
+        BandSet.read(tmp_path / "bands.json")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prepixel.errors import RecipeError
+from prepixel.errors import StatisticsError
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum, encode_int8
 from prepixel.spectrum.statistics import Statistics
@@ -156,7 +156,9 @@ def test_for_bands_takes_channels_in_the_order_asked() -> None:
     assert torch.equal(chosen.std(), statistics.std()[[3, 0]])
     assert torch.equal(chosen.int8_unit(), statistics.int8_unit()[[3, 0]])
     assert chosen.num_images == 4
-    with pytest.raises(RecipeError, match=r"band set own lack channels \[5\] of other; make them anew over all 192"):
+    with pytest.raises(
+        StatisticsError, match=r"band set own lack channels \[5\] of other; make them anew over all 192"
+    ):
         statistics.for_bands(BandSet("other", (0, 5)))
 
 
@@ -192,20 +194,22 @@ def change(tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "prepixel statistics 2"}, "format 'prepixel statistics 2'"),
-        ({"mean": [1.0, 2.0]}, "an array is not 4 finite numbers"),
-        ({"minimum": [1.0, 2.0, float("nan"), 0.0]}, "an array is not 4 finite numbers"),
-        ({"squares": [1.0, 2.0, -1.0, 0.0]}, "counts, grid or squares are impossible"),
-        ({"num_images": 6}, "counts, grid or squares are impossible"),
-        ({"num_images": 0, "num_positions": 0}, "counts, grid or squares are impossible"),
-        ({"grid": [3]}, "not enough values"),
+        ({"format": "prepixel statistics 2"}, "format is 'prepixel statistics 2'"),
+        ({"mean": [1.0, 2.0]}, "'mean' is not 4 finite numbers"),
+        ({"minimum": [1.0, 2.0, float("nan"), 0.0]}, "it holds NaN, which is not JSON"),
+        ({"squares": [1.0, 2.0, -1.0, 0.0]}, "squares below 0"),
+        ({"num_images": 6}, "num_images, grid and num_positions contradict"),
+        ({"num_images": 0, "num_positions": 0}, "num_images, grid and num_positions contradict"),
+        ({"grid": [3]}, "num_images, grid and num_positions contradict"),
         ({"bands": {"name": "x", "channels": [0, 0, 1, 2], "origin": ""}}, "listed twice"),
-        ({"bands": None}, "subscriptable"),
+        ({"bands": None}, "'bands' holds null, not an object"),
     ],
 )
 def test_files_that_are_none_say_why(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = change(tmp_path, **changes)
-    with pytest.raises(RecipeError, match=rf"statistics\.json: not a statistics file \(.*{message}.*prepixel stats"):
+    with pytest.raises(
+        StatisticsError, match=rf"statistics\.json: not a statistics file \(.*{message}.*prepixel stats"
+    ):
         Statistics.read(path)
 
 
@@ -213,9 +217,9 @@ def test_files_that_are_none_say_why(tmp_path: Path, changes: dict[str, object],
 def test_text_that_is_no_statistics_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "statistics.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"not a statistics file"):
+    with pytest.raises(StatisticsError, match=r"not a statistics file"):
         Statistics.read(path)
-    with pytest.raises(RecipeError, match=r"absent\.json: not a statistics file"):
+    with pytest.raises(StatisticsError, match=r"absent\.json: not a statistics file"):
         Statistics.read(tmp_path / "absent.json")
 
 

@@ -20,7 +20,7 @@ from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
 from prepixel.cli.open_network import describe_checkpoint, open_detector
 from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
-from prepixel.jpeg import Failure
+from prepixel.jpeg import ReadFailure
 from prepixel.runs import FoundInPhoto
 from prepixel.tasks import DetectionResult, write_detections
 
@@ -98,10 +98,10 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
     bad = 0
     for number, outcomes in enumerate(answers, start=1):
         first = outcomes[0]
-        if failures := [outcome for outcome in outcomes if isinstance(outcome, Failure)]:
+        if failures := [outcome for outcome in outcomes if isinstance(outcome, ReadFailure)]:
             bad += 1
             print_error(f"prepixel: {failures[0].source}: {failures[0].error}")
-        if isinstance(first, Failure):
+        if isinstance(first, ReadFailure):
             continue
         done.append(first)
         drawing = output / f"{number:06d}-{_short_stem(first.source)}.png"

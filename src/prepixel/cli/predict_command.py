@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _classify(options: argparse.Namespace, sources: Sequence[Any]) -> int:
     from prepixel.cli.open_network import UNTRAINED, is_trained, open_classifier
-    from prepixel.jpeg import Failure
+    from prepixel.jpeg import ReadFailure
 
     network = open_classifier(options)
     trained = is_trained(network)
@@ -84,7 +84,7 @@ def _classify(options: argparse.Namespace, sources: Sequence[Any]) -> int:
     outcomes = network.predict(sources, top=options.top, batch_size=options.batch_size, threads=options.threads)
     for source, outcome in zip(sources, outcomes, strict=True):
         name = "standard input" if isinstance(source, bytes) else source
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, ReadFailure):
             bad += 1
             print_error(_failure_message(outcome, name))
         elif options.json:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if report.broken:
         print_line()
         for file in report.broken:
-            why = file.message if file.message.startswith(file.path) else f"{file.path}: {file.message}"
+            why = file.message if file.message.startswith(file.source) else f"{file.source}: {file.message}"
             print_line(f"{file.kind}: {why}")
     return 1 if report.broken else 0
 

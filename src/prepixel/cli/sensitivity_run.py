@@ -18,7 +18,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError
 from prepixel.files import image_files
 from prepixel.gates import GatedNetwork
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.models import FoldedNetwork, FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -41,11 +41,10 @@ def run_sensitivity(options: argparse.Namespace) -> int:
     if not isinstance(network, FoldedNetwork | FrequencyNetwork):
         raise UsageError(f"{options.run_path}: takes pixels, not frequencies; fold it: prepixel fold")
     paths, labels = _images(options.folder, classifier, options.images)
-    failures: list[Failure] = []
+    failures: list[ReadFailure] = []
     kept: list[int] = []
     with progress_lines("reading images") as progress:
-        spectra = list(_spectra(classifier, paths, options.threads, kept, failures, progress))
-    probe = ChannelProbe(network, iter(spectra))
+        probe = ChannelProbe(network, _spectra(classifier, paths, options.threads, kept, failures, progress))
     if labels is not None:
         probe.labels = labels[torch.tensor(kept)]
     sets = [BandSet.parse(name) for name in PUBLISHED_NAMES if name != "192"]
@@ -141,7 +140,7 @@ def _spectra(
     paths: list[str],
     threads: int,
     kept: list[int],
-    failures: list[Failure],
+    failures: list[ReadFailure],
     progress: Callable[[int, int], None],
 ) -> Iterator[Spectrum]:
     """Read batch by batch; append the places of images that could be read, and the failures of others."""

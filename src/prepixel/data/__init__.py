@@ -3,10 +3,9 @@
 from prepixel.data.datasets.folder import FolderDataset, ImageDataset, Sample
 from prepixel.data.datasets.shards import PackedDataset, open_dataset
 from prepixel.data.datasets.synthetic import write_synthetic
-from prepixel.data.jobs.scan import BrokenFile, ScanReport, scan_folder
+from prepixel.data.jobs.scan import ScanReport, scan_folder
 from prepixel.data.loading.crops import CenterCrop, RandomCrop
 from prepixel.data.loading.loader import (
-    BadFile,
     Batch,
     CropDataset,
     CropLoader,
@@ -15,12 +14,10 @@ from prepixel.data.loading.loader import (
     TooManyBadFiles,
 )
 from prepixel.data.loading.readers import PixelReader, SpectrumReader
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, ReadFailure
 
 __all__ = [
-    "BadFile",
     "Batch",
-    "BrokenFile",
     "CenterCrop",
     "CropDataset",
     "CropLoader",
@@ -31,6 +28,7 @@ __all__ = [
     "PixelLoader",
     "PixelReader",
     "RandomCrop",
+    "ReadFailure",
     "Sample",
     "ScanReport",
     "SpectrumLoader",

@@ -1,7 +1,8 @@
 """What JPEG files hold: quantized coefficients, their tables, and what the files say of themselves."""
 
+from prepixel.errors import ReadFailure
 from prepixel.jpeg.bandlimit import bandlimit_jpeg
-from prepixel.jpeg.batch import Failure, SizesRead, read_sizes
+from prepixel.jpeg.batch import SizesRead, read_sizes
 from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
 from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
 from prepixel.jpeg.image import Component, JpegImage
@@ -10,11 +11,11 @@ from prepixel.jpeg.pixel_fallback import read_image, read_size
 
 __all__ = [
     "Component",
-    "Failure",
     "JpegHeader",
     "JpegImage",
     "Limits",
     "PackHeader",
+    "ReadFailure",
     "Segment",
     "SizesRead",
     "bandlimit_jpeg",

@@ -13,27 +13,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from prepixel import _native
-from prepixel.errors import JpegError, PrepixelError
+from prepixel.errors import JpegError, PrepixelError, ReadFailure
 from prepixel.jpeg.decode import Limits, Source, native_limits
 from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack
 from prepixel.jpeg.pixel_fallback import read_size
 
 OnError: TypeAlias = Literal["raise", "skip"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Hold why one source of a batch could not be read.
-
-    Attributes:
-        index: its place among the sources.
-        source: its path, or a description of the buffer.
-        error: what reading it alone would have raised.
-    """
-
-    index: int
-    source: str
-    error: Exception
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class SizesRead:
 
     sizes: Int64[np.ndarray, "kept 2"]
     kept: Int64[np.ndarray, " kept"]
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
 
 
 def read_sizes(
@@ -154,8 +139,8 @@ def run_each(work: Callable[[int], None], indices: Sequence[int], threads: int) 
 
 def sort_out(
     sources: Sequence[Source], errors: Mapping[int, Exception], on_error: OnError
-) -> tuple[Int64[np.ndarray, " kept"], tuple[Failure, ...]]:
-    """Give the places of good sources, and a `Failure` for each bad one; or raise, the lowest place first.
+) -> tuple[Int64[np.ndarray, " kept"], tuple[ReadFailure, ...]]:
+    """Give the places of good sources, and a `ReadFailure` for each bad one; or raise, the lowest place first.
 
     Only what a file is to blame for is ever skipped: a box outside its image is the caller's mistake, and want of
     memory the machine's.
@@ -169,7 +154,7 @@ def sort_out(
             error.add_note(f"source {index}: {name}")
         if on_error == "raise" or not isinstance(error, PrepixelError | OSError):
             raise error
-        failures.append(Failure(index, name, error))
+        failures.append(ReadFailure(index, name, error))
     good = [i for i in range(len(sources)) if i not in errors]
     return np.array(good, dtype=np.int64), tuple(failures)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import NothingToEvaluate
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RecipeError
 from prepixel.gates import GatedNetwork, GateOutput
 from prepixel.models.detection import Detector, SpectralBackbone
 from prepixel.runs.classifier import TrainedRun
@@ -101,7 +101,7 @@ def measure_use(
     folder: str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
-) -> tuple[ChannelUse, tuple[tuple[str, str], ...]]:
+) -> tuple[ChannelUse, tuple[ReadFailure, ...]]:
     """Count over images how often a run's gate lets each channel pass.
 
     Args:

@@ -17,7 +17,7 @@ from prepixel.data import CenterCrop, CropLoader, PixelReader, SpectrumReader, o
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, evaluate, load_weights
 from prepixel.errors import RecipeError
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
@@ -70,7 +70,7 @@ class Classifier(abc.ABC):
     @abc.abstractmethod
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
+    ) -> tuple[ClassificationResult, tuple[ReadFailure, ...]]:
         """Score the network on a folder of images; None for the ones it was trained beside."""
 
     @property
@@ -80,7 +80,7 @@ class Classifier(abc.ABC):
 
     def predict(
         self, paths: Sequence[str | os.PathLike[str]], *, top: int = 5, batch_size: int = 32, threads: int = 0
-    ) -> Iterator[Prediction | Failure]:
+    ) -> Iterator[Prediction | ReadFailure]:
         """Say of each file what it shows, in order; a file that cannot be read gives its failure instead.
 
         Args:
@@ -100,7 +100,7 @@ class Classifier(abc.ABC):
                 crop.make_params((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()
             ]
             views = reader.read([names[place] for place in places], params, threads)
-            outcomes: dict[int, Prediction | Failure] = {f.index: f for f in measured.failures}
+            outcomes: dict[int, Prediction | ReadFailure] = {f.index: f for f in measured.failures}
             outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in views.failures}
             if views.kept:
                 kept = [places[place] for place in views.kept]
@@ -158,7 +158,7 @@ class TrainedRun(Classifier):
 
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
+    ) -> tuple[ClassificationResult, tuple[ReadFailure, ...]]:
         """Score the network on a folder of images.
 
         Args:

@@ -18,7 +18,7 @@ from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, evaluate, load_weights
 from prepixel.errors import DatasetError, PrepixelError, RecipeError
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.models.detection import Detector
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.recipes.parsing import expand_path, read_any_recipe
@@ -86,7 +86,7 @@ class TrainedDetector:
 
     def evaluate(
         self, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[DetectionResult, CocoDataset, tuple[tuple[str, str], ...]]:
+    ) -> tuple[DetectionResult, CocoDataset, tuple[ReadFailure, ...]]:
         """Score the detector on its recipe's validation photos.
 
         Args:
@@ -138,7 +138,7 @@ class TrainedDetector:
 
     def predict(
         self, paths: Sequence[str | os.PathLike[str]], *, min_score: float = 0.5
-    ) -> Iterator[FoundInPhoto | Failure]:
+    ) -> Iterator[FoundInPhoto | ReadFailure]:
         """Say of each photo what is in it, in order; a photo that cannot be read gives its failure instead.
 
         Args:
@@ -154,7 +154,7 @@ class TrainedDetector:
                 params = frames.make_params((height, width), sample_generator(0, 0, 0), training=False)
                 frame = reader.batch([reader.read(path, params)])
             except (PrepixelError, OSError) as error:
-                yield Failure(number - 1, path, error)
+                yield ReadFailure(number - 1, path, error)
                 continue
             moved = [one.to(self.device) for one in frame] if isinstance(frame, list) else frame.to(self.device)
             with torch.inference_mode():

@@ -13,7 +13,7 @@ import torch
 from prepixel.data import CenterCrop, CropLoader, SpectrumReader, open_dataset
 from prepixel.engine import evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RecipeError
 from prepixel.models import FoldedNetwork, fold, pixel_model
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
@@ -72,7 +72,7 @@ class FoldedClassifier(Classifier):
 
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[tuple[str, str], ...]]:
+    ) -> tuple[ClassificationResult, tuple[ReadFailure, ...]]:
         """Score the network on a folder of images; files that cannot be read are left out and listed.
 
         Args:

@@ -14,7 +14,7 @@ import torch
 from prepixel.data.loading.channel_statistics import Progress
 from prepixel.engine import TrainResult, start_accelerator, train
 from prepixel.engine.checkpoint import read_checkpoint
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RecipeError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
 from prepixel.recipes.classification import Recipe
@@ -49,7 +49,7 @@ class RunResult:
     """
 
     training: TrainResult
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[ReadFailure, ...]
     notes: tuple[str, ...] = ()
 
 

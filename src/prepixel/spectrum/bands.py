@@ -1,4 +1,4 @@
-"""Which of the 192 frequency channels a network sees: the published lists, families of lists, and one's own.
+"""Band sets: which of the 192 frequency channels a network sees. Published lists, families of lists, own lists.
 
 A channel's id is ``component * 64 + 8 * v + u``: Y, Cb, Cr, each in natural order (v vertical, u horizontal).
 Published lists are those of "Learning in the Frequency Domain" (CVPR 2020) and its released code.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from prepixel.errors import RecipeError
+from prepixel.errors import BandSetError
+from prepixel.files import replace_file
+from prepixel.spectrum import strict_json
 
 COMPONENT_NAMES = ("Y", "Cb", "Cr")
+NUM_CHANNELS = 192
 
 # Natural index (8 v + u) of each zigzag position. Source: ITU-T T.81, Figure A.6.
 ZIGZAG: tuple[int, ...] = tuple(
@@ -56,7 +61,9 @@ PUBLISHED_NAMES: tuple[str, ...] = tuple(_PUBLISHED)
 
 @dataclass(frozen=True)
 class BandSet:
-    """Hold the frequency channels a network sees, in the order it sees them.
+    """The frequency channels that a network sees, in the order in which it sees them.
+
+    Every public function of the library that asks for ``bands`` takes a `BandSet` or the name of one; see `of`.
 
     Attributes:
         name: what tables print.
@@ -72,14 +79,18 @@ class BandSet:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        outside = [c for c in self.channels if not 0 <= c < 192]
-        if outside:
-            raise RecipeError(f"band set {self.name!r}: channels {outside} are outside 0..191")
-        if not self.channels:
-            raise RecipeError(f"band set {self.name!r} is empty; name at least one channel")
-        if len(set(self.channels)) != len(self.channels):
-            twice = sorted({c for c in self.channels if self.channels.count(c) > 1})
-            raise RecipeError(f"band set {self.name!r}: channels {twice} are listed twice")
+        try:
+            channels = tuple(operator.index(c) for c in self.channels)
+        except TypeError:
+            raise BandSetError(f"band set {self.name!r}: channels are whole numbers, 0..191") from None
+        object.__setattr__(self, "channels", channels)
+        if outside := sorted({c for c in channels if not 0 <= c < NUM_CHANNELS}):
+            raise BandSetError(f"band set {self.name!r}: channels {_some(outside)} are outside 0..191")
+        if not channels:
+            raise BandSetError(f"band set {self.name!r} is empty; name at least one channel")
+        if len(set(channels)) != len(channels):
+            twice = sorted(c for c, count in Counter(channels).items() if count > 1)
+            raise BandSetError(f"band set {self.name!r}: channels {_some(twice)} are listed twice")
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -111,7 +122,7 @@ class BandSet:
         return y, cb, cr
 
     def num_bytes(self, grid: tuple[int, int], *, bytes_per_value: int = 1) -> int:
-        """Count the bytes of one image on a grid: 1 byte a value as int8, 4 as float32.
+        """Count the bytes of one image on a grid: 1 byte per value as int8, 4 as float32.
 
         >>> BandSet.parse("S-24").num_bytes((56, 56))
         75264
@@ -127,12 +138,32 @@ class BandSet:
         for component, indices in zip(COMPONENT_NAMES, parts, strict=True):
             outside = [i for i in indices if not 0 <= i < 64]
             if outside:
-                raise RecipeError(f"band set {name!r}: {component} indices {outside} are outside 0..63")
+                raise BandSetError(f"band set {name!r}: {component} indices {_some(outside)} are outside 0..63")
         return cls(name, tuple(64 * c + i for c, indices in enumerate(parts) for i in indices), origin)
 
     @classmethod
+    def of(cls, bands: BandSet | str) -> BandSet:
+        """Return the band set that an argument ``bands`` stands for: itself, or the one of a name.
+
+        Args:
+            bands: a band set, or what `parse` reads.
+
+        Raises:
+            BandSetError: there is no band set of that name.
+            TypeError: neither a band set nor text.
+
+        >>> len(BandSet.of("S-24"))
+        24
+        """
+        if isinstance(bands, cls):
+            return bands
+        if isinstance(bands, str):
+            return cls.parse(bands)
+        raise TypeError(f"bands is a {type(bands).__name__}; give a BandSet, or the name of one such as 'S-24'")
+
+    @classmethod
     def parse(cls, text: str) -> BandSet:
-        """Read a band set from its name or its file.
+        """Return the band set of a name, or read it from its file.
 
         Args:
             text: a published name (``S-24``, ``T-12``, ``L-24``, ``192``); a family with its size per component:
@@ -140,12 +171,12 @@ class BandSet:
                 (v + u < k); or the path of a ``.json`` file written by `write`.
 
         Raises:
-            RecipeError: nothing of that name; the nearest names are listed.
+            BandSetError: nothing of that name; the nearest names are listed.
         """
         if text in _PUBLISHED:
             y, chroma = (_ranges(part) for part in _PUBLISHED[text])
             return cls.of_components(text, y, chroma, chroma)
-        family = re.fullmatch(r"(zigzag|square|triangle)-(\d+)-(\d+)-(\d+)", text)
+        family = re.fullmatch(r"(zigzag|square|triangle)-([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})", text)
         if family:
             sizes = [int(size) for size in family.groups()[1:]]
             return cls.of_components(text, *(_family_indices(family[1], size, text) for size in sizes))
@@ -153,7 +184,7 @@ class BandSet:
             return cls.read(Path(text))
         near = difflib.get_close_matches(text.upper(), PUBLISHED_NAMES, n=3, cutoff=0.3)
         hint = f"nearest: {', '.join(near)}; " if near else ""
-        raise RecipeError(
+        raise BandSetError(
             f"no band set {text!r}; {hint}published: {', '.join(PUBLISHED_NAMES)}; "
             "families: zigzag-16-4-4, square-4-2-2, triangle-4-2-2; or the path of a .json file"
         )
@@ -163,28 +194,32 @@ class BandSet:
         """Read a set written by `write`.
 
         Raises:
-            RecipeError: the file is missing, is not JSON, or does not hold a band set.
+            BandSetError: the file is missing, is not JSON, or does not hold a band set.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(str(fields["name"]), tuple(int(c) for c in fields["channels"]), str(fields.get("origin", "")))
-        except RecipeError as error:
-            raise RecipeError(f"{path}: {error}") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RecipeError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
+            fields = strict_json.read_object(path, required=("name", "channels"), optional=("origin",))
+            name, origin = strict_json.text_of(fields, "name"), strict_json.text_of(fields, "origin")
+            return cls(name, strict_json.integers_of(fields, "channels", most=NUM_CHANNELS), origin)
+        except BandSetError as error:
+            raise BandSetError(f"{path}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise BandSetError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
 
     def write(self, path: Path) -> None:
-        """Write the set as JSON, by a temporary name and a rename."""
-        temporary = path.with_name(path.name + ".partial")
+        """Write the set as JSON; the file is replaced as a whole."""
         fields = {"name": self.name, "channels": list(self.channels), "origin": self.origin}
-        temporary.write_text(json.dumps(fields) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, (json.dumps(fields) + "\n").encode())
+
+
+def _some(numbers: list[int]) -> str:
+    """Format a list of numbers, shortened where it is long."""
+    return str(numbers) if len(numbers) <= 16 else f"[{', '.join(map(str, numbers[:16]))}, ...]"
 
 
 def _family_indices(family: str, size: int, text: str) -> tuple[int, ...]:
     limit = {"zigzag": 64, "square": 8, "triangle": 15}[family]
     if size > limit:
-        raise RecipeError(f"band set {text!r}: {family} sizes end at {limit}, not {size}")
+        raise BandSetError(f"band set {text!r}: {family} sizes end at {limit}, not {size}")
     if family == "zigzag":
         return ZIGZAG[:size]
     if family == "square":
@@ -193,7 +228,7 @@ def _family_indices(family: str, size: int, text: str) -> tuple[int, ...]:
 
 
 def zigzag_ids() -> Int64[np.ndarray, "8 8"]:
-    """Give each channel's position in zigzag order, the numbers that the paper prints."""
+    """Return each channel's position in zigzag order: the numbers that the paper prints."""
     ids = np.zeros((8, 8), dtype=np.int64)
     for position, place in enumerate(ZIGZAG):
         ids[place // 8, place % 8] = position

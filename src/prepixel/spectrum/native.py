@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from prepixel import _native
+from prepixel.errors import ReadFailure
 from prepixel.jpeg.batch import (
-    Failure,
     OnError,
     check_choice,
     checked_threads,
@@ -52,7 +52,7 @@ class SpectraRead:
 
     spectrum: Spectrum
     kept: Int64[np.ndarray, " kept"]
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
 

@@ -7,15 +7,19 @@ needs. (The constants published with the method are the spread of each image's o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from prepixel.errors import RecipeError
-from prepixel.spectrum.bands import BandSet
+from prepixel.errors import StatisticsError
+from prepixel.files import replace_file
+from prepixel.spectrum import strict_json
+from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
 from prepixel.spectrum.dct import DC_BOUND
 from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.spectrum import INT8_LIMIT, Spectrum
@@ -130,11 +134,11 @@ class Statistics:
         """Keep some of the channels, in the order of the given set.
 
         Raises:
-            RecipeError: a channel is not here.
+            StatisticsError: a channel is not here.
         """
         missing = sorted(set(bands.channels) - set(self.bands.channels))
         if missing:
-            raise RecipeError(
+            raise StatisticsError(
                 f"statistics of band set {self.bands} lack channels {missing} of {bands}; make them anew over all 192"
             )
         index = torch.tensor([self.bands.channels.index(c) for c in bands.channels])
@@ -203,7 +207,7 @@ class Statistics:
         return spectrum.normalized(self.shift(), self.scale())
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON, exactly, by a temporary name and a rename."""
+        """Write everything as JSON, exactly; the file is replaced as a whole."""
         self._check_seen()
         fields = {
             "format": _FORMAT,
@@ -215,35 +219,48 @@ class Statistics:
             "std": self.std().tolist(),  # for people; squares say the same
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
         }
-        temporary = path.with_name(path.name + ".partial")
-        temporary.write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, (json.dumps(fields, indent=1, allow_nan=False) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> Statistics:
         """Read what `write` wrote, to the bit.
 
         Raises:
-            RecipeError: the file is missing, is not such a file, or contradicts itself.
+            StatisticsError: the file is missing, is not such a file, or contradicts itself.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            if fields["format"] != _FORMAT:
-                raise ValueError(f"format {fields['format']!r}")
-            bands = fields["bands"]
-            bands = BandSet(str(bands["name"]), tuple(int(c) for c in bands["channels"]), str(bands["origin"]))
-            arrays = {name: torch.tensor(fields[name], dtype=torch.float64) for name in _ARRAYS}
-            if any(array.shape != (len(bands),) or not bool(array.isfinite().all()) for array in arrays.values()):
-                raise ValueError(f"an array is not {len(bands)} finite numbers")
-            counts = int(fields["num_images"]), int(fields["num_positions"])
-            height, width = (int(side) for side in fields["grid"])
-            if min(counts) < 1 or counts[0] * height * width != counts[1] or bool((arrays["squares"] < 0).any()):
-                raise ValueError("counts, grid or squares are impossible")
-            mean, squares, minimum, maximum = arrays.values()
-            source = str(fields["source"])
-            return cls(bands, (height, width), source, *counts, mean, squares, minimum, maximum)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RecipeError(f"{path}: not a statistics file ({error}); make one with: prepixel stats") from error
+            return cls._of_fields(
+                strict_json.read_object(
+                    path,
+                    required=("format", "source", "num_images", "num_positions", "grid", "bands", *_ARRAYS),
+                    optional=("std",),
+                )
+            )
+        except (OSError, ValueError) as error:
+            raise StatisticsError(f"{path}: not a statistics file ({error}); make one with: prepixel stats") from error
+
+    @classmethod
+    def _of_fields(cls, fields: Mapping[str, Any]) -> Statistics:
+        if fields["format"] != _FORMAT:
+            raise ValueError(f"format is {str(fields['format'])[:80]!r}, not {_FORMAT!r}")
+        own = strict_json.checked_keys(fields["bands"], "'bands'", required=("name", "channels", "origin"))
+        channels = strict_json.integers_of(own, "channels", most=NUM_CHANNELS)
+        bands = BandSet(strict_json.text_of(own, "name"), channels, strict_json.text_of(own, "origin"))
+        numbers = {name: strict_json.numbers_of(fields, name, most=NUM_CHANNELS) for name in _ARRAYS}
+        arrays = {name: torch.tensor(items, dtype=torch.float64) for name, items in numbers.items()}
+        for name, array in arrays.items():
+            if array.shape != (len(bands),) or not bool(array.isfinite().all()):
+                raise ValueError(f"{name!r} is not {len(bands)} finite numbers")
+        num_images = strict_json.integer_of(fields["num_images"], "'num_images'")
+        num_positions = strict_json.integer_of(fields["num_positions"], "'num_positions'")
+        grid = strict_json.integers_of(fields, "grid", most=2)
+        if len(grid) != 2 or min(grid) < 1 or num_images < 1 or num_images * grid[0] * grid[1] != num_positions:
+            raise ValueError("num_images, grid and num_positions contradict each other")
+        mean, squares, minimum, maximum = arrays.values()
+        if bool((squares < 0).any()) or bool((minimum > maximum).any()):
+            raise ValueError("squares below 0, or a minimum above its maximum")
+        source = strict_json.text_of(fields, "source")
+        return cls(bands, (grid[0], grid[1]), source, num_images, num_positions, mean, squares, minimum, maximum)
 
     def _check_seen(self) -> None:
         if not self.num_positions:

@@ -114,7 +114,7 @@ def with_bad(source: Path) -> Path:
 
 def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> None:
     report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
-    assert [file.path for file in report.bad] == ["cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
+    assert [file.source for file in report.bad] == ["cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
     assert [file.kind for file in report.bad] == [
         "TruncatedJpeg",
         "MalformedJpeg",
@@ -153,7 +153,7 @@ def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad:
     (with_bad / "cat/cut.jpg").write_bytes(by_pillow())
     (with_bad / "cat/a.jpg").write_bytes(b"spoilt")
     report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
-    assert [file.path for file in report.bad] == ["cat/a.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
+    assert [file.source for file in report.bad] == ["cat/a.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
     assert sorted(tree(tmp_path / "out")) == sorted({*JPEGS, "cat/cut.jpg"} - {"cat/a.jpg"})
 
 

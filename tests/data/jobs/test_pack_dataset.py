@@ -53,7 +53,7 @@ def test_bytes_do_not_depend_on_threads_or_place(source: Path, tmp_path: Path) -
     assert contents(tmp_path / "moved") == first
     (report, *_) = reports
     assert (report.num_samples, report.num_packed, report.num_stored, report.num_earlier) == (30, 28, 1, 0)
-    assert (report.num_shards, [file.path for file in report.bad]) == (2, ["class6/020.jpg"])
+    assert (report.num_shards, [file.source for file in report.bad]) == (2, ["class6/020.jpg"])
     assert report.bad[0].kind == "TruncatedJpeg"
     assert report.bad[0].message.startswith("class6/020.jpg, byte ")
     assert report.bytes_on_disk == sum(len(file) for name, file in first.items() if name.endswith("tar"))
@@ -150,9 +150,9 @@ def test_what_cannot_be_packed_follows_the_policy(source: Path, tmp_path: Path) 
     (source / "class3" / "no.jpg").write_bytes(b"no image")
     stored = pack_source(open_source(source), tmp_path / "store", PackOptions(S24))
     assert (stored.num_packed, stored.num_stored) == (28, 2)
-    assert [file.path for file in stored.bad] == ["class3/no.jpg", "class6/020.jpg"]
+    assert [file.source for file in stored.bad] == ["class3/no.jpg", "class6/020.jpg"]
     skipped = pack_source(open_source(source), tmp_path / "skip", PackOptions(S24, on_error="skip"))
-    assert [file.path for file in skipped.bad] == [
+    assert [file.source for file in skipped.bad] == [
         "class3/inks.jpg",
         "class3/no.jpg",
         "class3/other.png",

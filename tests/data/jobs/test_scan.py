@@ -60,11 +60,11 @@ def test_counts_are_those_of_the_files(folder: Path, threads: int) -> None:
     assert report.widths == (37, 53, 53)
     assert report.num_pixels == 6 * 37 * 53
     assert report.restarts == 1
-    assert [(Path(file.path).name, file.kind) for file in report.broken] == [
+    assert [(Path(file.source).name, file.kind) for file in report.broken] == [
         ("cut.jpg", "TruncatedJpeg"),
         ("text.jpg", "UnreadableImage"),
     ]
-    assert all(file.path in file.message for file in report.broken)
+    assert all(file.source in file.message for file in report.broken)
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
@@ -83,5 +83,5 @@ def test_corpus_counts_agree_with_its_manifest(photos: Path) -> None:
     assert report.num_files == sum(report.processes.values()) + len(report.broken)
     supported = {"SOF0", "SOF1", "SOF2"}
     unsupported = [row for row in rows if row["sof"].startswith("SOF") and row["sof"] not in supported]
-    refused = {file.path for file in report.broken}
+    refused = {file.source for file in report.broken}
     assert all(str(corpus / row["file"]) in refused for row in unsupported)

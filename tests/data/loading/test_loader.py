@@ -173,7 +173,7 @@ def test_bad_files_are_left_out_counted_and_named_once(
         for _ in range(2):
             seen = torch.cat([batch.indices for batch in skipping.epoch(0)]).tolist()
             assert len(seen) == 15
-    bad = sorted(Path(failure.path).name for failure in skipping.failures)
+    bad = sorted(Path(failure.source).name for failure in skipping.failures)
     assert bad == ["06.jpg", "07.jpg"]
     assert sorted(Path(files.samples[i].path).name for i in set(range(17)) - set(seen)) == bad
     assert len(caplog.records) == 2

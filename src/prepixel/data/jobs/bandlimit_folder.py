@@ -22,9 +22,8 @@ from typing import Any, Literal, TypeAlias
 from prepixel.data.claims import claimed
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
-from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, JpegError
+from prepixel.errors import DatasetError, JpegError, ReadFailure, RecordedError
 from prepixel.files import image_files, replace_file
 from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
@@ -96,7 +95,7 @@ class BandlimitReport:
     bytes_before: int
     bytes_after: int
     seconds: float
-    bad: tuple[BrokenFile, ...]
+    bad: tuple[ReadFailure, ...]
 
     @property
     def ratio(self) -> float:
@@ -213,7 +212,11 @@ def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> B
         bytes_before=sum(row.before for row in thinned),
         bytes_after=sum(row.after for row in thinned),
         seconds=seconds,
-        bad=tuple(BrokenFile(row.path, row.error, row.message) for _, row in sorted(rows.items()) if row.error),
+        bad=tuple(
+            ReadFailure(index, row.path, RecordedError(row.error, row.message))
+            for index, (_, row) in enumerate(sorted(rows.items()))
+            if row.error
+        ),
     )
 
 

@@ -32,9 +32,16 @@ from prepixel.data.datasets.shards import (
 )
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.jobs.scan import BrokenFile
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.errors import (
+    DatasetError,
+    JpegError,
+    PrepixelError,
+    ReadFailure,
+    RecordedError,
+    UnreadableImage,
+    UnsupportedJpeg,
+)
 from prepixel.files import replace_file
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.decode import Kept
@@ -115,7 +122,7 @@ class PackReport:
     bytes_after: int
     bytes_on_disk: int
     seconds: float
-    bad: tuple[BrokenFile, ...]
+    bad: tuple[ReadFailure, ...]
 
     @property
     def ratio(self) -> float:
@@ -243,7 +250,11 @@ def _report(goal: Path, numbers: Iterable[int], earlier: int, seconds: float) ->
         bytes_after=sum(row.size for row in packed),
         bytes_on_disk=sum((goal / f"{shard_name(number)}.tar").stat().st_size for number in numbers),
         seconds=seconds,
-        bad=tuple(BrokenFile(row.path, row.error, row.message) for row in rows if row.kind == "skipped"),
+        bad=tuple(
+            ReadFailure(index, row.path, RecordedError(row.error, row.message))
+            for index, row in enumerate(rows)
+            if row.kind == "skipped"
+        ),
     )
 
 

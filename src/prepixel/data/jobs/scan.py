@@ -11,18 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, PrepixelError
+from prepixel.errors import DatasetError, PrepixelError, ReadFailure
 from prepixel.files import image_files
 from prepixel.jpeg import JpegImage, Limits, read_image
-
-
-@dataclass(frozen=True)
-class BrokenFile:
-    """Name a file that cannot be read, or is damaged, and why."""
-
-    path: str
-    kind: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class ScanReport:
     orientations: Mapping[int, int]
     restarts: int
     warnings: int
-    broken: tuple[BrokenFile, ...]
+    broken: tuple[ReadFailure, ...]
 
 
 @dataclass
@@ -110,7 +101,7 @@ def scan_folder(
     folder = Path(root)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
-    tally, broken, done = _Tally(), list[BrokenFile](), 0
+    tally, broken, done = _Tally(), list[ReadFailure](), 0
     with contextlib.closing(_read_all(image_files(folder), threads, limits)) as files:
         for path, num_bytes, outcome in files:
             done += 1
@@ -118,7 +109,7 @@ def scan_folder(
             if isinstance(outcome, JpegImage):
                 tally.count(outcome)
             else:
-                broken.append(BrokenFile(path, type(outcome).__name__, str(outcome)))
+                broken.append(ReadFailure(done - 1, path, outcome))
             if progress is not None:
                 progress(done)
     if not done:
@@ -136,7 +127,7 @@ def scan_folder(
         orientations=dict(sorted(tally.orientations.items())),
         restarts=tally.restarts,
         warnings=tally.warnings,
-        broken=tuple(sorted(broken, key=lambda file: file.path)),
+        broken=tuple(sorted(broken, key=lambda file: file.source)),
     )
 
 

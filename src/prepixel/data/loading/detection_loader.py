@@ -19,7 +19,7 @@ from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.loader import BatchLoader, FetchResult
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
 from prepixel.errors import DatasetError, PrepixelError
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.spectrum import PaddedSpectrum
 
 Target: TypeAlias = dict[str, Tensor]
@@ -108,17 +108,17 @@ class DetectionDataset(Dataset[FetchResult]):
         else:
             with ThreadPoolExecutor(self.threads) as pool:
                 outcomes = list(pool.map(self._attempt, range(len(keys)), keys))
-        good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
-        failures = tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
+        good = [outcome for outcome in outcomes if not isinstance(outcome, ReadFailure)]
+        failures = tuple(outcome for outcome in outcomes if isinstance(outcome, ReadFailure))
         batch = DetectionBatch(self.reader.batch([frame for frame, _ in good]), [target for _, target in good])
         return FetchResult(batch, failures)
 
-    def _attempt(self, place: int, key: tuple[int, int]) -> tuple[Any, Target] | Failure:
+    def _attempt(self, place: int, key: tuple[int, int]) -> tuple[Any, Target] | ReadFailure:
         image = self.images.samples[key[1]]
         try:
             return self._fetch(image, *key)
         except (PrepixelError, OSError) as error:
-            return Failure(place, image.path, error)
+            return ReadFailure(place, image.path, error)
 
     def _fetch(self, image: CocoImage, epoch: int, index: int) -> tuple[Any, Target]:
         source = self.images.source(image)

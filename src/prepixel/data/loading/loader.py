@@ -26,7 +26,7 @@ from prepixel.data.loading.readers import CropBatch, CropReader, PixelReader, Sp
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import JpegError, PrepixelError
-from prepixel.jpeg import Failure, read_sizes
+from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.spectrum import Spectrum
 
 _LOG = logging.getLogger(__name__)
@@ -38,13 +38,6 @@ OnError = Literal["raise", "skip"]
 
 class TooManyBadFiles(PrepixelError, ValueError):
     """Report a data set of which more cannot be read than the caller allows."""
-
-
-class BadFile(NamedTuple):
-    """Name a file that was left out, and why."""
-
-    path: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class FetchResult(NamedTuple):
     """Hold a batch and the failures met on the way; what worker processes send."""
 
     batch: Any
-    failures: tuple[Failure, ...]
+    failures: tuple[ReadFailure, ...]
 
 
 class CropDataset(Dataset[FetchResult]):
@@ -134,7 +127,7 @@ class CropDataset(Dataset[FetchResult]):
         return FetchResult(Batch(views.inputs, targets, indices), failures)
 
 
-def _named(failure: Failure, path: str) -> Failure:
+def _named(failure: ReadFailure, path: str) -> ReadFailure:
     """Call a sample by its path, where it was read from bytes."""
     if isinstance(failure.error, JpegError):
         failure.error.source = path
@@ -194,12 +187,12 @@ class BatchLoader:
         self.rank, self.world_size = rank, world_size
         self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
         self.on_error, self.max_bad_fraction = on_error, max_bad_fraction
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, ReadFailure] = {}
 
     @property
-    def failures(self) -> tuple[BadFile, ...]:
+    def failures(self) -> tuple[ReadFailure, ...]:
         """List the files that were left out so far, each once, in the order in which they were met."""
-        return tuple(BadFile(path, message) for path, message in self._failures.items())
+        return tuple(self._failures.values())
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -238,18 +231,18 @@ class BatchLoader:
                 self._note(failures)
                 yield batch.pin_memory() if self.pin_memory else batch
 
-    def _note(self, failures: tuple[Failure, ...]) -> None:
+    def _note(self, failures: tuple[ReadFailure, ...]) -> None:
         for failure in failures:
             if self.on_error == "raise":
                 raise failure.error
             if failure.source not in self._failures:
-                self._failures[failure.source] = str(failure.error)
+                self._failures[failure.source] = failure
                 _LOG.warning("left out: %s", failure.error)
         n = len(self.dataset)
         if len(self._failures) > max(_FEW_BAD_FILES, self.max_bad_fraction * n):
             raise TooManyBadFiles(
                 f"{len(self._failures)} of {n} files cannot be read, more than max_bad_fraction = "
-                f"{self.max_bad_fraction:g} allows; the last: {next(reversed(self._failures.values()))}. "
+                f"{self.max_bad_fraction:g} allows; the last: {next(reversed(self._failures.values())).message}. "
                 "List them all with: prepixel scan"
             )
 

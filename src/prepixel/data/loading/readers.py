@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.crops import CropParams
 from prepixel.errors import PrepixelError, UnreadableImage
-from prepixel.jpeg import Failure, encode_jpeg, is_packed, read_pack, read_pack_header
+from prepixel.jpeg import ReadFailure, encode_jpeg, is_packed, read_pack, read_pack_header
 from prepixel.jpeg.batch import source_name
 from prepixel.jpeg.decode import Source
 from prepixel.spectrum import BandSet, Spectrum
@@ -38,7 +38,7 @@ class CropBatch(NamedTuple):
 
     inputs: Spectrum | Tensor
     kept: list[int]
-    failures: tuple[Failure, ...]
+    failures: tuple[ReadFailure, ...]
 
 
 @runtime_checkable
@@ -115,11 +115,11 @@ class PixelReader:
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads; files that cannot be read are left out and listed."""
 
-        def attempt(place: int) -> UInt8[Tensor, "3 y x"] | Failure:
+        def attempt(place: int) -> UInt8[Tensor, "3 y x"] | ReadFailure:
             try:
                 return self._read_one(sources[place], params[place])
             except (PrepixelError, OSError) as error:
-                return Failure(place, source_name(sources[place]), error)
+                return ReadFailure(place, source_name(sources[place]), error)
 
         places = range(len(sources))
         if threads == 1 or len(sources) < 2:
@@ -127,10 +127,10 @@ class PixelReader:
         else:
             with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
                 outcomes = list(pool.map(attempt, places))
-        kept = [place for place in places if not isinstance(outcomes[place], Failure)]
-        good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+        kept = [place for place in places if not isinstance(outcomes[place], ReadFailure)]
+        good = [outcome for outcome in outcomes if not isinstance(outcome, ReadFailure)]
         pixels = torch.stack(good) if good else torch.empty((0, 3, *self.size), dtype=torch.uint8)
-        return CropBatch(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)))
+        return CropBatch(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, ReadFailure)))
 
     def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
         whole = read_rgb(source)
