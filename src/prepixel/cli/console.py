@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -10,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.cells import cell_len
-
-from prepixel.reports.text_table import aligned
+from prepixel.errors import ReadFailure
+from prepixel.reports.text_table import aligned, cell_len
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
@@ -57,19 +57,24 @@ def print_error(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on one line; numbers that JSON cannot hold become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     if not text.isprintable():
         text = "".join(f"\\u{ord(c):04x}" if _is_unprintable(c) else c for c in text)
     _write(sys.stdout, text)
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Turn dataclasses, failures and tuples into what JSON knows."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, ReadFailure):
+        return {"source": value.source, "kind": value.kind, "message": value.message}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [_plain(inner) for inner in value]
     return value
 
 

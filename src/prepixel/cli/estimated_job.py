@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,7 @@ def run_estimated(
         1 if the report lists files that could not be handled, else 0.
     """
     if options.dry_run and options.json:
-        print_json({"estimate": dataclasses.asdict(estimate)})
+        print_json({"estimate": estimate})
     if not options.json:
         print_pairs(_describe_estimate(estimate, done))
     if options.dry_run:
@@ -42,8 +41,8 @@ def run_estimated(
         report = work(progress)
     status = 1 if report.bad else 0
     if options.json:
-        values = dataclasses.asdict(report) | {"ratio": report.ratio, "images_per_second": report.images_per_second}
-        print_json({"estimate": dataclasses.asdict(estimate), "report": values})
+        values = vars(report) | {"ratio": report.ratio, "images_per_second": report.images_per_second}
+        print_json({"estimate": estimate, "report": values})
         return status
     print_line()
     print_pairs(describe(report))

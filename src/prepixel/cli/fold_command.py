@@ -48,11 +48,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="blocks per side, or down and across (default: of twice the pixels)",
     )
     parser.add_argument(
-        "--mean", type=number(0, 1), nargs=3, metavar=("R", "G", "B"), help="subtracted, as fractions of 255"
+        "--mean", type=number(0.0, 1.0), nargs=3, metavar=("R", "G", "B"), help="subtracted, as fractions of 255"
     )
     parser.add_argument(
         "--std",
-        type=number(0, 1, exclusive=True),
+        type=number(0.0, 1.0, exclusive=True),
         nargs=3,
         metavar=("R", "G", "B"),
         help="divided by, as fractions of 255 (default of both: the library's)",
@@ -66,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=path, metavar="FILE", help="class names, one per line, or a .json list")
     parser.add_argument(
         "--crop-fraction",
-        type=number(0, 1, exclusive=True),
+        type=number(0.0, 1.0, exclusive=True),
         default=0.875,
         metavar="X",
         help="crop side as a share of the shorter side (default: .875)",

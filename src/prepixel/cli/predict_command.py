@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top", type=integer(1, 100_000), default=5, metavar="K", help="classes to list (default: 5)")
     parser.add_argument(
-        "--min-score", type=number(0, 1), metavar="S", help="detector: leave out lower scores (default: .5)"
+        "--min-score", type=number(0.0, 1.0), metavar="S", help="detector: leave out lower scores (default: .5)"
     )
     parser.add_argument(
         "-o",

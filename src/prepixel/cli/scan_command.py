@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 from prepixel.cli.common_options import add_json, add_threads
@@ -34,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         total = sum(1 for _ in image_files(options.folder)) if options.folder.is_dir() else 0
         report = scan_folder(options.folder, threads=options.threads, progress=lambda done: progress(done, total))
     if options.json:
-        print_json(dataclasses.asdict(report))
+        print_json(report)
         return 1 if report.broken else 0
     _print_summary(report)
     if rows := _kinds(report):

@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_bands(parser, "192", ", which serves every other")
     parser.add_argument(
         "--crop-fraction",
-        type=number(0, 1, exclusive=True),
+        type=number(0.0, 1.0, exclusive=True),
         default=0.875,
         metavar="X",
         help="crop side as a share of the shorter side (default: .875)",

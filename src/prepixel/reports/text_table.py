@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+try:
+    from rich.cells import cell_len
+except ModuleNotFoundError:  # the light installation; columns of East Asian text are then not aligned
+    cell_len = len
 
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,eE+-]*")
 
