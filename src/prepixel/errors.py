@@ -133,3 +133,7 @@ class NonFiniteLoss(PrepixelError, ArithmeticError):
 
 class DatasetError(PrepixelError, ValueError):
     """Report a folder that does not hold a data set in the layout asked for."""
+
+
+class FolderInUse(PrepixelError):
+    """Report a folder that another process is writing into."""

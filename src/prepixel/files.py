@@ -1,25 +1,321 @@
-"""Write files whole or not at all, lock folders, and list image files."""
+"""Write files atomically and durably, lock folders, and list image files.
+
+`AtomicFile` is the only writer of whole files in the library. A reader sees the old contents of a path or the new
+ones, never a part of them, and what `replace_file` and its like have returned from survives a power cut.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import itertools
+import json
 import os
-from collections.abc import Iterator, Sequence
+import secrets
+import stat
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from prepixel.errors import FolderInUse
+
+_TEMPORARY = (".prepixel-", ".partial")
+_LOCK_NAME = ".prepixel-lock"
+
+# errno of a file system that has no such operation, or of a folder that cannot be opened or synced
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
+_CANNOT_LOCK = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+_HINTS = {
+    errno.ENOSPC: "free some space, or name a target on another disk",
+    getattr(errno, "EDQUOT", -1): "free some of your quota, or name a target on another disk",
+    errno.EFBIG: "the file system, or a limit of this process, does not allow a file of this size",
+    errno.EROFS: "name a target that can be written",
+    errno.EACCES: "name a target that you may write",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 
 
-def replace_file(path: Path, contents: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename: the path never names a part of the contents."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(contents)
-        partial.replace(path)
-    except BaseException as error:
+class AtomicFile:
+    """Write a file under a temporary name beside its target; `commit` syncs it and gives it the target's name.
+
+    As a context manager it commits at the end, or discards what was written where the block raises. A target that is
+    a device or a pipe, such as ``/dev/stdout``, is written directly.
+
+    Attributes:
+        target: the path that is replaced.
+        file: the open binary file.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], *, publish: bool = True) -> None:
+        """Open the temporary file.
+
+        Args:
+            target: the path to replace.
+            publish: whether `commit` ends with syncing and renaming; else `publish_files` does both, for many files
+                at once.
+
+        Raises:
+            OSError: the file cannot be made; the error names the target.
+        """
+        self.target = Path(target)
+        self._publish = publish
+        self._temporary: Path | None = None if _is_special(self.target) else temporary_name(self.target)
+        try:
+            self._raw = _ErrorKeepingFile(self._temporary or self.target, "xb" if self._temporary else "wb")
+        except OSError as error:
+            raise _about(error, self.target) from error
+        self.file = io.BufferedWriter(self._raw)
+
+    def commit(self) -> None:
+        """Sync the contents, rename the file to its target, and sync the folder.
+
+        Raises:
+            OSError: the file cannot be written; the error names the target, and nothing is left behind.
+        """
+        try:
+            self.file.flush()
+            if self._publish:
+                _sync(self._raw.fileno())
+            self._raw.close()
+            if self._publish:
+                self._rename()
+                sync_folder(self.target.parent)
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):
+                raise _about(error, self.target) from error
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written; safe after a failed write, and after `commit`."""
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:  # a full disk's names no file
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            self._raw.close()  # not the buffer: flushing it would fail again on a full disk
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+
+    def _sync_closed(self) -> None:
+        if self._temporary is not None:
+            with self._temporary.open("r+b") as file:
+                _sync(file.fileno())
+
+    def _rename(self) -> None:
+        if self._temporary is not None:
+            self._temporary.replace(self.target)
+            self._temporary = None
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.commit()
+            return
+        self.discard()
+        if self._raw.error is not None:  # libraries that write into the file hide it behind errors of their own
+            raise _about(self._raw.error, self.target) from error
+
+
+def publish_files(files: Iterable[AtomicFile]) -> None:
+    """Sync files written with ``publish=False``, rename each to its target, and sync the targets' folders.
+
+    One call for many files waits for the disk fewer times than one call for each.
+
+    Raises:
+        OSError: a file cannot be synced or renamed; the error names its target, and no temporary file is left behind.
+    """
+    files = list(files)
+    target = Path()
+    try:
+        for file in files:
+            target = file.target
+            file._sync_closed()  # noqa: SLF001
+        for file in files:
+            target = file.target
+            file._rename()  # noqa: SLF001
+        for target in dict.fromkeys(file.target.parent for file in files):
+            sync_folder(target)
+    except BaseException as error:
+        for file in files:
+            file.discard()
+        if isinstance(error, OSError):
+            raise _about(error, target) from error
         raise
+
+
+class _ErrorKeepingFile(io.FileIO):
+    """A raw file that remembers the first error of writing to it."""
+
+    error: OSError | None = None
+
+    def write(self, contents: Any, /) -> int:
+        try:
+            return super().write(contents)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
+def replace_file(path: str | os.PathLike[str], contents: bytes) -> None:
+    """Write a file atomically and durably; see `AtomicFile`.
+
+    Raises:
+        OSError: the file cannot be written; the error names the path, and the old file is unharmed.
+    """
+    with AtomicFile(path) as target:
+        target.file.write(contents)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file atomically and durably, line ends as they are; see `AtomicFile`."""
+    replace_file(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:
+    """Write a JSON file atomically and durably; strings that are not valid Unicode survive as escapes."""
+    replace_file(path, json_bytes(value, indent=indent) + b"\n")
+
+
+def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """Encode a value as JSON in UTF-8; in ASCII where a string holds what UTF-8 cannot, such as a lone surrogate.
+
+    File names that are not UTF-8 hold lone surrogates in Python.
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False).encode("ascii")
+
+
+def temporary_name(target: Path) -> Path:
+    """Return a fresh temporary name in the target's folder; its length does not depend on the target's name."""
+    begin, end = _TEMPORARY
+    return target.parent / f"{begin}{secrets.token_hex(6)}{end}"
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file name is one that `temporary_name` makes."""
+    return name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1])
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; call it under the folder's lock."""
+    with os.scandir(folder) as entries:
+        left = [entry.path for entry in entries if is_temporary(entry.name)]
+    for path in left:
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()
+
+
+def sync_file(file: io.IOBase | Any) -> None:
+    """Flush an open file and wait until its contents are on the disk."""
+    file.flush()
+    _sync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; do nothing where folders cannot be synced.
+
+    Windows and some network and FUSE file systems cannot sync a folder. Files there have been synced by themselves;
+    what a power cut may undo is the rename, which leaves the old file, whole.
+    """
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in _CANNOT_SYNC:
+            return
+        raise
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each synced into the one that holds it."""
+    missing = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path is neither a regular file nor a folder, such as a device or a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _about(error: OSError, target: Path) -> OSError:
+    """Return an error that names the target and a hint, in place of one that names no file or a temporary one."""
+    if error.errno is None:
+        return error
+    hint = _HINTS.get(error.errno, "")
+    return OSError(error.errno, f"{error.strerror}; {hint}" if hint else error.strerror, os.fspath(target))
+
+
+@contextlib.contextmanager
+def directory_lock(
+    folder: str | os.PathLike[str], activity: str, *, name: str | os.PathLike[str] | None = None
+) -> Iterator[None]:
+    """Lock a folder against other processes that ask for its lock, until the block ends or this process dies.
+
+    The lock is that of an empty file ``.prepixel-lock`` in the folder, which stays. On file systems without `flock`
+    the existence of a second file, which names the process, stands in for it; the next process removes that of a
+    process that has died on the same machine.
+
+    Args:
+        folder: it must exist.
+        activity: what the holder does, for the message to another process, such as "packing into".
+        name: what the message calls the folder; None for its own path.
+
+    Raises:
+        FolderInUse: another process has the lock.
+        OSError: the lock file cannot be written.
+    """
+    from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+    path = Path(folder) / _LOCK_NAME
+    if not path.parent.is_dir():  # filelock would make it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
+    lock: BaseFileLock = FileLock(path, thread_local=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # filelock's, where it falls back by itself
+            try:
+                lock.acquire(timeout=0)
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno not in _CANNOT_LOCK):
+                    raise
+                lock = SoftFileLock(path.with_name(f"{_LOCK_NAME}-owner"), thread_local=False)
+                lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderInUse(
+            f"{os.fspath(name or folder)}: another process is {activity} it; wait until it ends, or end it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 EXTENSIONS: tuple[str, ...] = (
@@ -33,7 +329,8 @@ def image_files(
 ) -> Iterator[str]:
     """Yield the paths of the image files below a folder, folder by folder, each folder's names sorted.
 
-    A folder that links lead to twice is read once, so that a link to a parent ends.
+    Names that begin with a dot are passed over. A folder that links lead to twice is read once, so that a link to a
+    parent ends.
     """
     endings = tuple(extension.lower() for extension in extensions)
     seen: set[str] = set()
@@ -47,10 +344,3 @@ def image_files(
         for name in sorted(names):
             if name.lower().endswith(endings) and not name.startswith("."):
                 yield os.path.join(folder, name)  # noqa: PTH118  (a million Paths cost seconds)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file by a temporary name and a rename."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

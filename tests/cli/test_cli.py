@@ -156,7 +156,7 @@ def test_reader_that_leaves_early_is_no_error(photo: Path) -> None:
 def test_interrupted_command_ends_quietly(tmp_path: Path) -> None:
     words = ["synthesize", str(tmp_path / "data"), "--train", "2000", "--threads", "1"]
     with start_command(*words, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        while not list(tmp_path.glob(".data.partial*/train/*/*.jpg")):
+        while not list(tmp_path.glob(".prepixel-*.partial/train/*/*.jpg")):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def test_unknown_format_is_named(tmp_path: Path, name: str) -> None:
 def test_failed_write_leaves_the_old_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "curves.png").write_bytes(b"old")
 
-    def fail(figure: Figure, path: Path, **_: object) -> None:
-        path.write_bytes(b"half")
+    def fail(figure: Figure, file: IO[bytes], **_: object) -> None:
+        file.write(b"half")
         raise OSError("no space")
 
     monkeypatch.setattr(Figure, "savefig", fail)

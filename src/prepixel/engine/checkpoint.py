@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import pickle
 import random
 import zipfile
@@ -18,11 +16,11 @@ import torch
 from torch import nn
 
 from prepixel.errors import PrepixelError
+from prepixel.files import AtomicFile
 
 FORMAT = 1
 LAST = "last.pt"
 BEST = "best.pt"
-_PARTIAL = ".partial"
 
 
 class CheckpointError(PrepixelError, ValueError):
@@ -49,22 +47,15 @@ class Position:
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state, by a temporary name, a wait for the disk, and a rename.
+    """Write a state atomically and durably.
 
-    Whatever happens on the way, power cut included, ``path`` holds the old state or the new one, whole.
+    Whatever happens on the way, a power cut included, ``path`` holds the old state or the new one, whole.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written; the error names ``path``.
     """
-    partial = path.with_name(f"{path.name}{_PARTIAL}")
-    with partial.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    if os.name == "posix":  # the rename itself is on disk only when the folder is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with AtomicFile(path) as target:
+        torch.save({"format": FORMAT, **state}, target.file)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -114,13 +105,6 @@ def load_weights(network: nn.Module, path: Path, *, averaged: bool = True) -> Po
     weights = state["average"] if averaged and state["average"] is not None else state["network"]
     fill_network(network, weights, path)
     return Position(**state["position"])
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while writing left behind."""
-    for partial in folder.glob(f"*{_PARTIAL}"):
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def seed_generators(seed: int, rank: int) -> None:

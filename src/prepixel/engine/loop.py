@@ -28,6 +28,7 @@ from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.engine.stepping import Stepper
 from prepixel.engine.stopping import StopRequest, TrainingInterrupted
 from prepixel.errors import NonFiniteLoss, PrepixelError
+from prepixel.files import remove_temporary
 
 _LOG = logging.getLogger(__name__)
 # What may change between two starts of a run without making it another run.
@@ -152,7 +153,7 @@ class _Run:
         self.resume_hint = resume_hint
         if self.control.rank == 0:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            checkpoint.remove_partial(self.checkpoints)
+            remove_temporary(self.checkpoints)
         last = self.checkpoints / checkpoint.LAST
         if last.exists():
             if not resume:

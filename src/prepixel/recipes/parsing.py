@@ -17,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from prepixel.errors import RecipeError
+from prepixel.files import write_text
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.detection import DetectionRecipe
 
@@ -95,11 +96,9 @@ def recipe_values(recipe: AnyRecipe) -> dict[str, Any]:
 
 
 def write_recipe(recipe: AnyRecipe, path: Path) -> None:
-    """Write a recipe with every key stated, by a temporary name and a rename."""
+    """Write a recipe atomically, with every key stated."""
     text = yaml.dump(recipe_values(recipe), Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def recipe_differences(old: AnyRecipe, new: AnyRecipe) -> dict[str, str]:

@@ -11,6 +11,8 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from prepixel.files import AtomicFile
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#26303a"
 _STYLE: Any = {
@@ -38,7 +40,7 @@ MARKERS = ("o", "^", "D", "s", "x", "v")
 
 @contextmanager
 def figure_file(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """Give a figure, and write it by a temporary name and a rename once it is drawn."""
+    """Yield a figure, and write it atomically once it is drawn."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
         suffix = output.suffix.lstrip(".").lower()
@@ -46,9 +48,5 @@ def figure_file(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
         if suffix not in known:
             raise ValueError(f"{output}: no figure format {suffix!r}; end the name in .png, .svg or .pdf")
         yield figure
-        temporary = output.with_name(output.name + ".partial")
-        try:
-            figure.savefig(temporary, format=suffix, dpi=150)
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with AtomicFile(output) as target:
+            figure.savefig(target.file, format=suffix, dpi=150)

@@ -6,9 +6,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prepixel.errors import RecipeError
+from prepixel.files import write_json
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
 from prepixel.records import Environment
@@ -74,7 +74,7 @@ class RunFolder:
             return
         if not self.path.is_dir():
             raise RecipeError(f"{self.path}: is a file; give a folder for the run")
-        held = [entry.name for entry in self.path.iterdir() if not entry.name.endswith(".partial")]
+        held = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".prepixel-")]
         if not held:
             return
         if not self.recipe.is_file():
@@ -147,10 +147,3 @@ class RunFolder:
             return None, None
         bands = BandSet.read(self.bands)
         return bands, Statistics.read(self.statistics).for_bands(bands)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON by a temporary name and a rename."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -13,6 +13,7 @@ import torch
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.channel_statistics import Progress
 from prepixel.engine import start_accelerator, train
+from prepixel.files import write_json
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.recipes.parsing import recipe_values
 from prepixel.records import MetricRow, RunRow, append_records, describe_environment
@@ -25,7 +26,7 @@ from prepixel.runs.build_detector import (
     needs_statistics,
 )
 from prepixel.runs.detector import CATEGORIES, _build_run_network, _read_statistics
-from prepixel.runs.run_folder import RunFolder, write_json
+from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.train_classifier import RunResult, steps_done
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionResult

@@ -9,15 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.data.photos import write_photos
 from tests.killed import kill_until_done
 
+from prepixel import files
 from prepixel.data.jobs import bandlimit_folder as thinning
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder
 from prepixel.spectrum import BandSet
 
-PAUSE = 0.004
+PAUSE = 0.012
 OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
 
 
@@ -29,37 +31,34 @@ def main(folder: Path, kills: int) -> None:
 
     def work(target: Path, begun: Callable[[], None] | None) -> None:
         if begun is not None:
-            thinning.replace_file = _Slow(begun)  # type: ignore[assignment]
+            thinning._BATCH = 4
+            files._ErrorKeepingFile.write = _slowly(begun)  # type: ignore[method-assign]
         bandlimit_folder(source, target, OPTIONS, threads=3)
 
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
 
-    kill_until_done(work, folder, kills=kills, longest=0.03, count=count, check=_assert_whole)
+    kill_until_done(work, folder, kills=kills, longest=0.12, count=count, check=_assert_whole)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:
     for path in target.rglob("*"):
         name = path.relative_to(target)
-        if path.is_file() and STATE_NAME not in name.parts and not path.name.endswith(".partial"):
+        if path.is_file() and STATE_NAME not in name.parts and not path.name.startswith("."):
             assert path.read_bytes() == (straight / name).read_bytes(), name
 
 
-class _Slow:
-    """Writes one half, waits, writes the other: most of a child's life is spent in the middle of files."""
+def _slowly(begun: Callable[[], None]) -> Callable[[Any, bytes], int]:
+    """Return a write that waits between two halves: most of a child's life is spent in the middle of files."""
+    write = files._ErrorKeepingFile.write
 
-    def __init__(self, begun: Callable[[], None]) -> None:
-        self.begun = begun
+    def halves(file: Any, contents: bytes) -> int:
+        begun()
+        half = write(file, contents[: len(contents) // 2])
+        time.sleep(PAUSE)
+        return half + write(file, contents[half:])
 
-    def __call__(self, path: Path, contents: bytes) -> None:
-        self.begun()
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
-            file.write(contents[: len(contents) // 2])
-            file.flush()
-            time.sleep(PAUSE)
-            file.write(contents[len(contents) // 2 :])
-        partial.replace(path)
+    return halves
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import io
 import json
 import os
@@ -18,9 +17,8 @@ from tests.killed import run_killed
 from prepixel.data import DatasetError
 from prepixel.data.jobs import bandlimit_folder as thinning
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder, estimate_bandlimiting
-from prepixel.errors import MalformedJpeg, TruncatedJpeg
+from prepixel.errors import FolderInUse, MalformedJpeg, TruncatedJpeg
 from prepixel.jpeg import bandlimit_jpeg
-from prepixel.jpeg import encode as writing
 from prepixel.spectrum import BandSet
 
 S24 = BandSet.parse("S-24")
@@ -189,7 +187,7 @@ def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     journal.write_text("".join(lines[:2]) + lines[2][:20], encoding="utf-8")
     name = json.loads(lines[2])["path"]
-    (out / name).rename((out / name).with_name(f".{Path(name).name}.partial"))
+    (out / name).rename((out / name).with_name(".prepixel-0123456789ab.partial"))
     report = bandlimit_folder(source, out, OPTIONS)
     assert report.num_earlier == 2
     assert tree(out) == whole
@@ -304,28 +302,22 @@ def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
 def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
     with (
         thinning._claimed(tmp_path / "out", OPTIONS),
-        pytest.raises(DatasetError, match=r"out: another process is thinning into it; wait until it ends, or end it"),
+        pytest.raises(FolderInUse, match=r"out: another process is thinning into it; wait until it ends, or end it"),
     ):
         bandlimit_folder(source, tmp_path / "out", OPTIONS)
     assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
 
 
-def test_a_full_disk_is_no_fault_of_a_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_bytes = Path.write_bytes
-
-    def refuse(path: Path, contents: bytes) -> int:
-        if path.suffix != ".partial" or STATE_NAME in path.parts:
-            return write_bytes(path, contents)
-        write_bytes(path, contents[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(writing.Path, "write_bytes", refuse)
-    with pytest.raises(OSError, match="No space left on device") as full:
-        bandlimit_folder(source, tmp_path / "out", OPTIONS, threads=1)
-    assert full.value.filename == str(tmp_path / "out" / "cat" / "a.jpg")
-    assert tree(tmp_path / "out") == {}
-    monkeypatch.undo()
-    assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+def test_a_full_disk_is_no_fault_of_a_file(source: Path, full_disk: Path) -> None:
+    (source / "cat" / "large.bmp").write_bytes(bytes(300_000))
+    with pytest.raises(OSError, match="No space left on device; free some space, or name a target on another") as full:
+        bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, others="copy"), threads=1)
+    assert full.value.filename == str(full_disk / "out" / "cat" / "large.bmp")
+    assert not list(full_disk.rglob("*.partial"))
+    (source / "cat" / "large.bmp").unlink()
+    report = bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, others="copy"))
+    assert (report.num_thinned, report.num_copied) == (4, 2)
+    assert report.num_earlier >= 1
 
 
 def test_a_defect_of_ours_names_the_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

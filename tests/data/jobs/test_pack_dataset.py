@@ -11,10 +11,10 @@ from tests.jpeg.small_files import by_pillow
 from tests.killed import run_killed
 
 from prepixel.data import DatasetError, PackedDataset
-from prepixel.data.claims import claimed
 from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
 from prepixel.data.jobs.pack_sources import open_source
-from prepixel.errors import TruncatedJpeg, UnreadableImage
+from prepixel.errors import FolderInUse, TruncatedJpeg, UnreadableImage
+from prepixel.files import directory_lock
 from prepixel.spectrum import BandSet
 
 S24, S6 = BandSet.parse("S-24"), BandSet.parse("S-6")
@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".prepixel-lock"}
 
 
 def test_a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_second_run_does_nothing_and_a_lost_shard_is_made_again(source: Path, 
     assert {path.name: path.stat().st_mtime_ns for path in target.glob("shard*")} == times
     (target / "shard-000001.jsonl").unlink()
     for number in (1, 9):
-        (target / f".shard-00000{number}.tar.partial").write_bytes(b"half")
+        (target / f".prepixel-{number:012}.partial").write_bytes(b"half")
     assert estimate_packing(open_source(source), target, OPTIONS).num_finished == 17
     assert pack_source(open_source(source), target, OPTIONS).num_earlier == 17
     assert contents(target) == before
@@ -139,8 +139,8 @@ def test_strange_targets_are_refused(source: Path, tmp_path: Path) -> None:
         estimate_packing(open_source(source), tmp_path / "used" / "letter.txt", OPTIONS)
     (tmp_path / "taken").mkdir()
     with (
-        claimed(tmp_path / "taken", "packing into"),
-        pytest.raises(DatasetError, match="another process is packing into"),
+        directory_lock(tmp_path / "taken", "packing into"),
+        pytest.raises(FolderInUse, match="another process is packing into"),
     ):
         pack_source(open_source(source), tmp_path / "taken", OPTIONS)
 
@@ -180,22 +180,15 @@ def test_the_forecast_is_near_what_comes(source: Path, tmp_path: Path) -> None:
     assert (left.num_finished, left.num_bytes_left, left.num_sampled, left.ratio) == (30, 0, 0, 0)
 
 
-def test_a_full_disk_leaves_whole_shards_alone(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prepixel.data.datasets.shards import ShardWriter
-
-    real = ShardWriter.add
-
-    def full(self: ShardWriter, row: object, *words: object) -> None:
-        if getattr(row, "key", "") == "00000019":
-            raise OSError(28, "No space left on device", "shard")
-        real(self, row, *words)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ShardWriter, "add", full)
-    with pytest.raises(OSError, match="No space left on device"):
-        pack_source(open_source(source), tmp_path / "shards", OPTIONS, threads=2)
-    names = sorted(path.name for path in (tmp_path / "shards").iterdir())
-    assert names == ["classes.txt", "manifest.json", "shard-000000.jsonl", "shard-000000.tar"]
-    monkeypatch.undo()
-    pack_source(open_source(source), tmp_path / "shards", OPTIONS)
+def test_a_full_disk_leaves_whole_shards_alone(source: Path, tmp_path: Path, full_disk: Path) -> None:
     pack_source(open_source(source), tmp_path / "straight", OPTIONS)
-    assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
+    target, ballast = full_disk / "shards", full_disk / "ballast"
+    free = 128 * 1024 - 6 * 4096 - (tmp_path / "straight" / "shard-000000.tar").stat().st_size
+    ballast.write_bytes(bytes(free))
+    with pytest.raises(OSError, match="No space left on device; free some space, or name a target on another") as full:
+        pack_source(open_source(source), target, OPTIONS, threads=2)
+    assert full.value.filename == str(target / "shard-000001.tar")
+    assert sorted(contents(target)) == ["classes.txt", "manifest.json", "shard-000000.jsonl", "shard-000000.tar"]
+    ballast.unlink()
+    pack_source(open_source(source), target, OPTIONS)
+    assert contents(target) == contents(tmp_path / "straight")

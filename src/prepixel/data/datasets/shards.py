@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -21,7 +22,7 @@ from jaxtyping import Int64
 
 from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name, read_class_names
 from prepixel.errors import DatasetError, MalformedPack
-from prepixel.files import replace_file
+from prepixel.files import AtomicFile, replace_file
 
 MANIFEST, CLASSES = "manifest.json", "classes.txt"
 FORMAT, VERSION = "prepixel shards", 1
@@ -71,9 +72,8 @@ class ShardWriter:
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder, self._name = folder, shard_name(number)
-        self._partial = folder / f".{self._name}.tar.partial"
-        self._file = self._partial.open("wb")
-        self._archive = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._target = AtomicFile(folder / f"{self._name}.tar")
+        self._archive = tarfile.open(fileobj=self._target.file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         self._rows: list[ShardRow] = []
 
     def add(self, row: ShardRow, image: bytes, ending: str, metadata: dict[str, Any]) -> None:
@@ -89,21 +89,26 @@ class ShardWriter:
 
     def close(self) -> None:
         """Finish the shard: from now on it counts."""
-        self._archive.close()
-        self._file.close()
-        self._partial.replace(self._folder / f"{self._name}.tar")
+        with self._target:
+            self._archive.close()
         lines = "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in self._rows)
         replace_file(self._folder / f"{self._name}.jsonl", lines.encode())
 
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
-        self._partial.unlink(missing_ok=True)
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:  # a disk that is full, too: nothing is left behind
+            self._target.__exit__(kind, error, traceback)
 
     def _put(self, name: str, contents: bytes) -> int:
         member = tarfile.TarInfo(name)
         member.size, member.mode = len(contents), 0o644
-        offset = self._file.tell() + tarfile.BLOCKSIZE
+        offset = self._target.file.tell() + tarfile.BLOCKSIZE
         self._archive.addfile(member, io.BytesIO(contents))
         return offset
 

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError
+from prepixel.files import sync_file, write_json
 
 SHAPE_CLASSES: tuple[str, ...] = ("blue_disc", "green_triangle", "red_disc", "ring", "violet_cross", "yellow_square")
 TEXTURE_CLASSES: tuple[str, ...] = ("woven_across", "woven_check", "woven_down", "woven_grain")
@@ -108,7 +109,7 @@ def write_synthetic(
     target = Path(root)
     if not _is_complete(target, parameters):
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.absolute().parent))
+        partial = Path(tempfile.mkdtemp(prefix=".prepixel-", suffix=".partial", dir=target.absolute().parent))
         try:
             _write_all(partial, parameters, threads, progress)
             partial.chmod(0o755)  # mkdtemp's are private
@@ -222,7 +223,9 @@ def _write_all(root: Path, parameters: _Parameters, threads: int, progress: Call
         generator = sample_generator(parameters.seed, 2 * label + (part == "val"), number)
         pixels = draw_picture(name, generator, min_side=parameters.min_side, max_side=parameters.max_side)
         encoded = encode_picture(pixels, generator, may_be_gray=name in TEXTURE_CLASSES)
-        (root / part / name / f"{name}_{number:05}.jpg").write_bytes(encoded)
+        with (root / part / name / f"{name}_{number:05}.jpg").open("wb") as file:
+            file.write(encoded)
+            sync_file(file)
 
     with contextlib.closing(map_unordered(write, jobs, threads)) as written:
         for done, _ in enumerate(written, start=1):
@@ -234,7 +237,7 @@ def _write_all(root: Path, parameters: _Parameters, threads: int, progress: Call
         "pillow": PIL.__version__,
         "numpy": np.__version__,
     }
-    (root / MARKER_NAME).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    write_json(root / MARKER_NAME, marker)
 
 
 def _draw_size(generator: np.random.Generator, smallest: int, largest: int) -> tuple[int, int]:

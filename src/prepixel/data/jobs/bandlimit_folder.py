@@ -14,23 +14,33 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
-from prepixel.data.claims import claimed
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
 from prepixel.data.parallel import map_unordered
 from prepixel.errors import DatasetError, JpegError, ReadFailure, RecordedError
-from prepixel.files import image_files, replace_file
+from prepixel.files import (
+    AtomicFile,
+    directory_lock,
+    image_files,
+    make_folder,
+    publish_files,
+    remove_temporary,
+    write_json,
+)
 from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
 from prepixel.spectrum import BandSet
 
 STATE_NAME = ".prepixel-thin"
 _OPTIONS = "options.json"
+# Files that wait for the disk together. A run that is killed repeats at most this many.
+_BATCH = 64
+_BATCH_SECONDS = 1.0
 _SOI = b"\xff\xd8"
 _JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
@@ -187,15 +197,16 @@ def bandlimit_folder(
         rows = dict(plan.finished)
         if plan.finished or (state / FILES).exists():
             write_finished(state, plan.finished)
-            for name in plan.left:
-                _partial(goal / name).unlink(missing_ok=True)
-        work = contextlib.closing(_bandlimit_all(root, goal, plan.left, options, threads, limits))
-        with (state / FILES).open("a", encoding="utf-8") as journal, work as results:
-            for row in results:
-                append_finished(journal, row)
-                rows[row.path] = row
-                if progress is not None:
-                    progress(len(rows), len(plan.files))
+            _remove_temporary(goal, plan.left)
+        try:
+            with contextlib.closing(_bandlimit_all(root, goal, plan.left, options, threads, limits)) as finished:
+                for row in finished:
+                    rows[row.path] = row
+                    if progress is not None:
+                        progress(len(rows), len(plan.files))
+        except BaseException:
+            _remove_temporary(goal, plan.left)
+            raise
         write_finished(state, rows)
     return _report(rows, earlier, time.perf_counter() - begin)
 
@@ -295,24 +306,62 @@ def _check_target(goal: Path, options: BandlimitOptions) -> None:
 def _claimed(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
     """Make the target, with its options, for this process alone, and give its state folder."""
     state = goal / STATE_NAME
-    state.mkdir(parents=True, exist_ok=True)
-    with claimed(state, "thinning into", goal):
+    make_folder(state)
+    with directory_lock(state, "thinning into", name=goal):
         _check_target(goal, options)
         if not (state / _OPTIONS).exists():
-            replace_file(state / _OPTIONS, (json.dumps(_told(options)) + "\n").encode())
+            write_json(state / _OPTIONS, _told(options), indent=None)
         yield state
 
 
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
+class _Result(NamedTuple):
+    """What became of one file, and the file that was written for it, still under its temporary name."""
+
+    row: FinishedFile
+    written: AtomicFile | None = None
+
+
 def _bandlimit_all(
     root: Path, goal: Path, names: list[str], options: BandlimitOptions, threads: int, limits: Limits
 ) -> Generator[FinishedFile, None, None]:
-    return map_unordered(lambda name: _bandlimit_one(root, goal, name, options, limits), names, threads)
+    """Yield what became of each file once it is on the disk, and its line in the journal."""
+    work = map_unordered(
+        lambda name: _bandlimit_one(root, goal, name, options, limits), names, threads, ahead=_BATCH // 2
+    )
+    pending: list[_Result] = []
+    begin = time.monotonic()
+    with (goal / STATE_NAME / FILES).open("a", encoding="ascii") as journal:
+        try:
+            with contextlib.closing(work) as results:
+                for result in results:
+                    pending.append(result)
+                    if len(pending) >= _BATCH or time.monotonic() - begin > _BATCH_SECONDS:
+                        yield from _publish(journal, pending)
+                        begin = time.monotonic()
+        finally:
+            rows = _publish(journal, pending)
+        yield from rows
 
 
-def _bandlimit_one(root: Path, goal: Path, name: str, options: BandlimitOptions, limits: Limits) -> FinishedFile:
+def _publish(journal: IO[str], pending: list[_Result]) -> list[FinishedFile]:
+    """Give files their names, sync them, and only then say in the journal that they are finished."""
+    results, pending[:] = pending[:], []
+    publish_files(result.written for result in results if result.written is not None)
+    append_finished(journal, (result.row for result in results))
+    return [result.row for result in results]
+
+
+def _remove_temporary(goal: Path, names: Iterable[str]) -> None:
+    """Remove what a run that was stopped left below the target."""
+    for folder in {(goal / name).parent for name in names}:
+        if folder.is_dir():
+            remove_temporary(folder)
+
+
+def _bandlimit_one(root: Path, goal: Path, name: str, options: BandlimitOptions, limits: Limits) -> _Result:
     """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
     before = modified = 0
     thinned: bytes | None = None
@@ -336,10 +385,11 @@ def _bandlimit_one(root: Path, goal: Path, name: str, options: BandlimitOptions,
         )
     if thinned is None:
         skipped = FinishedFile(name, "skipped", before, 0, modified)
-        return _copy(root / name, goal / name, skipped) if options.others == "copy" else skipped
-    (goal / name).parent.mkdir(parents=True, exist_ok=True)
-    replace_file(goal / name, thinned)
-    return FinishedFile(name, "thinned", before, len(thinned), modified)
+        return _copy(root / name, goal / name, skipped) if options.others == "copy" else _Result(skipped)
+    make_folder((goal / name).parent)
+    with AtomicFile(goal / name, publish=False) as target:
+        target.file.write(thinned)
+    return _Result(FinishedFile(name, "thinned", before, len(thinned), modified), target)
 
 
 def _is_named_jpeg(name: str) -> bool:
@@ -352,25 +402,16 @@ def _words(name: str, error: Exception) -> tuple[str, str]:
     return type(error).__name__, text
 
 
-def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> FinishedFile:
+def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> _Result:
     if options.on_bad == "copy" and source.is_file() and os.access(source, os.R_OK):
         return _copy(source, target, row)
     target.unlink(missing_ok=True)  # of a source that was good once
-    return row
+    return _Result(row)
 
 
-def _copy(source: Path, target: Path, row: FinishedFile) -> FinishedFile:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(target)
-    try:
-        shutil.copyfile(source, partial)
-        size = partial.stat().st_size
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return FinishedFile(row.path, "copied", row.before, size, row.modified_ns, row.error, row.message)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}.partial")
+def _copy(source: Path, target: Path, row: FinishedFile) -> _Result:
+    make_folder(target.parent)
+    with source.open("rb") as contents, AtomicFile(target, publish=False) as written:
+        shutil.copyfileobj(contents, written.file)
+        size = written.file.tell()
+    return _Result(replace(row, kind="copied", after=size), written)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from prepixel.files import replace_file
+from prepixel.files import replace_file, sync_file
 
 FILES = "files.jsonl"
 
@@ -41,21 +41,21 @@ def read_finished(state: Path) -> dict[str, FinishedFile]:
     """Read what is finished; the last line of a killed run may be cut, and is nothing then."""
     rows = {}
     with contextlib.suppress(FileNotFoundError):
-        for line in (state / FILES).read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (state / FILES).read_bytes().split(b"\n"):
             with contextlib.suppress(ValueError, TypeError):
                 row = FinishedFile(**json.loads(line))
                 rows[row.path] = row
     return rows
 
 
-def append_finished(journal: IO[str], row: FinishedFile) -> None:
-    """Add a line, so that it is there when the process is killed."""
-    journal.write(_line(row))
-    journal.flush()
+def append_finished(journal: IO[str], rows: Iterable[FinishedFile]) -> None:
+    """Append a line for each file, and wait until they are on the disk; what they say must be there already."""
+    journal.write("".join(map(_line, rows)))
+    sync_file(journal)
 
 
 def write_finished(state: Path, rows: Mapping[str, FinishedFile]) -> None:
-    """Write all lines anew, by path: the same bytes whatever order files were done in."""
+    """Write all lines sorted by path, so that the bytes do not depend on the order files were finished in."""
     replace_file(state / FILES, "".join(_line(row) for _, row in sorted(rows.items())).encode())
 
 

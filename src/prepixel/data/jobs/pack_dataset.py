@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from prepixel.data.claims import claimed
 from prepixel.data.datasets.shards import (
     CLASSES,
     FORMAT,
@@ -42,7 +41,7 @@ from prepixel.errors import (
     UnreadableImage,
     UnsupportedJpeg,
 )
-from prepixel.files import replace_file
+from prepixel.files import directory_lock, make_folder, remove_temporary, replace_file
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.decode import Kept
 from prepixel.jpeg.packed import ALL_BANDS, Compression
@@ -181,11 +180,10 @@ def pack_source(
         OSError: a file cannot be written.
     """
     begin, goal = time.perf_counter(), Path(target)
-    goal.mkdir(parents=True, exist_ok=True)
-    with claimed(goal, "packing into"):
+    make_folder(goal)
+    with directory_lock(goal, "packing into"):
         manifest, part = _plan(source, goal, options, append)
-        for partial in goal.glob(".*.partial"):
-            partial.unlink()
+        remove_temporary(goal)
         replace_file(goal / CLASSES, "".join(name + "\n" for name in source.classes).encode())
         replace_file(goal / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
         numbers = range(part.first_shard, part.first_shard + part.num_shards)
@@ -353,16 +351,11 @@ def _pack_shards(
             unordered, (place for number in numbers for place in _places(source, part, options, number))
         )
         for number in numbers:
-            writer = ShardWriter(goal, number)
-            try:
+            with ShardWriter(goal, number) as writer:
                 for _ in _places(source, part, options, number):
                     packed = next(results)
                     writer.add(packed.row, packed.image, packed.ending, packed.metadata)
                     yield
-                writer.close()
-            except BaseException:
-                writer.discard()
-                raise
 
 
 def _in_order(results: Iterable[_Packed], places: Iterable[int]) -> Iterator[_Packed]:
