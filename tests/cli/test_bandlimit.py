@@ -127,19 +127,19 @@ def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
         (["{0}", "{1}/out", "--bands", "S-25"], "no band set 'S-25'; nearest: "),
         (
             ["{0}", "{1}/out", "--restart", "65536"],
-            "argument --restart: '65536' is out of range; give an integer from 0 to 65,535",
+            "argument --restart: '65536' is out of range",
         ),
         (
             ["{0}", "{1}/out", "--restart-rows", "9"],
-            "argument --restart-rows: '9' is out of range; give an integer from 0 to 8",
+            "argument --restart-rows: '9' is out of range",
         ),
         (
             ["{0}", "{1}/out", "--restart", "0", "--restart-rows", "1"],
-            "--restart and --restart-rows set the same thing",
+            "--restart and --restart-rows set the same",
         ),
         (
             ["{0}", "{1}/out", "--threads", "-1"],
-            "argument --threads: '-1' is out of range; give an integer from 0 to 1,024",
+            "argument --threads: '-1' is out of range",
         ),
         (["{0}", "{0}/cat"], "{0}/cat: lies inside {0}, or holds it; thin into a folder beside it"),
         (["{0}/cat/a.jpg", "{0}/cat"], "{0}/cat/a.jpg: is the source itself; name another file to write"),

@@ -64,3 +64,8 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add ``--dry-run`` and its hidden former name."""
     parser.add_argument("--dry-run", action="store_true", help="print the estimate of size and duration; write nothing")
     parser.add_argument("--forecast-only", dest="dry_run", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_title(parser: argparse.ArgumentParser) -> None:
+    """Add ``--title``."""
+    parser.add_argument("--title", type=words, metavar="TEXT", help="printed above the figure")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line, print_text, progress_bar, report_skipped
-from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path, words
+from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path
 from prepixel.cli.parser import UsageError
 
 SUMMARY = "train several recipes with several seeds and compare them"
@@ -32,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=output_folder, required=True, metavar="FOLDER", help="gets RECIPE-SEED folders"
     )
-    parser.add_argument("--title", type=words, default="", help="printed above the figure")
+    add_title(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         if is_first:
             print_line(f"{place} of {len(planned)}: {folder}: {outcome}")
     if is_first:
-        _report([folder for folder, _ in planned], options.output, options.title)
+        _report([folder for folder, _ in planned], options.output, options.title or "")
         return report_skipped(list(dict.fromkeys(failures)))
     return 1 if failures else 0
 

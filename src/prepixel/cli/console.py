@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prepixel.errors import ReadFailure
-from prepixel.reports.text_table import aligned, cell_len
+from prepixel.reports.text_table import aligned, text_width
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
@@ -108,9 +108,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair per line."""
-    width = max((cell_len(printable(name)) for name, _ in pairs), default=0)
+    width = max((text_width(printable(name)) for name, _ in pairs), default=0)
     for name, value in pairs:
-        print_line(f"{name}{' ' * (width - cell_len(printable(name)))}  {value}")
+        print_line(f"{name}{' ' * (width - text_width(printable(name)))}  {value}")
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line, print_table, report_skipped
 from prepixel.cli.gate_options import add_gate_options, dataset_name
-from prepixel.cli.option_types import FIGURES, output_file, path, words
+from prepixel.cli.option_types import FIGURES, output_file, path
 from prepixel.cli.parser import UsageError
 
 SUMMARY = "draw how often each frequency channel is on in gated runs"
@@ -37,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--records", type=output_file(), metavar="FILE", help="JSON lines (default: beside the figure, as .jsonl)"
     )
-    parser.add_argument("--title", type=words, default="", help="printed above the figure")
+    add_title(parser)
     add_gate_options(parser)
 
 
@@ -65,7 +66,10 @@ def run(options: argparse.Namespace) -> int:
     titles = {f"{name}: {use.channels_on:.1f} channels on, {use.images} images": use for name, use in uses.items()}
     try:
         plot_heat_maps(
-            {title: _maps(use) for title, use in titles.items()}, options.output, title=options.title, ids=zigzag_ids()
+            {title: _maps(use) for title, use in titles.items()},
+            options.output,
+            title=options.title or "",
+            ids=zigzag_ids(),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line
-from prepixel.cli.option_types import FIGURES, output_file, path, words
+from prepixel.cli.option_types import FIGURES, output_file, path
 from prepixel.cli.parser import UsageError
 
 SUMMARY = "draw runs' loss and score over epochs"
@@ -27,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the figure (default: curves.png)",
     )
-    parser.add_argument("--title", type=words, default="", help="printed above the figure")
+    add_title(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     rows = read_rows(options.runs)
     try:
-        plot_curves({row.name: row.records for row in rows}, options.output, title=options.title)
+        plot_curves({row.name: row.records for row in rows}, options.output, title=options.title or "")
     except ValueError as error:
         raise UsageError(str(error)) from error
     print_line(f"drawn: {options.output}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.common_options import MAX_IMAGES, add_build, add_checkpoint, add_device, add_threads
-from prepixel.cli.option_types import FIGURES, integer, output_file, path, words
+from prepixel.cli.common_options import MAX_IMAGES, add_build, add_checkpoint, add_device, add_threads, add_title
+from prepixel.cli.option_types import FIGURES, integer, output_file, path
 
 SUMMARY = "measure which frequency channels a network needs, without training"
 ABOUT = """\
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--plot", type=output_file(*FIGURES), metavar="FILE", help="the figure (default: beside the band set)"
     )
     parser.add_argument("--records", type=output_file(), metavar="FILE", help="append the results as JSON lines")
-    parser.add_argument("--title", type=words, default="", help="printed above the figure")
+    add_title(parser)
     parser.add_argument(
         "-o", "--output", type=output_file(".json"), required=True, metavar="FILE", help="the band set's .json file"
     )

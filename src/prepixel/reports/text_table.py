@@ -5,24 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-try:
-    from rich.cells import cell_len
-except ModuleNotFoundError:  # the light installation; columns of East Asian text are then not aligned
-    cell_len = len
-
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,eE+-]*")
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
     """Return a table's lines, columns two spaces apart."""
     lines = [list(headers), *(list(row) for row in rows)]
-    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(headers))]
+    widths = [max(text_width(line[column]) for line in lines) for column in range(len(headers))]
 
     def pad(cell: str, column: int) -> str:
-        space = " " * (widths[column] - cell_len(cell))
+        space = " " * (widths[column] - text_width(cell))
         return cell + space if column < left else space + cell
 
     return ["  ".join(pad(cell, column) for column, cell in enumerate(line)).rstrip() for line in lines]
+
+
+def text_width(text: str) -> int:
+    """Return how many cells of a terminal a text takes; its length where rich is not installed."""
+    try:
+        from rich.cells import cell_len
+    except ModuleNotFoundError:
+        return len(text)
+    return cell_len(text)
 
 
 def csv_cell(text: str) -> str:
