@@ -306,7 +306,7 @@ def test_table_puts_seeds_of_a_recipe_together(capsys: Captured, runs: Path) -> 
     assert (dct["run"], rgb["run"]) == ("dct", "RGB")
     assert (dct["seeds"], rgb["seeds"]) == ("2", "1")
     assert (dct["input"], dct["made from"], dct["values"], dct["bytes"]) == ("DCT S-24", "24 x 40", "360", "360")
-    assert (rgb["input"], rgb["made from"], rgb["values"], rgb["bytes"]) == ("RGB", "37 x 41", "4,551", "4,551")
+    assert (rgb["input"], rgb["made from"], rgb["values"], rgb["bytes"]) == ("RGB", "37 x 41", "4551", "4551")
     assert (dct["epochs"], dct["n"]) == ("2", "20")
     shares = [read_records(runs / run / "records.jsonl").metrics("val", "top1")[-1].value for run in ("dct-3", "dct-5")]
     mean, spread = 50 * sum(shares), 100 * abs(shares[0] - shares[1]) / 2**0.5
@@ -401,4 +401,4 @@ def test_a_run_on_spectra_or_with_words_of_its_own_is_not_folded(runs: Path, tmp
     assert main(["fold", str(runs / "dct-3"), "--grid", "3", "-o", str(tmp_path / "x.pt")]) == 2
     assert "a run on spectrum, which needs no folding" in capsys.readouterr().err
     assert main(["fold", str(runs / "rgb-3"), "--pixels", "32", "-o", str(tmp_path / "x.pt")]) == 2
-    assert "which says its own pixels; leave out --pixels" in capsys.readouterr().err
+    assert "which states its own pixels; leave out --pixels" in capsys.readouterr().err
