@@ -6,18 +6,19 @@ Data flows one way: bytes -> quantized coefficients (`read_jpeg`) -> spectrum (`
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from prepixel.optional import lazy_names
+
 if TYPE_CHECKING:
+    __version__: str
     from prepixel.errors import PrepixelError
     from prepixel.jpeg import JpegImage, read_image, read_jpeg
     from prepixel.models import fold, frequency_mobilenet_v2, frequency_resnet, pixel_model
     from prepixel.runs import load_run
-    from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra
-    from prepixel.spectrum.reference import resample
+    from prepixel.spectrum import BandSet, Box, Spectrum, Statistics, read_spectra, resample
 
-_ROOMS = {
+_PLACES = {
     "PrepixelError": "prepixel.errors",
     "JpegImage": "prepixel.jpeg",
     "read_image": "prepixel.jpeg",
@@ -54,11 +55,12 @@ __all__ = [
 ]
 
 
+_load, __dir__ = lazy_names(__name__, _PLACES)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return getattr(importlib.import_module(_ROOMS[name]), name)
-    raise AttributeError(f"module 'prepixel' has no attribute {name!r}; it has {', '.join(__all__)}")
+    if name == "__version__":  # asked of the installed package's metadata, which takes a millisecond
+        from importlib.metadata import version
 
-
-def __dir__() -> list[str]:
-    return __all__
+        return version("prepixel")
+    return _load(name)

@@ -108,11 +108,23 @@ class ReadFailure:
         return str(self.error)
 
 
-class DetectionPackageMissing(PrepixelError, ImportError):
-    """Report that what detection needs beside prepixel is not installed."""
+class MissingDependency(PrepixelError, ImportError):
+    """Report that an optional package is not installed, and which extra of prepixel brings it.
 
-    def __init__(self, package: str) -> None:
-        super().__init__(f"detection needs the package {package}; install it: pip install 'prepixel[detection]'")
+    Attributes:
+        package: the package to install.
+        extra: the extra of prepixel that brings it.
+        wanted_by: what needs it.
+    """
+
+    def __init__(self, package: str, extra: str, wanted_by: str) -> None:
+        super().__init__(package, extra, wanted_by)
+        self.package = package
+        self.extra = extra
+        self.wanted_by = wanted_by
+
+    def __str__(self) -> str:
+        return f"{self.wanted_by} needs the package {self.package}; install it: pip install 'prepixel[{self.extra}]'"
 
 
 class BandSetError(PrepixelError, ValueError):

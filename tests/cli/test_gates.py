@@ -172,12 +172,8 @@ def test_mistakes_are_one_line(capsys: Captured, runs: Path, tmp_path: Path) -> 
     assert "argument --channels: '193' is out of range; give an integer from 1 to 192" in told(
         "select", runs / "static", "--channels", 193, "-o", file
     )
-    assert "set.txt' must end in .json" in told(
-        "select", runs / "static", "--channels", 3, "-o", tmp_path / "set.txt"
-    )
-    assert "heat.xyz' must end in .png or .svg or .pdf" in told(
-        "heatmap", runs / "static", "-o", tmp_path / "heat.xyz"
-    )
+    assert "set.txt' must end in .json" in told("select", runs / "static", "--channels", 3, "-o", tmp_path / "set.txt")
+    assert "heat.xyz' must end in .png or .svg or .pdf" in told("heatmap", runs / "static", "-o", tmp_path / "heat.xyz")
     assert not list(tmp_path.iterdir())
     assert "static: has a gate, which shows the channels it uses: prepixel heatmap" in told(
         "sensitivity", runs / "static", runs / "data" / "val", "-o", file

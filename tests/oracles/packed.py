@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import struct
+import sys
 from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
-import zstandard
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as zstd
+else:
+    from backports import zstd as zstd
 
 
 class Plane(NamedTuple):
@@ -31,7 +36,7 @@ def read(file: bytes) -> tuple[tuple[int, int, int, int], list[Plane]]:
     assert len(file) == header_size + stored
     payload = file[header_size:]
     if file[4] == 1:
-        payload = zstandard.ZstdDecompressor().decompress(payload)
+        payload = zstd.decompress(payload)
     assert len(payload) == size
     components, at = [], 40
     table = np.zeros(64, dtype=np.int64)

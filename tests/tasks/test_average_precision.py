@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from prepixel.errors import DetectionPackageMissing
+from prepixel.errors import MissingDependency
 from prepixel.tasks.average_precision import (
     FIGURES,
     GroundTruth,
@@ -183,6 +183,6 @@ def test_masks_that_are_not_there_are_named() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(
-        DetectionPackageMissing, match=r"needs the package faster-coco-eval; install it: pip install 'prepixel"
+        MissingDependency, match=r"needs the package faster-coco-eval; install it: pip install 'prepixel"
     ):
         score_detections(GroundTruth.of(document([])), [], "box")

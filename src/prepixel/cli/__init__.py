@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 
 from prepixel.cli.console import print_error, printable
-from prepixel.cli.extras import missing_package
 from prepixel.cli.parser import parse_arguments
 from prepixel.errors import PrepixelError
+from prepixel.optional import extras_for
 
 _INTERRUPTED = 130
 
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         options = parse_arguments(sys.argv[1:] if argv is None else list(argv))
-        return int(options.run(options))
+        with extras_for(f"prepixel {options.command}"):
+            return int(options.run(options))
     except BrokenPipeError:  # the reader of the pipe, such as a pager, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -49,12 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(f"prepixel: {error}")
         stopped_by = getattr(error, "signal_number", 0)
         return 128 + stopped_by if stopped_by else 2
-    except ModuleNotFoundError as error:
-        message = missing_package(error)
-        if message is None:
-            raise
-        print_error(f"prepixel: {message}")
-        return 2
     except OSError as error:
         if error.filename is None:
             raise

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prepixel.errors import ReadFailure
+from prepixel.optional import installed
 from prepixel.reports.text_table import aligned, text_width
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
@@ -90,7 +91,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
     """Print a table in aligned columns; the first ``left`` columns are aligned left, the others right."""
     headers = [printable(header) for header in headers]
     rows = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and installed("rich"):
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -116,7 +117,7 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and installed("rich")):
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -131,7 +132,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def progress_lines(description: str, *, every: float = 10.0) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows (done, total): a bar on a terminal, else a line every ``every`` seconds."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and installed("rich"):
         with progress_bar(description) as progress:
             yield progress
         return

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
 
+from prepixel.array_types import Bool
 from prepixel.cli.console import percent
 from prepixel.data.datasets.coco import CocoDataset, CocoImage
 from prepixel.data.datasets.coco_masks import run_lengths

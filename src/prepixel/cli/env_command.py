@@ -33,29 +33,28 @@ def run(options: argparse.Namespace) -> int:
 
 def _gather() -> dict[str, Any]:
     from prepixel.records import describe_environment
+    from prepixel.spectrum.simd import simd_levels
 
     environment = describe_environment()
-    found = {
+    return {
         "processor": environment.cpu,
         "cores": environment.cores,
+        "instruction sets": list(simd_levels()),
+        **_torch(),
         "system": environment.system,
         "python": environment.python,
         "commit": environment.commit,
+        "versions": dict(environment.versions),
     }
-    return {**found, **_torch(), "versions": dict(environment.versions)}
 
 
 def _torch() -> dict[str, Any]:
+    """Return what torch runs on; None for each if it is not installed."""
     try:
         import torch
-
-        from prepixel.spectrum.native import simd_levels
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        return {"torch": "not installed; pip install 'prepixel[train]'"}
+    except ModuleNotFoundError:
+        return dict.fromkeys(("torch threads", "torch instructions", "CUDA devices", "CUDA of torch"))
     return {
-        "instruction sets": list(simd_levels()),
         "torch threads": torch.get_num_threads(),
         "torch instructions": torch.backends.cpu.get_cpu_capability(),
         "CUDA devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],

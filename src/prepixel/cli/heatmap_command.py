@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from prepixel.array_types import Float64
 from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line, print_table, report_skipped
 from prepixel.cli.gate_options import add_gate_options, dataset_name
@@ -91,7 +91,7 @@ def _record(name: str, case: str, use: Any) -> Any:
     return ScoreRow("heatmap", case, name, use.images, scores, describe_environment())
 
 
-def _maps(use: Any) -> NDArray[np.float64]:
+def _maps(use: Any) -> Float64[np.ndarray, "3 8 8"]:
     """Arrange shares by component, v and u; channels outside the band set are never on."""
     maps = np.zeros((3, 8, 8))
     for channel, share in use.shares().items():

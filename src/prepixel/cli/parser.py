@@ -128,7 +128,7 @@ def _add_command(commands: Any, name: str) -> None:
         allow_abbrev=False,
     )
     module.add_options(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, command=name)
 
 
 class _Version(argparse.Action):

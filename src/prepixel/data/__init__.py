@@ -1,20 +1,50 @@
 """Data sets on disk, what is drawn from them, and the batches that networks see."""
 
-from prepixel.data.datasets.folder import FolderDataset, ImageDataset, Sample
-from prepixel.data.datasets.shards import PackedDataset, open_dataset
-from prepixel.data.datasets.synthetic import write_synthetic
-from prepixel.data.jobs.scan import ScanReport, scan_folder
-from prepixel.data.loading.crops import CenterCrop, RandomCrop
-from prepixel.data.loading.loader import (
-    Batch,
-    CropDataset,
-    CropLoader,
-    PixelLoader,
-    SpectrumLoader,
-    TooManyBadFiles,
-)
-from prepixel.data.loading.readers import PixelReader, SpectrumReader
-from prepixel.errors import DatasetError, ReadFailure
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
+
+if TYPE_CHECKING:
+    from prepixel.data.datasets.folder import FolderDataset, ImageDataset, Sample
+    from prepixel.data.datasets.shards import PackedDataset, open_dataset
+    from prepixel.data.datasets.synthetic import write_synthetic
+    from prepixel.data.jobs.scan import ScanReport, scan_folder
+    from prepixel.data.loading.crops import CenterCrop, RandomCrop
+    from prepixel.data.loading.loader import (
+        Batch,
+        CropDataset,
+        CropLoader,
+        PixelLoader,
+        SpectrumLoader,
+        TooManyBadFiles,
+    )
+    from prepixel.data.loading.readers import PixelReader, SpectrumReader
+    from prepixel.errors import DatasetError, ReadFailure
+
+_PLACES = {
+    "Batch": "prepixel.data.loading.loader",
+    "CenterCrop": "prepixel.data.loading.crops",
+    "CropDataset": "prepixel.data.loading.loader",
+    "CropLoader": "prepixel.data.loading.loader",
+    "DatasetError": "prepixel.errors",
+    "FolderDataset": "prepixel.data.datasets.folder",
+    "ImageDataset": "prepixel.data.datasets.folder",
+    "PackedDataset": "prepixel.data.datasets.shards",
+    "PixelLoader": "prepixel.data.loading.loader",
+    "PixelReader": "prepixel.data.loading.readers",
+    "RandomCrop": "prepixel.data.loading.crops",
+    "ReadFailure": "prepixel.errors",
+    "Sample": "prepixel.data.datasets.folder",
+    "ScanReport": "prepixel.data.jobs.scan",
+    "SpectrumLoader": "prepixel.data.loading.loader",
+    "SpectrumReader": "prepixel.data.loading.readers",
+    "TooManyBadFiles": "prepixel.data.loading.loader",
+    "open_dataset": "prepixel.data.datasets.shards",
+    "scan_folder": "prepixel.data.jobs.scan",
+    "write_synthetic": "prepixel.data.datasets.synthetic",
+}
 
 __all__ = [
     "Batch",
@@ -38,3 +68,5 @@ __all__ = [
     "scan_folder",
     "write_synthetic",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

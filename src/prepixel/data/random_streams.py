@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Int64
+
+from prepixel.array_types import Int64
 
 _WORD = 2**64
 

@@ -1,13 +1,44 @@
 """What JPEG files hold: quantized coefficients, their tables, and what the files say of themselves."""
 
-from prepixel.errors import ReadFailure
-from prepixel.jpeg.bandlimit import bandlimit_jpeg
-from prepixel.jpeg.batch import SizesRead, read_sizes
-from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
-from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
-from prepixel.jpeg.image import Component, JpegImage
-from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
-from prepixel.jpeg.pixel_fallback import read_image, read_size
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
+
+if TYPE_CHECKING:
+    from prepixel.errors import ReadFailure
+    from prepixel.jpeg.bandlimit import bandlimit_jpeg
+    from prepixel.jpeg.batch import SizesRead, read_sizes
+    from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
+    from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
+    from prepixel.jpeg.image import Component, JpegImage
+    from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
+    from prepixel.jpeg.pixel_fallback import read_image, read_size
+
+_PLACES = {
+    "Component": "prepixel.jpeg.image",
+    "JpegHeader": "prepixel.jpeg.decode",
+    "JpegImage": "prepixel.jpeg.image",
+    "Limits": "prepixel.jpeg.decode",
+    "PackHeader": "prepixel.jpeg.packed",
+    "ReadFailure": "prepixel.errors",
+    "Segment": "prepixel.jpeg.encode",
+    "SizesRead": "prepixel.jpeg.batch",
+    "bandlimit_jpeg": "prepixel.jpeg.bandlimit",
+    "encode_jpeg": "prepixel.jpeg.encode",
+    "is_packed": "prepixel.jpeg.packed",
+    "pack_jpeg": "prepixel.jpeg.packed",
+    "read_header": "prepixel.jpeg.decode",
+    "read_image": "prepixel.jpeg.pixel_fallback",
+    "read_jpeg": "prepixel.jpeg.decode",
+    "read_pack": "prepixel.jpeg.packed",
+    "read_pack_header": "prepixel.jpeg.packed",
+    "read_segments": "prepixel.jpeg.encode",
+    "read_size": "prepixel.jpeg.pixel_fallback",
+    "read_sizes": "prepixel.jpeg.batch",
+    "write_jpeg": "prepixel.jpeg.encode",
+}
 
 __all__ = [
     "Component",
@@ -32,3 +63,5 @@ __all__ = [
     "read_sizes",
     "write_jpeg",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

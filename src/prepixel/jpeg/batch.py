@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64
 
 from prepixel import _native
+from prepixel.array_types import Int64
 from prepixel.errors import JpegError, PrepixelError, ReadFailure
 from prepixel.jpeg.decode import Limits, Source, native_limits
 from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack

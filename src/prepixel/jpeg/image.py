@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int16, UInt16
+
+from prepixel.array_types import Int16, UInt16
 
 Color = Literal["gray", "ycbcr", "rgb", "cmyk", "ycck", "unknown"]
 Process = Literal["baseline", "extended", "progressive"]

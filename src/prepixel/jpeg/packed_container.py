@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-import threading
+import sys
+from types import ModuleType
 from typing import Any, NamedTuple
-
-import zstandard
 
 from prepixel.errors import JpegLimitExceeded, MalformedPack
 from prepixel.jpeg.decode import Limits
@@ -17,8 +16,6 @@ _REMEDY = "Fetch or pack the file anew"
 _RAW, _ZSTD = 0, 1
 # magic, compression, three zeros, stored bytes of the payload, bytes of the header, checksum, bytes of the payload
 _ENVELOPE = struct.Struct("<4sB3xIIQI")
-
-_threads = threading.local()
 
 
 class PackContents(NamedTuple):
@@ -71,24 +68,31 @@ def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> b
     """Put a packed image together: compress its payload, and write into the header how, and to how many bytes."""
     code, stored = _RAW, payload
     if compression == "zstd":
-        code, stored = _ZSTD, zstandard.ZstdCompressor(level=level, write_content_size=True).compress(payload)
+        code, stored = _ZSTD, _zstd().compress(payload, level)
     return header[:4] + struct.pack("<B3xI", code, len(stored)) + header[12:] + stored
 
 
-def _decompressor() -> zstandard.ZstdDecompressor:
-    """Give this thread's own; to make one takes longer than to use it on a small image."""
-    if not hasattr(_threads, "decompressor"):
-        _threads.decompressor = zstandard.ZstdDecompressor()
-    return _threads.decompressor  # type: ignore[no-any-return]
+def _zstd() -> ModuleType:
+    """Return Python's module for Zstandard (PEP 784), or its backport for versions before 3.14."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    else:
+        from backports import zstd
+    return zstd  # type: ignore[no-any-return, unused-ignore]
 
 
 def _decompressed(payload: memoryview, offset: int, size: int) -> bytes:
+    zstd = _zstd()
     try:
-        told = zstandard.frame_content_size(payload)
+        told = zstd.get_frame_info(payload).decompressed_size
         if told != size:  # before memory is asked for
             what = f"the compressed payload says that it has {told} bytes, and the header {size}"
             raise MalformedPack(what, byte_offset=offset, hint=_REMEDY)
-        return _decompressor().decompress(payload, allow_extra_data=False)
-    except zstandard.ZstdError as error:
+        decompressor = zstd.ZstdDecompressor()
+        contents: bytes = decompressor.decompress(payload, size + 1)  # no more, whatever the frame's blocks hold
+    except zstd.ZstdError as error:
         what = f"the payload cannot be decompressed ({error})"
         raise MalformedPack(what, byte_offset=offset, hint=_REMEDY) from error
+    if len(contents) != size or not decompressor.eof or decompressor.unused_data:
+        raise MalformedPack("the compressed payload is not one whole frame", byte_offset=offset, hint=_REMEDY)
+    return contents

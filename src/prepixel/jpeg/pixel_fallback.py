@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int16, Shaped
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from prepixel import _native
+from prepixel.array_types import Float64, Int16, Shaped
 from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.decode import (
     Limits,

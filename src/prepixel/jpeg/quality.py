@@ -6,7 +6,8 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt16
+
+from prepixel.array_types import Int64, UInt16
 
 # Source: ITU-T T.81, Annex K, Table K.1 (luminance) and K.2 (chrominance); rows are v.
 _LUMINANCE = """

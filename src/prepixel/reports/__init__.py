@@ -3,9 +3,28 @@
 Every function writes one file, in the format of its suffix (png, svg, pdf), whole or not at all.
 """
 
-from prepixel.reports.channel_maps import plot_frequency_channels, plot_heat_maps, plot_sensitivity
-from prepixel.reports.curves import plot_confusion, plot_curves, plot_rates, plot_score_over_bytes
-from prepixel.reports.detections import Shown, plot_detections
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
+
+if TYPE_CHECKING:
+    from prepixel.reports.channel_maps import plot_frequency_channels, plot_heat_maps, plot_sensitivity
+    from prepixel.reports.curves import plot_confusion, plot_curves, plot_rates, plot_score_over_bytes
+    from prepixel.reports.detections import Shown, plot_detections
+
+_PLACES = {
+    "Shown": "prepixel.reports.detections",
+    "plot_confusion": "prepixel.reports.curves",
+    "plot_curves": "prepixel.reports.curves",
+    "plot_detections": "prepixel.reports.detections",
+    "plot_frequency_channels": "prepixel.reports.channel_maps",
+    "plot_heat_maps": "prepixel.reports.channel_maps",
+    "plot_rates": "prepixel.reports.curves",
+    "plot_score_over_bytes": "prepixel.reports.curves",
+    "plot_sensitivity": "prepixel.reports.channel_maps",
+}
 
 __all__ = [
     "Shown",
@@ -18,3 +37,5 @@ __all__ = [
     "plot_score_over_bytes",
     "plot_sensitivity",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

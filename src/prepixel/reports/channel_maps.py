@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer, Real
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
+from prepixel.array_types import Float, Integer, Real
 from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file
 
 _COMPONENT_NAMES = {1: ("gray",), 3: ("Y", "Cb", "Cr")}

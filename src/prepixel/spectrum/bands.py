@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
+from prepixel.array_types import Int64
 from prepixel.errors import BandSetError
 from prepixel.files import replace_file
 from prepixel.spectrum import strict_json

@@ -212,11 +212,6 @@ def spectrum_of(
     return Spectrum(arrays.values, bands, arrays.shift, arrays.unit)
 
 
-def simd_levels() -> tuple[str, ...]:
-    """Name the instruction sets that this machine can resample by, the one that is used last."""
-    return _native.simd_levels()
-
-
 class _Request(TypedDict):
     channels: Int32[np.ndarray, "f 3"]
     factors: Float32[np.ndarray, " f"]

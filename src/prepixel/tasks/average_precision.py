@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool
 
-from prepixel.errors import DetectionPackageMissing
 from prepixel.files import replace_file
+from prepixel.optional import missing_extra
 
 Found: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["box", "mask"]
@@ -95,7 +95,7 @@ def score_detections(truth: GroundTruth, found: Sequence[Found], kind: Kind) -> 
         kind: whether boxes or masks are compared.
 
     Raises:
-        DetectionPackageMissing: faster-coco-eval is not installed.
+        MissingDependency: faster-coco-eval is not installed.
         ValueError: masks are asked for, and an annotation or a detection has none.
     """
     coco, evaluation, _ = _coco_tools()
@@ -127,7 +127,7 @@ def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
     """Give a mask's run-length code, fit for JSON.
 
     Raises:
-        DetectionPackageMissing: faster-coco-eval is not installed.
+        MissingDependency: faster-coco-eval is not installed.
     """
     code = _coco_tools().masks.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
@@ -182,5 +182,5 @@ def _coco_tools() -> _CocoTools:
         from faster_coco_eval import COCO, COCOeval_faster
         from faster_coco_eval.core import mask
     except ModuleNotFoundError as error:
-        raise DetectionPackageMissing("faster-coco-eval") from error
+        raise missing_extra("faster_coco_eval", "detection") from error
     return _CocoTools(COCO, COCOeval_faster, mask)

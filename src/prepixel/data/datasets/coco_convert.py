@@ -11,9 +11,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from jaxtyping import Integer
 from PIL import Image
 
+from prepixel.array_types import Integer
 from prepixel.data.datasets.coco_masks import coco_masks
 from prepixel.errors import DatasetError
 from prepixel.files import replace_file

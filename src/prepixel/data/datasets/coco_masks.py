@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import UInt8
-from torch.nn import functional
 
-from prepixel.errors import DetectionPackageMissing
+from prepixel.array_types import UInt8
+from prepixel.optional import missing_extra
 
 _TIE = 1e-4  # edges often fall on the middle of a pixel, and rounding is not to decide then
 
@@ -43,12 +41,12 @@ def coco_masks() -> Any:
     """Give faster-coco-eval's mask tools, which are pycocotools' with a binding that is looked after.
 
     Raises:
-        DetectionPackageMissing: it is not installed.
+        MissingDependency: it is not installed.
     """
     try:
         from faster_coco_eval.core import mask
     except ModuleNotFoundError as error:
-        raise DetectionPackageMissing("faster-coco-eval") from error
+        raise missing_extra("faster_coco_eval", "detection") from error
     return mask
 
 
@@ -67,6 +65,9 @@ def run_lengths(segmentation: Any, height: int, width: int) -> RunLengths:
 
 def resize_mask(mask: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "y x"]:
     """Resize a mask: a pixel is inside where half or more of what it stands for is, by an antialiased triangle."""
+    import torch  # by this function alone: annotations are read, and packed, without it
+    from torch.nn import functional
+
     whole = torch.from_numpy(np.ascontiguousarray(mask)).float()[None, None]
     resized = functional.interpolate(whole, size, mode="bilinear", antialias=True)[0, 0]
     return (resized > 0.5 - _TIE).to(torch.uint8).numpy()

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Literal, overload
 
 import numpy as np
-from jaxtyping import Int64
 
+from prepixel.array_types import Int64
 from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name, read_class_names
 from prepixel.errors import DatasetError, MalformedPack
 from prepixel.files import AtomicFile, replace_file

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
+from prepixel.array_types import Float, UInt8
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8
 
+from prepixel.array_types import Float64, UInt8
 from prepixel.data.datasets.coco import Segmentation
 from prepixel.data.datasets.coco_masks import resize_mask, run_lengths
 from prepixel.data.loading.crops import draw_flip
