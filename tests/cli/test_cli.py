@@ -18,7 +18,6 @@ from prepixel.cli import main
 from prepixel.cli.parser import UsageError, parse_arguments
 from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
-from prepixel.reports.text_table import aligned
 from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "bandlimit", "pack", "stats", "synthesize"]
@@ -332,8 +331,3 @@ def test_env_says_what_it_runs_on(capsys: Captured) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["instruction sets"][0] == "portable"
     assert found["versions"]["torch"] == told["torch"]
-
-
-def test_plain_tables_are_aligned_by_what_a_terminal_shows() -> None:
-    lines = aligned(("name", "n"), [("猫", "3"), ("cafe\u0301", "11")])
-    assert lines == ["name   n", "猫     3", "cafe\u0301  11"]
