@@ -62,9 +62,8 @@ def command_line(name: str, action: argparse.Action, value: str) -> list[str]:
         if other.dest != action.dest and not (other.required and other.nargs != 0):
             continue
         count = other.nargs if isinstance(other.nargs, int) else 1
-        good = (
-            "out.json" if other.type is not None and "output_file" in getattr(other.type, "__qualname__", "") else "7"
-        )
+        is_file = "output_file" in getattr(other.type, "__qualname__", "")
+        good = {"heatmap": "out.png"}.get(name, "out.json") if is_file else "7"
         given = (given or [good]) * count
         if other.option_strings:
             line += [f"{other.option_strings[-1]}={given[0]}"] if count == 1 else [other.option_strings[-1], *given]

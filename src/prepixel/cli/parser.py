@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from prepixel.cli.console import print_line
 from prepixel.cli.option_types import shorten
 from prepixel.errors import PrepixelError
 
@@ -137,5 +138,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
 
-        print(f"prepixel {importlib.metadata.version('prepixel')}")
+        print_line(f"prepixel {importlib.metadata.version('prepixel')}")
         parser.exit()
