@@ -1,4 +1,4 @@
-.PHONY: setup demo test clean
+.PHONY: setup demo test docs clean
 PYTHON := .venv/bin/python
 PREPIXEL := .venv/bin/prepixel
 
@@ -21,6 +21,12 @@ demo: setup
 
 test: setup
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+# Build the documentation site into build/docs: warnings are errors, internal links are checked, external ones listed.
+docs: setup
+	$(PYTHON) -m pip install -q --disable-pip-version-check -c constraints.txt furo myst-parser sphinx
+	$(PYTHON) -m sphinx -q -E -W --keep-going -b html docs build/docs
+	$(PYTHON) .ci/links.py build/docs
 
 clean:
 	rm -rf build .venv

@@ -1,4 +1,4 @@
-"""What every benchmark does alike: options, the photos, roads in turn, medians and ratios, one record a road."""
+"""Shared parts of the benchmarks: options, photos, interleaved rounds, medians and ratios, records."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def arguments(description: str | None) -> argparse.Namespace:
-    """Read -n (rounds), --files (at most so many) and --output (records)."""
+    """Parse -n (rounds), --files (upper limit) and --output (records)."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=7, help="rounds; each runs every road once (default 7)")
-    parser.add_argument("--files", type=int, default=None, help="use only the first so many photos")
+    parser.add_argument("-n", type=int, default=7, help="rounds; each runs every subject once (default 7)")
+    parser.add_argument("--files", type=int, default=None, help="use only the first FILES photos")
     parser.add_argument("--output", type=Path, default=None, help="append records to this JSON-lines file")
     return parser.parse_args()
 
 
 def photos() -> Path:
-    """Find the real photos, or leave with the reason: with CI set, as a failure."""
+    """Return the folder of real photos, or exit with the reason: with CI set, as a failure."""
     folder = Path(os.environ.get("PREPIXEL_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         print(f"skipped: no photos at {folder}; set PREPIXEL_DATA to the folder that holds imagenet_samples")
@@ -37,38 +37,38 @@ def photos() -> Path:
 
 
 def peer(name: str, works: Callable[[Any], object] = bool) -> Any | None:
-    """Import a peer that benchmarks/peers/install.sh installs and see that it works, or say that it is missing."""
+    """Import a peer that benchmarks/peers/install.sh installs and check that it works; report a missing one."""
     try:
         module = importlib.import_module(name)
         works(module)
         return module
-    except Exception as error:  # whatever a package does that is half there
+    except Exception as error:  # a half-installed package can raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         print(f"missing, so not run: {name} ({reason}); see benchmarks/peers/install.sh")
         return None
 
 
-def interleave(roads: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Give seconds per road and round, after one uncounted round that warms caches."""
-    timings: dict[str, list[float]] = {name: [] for name in roads}
+def interleave(pipelines: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Return seconds per subject and round, after one uncounted round that warms caches."""
+    timings: dict[str, list[float]] = {name: [] for name in pipelines}
     for counted in range(-1, rounds):
-        for name, road in roads.items():
+        for name, pipeline in pipelines.items():
             start = time.perf_counter()
-            road()
+            pipeline()
             if counted >= 0:
                 timings[name].append(time.perf_counter() - start)
     return timings
 
 
 def peak_growth(work: Callable[[], object]) -> int | None:
-    """Give the bytes by which a process's resident memory at its peak passes what it began with; None where none tells.
+    """Return the growth of a process's peak resident memory in bytes, or None where the system does not report it.
 
     The work runs in a child, whose peak is its own; call this before any work of the kind is done here, whose freed
     memory the child would find and use.
     """
     status, resets = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     try:
-        resets.write_text("5")  # the peak begins anew: Linux, proc(5)
+        resets.write_text("5")  # resets the peak: Linux, proc(5)
     except OSError as error:
         print(f"memory is not measured: {resets}: {error.strerror}")
         return None
@@ -102,7 +102,7 @@ def report(
     options: argparse.Namespace,
     unit: str = "images/s",
 ) -> None:
-    """Print one table and, where asked, append one record a road."""
+    """Print one table and, with --output, append one record per subject."""
     print(f"\n{question}, {case}: {per} images, {options.n} rounds, median {unit}; ratio to {reference}")
     rows = []
     for subject, seconds in timings.items():

@@ -1,7 +1,7 @@
-"""Write the benchmarks' tables in docs/results.md and README.md from their records; nothing in them is typed by hand.
+"""Write the benchmarks' tables in docs/results.md and README.md from their records.
 
-python benchmarks/write_tables.py                             # print
-python benchmarks/write_tables.py docs/results.md README.md   # replace what stands between the markers
+python -m benchmarks.write_tables                                           # print
+python -m benchmarks.write_tables docs/*.md docs/guides/*.md README.md   # replace the text between the markers
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ RECORDS = Path(__file__).parent / "results" / "records.jsonl"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    *("eight bits", "soak"),
+    *("int8", "soak"),
 )
 
 
 def latest(rows: list[TimingRow]) -> list[TimingRow]:
-    """Keep each road's newest row, in the order in which the roads were last measured."""
+    """Return the newest row of each subject, in the order in which the subjects were last measured."""
     newest = {(row.question, row.case, row.subject): row for row in rows}
     return [row for row in rows if newest[row.question, row.case, row.subject] is row]
 
 
 def table(rows: list[TimingRow]) -> str:
-    """Write one Markdown table a question and case."""
+    """Format one Markdown table per question and case."""
     parts = []
     for (question, case), group in groupby(latest(rows), key=lambda row: (row.question, row.case)):
-        roads = list(group)
-        first = roads[0]
+        pipelines = list(group)
+        first = pipelines[0]
         versions = ", ".join(f"{name} {version}" for name, version in first.environment.versions.items())
         where = first.environment
         machine = f"{where.cpu}, {where.cores} cores, {where.system}, Python {where.python}"
@@ -42,10 +42,10 @@ def table(rows: list[TimingRow]) -> str:
             "",
             f"{machine}, {versions}, commit {where.commit}, {first.measured[:10]}.",
             "",
-            f"| road | {first.unit}, median | lowest to highest | n | ratio |",
+            f"| subject | {first.unit}, median | lowest to highest | n | ratio |",
             "|---|---:|---:|---:|---:|",
         ]
-        for row in roads:
+        for row in pipelines:
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             low, high = row.spread
             lines.append(f"| {row.subject} | {row.median:,.4g} | {low:,.4g} to {high:,.4g} | {row.n} | {ratio} |")
@@ -56,14 +56,14 @@ def table(rows: list[TimingRow]) -> str:
 
 
 def short_tables(rows: list[TimingRow]) -> dict[str, str]:
-    """Write one table without heading a question and case, named by both."""
+    """Format one table without a heading per question and case, keyed by both."""
     cases: dict[str, list[TimingRow]] = {}
     for row in latest(rows):
         cases.setdefault(f"{row.question}: {row.case}", []).append(row)
     tables = {}
-    for name, roads in cases.items():
-        lines = [f"| road | {roads[0].unit} | ratio | lowest to highest |", "|---|---:|---:|---:|"]
-        for row in roads:
+    for name, pipelines in cases.items():
+        lines = [f"| subject | {pipelines[0].unit} | ratio | lowest to highest |", "|---|---:|---:|---:|"]
+        for row in pipelines:
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             low, high = row.spread
             lines.append(f"| {row.subject} | {row.median:,.0f} | {ratio} | {low:,.0f} to {high:,.0f} |")
@@ -72,24 +72,24 @@ def short_tables(rows: list[TimingRow]) -> dict[str, str]:
 
 
 def score_table(rows: list[ScoreRow]) -> str:
-    """Write one Markdown table a case: what each road scored."""
+    """Format one Markdown table per case with the scores of each subject."""
     newest = {(row.case, row.subject): row for row in rows}
     rows = [row for row in rows if newest[row.case, row.subject] is row]
     parts = []
     for case, group in groupby(sorted(rows, key=lambda row: row.case), key=lambda row: row.case):
-        roads = list(group)
-        where = roads[0].environment
-        names = list(dict.fromkeys(name for row in roads for name in row.scores if name not in {"low", "high"}))
-        headings = HEADINGS | ({} if "low" in roads[0].scores else {"top1": "top-1 %"})
+        pipelines = list(group)
+        where = pipelines[0].environment
+        names = list(dict.fromkeys(name for row in pipelines for name in row.scores if name not in {"low", "high"}))
+        headings = HEADINGS | ({} if "low" in pipelines[0].scores else {"top1": "top-1 %"})
         lines = [
-            f"#### {case}" + (f", n = {roads[0].n}" if roads[0].n > 1 else ""),
+            f"#### {case}" + (f", n = {pipelines[0].n}" if pipelines[0].n > 1 else ""),
             "",
             f"{where.cpu}, {where.cores} cores, torch {where.versions['torch']}, commit {where.commit}.",
             "",
-            "| road | " + " | ".join(headings.get(name, name.replace("_", " ")) for name in names) + " |",
+            "| subject | " + " | ".join(headings.get(name, name.replace("_", " ")) for name in names) + " |",
             "|---|" + "---:|" * len(names),
         ]
-        lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in roads]
+        lines += [f"| {row.subject} | " + " | ".join(cell(row, name) for name in names) + " |" for row in pipelines]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -98,14 +98,14 @@ HEADINGS = {
     "top1": "top-1 % (95 % interval)",
     "channels_on": "channels on",
     "as RGB": "same answer as RGB %",
-    "bytes": "bytes a sample",
+    "bytes": "bytes per sample",
     "network MACs": "GMAC",
     "cosine with RGB": "cosine with RGB's features",
 }
 
 
 def cell(row: ScoreRow, name: str) -> str:
-    """Write one score."""
+    """Format one score."""
     value = row.scores.get(name)
     if value is None:
         return ""
@@ -125,8 +125,63 @@ def cell(row: ScoreRow, name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
+PILLOW = "Pillow + torchvision v2: float RGB 224"
+# What README compares: (what, question, case, ours, the other), of the timings.
+SPEEDS = (
+    ("training-ready sample, float32 S-24 against Pillow + torchvision", "training-ready samples", "one thread",
+     "prepixel: float32 S-24, 56 x 56", PILLOW),
+    ("training-ready sample, int8 S-24 against uint8 RGB by simplejpeg + OpenCV", "training-ready samples",
+     "one thread, 8 bits per value", "prepixel: int8 S-24, 56 x 56", "simplejpeg + OpenCV area: uint8 RGB 224"),
+    ("JPEG to coefficients, against libjpeg-turbo from C", "reading", "as distributed", "prepixel: coefficients",
+     "libjpeg-turbo, C: coefficients"),
+    ("the same, progressive files", "reading", "progressive", "prepixel: coefficients",
+     "libjpeg-turbo, C: coefficients"),
+    ("packed shards of S-24, against the JPEG files", "packed shards", "training-ready, one thread",
+     "packed S-24, raw", "JPEG files"),
+    ("packed shards of all frequencies, against the JPEG files", "packed shards", "training-ready, one thread",
+     "packed, all, zstd", "JPEG files"),
+)  # fmt: skip
+# (what, network and photos, our input), of the scores of folded networks; the other is RGB.
+ACCURACIES = (
+    ("S-24 in int8, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)", "S-24, dct, int8"),
+    ("S-24 in int8, SqueezeNet 1.1", "SqueezeNet 1.1, photos as distributed (training set)", "S-24, dct, int8"),
+    ("S-24 in int8, EfficientNet-Lite0, small photos (227 x 227)",
+     "EfficientNet-Lite0, validation photos at 227 x 227", "S-24, dct, int8"),
+    ("S-6, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)", "S-6, dct, float32"),
+)  # fmt: skip
+
+
+def summary(timings: list[TimingRow], scores: list[ScoreRow]) -> str:
+    """Return README's table: gains and losses in speed, progressive files beside baseline ones, and accuracy."""
+    rows = {(row.question, row.case, row.subject): row for row in timings}
+    lines = ["| what | prepixel | the other | ratio or difference |", "|---|---:|---:|---:|"]
+
+    def line(what: str, ours: str, other: str, result: str, *, lost: bool) -> None:
+        marks = ("**loses:** ", "**") if lost else ("", "")
+        lines.append(f"| {marks[0]}{what} | {ours} | {other} | {marks[1]}{result}{marks[1]} |")
+
+    for what, question, case, ours, other in SPEEDS:
+        own, theirs = rows[question, case, ours], rows[question, case, other]
+        ratio = own.median / theirs.median if own.ratio is None or own.reference != other else own.ratio
+        line(what, f"{own.median:,.0f}/s", f"{theirs.median:,.0f}/s", f"{ratio:.2f}", lost=ratio < 1)
+    progressive, baseline = (
+        rows["reading", case, "prepixel: coefficients"] for case in ("progressive", "as distributed")
+    )
+    ratio = progressive.median / baseline.median
+    rates = f"{progressive.median:,.0f}/s", f"{baseline.median:,.0f}/s"
+    line("progressive files, against baseline ones", *rates, f"{ratio:.2f}", lost=ratio < 1)
+    folded = {(row.case, row.subject): row.scores for row in scores if row.question == "folding"}
+    for what, case, ours in ACCURACIES:
+        own_top1, rgb_top1 = (100 * float(folded[case, subject]["top1"]) for subject in (ours, "RGB 224"))
+        gap = own_top1 - rgb_top1
+        own_bytes, rgb_bytes = (int(folded[case, subject]["bytes"]) for subject in (ours, "RGB 224"))
+        what = f"top-1, folded, untrained: {what} ({own_bytes:,} against {rgb_bytes:,} bytes)"
+        line(what, f"{own_top1:.1f} %", f"{rgb_top1:.1f} %", f"{gap:+.1f}", lost=gap < 0)
+    return "\n".join(lines) + "\n"
+
+
 def replaced(text: str, tables: Mapping[str, str]) -> str:
-    """Put tables between the markers that name them.
+    """Replace the text between markers by the tables that the markers name.
 
     Raises:
         ValueError: a marker names no table, or has no end.
@@ -144,12 +199,13 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Print the tables, or put them into a document."""
+    """Print the tables, or write them into documents."""
     records = read_records(RECORDS)
     scores = records.of_kind(ScoreRow)
     timings = records.of_kind(TimingRow)
     full = {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
     full["benchmarks"] = table(timings)
+    full["summary"] = summary(timings, scores)
     if len(sys.argv) == 1:
         print("\n".join(full.values()))
         return 0

@@ -14,6 +14,6 @@ photos = [str(files("sklearn.datasets.images") / name) for name in ("china.jpg",
 pixels = torch.stack([resize(decode_image(photo), [224, 224]) for photo in photos]) / 255
 spectrum = read_spectra(photos, grid=(56, 56), bands=folded.bands).spectrum  # JPEG bytes to coefficients, no pixels
 with torch.inference_mode():
-    roads = {"pixels": model.network(normalize(pixels, model.mean, model.std)), "coefficients": folded(spectrum)}
-for road, logits in roads.items():
-    print(road, [f"{model.classes[int(p.argmax())]} {p.max():.1%}" for p in logits.softmax(1)])
+    answers = {"pixels": model.network(normalize(pixels, model.mean, model.std)), "coefficients": folded(spectrum)}
+for name, logits in answers.items():
+    print(name, [f"{model.classes[int(p.argmax())]} {p.max():.1%}" for p in logits.softmax(1)])

@@ -1,14 +1,14 @@
-"""Ask whether channels that gates learned beat published, ordered, greedy and random sets of the same size.
+"""Compare channels that gates learned with published, zigzag, greedy and random sets of the same size.
 
-Each seed trains the recipe on all 192 channels; with gates, by each image and one for all, that are to end with 24 and
-with 12 on; and then, from scratch and by the same schedule, on sets of 24 and 12: those most often on over the training
-images in the gated runs of that seed, those that greedy elimination keeps in the seed's network on 192, sets drawn at
-random, the published ones and zigzag order. One row more is not from scratch: it starts from the gated network's
-weights, and has hence seen the images twice as often. Everything is kept below ``--runs``, and a second call goes on
-where the first one stopped. Without ``--data`` the embedded data are learned in one epoch: that proves that it runs and
-says nothing. ``-n`` is the number of seeds.
+Each seed trains the recipe on all 192 channels; with dynamic and static gates that end with 24 and with 12 channels on;
+and then, from scratch and by the same schedule, on sets of 24 and 12: the channels most often on over the training
+images in that seed's gated runs, those that greedy elimination keeps in the seed's network on 192, random sets, the
+published sets and zigzag order. One further row is not from scratch: it starts from the gated network's weights, and
+has therefore seen the images twice as often. Everything is kept below ``--runs``, and a second call resumes. Without
+``--data`` the embedded data set is trained on for one epoch, which proves that the script runs and nothing else. ``-n``
+is the number of seeds.
 
-    python benchmarks/accuracy/band_selection.py -n 3 --data ${PREPIXEL_DATA}/imagenette10 --runs runs/selection
+    python -m benchmarks.accuracy.band_selection -n 3 --data ${PREPIXEL_DATA}/imagenette10 --runs runs/selection
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GREEDY_IMAGES = 64
 
 
 def arguments() -> argparse.Namespace:
-    """Read the options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--data", type=Path, help="a folder with train/ and val/ (default: a few embedded images)")
@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Bench:
-    """Hold what all runs have in common.
+    """Settings that all runs share.
 
     Attributes:
         folder: of the runs.
@@ -67,7 +67,7 @@ class Bench:
     sizes: tuple[int, ...]
 
     def recipe(self, *more: str) -> Recipe:
-        """Give the recipe with overrides."""
+        """Return the recipe with overrides."""
         folders = ("--data.train", str(self.data / "train"), "--data.val", str(self.data / "val"))
         measured = ("--input.statistics", str(self.folder / "statistics.json"))
         return read_recipe(RECIPE, (*folders, *measured, *self.overrides, "--training.progress", "false", *more))
@@ -82,7 +82,7 @@ class Bench:
             measure_statistics(files, grid=recipe.input.grid, bands=BandSet.parse("192"), threads=1).write(target)
 
     def train(self, name: str, seed: int, *more: str) -> Path:
-        """Train a run to its end, or find that it has ended; give its folder."""
+        """Train a run to its end, unless it has ended, and return its folder."""
         folder = self.folder / f"{name}-{seed}"
         recipe = self.recipe("--seed", str(seed), "--name", name, *more)
         if not (folder / "finished").exists():
@@ -100,7 +100,7 @@ class Bench:
 
 
 def sets_of(bench: Bench, seed: int, size: int, whole: Path, gated: dict[str, Path]) -> dict[str, BandSet | str]:
-    """Give the sets of one size: published, and those that this seed's runs, or chance, say."""
+    """Return the band sets of one size: published, learned by this seed's runs, and random."""
     sets: dict[str, BandSet | str] = {name: name for name in PUBLISHED[size]}
     drawn = np.random.default_rng([seed, size]).permutation(192)[:size]
     sets[f"random-{size}"] = BandSet(f"random-{size}", tuple(sorted(map(int, drawn))), f"seed {seed}")
@@ -119,7 +119,7 @@ def greedy_set(bench: Bench, whole: Path, size: int) -> BandSet:
     loader = trained.loader(bench.data / "train", threads=1)
     count = GREEDY_IMAGES if not bench.overrides else 8
     samples = len(loader.dataset)
-    keys = [(0, place * samples // count) for place in range(count)]  # evenly spaced, so of all classes
+    keys = [(0, place * samples // count) for place in range(count)]  # evenly spaced, so that all classes occur
     batch, _ = loader.dataset.__getitems__(keys)
     probe = ChannelProbe(trained.network, [batch.inputs], batch.targets)
     return measure_sensitivity(probe, greedy_images=count).best(size, f"greedy elimination in {whole.name}")
@@ -153,7 +153,7 @@ def top1(folder: Path) -> float:
 
 
 def rows(bench: Bench, seeds: Sequence[int]) -> Iterator[ScoreRow]:
-    """Give one row for each kind of run: mean, spread, each seed, and the difference from S of the same size."""
+    """Return one row per kind of run: mean, spread, each seed, and the difference from S of the same size."""
     images = len(FolderDataset(bench.data / "val"))
     for size in bench.sizes:
         learned = [f"{kind}-{size}" for kind in KINDS]
@@ -177,7 +177,7 @@ def rows(bench: Bench, seeds: Sequence[int]) -> Iterator[ScoreRow]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write a mean in percent, with the sample standard deviation where there are several."""
+    """Format a mean in percent, with the sample standard deviation where there are several values."""
     mean = f"{100 * statistics.fmean(values):.1f}"
     return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 

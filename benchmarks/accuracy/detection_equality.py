@@ -1,31 +1,31 @@
-"""Ask whether a folded detector is its RGB original, on real photos and in float32.
+"""Check that a folded detector equals its RGB original, on real photos and in float32.
 
 A Mask R-CNN on MobileNetV2 with ImageNet weights (frames of 256 pixels on the shorter side, narrow heads) is trained on
 RGB pixels of the first 50 photos of COCO's small sample that show objects, and is scored on the same photos, so that
-its detections mean something; the figures compare roads, they do not say how good a detector is. It is then folded,
-with nothing trained, and both look at each photo. "linear" are the pixels of the very coefficients, in float64 by sums
-of cosines, neither rounded nor clamped: there all but rounding must agree. "Pillow" is the usual road, with which the
-original was trained; there the folded one sees a photo that was resized otherwise.
+its detections mean something; the figures compare pipelines and do not rate the detector. It is then folded, with
+nothing trained, and both run on each photo. "linear" pixels come from the very coefficients, in float64 by sums of
+cosines, neither rounded nor clamped: there everything but rounding must agree. "Pillow" is the usual pipeline, on which
+the original was trained; there the folded detector sees a photo that was resized differently.
 
-For each pair: detections of the original with a score of .3 or more; the share of them that the folded one has too, of
-the same label and with an IoU of .5 or more; among these the largest and the median difference of an edge in pixels of
+For each pair: detections of the original with a score of 0.3 or more; the share of them that the folded one has too, of
+the same label and with an IoU of 0.5 or more; among these the largest and the median difference of an edge in pixels of
 the photo, of a score and of a mask's probability; COCO's AP of the folded one (``box_ap``, ``mask_ap``) and of the
 original. ``-n`` is the number of epochs.
 
-    OMP_NUM_THREADS=1 python benchmarks/accuracy/detection_equality.py -n 32
+    OMP_NUM_THREADS=1 python -m benchmarks.accuracy.detection_equality -n 32
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from benchmarks.accuracy.detection_overfit import FRAMES, PIXELS_PER_BLOCK, learn, rgb_pyramid, small_detector
-from benchmarks.harness import ROOT, arguments, photos
+from benchmarks.harness import arguments, photos
+from tests.oracles import folded_reference
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -36,9 +36,6 @@ from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections
 
-sys.path.insert(0, str(ROOT))
-from tests.oracles import folded_reference as folded_road
-
 ALL = BandSet.parse("192")
 SQUARE = BandSet.parse("S-24")
 PHOTOS, LOWEST_SCORE, LEAST_IOU = 50, 0.3, 0.5
@@ -46,7 +43,7 @@ PHOTOS, LOWEST_SCORE, LEAST_IOU = 50, 0.3, 0.5
 
 @dataclass
 class Agreement:
-    """Collect how far one road's detections are from the folded detector's.
+    """Differences between one pipeline's detections and the folded detector's.
 
     Attributes:
         total: detections of the original.
@@ -76,7 +73,7 @@ class Agreement:
                 values.append(float((original[name][index] - folded[name][other]).abs().max()))
 
     def row(self) -> dict[str, float | int]:
-        """Give the numbers to report."""
+        """Return the numbers to report."""
         found = {"edge_pixels": self.edges, "score": self.scores, "mask": self.masks}
         row: dict[str, float | int] = {"detections": self.total, "found_by_both": len(self.edges) / max(self.total, 1)}
         for name, values in found.items() if self.edges else ():
@@ -85,7 +82,7 @@ class Agreement:
 
 
 def compare(epochs: int, most: int) -> Iterator[Row]:
-    """Train the original, fold it, and look at every photo by all roads."""
+    """Train the original, fold it, and run every pipeline on every photo."""
     folder = photos()
     part = folder / "coco_mini"
     images = CocoDataset(
@@ -105,7 +102,7 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
         size = (image.height, image.width)
         params = FRAMES.make_params(size, generator, training=False)
         spectra = {bands: reader.read(image.path, params) for bands, reader in readers.items()}
-        exact = folded_road.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
+        exact = folded_reference.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
         pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, params)
         with torch.inference_mode():
             found = {
@@ -131,7 +128,7 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Compare, print and record; with -n 1 two photos are enough to see that it runs."""
+    """Compare, print and record; -n 1 takes two photos, to prove that the script runs."""
     options = arguments(__doc__)
     rows = list(compare(options.n, 2 if options.n == 1 else options.files or PHOTOS))
     if options.output:

@@ -1,12 +1,12 @@
-"""Ask what a trained RGB detector finds when it is folded over coefficients, untrained, by bands and by size of block.
+"""Score a trained RGB detector that is folded over coefficients, untrained, by band set and block size.
 
 ``--run`` is a run of an RGB detector (``recipes/coco_mini_rgb.yaml``). Its pyramid is folded over band sets, with
-blocks that stand for 4 pixels of the frame, as the paper has them, or for 8, at a quarter of the values; its heads stay
-as they are. Each is scored by COCO's AP on the run's validation photos, from JPEG bytes. Without a run the recipe's
-detector is taken as it is before training, on a few photos: that shows that this runs, and says nothing. ``-n`` is the
+blocks that stand for 4 pixels of the frame, as in the paper, or for 8, at a quarter of the values; its heads stay as
+they are. Each is scored by COCO's AP on the run's validation photos, from JPEG bytes. Without a run the recipe's
+detector is scored before training, on a few photos, which proves that the script runs and nothing else. ``-n`` is the
 seed to name in the records.
 
-    python benchmarks/accuracy/detection_folding.py --run runs/coco_mini/coco_mini_rgb-0
+    python -m benchmarks.accuracy.detection_folding --run runs/coco_mini/coco_mini_rgb-0
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from prepixel.spectrum import BandSet
 
 RECIPE = ROOT / "recipes" / "coco_mini_rgb.yaml"
 FIGURES = ("box_ap", "box_ap50", "box_ap_small", "box_ap_medium", "box_ap_large", "mask_ap", "mask_ap50")
-ROADS = [("192", 8), ("S-24", 8), ("192", 4), ("S-64", 4), ("S-24", 4)]
-UNIT = 8  # frames of whole blocks on every road
+CONFIGURATIONS = [("192", 8), ("S-24", 8), ("192", 4), ("S-64", 4), ("S-24", 4)]
+UNIT = 8  # frames are whole blocks for every configuration
 
 
 def main() -> None:
-    """Score every road."""
+    """Score every configuration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=0, help="the run's seed, for the records (default 0)")
     parser.add_argument("--run", type=Path, help="a run of an RGB detector (default: one that has learned nothing)")
@@ -57,18 +57,18 @@ def main() -> None:
     if options.run is None:
         object.__setattr__(images, "samples", images.samples[:8])
     frames = replace(recipe.input.frames(), unit=UNIT)
-    roads = {"RGB, Pillow": (original, PixelFrames(UNIT), 3 * UNIT**2)}
-    for name, block in ROADS:
+    pipelines = {"RGB, Pillow": (original, PixelFrames(UNIT), 3 * UNIT**2)}
+    for name, block in CONFIGURATIONS:
         bands = BandSet.parse(name)
         reader = SpectrumFrames(bands, block, multiple=FRAME_MULTIPLE // block)
         values = len(bands) * (UNIT // block) ** 2
-        roads[f"{name}, {block} pixels a block"] = (
+        pipelines[f"{name}, {block} pixels per block"] = (
             fold_detector(original, bands, pixels_per_block=block),
             reader,
             values,
         )
     rows = []
-    for name, (network, reader, values) in roads.items():
+    for name, (network, reader, values) in pipelines.items():
         dataset = DetectionDataset(images, reader, frames, threads=1, masks=network.has_masks)
         result = evaluate(network, build_detection_task(network, images), DetectionLoader(dataset, batch_size=4))
         scores = {figure: result.row()[figure] for figure in FIGURES if figure in result.row()}

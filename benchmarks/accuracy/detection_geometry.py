@@ -1,13 +1,13 @@
-"""Ask whether boxes and masks go with the picture: random frames of real photos, against the pixel road.
+"""Check that boxes and masks stay aligned with the picture: random frames of real photos, against the pixel pipeline.
 
-``-n`` hundreds of objects of the detection photos are drawn at random, each in a random frame: resized, cut
-("large-scale jitter") or not, mirrored or not. The mask that a detector is trained with, made from the annotation by
-the numbers drawn, is held against the road of pixels, where Pillow cuts, resizes and mirrors the mask as it would the
-photo; the box, against a painted rectangle that goes that road. And the picture: luma that the frame's coefficients
-hold, against the photo's luma treated by Pillow in the same way. With ``--output`` a sheet of frames, drawn from
-coefficients alone with boxes and masks on them, is written beside the records; it shows photos that a package ships.
+``-n`` hundred objects of the detection photos are chosen at random, each in a random frame: resized, cropped
+("large-scale jitter") or not, flipped or not. The training mask, made from the annotation by the frame's parameters, is
+compared with the pixel pipeline, where Pillow crops, resizes and flips the mask as it would the photo; the box is
+compared with a painted rectangle that takes the same pipeline; and luma of the frame's coefficients is compared with
+the photo's luma treated by Pillow in the same way. With ``--output`` a sheet of frames, made from coefficients alone
+with boxes and masks on them, is written beside the records; it shows photos that a package ships.
 
-    python benchmarks/accuracy/detection_geometry.py -n 10
+    python -m benchmarks.accuracy.detection_geometry -n 10
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def rgb_pipeline(picture: Image.Image, params: ResizeParams) -> np.ndarray:
 
 
 def picture_of(path: str, params: ResizeParams) -> np.ndarray:
-    """Give the RGB pixels that a frame's coefficients hold: the inverse transform, and JFIF's colors."""
+    """Return the RGB pixels of a frame's coefficients: the inverse transform and JFIF's color matrix."""
     spectrum = SpectrumFrames(ALL, PIXELS).read(path, params)
     values = spectrum.values[0].double().numpy()
     table = np.array([[np.cos((2 * x + 1) * v * np.pi / 16) for x in range(8)] for v in range(8)]) / 2
@@ -68,7 +68,7 @@ def picture_of(path: str, params: ResizeParams) -> np.ndarray:
 
 
 def overlap(image: CocoImage, one: CocoObject, params: ResizeParams) -> tuple[int, float]:
-    """Give the pixels of a mask, and its overlap (intersection over union) with the pixel road's."""
+    """Return the pixels of a mask, and its intersection over union with the pixel pipeline's."""
     photo = (image.height, image.width)
     ours = mask_in_frame(one.segmentation, photo, params).astype(bool)
     whole = Image.fromarray(run_lengths(one.segmentation, *photo).decode().astype(np.float32))
@@ -78,10 +78,10 @@ def overlap(image: CocoImage, one: CocoObject, params: ResizeParams) -> tuple[in
 
 
 def box_error(image: CocoImage, one: CocoObject, params: ResizeParams) -> float | None:
-    """Give how far a box's edges are, in pixels of the frame, from those of the same rectangle, painted and resized.
+    """Return the distance, in pixels of the frame, of a box's edges from the same rectangle painted and resized.
 
-    The rectangle is painted with edges between pixels as shades, cut to what is seen. Its edges after the pixel road
-    are read off its sums: width from a row's sum, place from its center. None for a box that is hardly seen.
+    The rectangle is painted with antialiased edges, clipped to the frame. Its edges after the pixel pipeline
+    are computed from its sums: width from a row's sum, place from its center. None for a box that is hardly visible.
     """
     b, (x, y, w, h) = params.box, one.box
     left, right = max(x, b.left), min(x + w, b.left + b.width)
@@ -103,7 +103,7 @@ def box_error(image: CocoImage, one: CocoObject, params: ResizeParams) -> float 
 
 
 def outlined() -> list[tuple[str, list[tuple[str, list[float]]]]]:
-    """Give two photos that scikit-learn ships (CC BY 2.0, danielbuechele), and what we outlined in them by hand."""
+    """Return two photos that scikit-learn ships (CC BY 2.0, danielbuechele) and their hand-drawn outlines."""
     folder = files("sklearn.datasets.images")
     turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     blossom = np.stack([307 + 138 * np.cos(turns), 222 + 136 * np.sin(turns)], 1).ravel().tolist()
@@ -112,7 +112,7 @@ def outlined() -> list[tuple[str, list[tuple[str, list[float]]]]]:
 
 
 def sheet(output: Path) -> None:
-    """Draw frames from coefficients, with what is in them."""
+    """Draw frames from coefficients with their boxes and masks."""
     shown = {}
     photos_of_sheet = outlined()
     for index in range(SHEET):
@@ -134,7 +134,7 @@ def sheet(output: Path) -> None:
 
 
 def main() -> None:
-    """Draw objects and frames at random, and compare."""
+    """Choose objects and frames at random, and compare."""
     options = arguments(__doc__)
     root = photos() / "coco_mini"
     images = CocoDataset(root / "annotations" / "instances_val.json", root / "val")

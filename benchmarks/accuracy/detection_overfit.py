@@ -1,12 +1,12 @@
-"""Ask whether a detector on coefficients learns: Mask R-CNN on ten photos of COCO until it knows them.
+"""Check that a detector on coefficients learns: overfit Mask R-CNN to ten photos of COCO.
 
 The photos are the first ten, by image id, of the training part of the small COCO sample whose objects are all of 32 x
 32 pixels or more and number 1 to 8, none of them a crowd. MobileNetV2's trunk with ImageNet weights, folded over 24 of
-192 channels, with a pyramid of 64 channels and heads to match; frames of 256 pixels on the shorter side, four pixels a
-block. No photo is drawn differently twice, so what is scored is what was learned: this shows that boxes, masks, labels
-and losses fit together, not that a detector is any good. ``-n`` is the number of epochs.
+192 channels, with a pyramid of 64 channels and heads to match; frames of 256 pixels on the shorter side, four pixels
+per block. There is no augmentation, so what is scored is what was learned: this shows that boxes, masks, labels and
+losses fit together, not that a detector is any good. ``-n`` is the number of epochs.
 
-    OMP_NUM_THREADS=1 python benchmarks/accuracy/detection_overfit.py -n 100
+    OMP_NUM_THREADS=1 python -m benchmarks.accuracy.detection_overfit -n 100
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SMALLEST_AREA, MOST_OBJECTS = 32 * 32, 8
 
 
 def choose(image: CocoImage) -> bool:
-    """Say whether a photo is one to learn."""
+    """Return whether a photo is selected for training."""
     sizes = [one.box[2] * one.box[3] for one in image.objects]
     whole = not any(one.crowd or one.segmentation is None for one in image.objects)
     return whole and 1 <= len(sizes) <= MOST_OBJECTS and min(sizes) >= SMALLEST_AREA
@@ -66,7 +66,7 @@ def small_detector(pyramid: Pyramid, num_classes: int) -> Detector:
 def learn(
     network: Detector, images: CocoDataset, reader: FrameReader, epochs: int, evaluate_every: int = 20
 ) -> DetectionResult:
-    """Train on photos, and score what was learned on what it was learned from."""
+    """Train on photos and score on the same photos."""
     loaders = [
         DetectionLoader(
             DetectionDataset(images, reader, FRAMES, threads=1, training=training, masks=True), batch_size=BATCH

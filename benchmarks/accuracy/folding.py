@@ -1,12 +1,13 @@
-"""Ask what a pretrained RGB network says of photos when it is folded over coefficients, untrained, by band set.
+"""Score pretrained RGB networks that are folded over coefficients, untrained, by band set.
 
-Each network first takes ImageNet photos by its users' road: Pillow decodes, torchvision crops the middle .875 of the
-short side and resizes to 224 x 224. Then the folded network takes the same photos from JPEG bytes to S-24 and other
-spectra of the same crops at 448 x 448 (56 x 56 blocks) by the compiled road. Reported beside top-1 (with Wilson's 95 %
-interval): how often the answer is the RGB network's, the bytes that reach the device, the first layer's multiply-adds
-and images a second, reading included, with all cores. ``-n`` is the number of timed rounds over at most 64 photos.
+Each network first takes ImageNet photos by its users' pipeline: Pillow decodes, torchvision crops the middle 0.875 of
+the short side and resizes to 224 x 224. Then the folded network takes the same photos from JPEG bytes to S-24 and other
+spectra of the same crops at 448 x 448 (56 x 56 blocks), by the native implementation. Reported beside top-1 (with
+Wilson's 95 % interval): how often the answer is the RGB network's, the bytes that reach the device, the first layer's
+multiply-adds and images per second, reading included, on all cores. ``-n`` is the number of timed rounds over at most
+64 photos.
 
-    python benchmarks/accuracy/folding.py -n 5
+    python -m benchmarks.accuracy.folding -n 5
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ from prepixel.spectrum.reference import Filter
 BATCH = 32
 PIXELS, GRID = (224, 224), (56, 56)
 BANDS = ("192", "S-64", "S-48", "S-24", "T-24", "L-24", "S-12", "T-12", "S-6")
-ENCODED = ("192", "S-24", "S-6")  # asked of the other reduction and of int8 as well
+ENCODED = ("192", "S-24", "S-6")  # measured with the other reduction and int8 as well
 TIMED = 64
 TIMED_ROADS = ("RGB 224", "192, dct, int8", "S-24, dct, int8")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Hold a pretrained network and how its users normalize pixels."""
+    """A pretrained network and its pixel normalization."""
 
     name: str
     network: nn.Module
@@ -52,12 +53,12 @@ class Pretrained:
     std: tuple[float, float, float]
 
 
-Road = tuple[nn.Module, SpectrumReader | PixelReader, dict[str, Any]]
+Pipeline = tuple[nn.Module, SpectrumReader | PixelReader, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Hold photos with their classes."""
+    """Photos with their classes."""
 
     name: str
     paths: list[str]
@@ -86,7 +87,7 @@ def pretrained(folder: Path) -> Iterator[Pretrained]:
 
 
 def pad_as_tensorflow(network: nn.Module) -> nn.Module:
-    """Let convolutions of stride 2 pad an even image after it and not before, as TensorFlow's SAME does."""
+    """Make convolutions of stride 2 pad an even image at the end only, as TensorFlow's SAME does."""
     for path, module in list(network.named_modules()):
         if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
             module.padding = (0, 0)
@@ -124,7 +125,7 @@ def outputs(network: nn.Module, reader: SpectrumReader | PixelReader, paths: lis
 
 
 class Normalized(nn.Module):
-    """Take bytes as a pixel network's users hand them over."""
+    """Take uint8 pixels and normalize them."""
 
     def __init__(self, model: Pretrained) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Normalized(nn.Module):
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share that was counted on n. Source: E. B. Wilson, 1927."""
+    """Return the 95 % interval of a share counted on n. Source: E. B. Wilson, 1927."""
     z = 1.959964
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
@@ -146,7 +147,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def scores(got: Tensor, reference: Tensor, labels: Tensor) -> dict[str, float]:
-    """Compare outputs with labels and with the RGB road's; of features without a classifier, their cosine."""
+    """Compare outputs with labels and with the RGB pipeline's; of features without a classifier, their cosine."""
     if got.shape[1] != 1000:
         return {"cosine with RGB": float(torch.cosine_similarity(got, reference).mean())}
     answers = got.argmax(1)
@@ -157,7 +158,7 @@ def scores(got: Tensor, reference: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def read_as(folded: FoldedNetwork, encoding: str, one: Photos) -> SpectrumReader:
-    """Give the reader of a folded network's spectra."""
+    """Return the reader of a folded network's spectra."""
     grid = folded.settings.grid
     if encoding == "float32":
         return SpectrumReader(grid, folded.bands, one.filter)
@@ -166,7 +167,7 @@ def read_as(folded: FoldedNetwork, encoding: str, one: Photos) -> SpectrumReader
 
 
 def rate(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[str], crop: float, rounds: int) -> float:
-    """Measure images a second, reading included: the median of the rounds."""
+    """Measure images per second, reading included: the median of the rounds."""
     rates = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -176,7 +177,7 @@ def rate(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[s
 
 
 def fold_all(model: Pretrained, *, few: bool) -> dict[str, tuple[FoldedNetwork, str]]:
-    """Fold a network over every band set, with the encoding that its values are to travel in."""
+    """Fold a network over every band set, each with its encoding."""
     wanted = [(name, "dct", GRID) for name in BANDS] + [(name, "box", GRID) for name in ENCODED]
     wanted.append(("192", "dct", (28, 28)))
     wanted = [("S-24", "dct", GRID)] if few else wanted
@@ -191,7 +192,7 @@ def fold_all(model: Pretrained, *, few: bool) -> dict[str, tuple[FoldedNetwork, 
 
 
 def costs(folded: FoldedNetwork, encoding: str) -> dict[str, Any]:
-    """Say what a folded network costs beside its answers."""
+    """Return the costs of a folded network."""
     settings = folded.settings
     values = settings.bands.num_values(settings.grid)
     return {
@@ -207,7 +208,7 @@ def main() -> None:
     options = arguments(__doc__)
     folder = photos()
     networks, sets = list(pretrained(folder)), list(photo_sets(folder))
-    if options.n == 1:  # to show that it runs
+    if options.n == 1:  # a smoke test
         networks, sets = networks[:1], [Photos(s.name, s.paths[:8], s.labels[:8]) for s in sets[:1]]
     rows, environment = [], describe_environment()
     for model in networks:
@@ -217,11 +218,11 @@ def main() -> None:
             print(f"\nfolding: {case}, n = {len(one.labels)}")
             rgb = Normalized(model)
             facts = {"bytes": 3 * 224 * 224, "network MACs": count_macs(rgb.network, example_pixels(PIXELS))}
-            roads: dict[str, Road] = {"RGB 224": (rgb, PixelReader(PIXELS), facts)}
+            pipelines: dict[str, Pipeline] = {"RGB 224": (rgb, PixelReader(PIXELS), facts)}
             for name, (network, encoding) in folded.items():
-                roads[name] = network, read_as(network, encoding, one), costs(network, encoding)
+                pipelines[name] = network, read_as(network, encoding, one), costs(network, encoding)
             reference = None
-            for name, (network, reader, facts) in roads.items():
+            for name, (network, reader, facts) in pipelines.items():
                 got = outputs(network, reader, one.paths, one.crop)
                 reference = got if reference is None else reference
                 found = scores(got, reference, one.labels)
@@ -236,7 +237,7 @@ def main() -> None:
 
 
 def words(value: float | int | str) -> str:
-    """Write a score or a cost."""
+    """Format a score or a cost."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 

@@ -1,13 +1,13 @@
-"""Ask whether gates end with the number of channels that was asked for, and whether they choose the right ones.
+"""Check that gates end with the number of channels requested, and that they choose the right ones.
 
 Budget: dynamic and static gates before a small network learn the embedded data set (300 training and 200 validation
-images of ten classes, 192 channels on 14 x 14 blocks) with 6, 12, 24 and 48 channels asked for. Reported: channels on
-for a validation image, in the mean, and top-1. Planted: images of noise in which five of 192 channels, drawn by the
-seed, carry the label; with five channels asked for, precision is the share of the chosen channels that are planted,
+images of ten classes, 192 channels on 14 x 14 blocks) with budgets of 6, 12, 24 and 48 channels. Reported: mean number
+of channels on per validation image, and top-1. Planted: images of noise in which five of 192 channels, chosen by the
+seed, carry the label; with a budget of five channels, precision is the share of the chosen channels that are planted,
 recall the share of the planted ones that are chosen. With ``--output`` a heat map of the first seed's planted runs is
 drawn beside the records. ``-n`` is the number of seeds.
 
-    python benchmarks/accuracy/gates.py -n 5
+    python -m benchmarks.accuracy.gates -n 5
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Kind = Literal["dynamic", "static"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Hold some images of a set."""
+    """A batch of images."""
 
     inputs: Spectrum
     targets: Tensor
@@ -60,7 +60,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Images:
-    """Hold a set of images in memory, and give them in an order that depends on the epoch."""
+    """A data set in memory that is shuffled by epoch."""
 
     spectrum: Spectrum
     labels: Tensor
@@ -138,7 +138,7 @@ def embedded(folder: Path) -> tuple[Images, Images]:
 
 
 def budget(options: argparse.Namespace) -> Iterator[ScoreRow]:
-    """Ask for several numbers of channels."""
+    """Measure several budgets."""
     with tempfile.TemporaryDirectory() as folder:
         sets = embedded(Path(folder))
     measured = Statistics.empty(ALL, GRID)
@@ -163,7 +163,7 @@ def budget(options: argparse.Namespace) -> Iterator[ScoreRow]:
 
 
 def noise(planted: Tensor, code: Tensor, generator: torch.Generator, *, n: int, shuffled: bool) -> Images:
-    """Draw images of noise in which some channels carry the label."""
+    """Generate images of noise in which some channels carry the label."""
     labels = torch.randint(0, CLASSES, (n,), generator=generator)
     values = torch.randn(n, 192, 4, 4, generator=generator)
     values[:, planted] += 0.5 * code[labels][:, :, None, None]
@@ -171,7 +171,7 @@ def noise(planted: Tensor, code: Tensor, generator: torch.Generator, *, n: int, 
 
 
 def planted_channels(options: argparse.Namespace) -> Iterator[ScoreRow]:
-    """Ask for five channels where five carry the label."""
+    """Request five channels where five carry the label."""
     maps: dict[str, np.ndarray] = {}
     print("\ngates, planted: precision and recall of the channels chosen, by seed")
     for kind in ("dynamic", "static"):
@@ -179,7 +179,7 @@ def planted_channels(options: argparse.Namespace) -> Iterator[ScoreRow]:
         for seed in range(options.n):
             generator = torch.Generator().manual_seed(seed)
             planted = torch.randperm(192, generator=generator)[:PLANTED]
-            words = torch.randperm(2**PLANTED, generator=generator)[:CLASSES]  # a word of signs for each class
+            words = torch.randperm(2**PLANTED, generator=generator)[:CLASSES]  # a pattern of signs per class
             code = (words[:, None] >> torch.arange(PLANTED) & 1).float() * 2 - 1
             sets = [noise(planted, code, generator, n=n, shuffled=n > 500) for n in (1000, 500)]
             torch.manual_seed(seed)
@@ -202,7 +202,7 @@ def planted_channels(options: argparse.Namespace) -> Iterator[ScoreRow]:
 
 
 def main() -> None:
-    """Answer both questions."""
+    """Run both measurements."""
     options = arguments(__doc__)
     rows: list[Row] = [*planted_channels(options), *budget(options)]
     if options.output:

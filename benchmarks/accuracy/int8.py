@@ -1,11 +1,11 @@
-"""Ask whether eight bits a value cost a pretrained network answers: folded over S-24, untrained, on ImageNet photos.
+"""Measure whether 8 bits per value cost a pretrained network answers: folded over S-24, untrained, on ImageNet.
 
-The same photos go down three roads that differ in the encoding alone: float32; int8 with steps measured on 64 of the
-photos, as recipes take them from their training images; int8 with the widest step that is ever needed, which is what
-folded networks take by default. Counted over all networks and photos: right answers, and answers equal to float32's.
-Nothing is drawn and nothing is timed: ``-n 1`` takes 16 photos of each set to show that it runs, any other all.
+The same photos take three encodings: float32; int8 with steps measured on 64 of the photos, as recipes measure them on
+their training images; int8 with the widest step that is ever needed, the default of folded networks. Counted over all
+networks and photos: right answers, and answers equal to float32's. Nothing is random and nothing is timed: ``-n 1``
+takes 16 photos of each set to prove that the script runs, any other value takes all.
 
-    python benchmarks/accuracy/int8.py --output benchmarks/results/records.jsonl
+    python -m benchmarks.accuracy.int8 --output benchmarks/results/records.jsonl
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def measured_unit(one: Photos) -> torch.Tensor:
 
 
 def readers(network: FoldedNetwork, one: Photos, steps: torch.Tensor) -> dict[str, SpectrumReader]:
-    """Give the roads of one network over one set of photos."""
+    """Return the encodings of one network over one set of photos."""
     shift = network.input.shift
     units = {STEPS: steps, WIDEST: int8_unit(BANDS, shift)}
     coded = {name: SpectrumReader(GRID, BANDS, one.filter, torch.int8, shift, unit) for name, unit in units.items()}
@@ -76,8 +76,10 @@ def main() -> None:
             "points beside float32": f"{100 * (right[name] - right[FLOAT]) / total:+.2f}",
             "same answer as float32": same[name] / total,
         }
-        print(f"{name:22s} {right[name]} of {total} right, {same[name]} as float32; {scores['bytes']:,} bytes a sample")
-        rows.append(ScoreRow("eight bits", "three folded networks, S-24", name, total, scores, describe_environment()))
+        print(
+            f"{name:22s} {right[name]} of {total} right, {same[name]} as float32; {scores['bytes']:,} bytes per sample"
+        )
+        rows.append(ScoreRow("int8", "three folded networks, S-24", name, total, scores, describe_environment()))
     if options.output:
         append_records(options.output, rows)
 

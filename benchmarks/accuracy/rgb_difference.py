@@ -1,11 +1,11 @@
-"""Ask how far the usual pixel road is from the exact linear map, on real photos.
+"""Measure how far the usual pixel pipeline is from the exact linear map, on real photos.
 
-The pixel road decodes to RGB by libjpeg (which rounds, clamps to 0..255, and enlarges chroma by a triangle filter),
+The pixel pipeline decodes to RGB by libjpeg (which rounds, clamps to 0..255, and enlarges chroma by a triangle filter),
 crops, resizes by torchvision with antialiasing, on uint8 as is usual (rounding and clamping again) or on floats, and
 takes the block DCT of the unrounded YCbCr. The linear map does none of that. A photo's figure is the root mean square
 of the difference over its channels and blocks, in units of one orthonormal coefficient; n counts photos.
 
-    python benchmarks/accuracy/rgb_difference.py
+    python -m benchmarks.accuracy.rgb_difference
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SAMPLINGS = {((1, 1), (1, 1), (1, 1)): "4:4:4", ((2, 2), (1, 1), (1, 1)): "4:2:0
 
 
 def center_box(image: JpegImage) -> Box:
-    """Take the middle square of 7/8 of the shorter side, in whole pixels, as a torchvision evaluation does."""
+    """Return the middle square of 7/8 of the shorter side, in whole pixels, as a torchvision evaluation does."""
     height, width = image.upright_size
     side = min(height, width) * 7 // 8
     return Box((height - side) // 2, (width - side) // 2, side, side)
 
 
 def by_pixels(rgb: Tensor, box: Box, grid: tuple[int, int]) -> Tensor:
-    """Crop and resize RGB pixels by torchvision, in their own dtype, and give all 192 channels."""
+    """Crop and resize RGB pixels by torchvision, in their own dtype, and return all 192 channels."""
     edges = (int(box.top), int(box.left), int(box.height), int(box.width))
     size = [8 * grid[0], 8 * grid[1]]
     resized = resized_crop(rgb, *edges, size, InterpolationMode.BILINEAR, antialias=True)
@@ -56,11 +56,11 @@ def differences(path: Path) -> dict[tuple[str, str], float]:
         return {}
     with Image.open(path) as opened:
         rgb = torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)
-    roads = {"pixels, uint8 resize": rgb, "pixels, float resize": rgb.double()}
+    pipelines = {"pixels, uint8 resize": rgb, "pixels, float resize": rgb.double()}
     box, found = center_box(image), {}
     for grid in GRIDS:
         exact = resample(image, box, grid, BandSet.parse("192"))
-        for subject, pixels in roads.items():
+        for subject, pixels in pipelines.items():
             difference = by_pixels(pixels, box, grid) - exact
             for bands in BANDS:
                 case = f"{sampling}, {grid[0]}x{grid[1]} blocks, {bands}"
@@ -69,7 +69,7 @@ def differences(path: Path) -> dict[tuple[str, str], float]:
 
 
 def main() -> None:
-    """Measure every photo, print a table, and append one record a case and road."""
+    """Measure every photo, print a table, and append one record per case and subject."""
     options = arguments(__doc__)
     torch.set_num_threads(1)
     gathered: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -79,7 +79,7 @@ def main() -> None:
     rows = []
     print("rms difference from the exact linear map, coefficient units: median photo (lowest - highest)")
     for (case, subject), values in sorted(gathered.items()):
-        row = TimingRow.of_rounds("pixel_road_difference", case, subject, "coefficient rms", values)
+        row = TimingRow.of_rounds("rgb_difference", case, subject, "coefficient rms", values)
         print(f"  {case:30s} {subject:22s} n={row.n:3d} {row.median:7.3f} ({row.spread[0]:.3f} - {row.spread[1]:.3f})")
         rows.append(row)
     if options.output:

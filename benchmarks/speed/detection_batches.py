@@ -1,13 +1,13 @@
-"""Ask what a detector's batches cost on the way to the device: coefficients against pixels, frames of 800 x 1333.
+"""Measure what a detector's batches cost: coefficients against pixels, frames of 800 x 1333.
 
-Photos of the detection set, each resized with its proportions kept to a short side of 800 and a long side of at most
-1333 and mirrored by chance, in batches of four as detectors train; one thread; roads in turn. prepixel's roads make
-spectra at 4 pixels of the frame a block, as the paper's detectors have them (an image of twice the frame), and at 8.
-The pixel road is torchvision's: decode, resize with antialiasing, bytes; a second one goes on to normalized floats, as
-its detectors take them. A second table has bytes of an image in its batch, padding included, and by how much a
-process's memory grows at its peak when it makes all batches one after the other.
+Photos of the detection set are resized with their proportions kept (short side 800, long side at most 1333), flipped at
+random and batched in fours, as detectors train. One thread; the pipelines take turns within each round. prepixel makes
+spectra at 4 pixels of the frame per block, as the paper's detectors do (an image of twice the frame), and at 8.
+The pixel pipeline is torchvision's: decode, resize with antialiasing, bytes; a second one continues to normalized
+floats, the input of its detectors. A second table has the bytes per image in a batch, padding included, and the growth
+of a process's peak memory while it makes all batches.
 
-    python benchmarks/speed/detection_batches.py -n 7
+    python -m benchmarks.speed.detection_batches -n 7
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Drawn = list[tuple[str, ResizeParams]]
 
 
 def spectra(bands: str, pixels_per_block: int, dtype: torch.dtype) -> Callable[[Drawn], Any]:
-    """Give prepixel's road."""
+    """Return prepixel's pipeline."""
     band_set = BandSet.parse(bands)
     step = torch.full((len(band_set),), 8.0) if dtype == torch.int8 else None
     reader = SpectrumFrames(band_set, pixels_per_block, dtype=dtype, step=step, multiple=32 // pixels_per_block)
@@ -43,7 +43,7 @@ def spectra(bands: str, pixels_per_block: int, dtype: torch.dtype) -> Callable[[
 
 
 def pixels(*, normalized: bool) -> Callable[[Drawn], Any]:
-    """Give torchvision's road."""
+    """Return torchvision's pipeline."""
 
     def read(drawn: Drawn) -> list[torch.Tensor]:
         images = []
@@ -68,7 +68,7 @@ def batch_bytes(batch: PaddedSpectrum | list[torch.Tensor]) -> int:
 
 
 def main() -> None:
-    """Time every road."""
+    """Time every pipeline."""
     options = arguments(__doc__)
     torch.set_num_threads(1)
     root = photos() / "coco_mini"
@@ -79,21 +79,21 @@ def main() -> None:
         (image.path, SETTINGS.make_params((image.height, image.width), sample_generator(0, 0, index), training=True))
         for index, image in enumerate(chosen)
     ]
-    roads = {REFERENCE: pixels(normalized=True), "torchvision: RGB bytes": pixels(normalized=False)}
+    pipelines = {REFERENCE: pixels(normalized=True), "torchvision: RGB bytes": pixels(normalized=False)}
     for bands in ("S-24", "S-64"):
         for per_block in (8, 4):
             for dtype in (torch.int8, torch.float32):
-                name = f"prepixel: {bands}, {per_block} pixels a block, {str(dtype).removeprefix('torch.')}"
-                roads[name] = spectra(bands, per_block, dtype)
+                name = f"prepixel: {bands}, {per_block} pixels per block, {str(dtype).removeprefix('torch.')}"
+                pipelines[name] = spectra(bands, per_block, dtype)
 
-    def all_batches(road: Callable[[Drawn], Any]) -> Callable[[], list[int]]:
-        return lambda: [batch_bytes(road(drawn[k : k + BATCH])) for k in range(0, len(drawn), BATCH)]
+    def all_batches(pipeline: Callable[[Drawn], Any]) -> Callable[[], list[int]]:
+        return lambda: [batch_bytes(pipeline(drawn[k : k + BATCH])) for k in range(0, len(drawn), BATCH)]
 
-    peaks = {name: peak_growth(all_batches(road)) for name, road in roads.items()}
-    timings = interleave({name: all_batches(road) for name, road in roads.items()}, rounds=options.n)
+    peaks = {name: peak_growth(all_batches(pipeline)) for name, pipeline in pipelines.items()}
+    timings = interleave({name: all_batches(pipeline) for name, pipeline in pipelines.items()}, rounds=options.n)
     case = "frames of 800 x 1333"
     report("detection reading", case, timings, per=len(drawn), reference=REFERENCE, options=options)
-    sizes = {name: sum(all_batches(road)()) // len(drawn) for name, road in roads.items()}
+    sizes = {name: sum(all_batches(pipeline)()) // len(drawn) for name, pipeline in pipelines.items()}
     environment, rows = describe_environment(), []
     for name, size in sizes.items():
         scores: dict[str, int | float] = {"bytes": size, "of float RGB": round(size / sizes[REFERENCE], 4)}

@@ -1,11 +1,11 @@
-"""Ask how fast a JPEG's bytes become coefficients, one thread, with the peers that stop there or at RGB beside it.
+"""Measure how fast a JPEG's bytes become coefficients on one thread, beside decoders that stop there or at RGB.
 
-All roads run in this process over the same files in memory, in turn, file set by file set; a road's figure is the
-median over rounds, its ratio the median of the ratios to libjpeg-turbo's coefficients in the same round. S-24 reads the
-16 luma and 4 + 4 chroma frequencies that such a network eats, and leaves zeros. Peers that take paths alone get paths
-of a folder in memory; peers that are not installed are named and left out (benchmarks/peers/install.sh installs them).
+All decoders run in this process over the same files in memory, in turn, file set by file set. A decoder's figure is the
+median over rounds; its ratio is the median of the ratios to libjpeg-turbo's coefficients in the same round. S-24 reads
+16 luma and 4 + 4 chroma frequencies and leaves the others zero. Peers that accept only paths get paths in a memory file
+system; peers that are not installed are named and left out (benchmarks/peers/install.sh installs them).
 
-    python benchmarks/speed/jpeg_decode.py -n 9
+    python -m benchmarks.speed.jpeg_decode -n 9
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from prepixel.spectrum import BandSet
 REFERENCE = "libjpeg-turbo, C: coefficients"
 PEER_SOURCE = Path(__file__).parents[1] / "peers" / "libjpeg_peer.c"
 S_24 = tuple(BandSet.parse("S-24").of_component(component) for component in range(3))
-LEAST_OF_A_KIND = 5  # photos of one sampling, to have a table of their own
+LEAST_OF_A_KIND = 5  # fewest photos of one sampling that get a table of their own
 
 Read = Callable[[bytes], object]
 
 
 def compile_peer(folder: Path) -> ctypes.CDLL:
-    """Build libjpeg-turbo's road from C against the system's library."""
+    """Build libjpeg-turbo's pipeline from C against the system's library."""
     library = folder / "libjpeg_peer.so"
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(PEER_SOURCE), "-ljpeg", "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
@@ -49,7 +49,7 @@ def recode_progressive(files: list[bytes]) -> list[bytes]:
 
 
 def own_roads(library: ctypes.CDLL) -> dict[str, Read]:
-    """Name libjpeg-turbo's road to coefficients and ours."""
+    """Return the readers of coefficients: libjpeg-turbo's and ours, by name."""
     return {
         REFERENCE: _by_c(library.read_coefficients),
         "prepixel: coefficients": read_jpeg,
@@ -58,14 +58,14 @@ def own_roads(library: ctypes.CDLL) -> dict[str, Read]:
 
 
 def peer_roads(library: ctypes.CDLL, paths: dict[bytes, str]) -> dict[str, Read]:
-    """Name the peers' roads that can run here."""
+    """Return the peers' readers that can run here, by name."""
     tensors = {file: torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in paths}
-    roads: dict[str, Read] = {}
+    pipelines: dict[str, Read] = {}
     if jpegio := peer("jpegio"):
-        roads["pyjpegio: coefficients"] = lambda file: jpegio.read(paths[file]).coef_arrays
+        pipelines["pyjpegio: coefficients"] = lambda file: jpegio.read(paths[file]).coef_arrays
     if jpeglib := peer("jpeglib"):
-        roads["jpeglib: coefficients"] = lambda file: jpeglib.read_dct(paths[file]).Y
-    roads |= {
+        pipelines["jpeglib: coefficients"] = lambda file: jpeglib.read_dct(paths[file]).Y
+    pipelines |= {
         "libjpeg-turbo, C: RGB": _by_c(library.read_rgb),
         "simplejpeg: RGB": simplejpeg.decode_jpeg,
         "torchvision: RGB": lambda file: decode_jpeg(tensors[file], mode=ImageReadMode.RGB),
@@ -73,11 +73,11 @@ def peer_roads(library: ctypes.CDLL, paths: dict[bytes, str]) -> dict[str, Read]
     }
     if cv2 := peer("cv2"):
         cv2.setNumThreads(1)
-        roads["OpenCV: BGR"] = lambda file: cv2.imdecode(tensors[file].numpy(), cv2.IMREAD_COLOR)
+        pipelines["OpenCV: BGR"] = lambda file: cv2.imdecode(tensors[file].numpy(), cv2.IMREAD_COLOR)
     if spdl := peer("spdl.io", works=lambda spdl: spdl.load_image(next(iter(paths)))):
         rgb = spdl.get_video_filter_desc(pix_fmt="rgb24")
-        roads["spdl: RGB"] = lambda file: spdl.to_numpy(spdl.load_image(file, filter_desc=rgb))
-    return roads
+        pipelines["spdl: RGB"] = lambda file: spdl.to_numpy(spdl.load_image(file, filter_desc=rgb))
+    return pipelines
 
 
 def _by_c(function: Callable[[bytes, int], int]) -> Read:
@@ -97,7 +97,7 @@ def _each(files: list[bytes], read: Read) -> Callable[[], None]:
 
 
 def by_sampling(files: list[bytes]) -> dict[str, list[bytes]]:
-    """Sort files by how their chroma is sampled; kinds of a few files are left out."""
+    """Group files by chroma subsampling; groups of few files are left out."""
     kinds: dict[str, list[bytes]] = {}
     for file in files:
         sampling = [component.sampling for component in read_jpeg(file).components]
@@ -107,7 +107,7 @@ def by_sampling(files: list[bytes]) -> dict[str, list[bytes]]:
 
 
 def main() -> None:
-    """Time every road on the photos as they are and re-coded as progressive, then ours by kind of sampling."""
+    """Time every pipeline on the photos as they are and re-coded as progressive, then ours by kind of sampling."""
     options = arguments(__doc__)
     torch.set_num_threads(1)
     distributed = [path.read_bytes() for path in sorted((photos() / "imagenet_samples").glob("*.JPEG"))][
@@ -126,8 +126,8 @@ def main() -> None:
         everything = own | peer_roads(library, paths)
         cases = [("as distributed", distributed, everything), ("progressive", progressive, everything)]
         cases += [(f"as distributed, {kind}", files, own) for kind, files in by_sampling(distributed).items()]
-        for case, files, roads in cases:
-            timings = interleave({name: _each(files, read) for name, read in roads.items()}, rounds=options.n)
+        for case, files, pipelines in cases:
+            timings = interleave({name: _each(files, read) for name, read in pipelines.items()}, rounds=options.n)
             report("reading", case, timings, per=len(files), reference=REFERENCE, options=options)
 
 

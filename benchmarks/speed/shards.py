@@ -1,11 +1,12 @@
-"""Ask what packed shards cost in bytes, and how fast they are read, beside the JPEGs and thinned JPEGs; one thread.
+"""Measure the bytes of packed shards and how fast they are read, beside JPEGs and band-limited JPEGs; one thread.
 
-Every road reads the same photos from files (in the cache after the first, uncounted round), in batches of 32, in
-turn. "Read" is from shards to uncompressed packed images, or from files to bytes; "training-ready" the random resized
-crop, flip and int8 S-24 on a 56 x 56 grid of spectra.py, which all roads draw alike. Bytes are those of packed images,
-without the tar's headers and metadata, in all and as the mean of each photo's own ratio.
+Every source holds the same photos and is read from files (cached after the first, uncounted round), in batches of 32,
+in turn. "Read only" is from shards to uncompressed packed images, or from files to bytes; "training-ready" is the
+random resized crop, flip and int8 S-24 on a 56 x 56 grid of training_sample.py, with the same crops for every source.
+Bytes are those of packed images without the tar's headers and metadata, in all and as the mean of each photo's own
+ratio.
 
-    python benchmarks/speed/shards.py -n 9
+    python -m benchmarks.speed.shards -n 9
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def in_batches(count: int, work: Callable[[range], object]) -> Callable[[], None
 def training_ready(
     sources: Sources, samples: Samples, steps: dict[str, torch.Tensor], threads: int
 ) -> Callable[[], None]:
-    """Make int8 spectra of the drawn crops."""
+    """Read int8 spectra of the random crops."""
 
     def work(part: range) -> None:
         places = slice(part.start, part.stop)
@@ -72,9 +73,9 @@ def training_ready(
 
 
 def report_sizes(files: dict[str, Sequence[bytes]], output: Path | None) -> None:
-    """Print bytes beside those of the JPEGs."""
+    """Print bytes and their ratio to the JPEGs'."""
     jpegs = [len(file) for file in files[JPEG]]
-    print(f"\nbytes an image, {len(jpegs)} photos; of all bytes, and the mean of each photo's ratio (least to most)")
+    print(f"\nbytes per image, {len(jpegs)} photos; of all bytes, and the mean of each photo's ratio (least to most)")
     rows = []
     for subject, contents in files.items():
         sizes = [len(file) for file in contents]
@@ -106,7 +107,7 @@ def main() -> None:
         root = Path(name)
         files: dict[str, Sequence[bytes]] = {
             JPEG: jpegs,
-            "thinned JPEG, S-24": [bandlimit_jpeg(j, KEPT) for j in jpegs],
+            "band-limited JPEG, S-24": [bandlimit_jpeg(j, KEPT) for j in jpegs],
         }
         sources: dict[str, Sources] = {}
         for place, (subject, contents) in enumerate(files.items()):
@@ -132,8 +133,8 @@ def main() -> None:
         timings = interleave({s: in_batches(count, read(s)) for s in sources}, rounds=options.n)
         report("packed shards", "read only", timings, per=count, reference=JPEG, options=options)
         for case, threads in (("training-ready, one thread", 1), ("training-ready, two threads", 2)):
-            roads = {s: training_ready(sources[s], samples, steps, threads) for s in sources}
-            timings = interleave(roads, rounds=options.n)
+            pipelines = {s: training_ready(sources[s], samples, steps, threads) for s in sources}
+            timings = interleave(pipelines, rounds=options.n)
             report("packed shards", case, timings, per=count, reference=JPEG, options=options)
 
 

@@ -1,16 +1,17 @@
-"""Ask whether reading leaks: memory and handles over ``-n`` thousand reads of all kinds of files, good and broken.
+"""Check that reading does not leak: memory and handles over ``-n`` thousand reads of good and broken files.
 
-Files are those of the corpus of other projects' test suites, so every kind of JPEG, truncated and fuzzed ones among
-them, and ImageNet photos; each batch is drawn by chance, by path or by contents, and read as spectra, with crops and
-flips, on two threads. Resident memory and open handles are looked at twenty times. The program fails if the median of
-the second ten is more than 16 MiB above that of the first (32 MiB with glibc as it is), or if a handle is left open.
+Files come from the corpus of other projects' test suites, so every kind of JPEG is there, truncated and fuzzed ones
+included, and from ImageNet. Each batch is chosen at random, passed by path or by contents, and read as spectra with
+crops and flips on two threads. Resident memory and open handles are sampled twenty times. The program fails if the
+median of the second ten exceeds that of the first by more than 16 MiB (32 MiB with glibc's defaults), or if a handle is
+left open.
 
-glibc keeps for later use what was freed, thread by thread, so resident memory goes up and down with the largest images
-that were met. To see a leak beside that, the program has large blocks go back to the system at once, as
-MALLOC_MMAP_THRESHOLD_=1048576 says; an empty value leaves glibc as it is.
+glibc keeps freed memory per thread for later use, so resident memory rises and falls with the largest images met. To
+see a leak beside that, the program returns large blocks to the system at once, by MALLOC_MMAP_THRESHOLD_=1048576; an
+empty value keeps glibc's defaults.
 
-    python benchmarks/speed/soak.py -n 1000
-    MALLOC_MMAP_THRESHOLD_= python benchmarks/speed/soak.py -n 1000
+    python -m benchmarks.speed.soak -n 1000
+    MALLOC_MMAP_THRESHOLD_= python -m benchmarks.speed.soak -n 1000
 """
 
 from __future__ import annotations
@@ -32,26 +33,26 @@ from prepixel.spectrum import BandSet, read_spectra
 
 BATCH, GRID = 50, (14, 14)
 GROWTH, GROWTH_AS_IS = 16 * 2**20, 32 * 2**20
-THRESHOLD = "MALLOC_MMAP_THRESHOLD_"  # which glibc reads when a process begins
+THRESHOLD = "MALLOC_MMAP_THRESHOLD_"  # glibc reads it at process start
 WARM = 3000  # reads after which every kind of file has been seen
 
 
 def resident_bytes() -> int:
-    """Give the process's resident memory."""
+    """Return the process's resident memory."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # its peak, where there is no /proc
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # the peak, where there is no /proc
 
 
 def open_handles() -> int:
-    """Count the process's open files; -1 where the system does not tell."""
+    """Count the process's open files; -1 where the system does not report it."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else -1
 
 
 def main() -> int:
-    """Read, and look at memory and handles now and then."""
+    """Read, and sample memory and handles."""
     options = arguments(__doc__)
     if THRESHOLD not in os.environ:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {THRESHOLD: str(1 << 20)})
@@ -102,7 +103,7 @@ def main() -> int:
     }
     print("; ".join(f"{name}: {value:,}" for name, value in scores.items()))
     if options.output:
-        subject = f"blocks of {os.environ[THRESHOLD]} bytes given back at once" if resolved else "glibc as it is"
+        subject = f"blocks of {os.environ[THRESHOLD]} bytes returned at once" if resolved else "glibc as it is"
         row = ScoreRow("soak", f"reads of {len(files)} files", subject, total, scores, describe_environment())
         append_records(options.output, [row])
     return 1 if growth > (GROWTH if resolved else GROWTH_AS_IS) or handles > 0 else 0

@@ -1,9 +1,9 @@
-"""Ask what a network's first layer costs on pixels, and folded over coefficients in either form, by band set.
+"""Count the multiply-adds of a network's first layer on pixels, and folded in either form, by band set.
 
-Multiply-adds for one image of 224 x 224 pixels, or the 56 x 56 blocks that stand for it; nothing is timed, and weights
-do not matter. With ``-n 1`` only the first network is asked.
+Counted for one image of 224 x 224 pixels, or the 56 x 56 blocks that stand for it; nothing is timed, and weights do not
+matter. With ``-n 1`` only the first network is counted.
 
-    python benchmarks/speed/stem_cost.py -n 2 --output benchmarks/results/records.jsonl
+    python -m benchmarks.speed.stem_cost -n 2 --output benchmarks/results/records.jsonl
 """
 
 from __future__ import annotations

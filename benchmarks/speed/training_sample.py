@@ -1,12 +1,12 @@
-"""Ask how fast a JPEG's bytes become a training-ready sample: random resized crop, flip, scale; one thread.
+"""Measure how fast a JPEG's bytes become a training-ready sample: random resized crop, flip, scale; one thread.
 
-prepixel makes S-24 spectra on a 56 x 56 grid, which is what a 448 x 448 crop holds; the pixel roads make 224 x 224 RGB,
-as their users do. Every road gets the same photos in memory and the same drawn crops and flips, in batches of 32, in
-turn; a figure is the median over rounds, its ratio the median of the ratios to Pillow in the same round. Peers that are
-not installed are named and left out (benchmarks/peers/install.sh installs them). A second table asks what a second
-thread gives.
+prepixel makes S-24 spectra on a 56 x 56 grid, which is what a 448 x 448 crop holds; the pixel pipelines make 224 x 224
+RGB, as their users do. Every pipeline gets the same photos in memory and the same random crops and flips, in batches of
+32, in turn. A figure is the median over rounds; its ratio is the median of the ratios to Pillow in the same round.
+Peers that are not installed are named and left out (benchmarks/peers/install.sh installs them). A second table measures
+the gain from a second thread.
 
-    python benchmarks/speed/training_sample.py -n 9
+    python -m benchmarks.speed.training_sample -n 9
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EIGHT_BITS = "prepixel: int8 S-24, 56 x 56"
 
 @dataclass(frozen=True)
 class Samples:
-    """Hold what every road is given."""
+    """Inputs shared by all pipelines."""
 
     files: list[bytes]
     boxes: np.ndarray
@@ -50,7 +50,7 @@ class Samples:
 
 
 def draw(files: list[bytes]) -> Samples:
-    """Draw area .08 to 1 and aspect 3/4 to 4/3 as RandomResizedCrop does, cut to the photo where it would stick out."""
+    """Choose area 0.08 to 1 and aspect 3/4 to 4/3 as RandomResizedCrop does, clipped to the photo."""
     generator = np.random.default_rng(1)
     boxes = []
     for height, width in read_sizes(files).sizes.tolist():
@@ -95,7 +95,7 @@ def pixels(samples: Samples, sample: Callable[[bytes, list[int], bool], torch.Te
 
 
 def by_pillow(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
-    """Do as the usual training script does."""
+    """Decode by Pillow and transform by torchvision v2, as the usual training script does."""
     picture = functional.resized_crop(Image.open(io.BytesIO(file)).convert("RGB"), *box, [224, 224], antialias=True)
     picture = functional.horizontal_flip(picture) if flip else picture
     return _scaled(functional.pil_to_tensor(picture))
@@ -114,7 +114,7 @@ def by_simplejpeg(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
 
 
 def by_opencv(cv2: Any) -> Callable[[bytes, list[int], bool], torch.Tensor]:
-    """Decode by simplejpeg's fast modes, and resize by area to bytes: the quickest pixel road in use, FFCV's."""
+    """Decode by simplejpeg's fast modes, and resize by area to bytes: FFCV's pipeline, the fastest on pixels."""
     cv2.setNumThreads(1)
 
     def sample(file: bytes, box: list[int], flip: bool) -> torch.Tensor:
@@ -140,7 +140,7 @@ def by_spdl(spdl: Any) -> Callable[[bytes, list[int], bool], torch.Tensor]:
 
 
 def by_dali(samples: Samples) -> Callable[[], None]:
-    """Decode the crop alone, resize, mirror and normalize on the CPU, one thread, in batches."""
+    """Decode the crop only, resize, flip and normalize on the CPU, one thread, in batches."""
     from nvidia.dali import fn, pipeline_def, types
 
     def batches() -> Iterator[tuple[list[np.ndarray], ...]]:
@@ -178,7 +178,7 @@ def _scaled(rgb: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    """Time every road on the photos as distributed."""
+    """Time every pipeline on the photos as distributed."""
     options = arguments(__doc__)
     torch.set_num_threads(1)
     paths = sorted((photos() / "imagenet_samples").glob("*.JPEG"))[: options.files]
@@ -187,7 +187,7 @@ def main() -> None:
     statistics.update(read_spectra(samples.files[:BATCH], grid=GRID, bands=BANDS).spectrum)
     scale = {"shift": statistics.shift(), "unit": statistics.scale()}
     steps = {"shift": statistics.shift(), "unit": statistics.int8_unit(), "dtype": torch.int8}
-    roads = {
+    pipelines = {
         REFERENCE: pixels(samples, by_pillow),
         "torchvision decode_jpeg + v2: float RGB 224": pixels(samples, by_torchvision),
         "simplejpeg + torchvision v2: float RGB 224": pixels(samples, by_simplejpeg),
@@ -195,26 +195,26 @@ def main() -> None:
         EIGHT_BITS: spectra(samples, threads=1, **steps),
     }
     if cv2 := peer("cv2"):
-        roads[QUICKEST_PEER] = pixels(samples, by_opencv(cv2))
+        pipelines[QUICKEST_PEER] = pixels(samples, by_opencv(cv2))
     if spdl := peer("spdl.io", works=lambda spdl: spdl.load_image(samples.files[0])):
-        roads["spdl (FFmpeg): uint8 RGB 224"] = pixels(samples, by_spdl(spdl))
+        pipelines["spdl (FFmpeg): uint8 RGB 224"] = pixels(samples, by_spdl(spdl))
     if peer("nvidia.dali.fn"):
-        roads["DALI, CPU: float RGB 224"] = by_dali(samples)
-    timings = interleave(roads, rounds=options.n)
+        pipelines["DALI, CPU: float RGB 224"] = by_dali(samples)
+    timings = interleave(pipelines, rounds=options.n)
     report("training-ready samples", "one thread", timings, per=len(paths), reference=REFERENCE, options=options)
 
     if QUICKEST_PEER in timings:
         eight_bits = {name: timings[name] for name in (QUICKEST_PEER, EIGHT_BITS)}
-        case = "one thread, eight bits a value"
+        case = "one thread, 8 bits per value"
         report("training-ready samples", case, eight_bits, per=len(paths), reference=QUICKEST_PEER, options=options)
 
     one = "prepixel: int8 S-24, one thread"
-    for case, batch in (("threads", BATCH), (f"threads, {len(paths)} images a call", len(paths))):
-        roads = {
+    for case, batch in (("threads", BATCH), (f"threads, {len(paths)} images per call", len(paths))):
+        pipelines = {
             one: spectra(samples, threads=1, batch=batch, **steps),
             "prepixel: int8 S-24, two threads": spectra(samples, threads=2, batch=batch, **steps),
         }
-        timings = interleave(roads, rounds=options.n)
+        timings = interleave(pipelines, rounds=options.n)
         report("training-ready samples", case, timings, per=len(paths), reference=one, options=options)
 
 

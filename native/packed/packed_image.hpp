@@ -1,5 +1,5 @@
-// A packed image: the chosen quantized coefficients of a JPEG, frequency by frequency, in bytes. docs/packing.md describes
-// it byte by byte. Compression is the caller's: a pack is a header, and a payload that lies uncompressed before us.
+// A packed image: the chosen quantized coefficients of a JPEG, frequency by frequency. docs/formats/packed-images.md
+// describes every byte. Compression is the caller's: a pack is a header, and a payload that lies uncompressed before us.
 //
 // Input is hostile: sizes are checked before memory is asked for, every plane lies inside the payload, every escape inside
 // its plane. A JpegFault of the kind `pack` says what is wrong; its offset counts from the file's start, in the header.

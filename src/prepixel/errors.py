@@ -59,7 +59,7 @@ class JpegLimitExceeded(JpegError):
 
 
 class MalformedPack(JpegError):
-    """Report a packed image that contradicts its format (docs/packing.md), or whose checksum is not its contents'."""
+    """Report a packed image that contradicts its format (docs/formats/packed-images.md) or fails its checksum."""
 
 
 class UnreadableImage(PrepixelError, ValueError):

@@ -1,4 +1,4 @@
-"""Packed images read from docs/packing.md alone, slowly, by struct and numpy."""
+"""Packed images read from docs/formats/packed-images.md alone, slowly, by struct and numpy."""
 
 from __future__ import annotations
 

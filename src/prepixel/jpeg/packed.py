@@ -1,6 +1,6 @@
 """Packed images: a JPEG's chosen quantized coefficients in a form that is read several times faster than a JPEG.
 
-The bytes are described in docs/packing.md.
+The bytes are described in docs/formats/packed-images.md.
 """
 
 from __future__ import annotations

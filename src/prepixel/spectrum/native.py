@@ -98,8 +98,8 @@ def read_spectra(
             does not end with its end marker, as files cut short do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. None is ever replaced by another.
-        out: where to write, contiguous on the CPU, of shape (n, f, *grid) and this dtype; page-locked, if it is to be
-            copied to a device without waiting. None for new memory.
+        out: where to write, contiguous on the CPU, of shape ``(n, f, *grid)`` and this dtype; page-locked, if it is
+            to be copied to a device without waiting. None for new memory.
 
     Returns:
         values (coefficient - shift) / unit. float32 values differ from the reference's by some units in the seventh

@@ -1,7 +1,7 @@
 """Shards of packed images: tar files that any tool opens, with an index for reading any sample by itself.
 
 A folder of shards holds ``manifest.json``, ``classes.txt``, and for each shard ``shard-000000.tar`` and
-``shard-000000.jsonl``; docs/packing.md describes them.
+``shard-000000.jsonl``; docs/formats/packed-images.md describes them.
 """
 
 from __future__ import annotations
