@@ -86,7 +86,7 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
     folder = photos()
     part = folder / "coco_mini"
     images = CocoDataset(
-        part / "annotations" / "instances_train.json", part / "train", on_bad="skip", with_objects_only=True
+        part / "annotations" / "instances_train.json", part / "train", on_error="skip", with_objects_only=True
     )
     object.__setattr__(images, "samples", images.samples[:most])
     original = small_detector(rgb_pyramid(folder), len(images.classes))

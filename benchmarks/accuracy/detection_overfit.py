@@ -45,7 +45,7 @@ def choose(image: CocoImage) -> bool:
 
 def ten_photos(folder: Path) -> CocoDataset:
     """Read the data set, and keep ten photos."""
-    images = CocoDataset(folder / "annotations" / "instances_train.json", folder / "train", on_bad="skip")
+    images = CocoDataset(folder / "annotations" / "instances_train.json", folder / "train", on_error="skip")
     kept = tuple(image for image in images.samples if choose(image))[:PHOTOS]
     object.__setattr__(images, "samples", kept)
     return images

@@ -22,7 +22,7 @@ def main() -> None:
     options = arguments(__doc__)
     rows, environment = [], describe_environment()
     for name in NETWORKS[: 1 if options.n == 1 else None]:
-        network = pixel_model(name).network
+        network = pixel_model(name, weights="none").network
         for bands in BANDS:
             folded = fold(network, bands=bands)
             scores = {**vars(folded.cost), "taken": folded.settings.form}

@@ -1,5 +1,5 @@
-// Many files at once: read, decoded and resampled by a pool of threads that lives as long as one call, so that a process
-// may fork between calls. What an image becomes never depends on the number of threads.
+// Many files at once: read, decoded and resampled. Worker threads live for one call, so forking between calls is safe.
+// The result of an image never depends on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace prepixel {
 
-// A file's bytes, or, where there are none, its path. Of a packed image, its header, and apart from it its payload,
-// uncompressed.
+// A file's bytes or, where there is one, its path. Of a packed image, the header, and apart from it the uncompressed
+// payload.
 struct Input {
   std::span<const std::uint8_t> bytes;
   std::optional<std::string> path;
@@ -23,11 +23,12 @@ struct Input {
 
 enum class Status : std::uint8_t {
   read,
-  needs_pixels,   // CMYK, YCCK, or no JPEG: to be decoded to pixels by somebody else
+  needs_pixels,   // CMYK, YCCK, or no JPEG: the caller decodes it to pixels
   faulty,         // `fault` says what is wrong with the file
-  unreadable,     // the system's error number says why
-  refused,        // the box is none, or outside the image
+  unreadable,     // `error_number` is the system's
+  refused,        // the box is empty, or outside the image
   out_of_memory,
+  internal,       // a fault of this library; `message` is what the exception says
 };
 
 struct Outcome {
@@ -41,7 +42,9 @@ struct Outcome {
 };
 
 // Write image after image to `out`, `request.num_values()` values each; where the status is not `read`, those values are
-// undefined. `boxes` is empty for whole images, `flips` for none flipped. 0 threads: one for each processor.
+// undefined. `boxes` is empty for whole images, `flips` for none flipped. 0 threads: one per CPU. Where the system has no
+// memory for further threads, those that there are do the work; where an image runs out of memory, what is kept for reuse
+// is released and the image tried once more.
 std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
                                   std::span<const std::uint8_t> flips, const SpectrumRequest& request,
                                   const DecodeOptions& options, int num_threads, void* out);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <exception>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -61,6 +62,7 @@ const char* name_of(Metadata metadata) {
 const char* name_of(Fault kind) {
   switch (kind) {
     case Fault::malformed: return "MalformedJpeg";
+    case Fault::damaged: return "DamagedJpeg";
     case Fault::truncated: return "TruncatedJpeg";
     case Fault::unsupported: return "UnsupportedJpeg";
     case Fault::pack: return "MalformedPack";
@@ -88,17 +90,11 @@ nb::dict to_python(const Header& header) {
   return fields;
 }
 
-// Arrays may outlive everything else in the process: it is never taken down.
-PlaneStore& planes_of_arrays() {
-  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::close, std::size_t{1} << 16);
-  return store;
-}
-
-// A plane that goes back to the store when its array does.
+// A plane that goes back to the pool when its array does.
 struct OwnedPlane {
   Blocks blocks;
   explicit OwnedPlane(Blocks&& owned) : blocks(std::move(owned)) {}
-  ~OwnedPlane() { planes_of_arrays().give_back(std::move(blocks)); }
+  ~OwnedPlane() { array_planes().release(std::move(blocks)); }
   OwnedPlane(const OwnedPlane&) = delete;
   OwnedPlane& operator=(const OwnedPlane&) = delete;
 };
@@ -181,7 +177,8 @@ nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int
   Bytes file;
   {
     const nb::gil_scoped_release unlocked;
-    file = encode(image);
+    constexpr Limits unlimited{.max_memory_bytes = std::numeric_limits<std::uint64_t>::max()};
+    file = retry_after_release([&] { return encode(image, unlimited); });
   }
   return to_python(file);
 }
@@ -197,7 +194,8 @@ nb::bytes bound_thin(nb::handle buffer, const std::tuple<std::uint64_t, std::uin
   Bytes file;
   {
     const nb::gil_scoped_release unlocked;
-    file = thin(view.bytes(), request, limits_of(max_pixels, max_memory_bytes, max_scans));
+    const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
+    file = retry_after_release([&] { return thin(view.bytes(), request, limits); });
   }
   return to_python(file);
 }
@@ -208,6 +206,12 @@ void translate(const std::exception_ptr& pointer, void* /*payload*/) {
   } catch (const JpegFault& fault) {
     const nb::object error = error_of(fault);
     PyErr_SetObject(error.type().ptr(), error.ptr());
+  } catch (const std::invalid_argument&) {  // what the caller asked for; nanobind raises ValueError
+    throw;
+  } catch (const std::bad_alloc&) {  // MemoryError
+    throw;
+  } catch (const std::logic_error& error) {
+    PyErr_Format(PyExc_RuntimeError, "internal error of prepixel: %s", error.what());
   }
 }
 
@@ -226,6 +230,11 @@ nb::dict fields_of(Image&& image) { return to_python(std::move(image)); }
 void bind_jpeg(nb::module_& module) {
   nb::register_exception_translator(translate);
 
+  module.def("release_memory", release_memory,
+             "Free the coefficient planes and Huffman tables that are kept for the next files.");
+
+  module.def("reusable_bytes", reusable_bytes, "Return the bytes of planes that release_memory() would free.");
+
   module.def(
       "read_header",
       [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
@@ -233,7 +242,8 @@ void bind_jpeg(nb::module_& module) {
         Header header;
         {
           const nb::gil_scoped_release unlocked;
-          header = read_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));
+          const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
+          header = retry_after_release([&] { return read_header(view.bytes(), limits); });
         }
         return to_python(header);
       },
@@ -248,10 +258,11 @@ void bind_jpeg(nb::module_& module) {
         Image image;
         {
           const nb::gil_scoped_release unlocked;
-          image = decode(view.bytes(), {.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
-                                        .keep_truncated = keep_truncated,
-                                        .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
-                                        .planes = &planes_of_arrays()});
+          const DecodeOptions options{.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
+                                      .keep_truncated = keep_truncated,
+                                      .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
+                                      .planes = &array_planes()};
+          image = retry_after_release([&] { return decode(view.bytes(), options); });
         }
         return to_python(std::move(image));
       },

@@ -27,8 +27,10 @@ nb::tuple bound_pack(nb::handle buffer, const std::tuple<std::uint64_t, std::uin
   {
     const nb::gil_scoped_release unlocked;
     const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
-    parts = pack(*PassingImage(view.bytes(), {.limits = limits}),
-                 {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)}, limits);
+    parts = retry_after_release([&] {
+      return pack(*PooledImage(view.bytes(), {.limits = limits}),
+                  {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)}, limits);
+    });
   }
   return nb::make_tuple(to_python(parts.header), to_python(parts.payload));
 }
@@ -39,7 +41,14 @@ nb::dict bound_unpack(nb::handle header, nb::handle payload, std::uint64_t max_p
   Image image;
   {
     const nb::gil_scoped_release unlocked;
-    image = unpack(read_pack(head.bytes(), rest.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans)));
+    const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
+    image = retry_after_release([&] {
+      const PackedImage packed = read_pack(head.bytes(), rest.bytes(), limits);
+      std::uint64_t bytes = packed.payload_bytes;
+      for (const PackedComponent& component : packed.components) bytes += component.header.num_blocks() * sizeof(Block);
+      check_memory("a packed image's payload and planes,", bytes, limits);
+      return unpack(packed);
+    });
   }
   return fields_of(std::move(image));
 }
@@ -47,7 +56,7 @@ nb::dict bound_unpack(nb::handle header, nb::handle payload, std::uint64_t max_p
 nb::dict bound_read_pack_header(nb::handle header, std::uint64_t max_pixels, std::uint64_t max_memory_bytes,
                                 int max_scans) {
   const ByteView view(header);
-  const Packed packed = read_pack_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));
+  const PackedImage packed = read_pack_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));
   nb::dict fields = fields_of(static_cast<const Header&>(packed));
   nb::list kept;
   for (const PackedComponent& component : packed.components) kept.append(component.kept);

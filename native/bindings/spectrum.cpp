@@ -86,8 +86,9 @@ class Sources {
     inputs_.reserve(sources.size());
     for (const nb::handle source : sources) {
       if (PyTuple_Check(source.ptr())) {  // a packed image's header and payload
-        for (const nb::handle part : nb::cast<nb::tuple>(source)) views_.push_back(std::make_unique<ByteView>(part));
-        if (PyTuple_GET_SIZE(source.ptr()) != 2) throw std::invalid_argument("a packed image has two parts");
+        const nb::tuple parts = nb::cast<nb::tuple>(source);
+        for (const nb::handle part : parts) views_.push_back(std::make_unique<ByteView>(part));
+        if (parts.size() != 2) throw std::invalid_argument("a packed image has two parts");
         inputs_.push_back({views_[views_.size() - 2]->bytes(), std::nullopt, views_.back()->bytes()});
       } else if (PyUnicode_Check(source.ptr())) {
         PyObject* encoded = nullptr;
@@ -112,12 +113,13 @@ nb::object exception_of(const Outcome& outcome, const Input& input) {
     case Status::faulty: return error_of(*outcome.fault);
     case Status::unreadable: {
       const nb::object reason = nb::module_::import_("os").attr("strerror")(outcome.error_number);
-      const std::string& path = *input.path;
+      const std::string path = input.path.value_or("");
       const nb::object name = nb::steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
       return nb::borrow(PyExc_OSError)(outcome.error_number, reason, name);
     }
     case Status::out_of_memory: return nb::borrow(PyExc_MemoryError)();
-    default: return nb::borrow(PyExc_ValueError)(outcome.message);
+    case Status::refused: return nb::borrow(PyExc_ValueError)(outcome.message);
+    default: return nb::borrow(PyExc_RuntimeError)("internal error of prepixel: " + outcome.message);
   }
 }
 
@@ -194,7 +196,7 @@ void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int 
   }
   const std::optional<Box> box = boxes ? std::optional(box_of(*boxes, 0)) : std::nullopt;
   const nb::gil_scoped_release unlocked;
-  SpectrumMaker(request).make(image, box ? &*box : nullptr, flip, out.data());
+  retry_after_release([&] { SpectrumMaker(request).make(image, box ? &*box : nullptr, flip, out.data()); });
 }
 
 }  // namespace

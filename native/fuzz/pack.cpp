@@ -17,7 +17,7 @@ using prepixel::Bytes;
 constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u << 24, .max_scans = 50};
 
 void compare(const Bytes& header, const Bytes& payload) {
-  const prepixel::Packed packed = prepixel::read_pack(header, payload, limits, false);
+  const prepixel::PackedImage packed = prepixel::read_pack(header, payload, limits, false);
   const prepixel::Image image = prepixel::unpack(packed);
   if (!prepixel::is_linear(image.color)) return;
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(3);

@@ -50,7 +50,7 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
 }
 
 void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
-  const PassingImage read(file, {.limits = limits});
+  const PooledImage read(file, {.limits = limits});
   const Image& after = *read;
   bool same = after.height == before.height && after.width == before.width && after.color == before.color &&
               after.orientation == before.orientation && after.components.size() == before.components.size();
@@ -81,25 +81,20 @@ bool same_where_kept(const Component& before, const Component& after, std::uint6
 
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file) {
   std::vector<KeptSegment> segments;
-  std::size_t at = 2;
-  for (;;) {
-    while (at < file.size() && file[at] != 0xFF) ++at;  // bytes between segments, and fill bytes (B.1.1.2)
-    while (at < file.size() && file[at] == 0xFF) ++at;
-    if (at == file.size()) return segments;
-    const std::uint8_t code = file[at++];
-    if (code == 0 || code == marker::tem || marker::is_restart(code)) continue;
-    if (code == marker::sos || code == marker::eoi || file.size() - at < 2) return segments;
-    const std::size_t length = static_cast<std::size_t>(file[at] << 8 | file[at + 1]);
-    if (length < 2 || file.size() - at < length) return segments;
-    if ((code >= marker::app0 && code <= marker::app15) || code == marker::com) {
-      segments.push_back({code, file.subspan(at + 2, length - 2)});
-    }
-    at += length;
+  MarkerReader markers(file);
+  markers.move_to(2);
+  while (const std::optional<Marker> mark = markers.next()) {
+    if (mark->code == marker::tem || marker::is_restart(mark->code)) continue;
+    if (mark->code == marker::sos || mark->code == marker::eoi) break;
+    const Segment segment = markers.segment(*mark, "Fetch the file again");
+    if ((mark->code >= marker::app0 && mark->code <= marker::app15) || mark->code == marker::com)
+      segments.push_back({mark->code, segment.contents});
   }
+  return segments;
 }
 
 Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const Limits& limits) {
-  const PassingImage read(file, {.limits = limits});
+  const PooledImage read(file, {.limits = limits});
   const Image& image = *read;
   std::array<std::uint8_t, 14> jfif{};
   ImageToCode thinned;
@@ -122,7 +117,13 @@ Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const
                               .quantization = component.quantization,
                               .kept = kept_of(i, image.color, request.kept)});
   }
-  Bytes result = encode(thinned);
+  std::uint64_t plane_bytes = 0;
+  for (const Component& component : image.components) plane_bytes += component.blocks.size() * sizeof(Block);
+  Limits rest = limits;
+  rest.max_memory_bytes = limits.max_memory_bytes - std::min(limits.max_memory_bytes, plane_bytes);
+  Bytes result = encode(thinned, rest);
+  check_memory("a band-limited JPEG with its planes, once to encode and once to verify,", 2 * plane_bytes + result.size(),
+               limits);
   verify(image, result, thinned.planes, limits);
   return result;
 }

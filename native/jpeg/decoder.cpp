@@ -16,14 +16,15 @@ const std::string damaged = "The file is damaged; fetch it again or leave it out
 
 const std::string unrefined = "the progressive file ends without EOI before its last bits are coded";
 
-int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
+const std::string complete = "The image itself is complete; read it with on_truncated=\"keep\", which loses nothing";
 
 class FileReader {
  public:
-  FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options) : file_(file), options_(options) {}
-  ~FileReader() {  // of an image that was given away, no component is left
-    if (!has_store()) return;
-    for (Component& component : image_.components) options_.planes->give_back(std::move(component.blocks));
+  FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options)
+      : file_(file), options_(options), markers_(file) {}
+  ~FileReader() {  // of an image that was returned, no component is left
+    if (!has_pool()) return;
+    for (Component& component : image_.components) options_.planes->release(std::move(component.blocks));
   }
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;
@@ -40,35 +41,58 @@ class FileReader {
     if (!next_scan()) throw no_scan();
     settle_frame();
     make_planes();
-    try {
-      do decode_scan();
-      while (next_scan());
-      if (!options_.keep_truncated) check_complete();
-    } catch (const JpegFault& fault) {
-      if (!options_.keep_truncated || fault.kind == Fault::limit || fault.kind == Fault::unsupported) throw;
-      if (!damage_) damage_ = fault;
-      warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
-    }
+    read_scans();
     scans_->drop_unwanted();
     count_missing();
     return std::move(image_);
   }
 
  private:
-  struct Mark {
-    std::uint8_t code = 0;
-    std::size_t offset = 0;
-  };
+  void read_scans() {
+    bool is_whole = false;
+    try {
+      do {
+        is_whole = false;
+        decode_scan();
+        is_whole = is_complete();
+      } while (is_whole && options_.keep_truncated ? pass_trailer() : next_scan());
+      if (!options_.keep_truncated) check_complete();
+    } catch (JpegFault& fault) {
+      if (!options_.keep_truncated && is_whole && !saw_end_) fault.hint = complete;
+      if (!options_.keep_truncated || fault.kind == Fault::limit) throw;
+      if (!damage_) damage_ = fault;
+      warn(image_, "byte " + std::to_string(fault.byte_offset) + ": " + fault.what());
+    }
+  }
+
+  // Behind a complete image nothing can spoil it: look for EOI among well-formed segments, and read no further scan.
+  bool pass_trailer() {
+    const std::size_t begin = markers_.offset();
+    try {
+      while (const std::optional<Marker> mark = next_marker()) {
+        saw_end_ = mark->code == marker::eoi;
+        if (saw_end_) return false;
+        if (mark->code == marker::tem || marker::is_restart(mark->code)) continue;
+        if (mark->code == marker::soi || mark->code == marker::sos) break;
+        markers_.segment(*mark, cut_short);
+      }
+    } catch (const JpegFault&) {  // it is no segment of this image
+    }
+    if (begin != file_.size())
+      warn(image_, "byte " + std::to_string(begin) + ": " + counted(file_.size() - begin, "byte") +
+                       " behind the complete image are not read");
+    return false;
+  }
 
   void begin() {
     if (file_.size() < 2 || file_[0] != 0xFF || file_[1] != marker::soi) refuse_file(file_);
-    at_ = 2;
+    markers_.move_to(2);
   }
 
   // Go through segments until a scan header is read; false at EOI or where the file ends between segments.
   bool next_scan() {
     for (;;) {
-      const std::optional<Mark> mark = next_mark();
+      const std::optional<Marker> mark = next_marker();
       if (!mark) return false;
       if (mark->code == marker::eoi) {
         saw_end_ = true;
@@ -93,45 +117,22 @@ class FileReader {
     }
   }
 
-  // B.1.1.2: fill bytes may precede a marker. Anything else before it is a warning, as in libjpeg.
-  std::optional<Mark> next_mark() {
-    const std::size_t begin = at_;
-    for (;;) {
-      while (at_ < file_.size() && file_[at_] != 0xFF) ++at_;
-      const std::size_t run = at_;
-      while (at_ < file_.size() && file_[at_] == 0xFF) ++at_;
-      if (at_ == file_.size()) return std::nullopt;
-      const std::uint8_t code = file_[at_++];
-      if (code == 0) continue;
-      if (run != begin) {
-        warn(image_, "byte " + std::to_string(begin) + ": " + counted(run - begin, "byte") + " before " +
-                         marker::name(code) + " outside any segment");
-      }
-      return Mark{code, run};
+  // Bytes outside any segment are a warning, as in libjpeg.
+  std::optional<Marker> next_marker() {
+    const std::optional<Marker> mark = markers_.next();
+    if (mark && mark->offset != mark->stray_begin) {
+      warn(image_, "byte " + std::to_string(mark->stray_begin) + ": " +
+                       counted(mark->offset - mark->stray_begin, "byte") + " before " + marker::name(mark->code) +
+                       " outside any segment");
     }
+    return mark;
   }
 
-  Segment read_segment(const Mark& mark) {
+  Segment read_segment(const Marker& mark) {
     if (mark.code < marker::sof0) {
       throw JpegFault(Fault::malformed, mark.offset, "reserved " + marker::name(mark.code), damaged);
     }
-    const auto ends = [&](std::size_t offset) {
-      return JpegFault(Fault::truncated, offset, "the file ends inside the " + marker::name(mark.code) + " segment",
-                       image_.num_scans == 0 ? damaged : cut_short);
-    };
-    if (file_.size() - at_ < 2) throw ends(file_.size());
-    const std::size_t length = static_cast<std::size_t>(file_[at_] << 8 | file_[at_ + 1]);
-    if (length < 2) {
-      throw JpegFault(Fault::malformed, at_, marker::name(mark.code) + " segment of length " + std::to_string(length),
-                      damaged);
-    }
-    if (file_.size() - at_ < length) throw ends(file_.size());
-    const Segment segment{.contents = file_.subspan(at_ + 2, length - 2),
-                          .offset = at_ + 2,
-                          .marker_offset = mark.offset,
-                          .code = mark.code};
-    at_ += length;
-    return segment;
+    return markers_.segment(mark, image_.num_scans == 0 ? damaged : cut_short);
   }
 
   void take(const Segment& segment) {
@@ -165,14 +166,9 @@ class FileReader {
   }
 
   int find_number_of_lines() {
-    const std::size_t scan_data = at_;
-    std::optional<Mark> mark;
-    for (;;) {
-      const std::size_t warnings = image_.warnings.size();
-      mark = next_mark();
-      image_.warnings.resize(warnings);  // entropy-coded data are no stray bytes
-      if (!mark || !marker::is_restart(mark->code)) break;
-    }
+    const std::size_t scan_data = markers_.offset();
+    std::optional<Marker> mark = markers_.next();
+    while (mark && marker::is_restart(mark->code)) mark = markers_.next();
     if (!mark) {
       throw JpegFault(Fault::truncated, file_.size(),
                       "the frame header leaves the height to DNL, and the file ends before it", damaged);
@@ -181,7 +177,7 @@ class FileReader {
     if (mark->code == marker::dnl) lines = read_number_of_lines(read_segment(*mark));
     if (lines == 0)
       throw JpegFault(Fault::malformed, mark->offset, "frame of height 0, and no DNL that says it", damaged);
-    at_ = scan_data;
+    markers_.move_to(scan_data);
     return lines;
   }
 
@@ -205,26 +201,17 @@ class FileReader {
   }
 
   void make_planes() {
-    int max_h = 1;
-    int max_v = 1;
-    for (const FrameComponent& part : frame_->components) {
-      max_h = std::max(max_h, part.sampling_h);
-      max_v = std::max(max_v, part.sampling_v);
-    }
+    const FrameGeometry geometry(image_.height, image_.width, frame_->components);
     std::uint64_t num_blocks = 0;
-    for (const FrameComponent& part : frame_->components) {  // A.1.1
+    for (const FrameComponent& part : frame_->components) {
       Component component;
+      static_cast<PlaneSize&>(component) = geometry.plane(part.sampling_v, part.sampling_h);
       component.identifier = part.identifier;
       component.sampling_h = part.sampling_h;
       component.sampling_v = part.sampling_v;
       component.table_id = part.table_id;
-      component.height = ceil_divide(std::int64_t{image_.height} * part.sampling_v, max_v);
-      component.width = ceil_divide(std::int64_t{image_.width} * part.sampling_h, max_h);
-      component.blocks_down = ceil_divide(component.height, 8);
-      component.blocks_across = ceil_divide(component.width, 8);
       component.quantization.fill(1);
-      num_blocks +=
-          static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
+      num_blocks += component.num_blocks();
       image_.components.push_back(std::move(component));
     }
     check_size(num_blocks);
@@ -250,32 +237,28 @@ class FileReader {
 
   // Give a component its plane; true: which holds anything, not zeros.
   bool take_plane(Component& component) {
-    const std::size_t count =
-        static_cast<std::size_t>(component.blocks_down) * static_cast<std::size_t>(component.blocks_across);
-    if (!has_store()) {
+    const auto count = static_cast<std::size_t>(component.num_blocks());
+    if (!has_pool()) {
       component.blocks = Blocks(count);
       return false;
     }
-    PlaneStore::Plane plane = options_.planes->take(count);
+    PlanePool::Plane plane = options_.planes->acquire(count);
     component.blocks = std::move(plane.blocks);
     return plane.used;
   }
 
   // What truncated files do not hold has to be zero.
-  bool has_store() const { return options_.planes != nullptr && !options_.keep_truncated; }
+  bool has_pool() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
   void check_size(std::uint64_t num_blocks) const {
-    if (num_blocks * sizeof(Block) > options_.limits.max_memory_bytes) {
-      throw JpegFault(Fault::limit, frame_->offset,
-                      "coefficients of " + std::to_string(num_blocks * sizeof(Block)) + " bytes, more than " +
-                          std::to_string(options_.limits.max_memory_bytes),
-                      "Raise Limits.max_memory_bytes if you trust the file");
-    }
+    const bool has_masks = image_.process == Process::progressive;
+    const std::uint64_t block_bytes = sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0);
+    check_memory("coefficients", num_blocks * block_bytes, options_.limits, frame_->offset);
     const std::uint64_t least_bits = image_.process == Process::progressive ? 1 : 2;
-    if (!options_.keep_truncated && num_blocks * least_bits > (file_.size() - at_) * std::uint64_t{8}) {
+    if (!options_.keep_truncated && num_blocks * least_bits > markers_.bytes_left() * std::uint64_t{8}) {
       throw JpegFault(Fault::truncated, file_.size(),
                       "an image of " + std::to_string(num_blocks) + " blocks cannot be in the " +
-                          std::to_string(file_.size() - at_) + " bytes that follow its header",
+                          std::to_string(markers_.bytes_left()) + " bytes that follow its header",
                       cut_short);
     }
   }
@@ -288,7 +271,7 @@ class FileReader {
                           std::to_string(options_.limits.max_pixels) + ": far more work than the image is worth",
                       "Raise Limits.max_pixels if you trust the file");
     }
-    at_ = scans_->decode(scan_, tables_, at_);
+    markers_.move_to(scans_->decode(scan_, tables_, markers_.offset()));
   }
 
   // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
@@ -299,12 +282,18 @@ class FileReader {
            });
   }
 
+  // Whether no further scan is needed.
+  bool is_complete() const {
+    return !scans_->first_damage() && refined_to_the_end() &&
+           std::ranges::all_of(scans_->progress(), [](const Progress& progress) { return progress.scanned; });
+  }
+
   void check_complete() {
     const auto& progress = scans_->progress();
     for (std::size_t i = 0; i < progress.size(); ++i) {
       if (progress[i].scanned) continue;
       throw JpegFault(
-          Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
+          Fault::truncated, saw_end_ ? markers_.offset() - 2 : file_.size(),
           std::string(saw_end_ ? "EOI stands" : "the file ends") + " before any scan of component " + std::to_string(i),
           cut_short);
     }
@@ -339,13 +328,13 @@ class FileReader {
   }
 
   JpegFault no_scan() const {
-    return {Fault::truncated, saw_end_ ? at_ - 2 : file_.size(),
+    return {Fault::truncated, saw_end_ ? markers_.offset() - 2 : file_.size(),
             std::string(saw_end_ ? "EOI stands" : "the file ends") + " before the first scan", damaged};
   }
 
   std::span<const std::uint8_t> file_;
   DecodeOptions options_;
-  std::size_t at_ = 0;
+  MarkerReader markers_;
   bool saw_end_ = false;
   std::optional<FrameHeader> frame_;
   ScanHeader scan_;
@@ -367,23 +356,13 @@ Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
   return FileReader(file, options).image();
 }
 
-namespace {
-
-// Never taken down: threads may be at work when a process ends.
-PlaneStore& planes_of_passing_images() {
-  static PlaneStore& store = *new PlaneStore(PlaneStore::Fit::any);
-  return store;
-}
-
-}  // namespace
-
-PassingImage::PassingImage(std::span<const std::uint8_t> file, DecodeOptions options) {
-  options.planes = &planes_of_passing_images();
+PooledImage::PooledImage(std::span<const std::uint8_t> file, DecodeOptions options) {
+  options.planes = &pooled_image_planes();
   image_ = decode(file, options);
 }
 
-PassingImage::~PassingImage() {
-  for (Component& component : image_.components) planes_of_passing_images().give_back(std::move(component.blocks));
+PooledImage::~PooledImage() {
+  for (Component& component : image_.components) pooled_image_planes().release(std::move(component.blocks));
 }
 
 }  // namespace prepixel

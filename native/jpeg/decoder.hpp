@@ -41,7 +41,7 @@ struct DecodeOptions {
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
   // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.
-  PlaneStore* planes = nullptr;
+  PlanePool* planes = nullptr;
 };
 
 // Read markers up to the first scan. Cheap: no entropy-coded byte is looked at, unless the height is left to DNL.
@@ -51,12 +51,12 @@ Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
 
 // A decoded image that lives within a call: its planes come from those that such images left, and go back to them.
-class PassingImage {
+class PooledImage {
  public:
-  PassingImage(std::span<const std::uint8_t> file, DecodeOptions options);  // whose `planes` do not count
-  ~PassingImage();
-  PassingImage(const PassingImage&) = delete;
-  PassingImage& operator=(const PassingImage&) = delete;
+  PooledImage(std::span<const std::uint8_t> file, DecodeOptions options);  // whose `planes` do not count
+  ~PooledImage();
+  PooledImage(const PooledImage&) = delete;
+  PooledImage& operator=(const PooledImage&) = delete;
 
   const Image& operator*() const { return image_; }
   const Image* operator->() const { return &image_; }

@@ -14,8 +14,6 @@ namespace {
 constexpr std::size_t most_contents = 65533;  // of a segment (B.1.1.4)
 constexpr int most_blocks_in_mcu = 10;        // B.2.3
 
-int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
-
 [[noreturn]] void refuse(const std::string& what, const std::string& hint) {
   throw JpegFault(Fault::malformed, no_offset, what, hint);
 }
@@ -32,7 +30,8 @@ struct ScanPlan {
 
 class Encoder {
  public:
-  explicit Encoder(const ImageToCode& image) : image_(image) {}
+  Encoder(const ImageToCode& image, const Limits& limits)
+      : image_(image), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
 
   Bytes file() {
     check_image();
@@ -81,8 +80,7 @@ class Encoder {
 
   void check_plane(std::size_t index) const {
     const PlaneToCode& plane = image_.planes[index];
-    const int down = blocks(image_.height, plane.sampling_v, max_v());
-    const int across = blocks(image_.width, plane.sampling_h, max_h());
+    const auto [height, width, down, across] = geometry_.plane(plane.sampling_v, plane.sampling_h);
     if (plane.blocks_down != down || plane.blocks_across != across || plane.quantized == nullptr) {
       refuse("component " + std::to_string(index) + " has " + std::to_string(plane.blocks_down) + " x " +
                  std::to_string(plane.blocks_across) + " blocks, but size and sampling ask for " +
@@ -103,16 +101,6 @@ class Encoder {
 
   // -- layout
 
-  int max_v() const {
-    return std::ranges::max_element(image_.planes, {}, &PlaneToCode::sampling_v)->sampling_v;
-  }
-  int max_h() const {
-    return std::ranges::max_element(image_.planes, {}, &PlaneToCode::sampling_h)->sampling_h;
-  }
-  static int blocks(int side, int factor, int max_factor) {
-    return ceil_divide(ceil_divide(std::int64_t{side} * factor, max_factor), 8);
-  }
-
   // B.2.2: identifiers differ. Files where they do not exist, and are read by order.
   void number_components() {
     for (const PlaneToCode& plane : image_.planes) identifiers_.push_back(plane.identifier);
@@ -130,8 +118,8 @@ class Encoder {
     if (count > 1 && in_mcu <= most_blocks_in_mcu) {
       ScanPlan& scan = scans_.emplace_back();
       for (unsigned i = 0; i < count; ++i) scan.components.push_back(i);
-      scan.mcus_across = ceil_divide(image_.width, 8 * max_h());
-      scan.mcus_down = ceil_divide(image_.height, 8 * max_v());
+      scan.mcus_across = geometry_.mcus_across();
+      scan.mcus_down = geometry_.mcus_down();
     } else {
       for (unsigned i = 0; i < count; ++i) {
         ScanPlan& scan = scans_.emplace_back();
@@ -368,6 +356,7 @@ class Encoder {
   }
 
   const ImageToCode& image_;
+  FrameGeometry geometry_;
   std::vector<std::uint8_t> identifiers_;
   std::vector<ScanPlan> scans_;
   Tokens tokens_;
@@ -380,6 +369,6 @@ class Encoder {
 
 }  // namespace
 
-Bytes encode(const ImageToCode& image) { return Encoder(image).file(); }
+Bytes encode(const ImageToCode& image, const Limits& limits) { return Encoder(image, limits).file(); }
 
 }  // namespace prepixel

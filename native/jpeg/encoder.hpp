@@ -51,6 +51,7 @@ struct ImageToCode {
 //
 // JpegFault (malformed, no offset): the planes do not fit the image, a number is outside what T.81 can say, or `segments`
 // contradict color or orientation.
-Bytes encode(const ImageToCode& image);
+// JpegFault (limit): the symbols take more memory than `limits` allow.
+Bytes encode(const ImageToCode& image, const Limits& limits);
 
 }  // namespace prepixel

@@ -103,10 +103,12 @@ std::uint64_t zigzag_bits(std::uint64_t natural) {
 
 Token* Tokens::room() {
   if (capacity_ - size_ < most_tokens_a_block) {
-    capacity_ = std::max<std::size_t>(1 << 14, 2 * capacity_);
-    auto larger = std::make_unique_for_overwrite<Token[]>(capacity_);
+    const std::size_t capacity = std::max<std::size_t>(1 << 14, 2 * capacity_);
+    check_memory("the symbols to encode", (capacity + capacity_) * sizeof(Token), limits_);
+    auto larger = std::make_unique_for_overwrite<Token[]>(capacity);
     std::copy_n(list_.get(), size_, larger.get());
     list_ = std::move(larger);
+    capacity_ = capacity;
   }
   return list_.get() + size_;
 }

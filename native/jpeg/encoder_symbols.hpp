@@ -21,6 +21,9 @@ constexpr std::size_t num_codes = 8 * 256;  // a token shifted right by 16 is be
 // The tokens of all scans of an image, one after another.
 class Tokens {
  public:
+  // `limits` bound the memory of the tokens: JpegFault (limit) where they need more.
+  explicit Tokens(const Limits& limits) : limits_(limits) {}
+
   // Append what codes one block (F.1.2.1, F.1.2.2); `prediction` is the component's, and becomes the block's DC.
   void add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& prediction);
 
@@ -50,6 +53,7 @@ class Tokens {
     *at++ = index << 16 | bits;
   }
 
+  Limits limits_;
   std::unique_ptr<Token[]> list_;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;

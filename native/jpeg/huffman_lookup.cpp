@@ -1,6 +1,10 @@
 #include "jpeg/huffman_lookup.hpp"
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "jpeg/memory.hpp"
 
 namespace prepixel {
 
@@ -75,18 +79,18 @@ void fill(DcTable& table) {
   }
 }
 
-// The last few tables that this thread made.
+// The last few tables of one kind.
 template <class Table>
-class KeptTables {
+class RecentTables {
  public:
   template <class Make>
   std::shared_ptr<const Table> find(const HuffmanSpec& spec, const Make& make) {
-    for (const Entry& kept : kept_)
-      if (kept.table && kept.spec == spec) return kept.table;
+    for (const Entry& recent : recent_)
+      if (recent.table && recent.spec == spec) return recent.table;
     std::shared_ptr<const Table> table = make();
     if (!table) return nullptr;
-    kept_[oldest_] = {spec, table};
-    oldest_ = (oldest_ + 1) % kept_.size();
+    recent_[oldest_] = {spec, table};
+    oldest_ = (oldest_ + 1) % recent_.size();
     return table;
   }
 
@@ -95,15 +99,66 @@ class KeptTables {
     HuffmanSpec spec;
     std::shared_ptr<const Table> table;
   };
-  std::array<Entry, 6> kept_;
+  std::array<Entry, 6> recent_;
   std::size_t oldest_ = 0;
 };
 
 }  // namespace
 
-std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec) {
-  thread_local KeptTables<DcTable> kept;
-  return kept.find(spec, [&]() -> std::shared_ptr<const DcTable> {
+class HuffmanTableCache {
+ public:
+  RecentTables<DcTable> dc;
+  std::array<RecentTables<AcTable>, 2> ac;  // by EndOfBlock
+};
+
+namespace {
+
+// Caches that nobody borrows. On contention a decoder makes its own, so that a forked child never waits for a lock that
+// it inherited held.
+class TableCachePool {
+ public:
+  std::unique_ptr<HuffmanTableCache> take() noexcept {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    return lock && count_ != 0 ? std::move(caches_[--count_]) : nullptr;
+  }
+
+  void put(std::unique_ptr<HuffmanTableCache> cache) noexcept {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock && count_ < caches_.size()) caches_[count_++] = std::move(cache);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::unique_ptr<HuffmanTableCache>, 16> caches_;
+  std::size_t count_ = 0;
+};
+
+TableCachePool& caches() noexcept {
+  static constinit NeverDestroyed<TableCachePool> pool;
+  return pool.value;
+}
+
+}  // namespace
+
+void release_huffman_tables() noexcept {
+  while (const std::unique_ptr<HuffmanTableCache> cache = caches().take()) {
+  }
+}
+
+HuffmanTableLease::HuffmanTableLease() = default;
+
+HuffmanTableLease::~HuffmanTableLease() {
+  if (cache_) caches().put(std::move(cache_));
+}
+
+HuffmanTableCache& HuffmanTableLease::cache() {
+  if (!cache_) cache_ = caches().take();
+  if (!cache_) cache_ = std::make_unique<HuffmanTableCache>();
+  return *cache_;
+}
+
+std::shared_ptr<const DcTable> HuffmanTableLease::dc(const HuffmanSpec& spec) {
+  return cache().dc.find(spec, [&]() -> std::shared_ptr<const DcTable> {
     const auto code = HuffmanCode::make(spec, HuffmanClass::dc);
     if (!code) return nullptr;
     auto table = std::make_shared<DcTable>(DcTable{.code = *code, .entries = {}});
@@ -112,9 +167,8 @@ std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec) {
   });
 }
 
-std::shared_ptr<const AcTable> ac_table(const HuffmanSpec& spec, EndOfBlock end) {
-  thread_local std::array<KeptTables<AcTable>, 2> kept;
-  return kept[static_cast<std::size_t>(end)].find(spec, [&]() -> std::shared_ptr<const AcTable> {
+std::shared_ptr<const AcTable> HuffmanTableLease::ac(const HuffmanSpec& spec, EndOfBlock end) {
+  return cache().ac[static_cast<std::size_t>(end)].find(spec, [&]() -> std::shared_ptr<const AcTable> {
     const auto code = HuffmanCode::make(spec, HuffmanClass::ac);
     if (!code) return nullptr;
     auto table = std::make_shared<AcTable>(AcTable{.code = *code, .entries = {}});

@@ -82,9 +82,28 @@ inline int extend_low(std::uint64_t passed, int size) {
 // additional bits.
 enum class EndOfBlock : std::uint8_t { alone, run };
 
-// Make a table, or hand out one that this thread made before: files of one program or camera share theirs.
-// Empty for the reasons of HuffmanCode::make.
-std::shared_ptr<const DcTable> dc_table(const HuffmanSpec& spec);
-std::shared_ptr<const AcTable> ac_table(const HuffmanSpec& spec, EndOfBlock end);
+class HuffmanTableCache;
+
+// The last few tables that some decoder made: files of one program or camera share theirs. A decoder borrows one cache
+// from the process, so that threads do not wait for each other; it goes back with the lease.
+class HuffmanTableLease {
+ public:
+  HuffmanTableLease();
+  ~HuffmanTableLease();
+  HuffmanTableLease(const HuffmanTableLease&) = delete;
+  HuffmanTableLease& operator=(const HuffmanTableLease&) = delete;
+
+  // Return the table of a code, made now or before. Empty for the reasons of HuffmanCode::make.
+  std::shared_ptr<const DcTable> dc(const HuffmanSpec& spec);
+  std::shared_ptr<const AcTable> ac(const HuffmanSpec& spec, EndOfBlock end);
+
+ private:
+  HuffmanTableCache& cache();
+
+  std::unique_ptr<HuffmanTableCache> cache_;  // empty until a table is asked for
+};
+
+// Free the tables of all caches that nobody borrows.
+void release_huffman_tables() noexcept;
 
 }  // namespace prepixel

@@ -129,6 +129,35 @@ std::string marker::name(std::uint8_t code) {
   return std::string("marker 0xFF") + digits[code >> 4] + digits[code & 15];
 }
 
+std::optional<Marker> MarkerReader::next() {
+  const std::size_t begin = at_;
+  for (;;) {
+    while (at_ < file_.size() && file_[at_] != 0xFF) ++at_;
+    const std::size_t run = at_;
+    while (at_ < file_.size() && file_[at_] == 0xFF) ++at_;
+    if (at_ == file_.size()) return std::nullopt;
+    const std::uint8_t code = file_[at_++];
+    if (code != 0) return Marker{.code = code, .offset = run, .stray_begin = begin};
+  }
+}
+
+Segment MarkerReader::segment(const Marker& mark, const std::string& hint) {
+  const auto ends_inside = [&] {
+    return JpegFault(Fault::truncated, file_.size(), "the file ends inside the " + marker::name(mark.code) + " segment",
+                     hint);
+  };
+  if (bytes_left() < 2) throw ends_inside();
+  const std::size_t length = static_cast<std::size_t>(file_[at_] << 8 | file_[at_ + 1]);
+  if (length < 2) malformed(at_, marker::name(mark.code) + " segment of length " + std::to_string(length));
+  if (bytes_left() < length) throw ends_inside();
+  const Segment segment{.contents = file_.subspan(at_ + 2, length - 2),
+                        .offset = at_ + 2,
+                        .marker_offset = mark.offset,
+                        .code = mark.code};
+  at_ += length;
+  return segment;
+}
+
 void read_quantization(const Segment& segment, DecoderTables& tables) {
   Cursor cursor(segment);
   while (cursor.left() != 0) {

@@ -31,6 +31,34 @@ struct Segment {
   std::uint8_t code = 0;
 };
 
+// A marker, and where bytes that belong to no segment begin in front of it: at `offset` where there are none.
+struct Marker {
+  std::uint8_t code = 0;
+  std::size_t offset = 0;  // of its 0xFF
+  std::size_t stray_begin = 0;
+};
+
+// Walks from marker to marker outside entropy-coded segments (B.1.1).
+class MarkerReader {
+ public:
+  explicit MarkerReader(std::span<const std::uint8_t> file) : file_(file) {}
+
+  std::size_t offset() const { return at_; }
+  void move_to(std::size_t offset) { at_ = offset; }
+  std::size_t bytes_left() const { return file_.size() - at_; }
+
+  // Go behind the next marker. Fill bytes may precede it (B.1.1.2); bytes of other values are passed over.
+  std::optional<Marker> next();
+
+  // Read the segment of the marker that next() returned, and go behind it. JpegFault: its length is below 2, or the file
+  // ends inside it, which `hint` says what to do about.
+  Segment segment(const Marker& mark, const std::string& hint);
+
+ private:
+  std::span<const std::uint8_t> file_;
+  std::size_t at_ = 0;
+};
+
 struct FrameComponent {
   std::uint8_t identifier = 0;
   int sampling_h = 1;
@@ -67,7 +95,7 @@ using QuantizationTable = std::array<std::uint16_t, 64>;  // natural order
 // "1 byte", "2 bytes".
 std::string counted(std::uint64_t count, const char* noun);
 
-// What the segments before a scan have set, and later ones may set anew.
+// What the segments before a scan have set, and later ones may set again.
 struct DecoderTables {
   std::array<std::optional<QuantizationTable>, 4> quantization;
   std::array<std::optional<HuffmanSpec>, 4> dc;

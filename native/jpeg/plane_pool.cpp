@@ -1,6 +1,7 @@
 #include "jpeg/plane_pool.hpp"
 
 #include <limits>
+#include <thread>
 #include <utility>
 
 namespace prepixel {
@@ -11,45 +12,67 @@ std::size_t bytes_of(const Blocks& blocks) { return blocks.capacity() * sizeof(B
 
 }  // namespace
 
-PlaneStore::Plane PlaneStore::take(std::size_t count) {
+Blocks PlanePool::remove(std::size_t index) noexcept {
+  Blocks blocks = std::move(planes_[index]);
+  for (std::size_t i = index + 1; i < num_planes_; ++i) planes_[i - 1] = std::move(planes_[i]);
+  --num_planes_;
+  bytes_ -= bytes_of(blocks);
+  return blocks;
+}
+
+PlanePool::Plane PlanePool::acquire(std::size_t count) {
   const bool close = fit_ == Fit::close;
   const std::size_t most = close ? count + count / 2 : std::numeric_limits<std::size_t>::max();
   if (const std::unique_lock lock(mutex_, std::try_to_lock); lock && count != 0) {
-    auto best = planes_.end();
-    for (auto it = planes_.begin(); it != planes_.end(); ++it) {
-      const std::size_t capacity = it->capacity();
-      const bool better = best == planes_.end() || close || capacity < best->capacity();
-      if (capacity >= count && capacity <= most && better) best = it;
+    std::size_t best = num_planes_;
+    for (std::size_t i = 0; i < num_planes_; ++i) {
+      const std::size_t capacity = planes_[i].capacity();
+      const bool better = best == num_planes_ || close || capacity < planes_[best].capacity();
+      if (capacity >= count && capacity <= most && better) best = i;
     }
-    if (best != planes_.end()) {
-      Blocks blocks = std::move(*best);
-      planes_.erase(best);
-      bytes_ -= bytes_of(blocks);
-      blocks.resize(count);
+    if (best != num_planes_) {
+      Blocks blocks = remove(best);
+      blocks.resize_for_overwrite(count);
       return {std::move(blocks), true};
     }
   }
   return {Blocks(count), false};
 }
 
-void PlaneStore::give_back(Blocks&& blocks) noexcept {
+void PlanePool::release(Blocks&& blocks) noexcept {
   Blocks leaving = std::move(blocks);  // freed where it is not kept
   const std::size_t bytes = bytes_of(leaving);
   if (bytes < least_bytes_ || bytes > most_bytes) return;
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;
-  // Never more than the room that the constructor made.
-  while (planes_.size() == most_planes || bytes_ + bytes > most_bytes) {
-    bytes_ -= bytes_of(planes_.front());
-    planes_.erase(planes_.begin());
-  }
-  planes_.push_back(std::move(leaving));
+  while (num_planes_ == most_planes || bytes_ + bytes > most_bytes) remove(0);
+  planes_[num_planes_++] = std::move(leaving);
   bytes_ += bytes;
 }
 
-std::size_t PlaneStore::bytes() const {
+void PlanePool::clear() noexcept {
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    if (const std::unique_lock lock(mutex_, std::try_to_lock); lock) {
+      while (num_planes_ != 0) remove(num_planes_ - 1);
+      return;
+    }
+    std::this_thread::yield();
+  }
+}
+
+std::size_t PlanePool::bytes() const noexcept {
   const std::lock_guard lock(mutex_);
   return bytes_;
+}
+
+PlanePool& pooled_image_planes() noexcept {
+  static constinit NeverDestroyed<PlanePool> pool(PlanePool::Fit::any);
+  return pool.value;
+}
+
+PlanePool& array_planes() noexcept {
+  static constinit NeverDestroyed<PlanePool> pool(PlanePool::Fit::close, std::size_t{1} << 16);
+  return pool.value;
 }
 
 }  // namespace prepixel

@@ -1,49 +1,56 @@
-// Planes that are done with, kept for images to come. Fresh pages cost up to as much as decoding into them, and malloc
-// gives large blocks that are freed back to the system sooner or later, as their sizes happen to follow each other.
+// Free list of coefficient planes. Recycling avoids page faults, which can cost as much as decoding, since malloc returns
+// large freed blocks to the system.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <mutex>
-#include <vector>
 
 #include "jpeg/types.hpp"
 
 namespace prepixel {
 
-// May be used by many threads: one that finds another at it goes to malloc, so that a process that forks meanwhile
-// finds no lock held in the child that it would wait for.
-class PlaneStore {
+// Thread-safe. On contention it falls back to malloc, so that a forked child never waits for a lock that it inherited
+// held.
+class PlanePool {
  public:
   enum class Fit : unsigned char {
-    any,    // the smallest plane that holds what is asked for
-    close,  // the newest that is larger by a half at most: for arrays that somebody may keep
+    any,    // the smallest plane that is large enough
+    close,  // the newest that is larger by a half at most: for arrays that the caller may keep
   };
-  static constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of all planes kept
+  static constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of all planes in the pool
 
   // Planes of fewer than `least_bytes` are not kept: malloc is as quick.
-  explicit PlaneStore(Fit fit, std::size_t least_bytes = 1) : fit_(fit), least_bytes_(least_bytes) {
-    planes_.reserve(most_planes);
-  }
+  constexpr explicit PlanePool(Fit fit, std::size_t least_bytes = 1) : fit_(fit), least_bytes_(least_bytes) {}
 
   struct Plane {
     Blocks blocks;
-    bool used;  // holds anything; else zeros
+    bool used;  // holds what an image left there; otherwise zeros
   };
-  Plane take(std::size_t count);
+  Plane acquire(std::size_t count);
 
-  // Keep a plane, and let the oldest go where there are too many.
-  void give_back(Blocks&& blocks) noexcept;
+  // Return a plane. The oldest are freed where there are too many.
+  void release(Blocks&& blocks) noexcept;
 
-  std::size_t bytes() const;  // kept now
+  // Free all planes.
+  void clear() noexcept;
+
+  std::size_t bytes() const noexcept;
 
  private:
   static constexpr std::size_t most_planes = 64;
+  Blocks remove(std::size_t index) noexcept;
 
   Fit fit_;
   std::size_t least_bytes_;
   mutable std::mutex mutex_;
-  std::vector<Blocks> planes_;  // oldest first
+  std::array<Blocks, most_planes> planes_;  // oldest first
+  std::size_t num_planes_ = 0;
   std::size_t bytes_ = 0;
 };
+
+// The pools of the process: of images that live within a call, and of arrays that callers hold.
+PlanePool& pooled_image_planes() noexcept;
+PlanePool& array_planes() noexcept;
 
 }  // namespace prepixel

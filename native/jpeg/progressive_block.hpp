@@ -25,6 +25,7 @@ constexpr std::uint64_t band_mask(int start, int end) {
 // G.1.2.1: the first scan of DC, all but its lowest bits.
 struct DcFirstScan {
   static constexpr bool can_skip = false;
+  static constexpr bool has_masks = false;
 
   std::array<std::optional<HuffmanCode>, 4> codes;
   int low = 0;
@@ -47,6 +48,7 @@ struct DcFirstScan {
 // G.1.2.1: one more bit of DC.
 struct DcRefinementScan {
   static constexpr bool can_skip = false;
+  static constexpr bool has_masks = false;
 
   int low = 0;
 
@@ -59,33 +61,26 @@ struct DcRefinementScan {
   }
 };
 
-// Which AC coefficients of each block of a plane are not zero, bit k for zigzag position k: AC scans see one component,
-// block by block, and what refines them need not look at the zeros.
-struct NonzeroPlane {
-  const Block* blocks;
-  std::uint64_t* nonzero;
-
-  std::uint64_t& of(const Block& block) const { return nonzero[&block - blocks]; }
-};
+// AC scans know of each block which AC coefficients are not zero, bit k for zigzag position k, so that what refines them
+// need not look at the zeros. The mask is passed beside the block: an AC scan holds one component (G.1.1.1.1).
 
 // G.1.2.2: the first scan of a band of AC, all but its lowest bits.
 struct AcFirstScan {
   static constexpr bool can_skip = false;
+  static constexpr bool has_masks = true;
 
   std::shared_ptr<const AcTable> table;
-  NonzeroPlane plane;
   int start, end, low;
   std::uint32_t end_of_band_run = 0;
 
   void restart() { end_of_band_run = 0; }
 
-  [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::size_t /*component*/) {
+  [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
     if (end_of_band_run != 0) {
       --end_of_band_run;
       return BlockStatus::ok;
     }
     BitReader bits = reader;
-    std::uint64_t& nonzero = plane.of(block);
     std::uint64_t known = nonzero;
     const BlockStatus status = decode(bits, block, known);
     nonzero = known;
@@ -150,16 +145,15 @@ struct AcFirstScan {
 // G.1.2.3: one more bit of a band of AC.
 struct AcRefinementScan {
   static constexpr bool can_skip = false;
+  static constexpr bool has_masks = true;
 
   HuffmanCode code;
-  NonzeroPlane plane;
   Refinement state;
   RefineBlock refine = best_refine_block();
 
   void restart() { state.end_of_band_run = 0; }
 
-  BlockStatus block(BitReader& reader, Block& block, std::size_t /*component*/) {
-    std::uint64_t& nonzero = plane.of(block);
+  BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
     if (state.end_of_band_run != 0 && (nonzero & state.band) == 0) {
       --state.end_of_band_run;
       return BlockStatus::ok;

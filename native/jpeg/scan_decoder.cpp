@@ -14,8 +14,6 @@ namespace {
 const std::string damaged_file = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
 const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
 
-int ceil_divide(int a, int b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 void warn(Image& image, const std::string& text) {
@@ -35,7 +33,7 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
   }
   for (const ScanComponent& part : scan.components) {
     if (progress_[part.index].scanned) {
-      throw JpegFault(Fault::malformed, scan.offset,
+      throw JpegFault(Fault::damaged, scan.offset,
                       "a second sequential scan of component " + std::to_string(part.index), damaged_header);
     }
   }
@@ -81,16 +79,15 @@ std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::si
   const std::uint64_t band = band_mask(start, end);
   Component& component = image_.components[index];
   if (progress.nonzero.empty()) progress.nonzero = NonzeroMasks(component.blocks.size());
-  const NonzeroPlane plane{component.blocks.data(), progress.nonzero.data()};
+  slots_[0].nonzero = progress.nonzero.data();
   const int ac_id = scan_.components[0].ac_table;
   std::size_t next = 0;
   if (scan_.approximation_high == 0) {
-    AcFirstScan coder{.table = ac_lookups(tables, ac_id, EndOfBlock::run), .plane = plane, .start = start, .end = end,
-                      .low = low};
+    AcFirstScan coder{
+        .table = ac_lookups(tables, ac_id, EndOfBlock::run), .start = start, .end = end, .low = low};
     next = run(std::move(coder), offset, tables.restart_interval);
   } else if ((progress.spoiled & band) == 0) {
-    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .plane = plane,
-                           .state = {.low = low, .band = band}};
+    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .state = {.low = low, .band = band}};
     next = run(std::move(coder), offset, tables.restart_interval);
   } else {
     // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
@@ -125,6 +122,8 @@ void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column)
   const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
   slot.columns = block_row < slot.down ? slot.across : 0;
   slot.row = slot.columns != 0 ? slot.plane + block_row * slot.across : nullptr;
+  slot.nonzero_row =
+      slot.columns != 0 && slot.nonzero != nullptr ? slot.nonzero + block_row * slot.across : nullptr;
   slot.column = static_cast<int>(column) * slot.step_x + slot.x;
   const bool wanted = block_row >= slot.region.row_begin && block_row < slot.region.row_end;
   slot.wanted_begin = wanted ? slot.region.column_begin : 0;
@@ -155,6 +154,7 @@ ScanDecoder::Stop ScanDecoder::decode_mcus(Coder& coder, BitReader& reader, std:
   const bool keep = options_.keep;
   Block scratch{};
   Block before{};
+  std::uint64_t scratch_nonzero = 0;
   for (; count != 0; --count) {
     for (Slot& slot : slots_) {
       BlockStatus status;
@@ -165,7 +165,10 @@ ScanDecoder::Stop ScanDecoder::decode_mcus(Coder& coder, BitReader& reader, std:
         const bool wanted = slot.column >= slot.wanted_begin && slot.column < slot.wanted_end;
         Block& block = wanted ? slot.row[slot.column] : scratch;
         if (keep) before = block;
-        status = coder.block(bits, block, slot.scan_index);
+        if constexpr (Coder::has_masks)
+          status = coder.block(bits, block, wanted ? slot.nonzero_row[slot.column] : scratch_nonzero);
+        else
+          status = coder.block(bits, block, slot.scan_index);
         if (keep && (status != BlockStatus::ok || bits.overrun())) block = before;
       }
       if (status != BlockStatus::ok || bits.overrun()) [[unlikely]] {
@@ -252,7 +255,7 @@ bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expec
               damaged_file});
       return false;
     }
-    damage({Fault::malformed, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker),
+    damage({Fault::damaged, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker),
             damaged_file});
     for (;;) {
       if (!marker::is_restart(segment.marker)) return false;
@@ -288,13 +291,13 @@ JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const
   }
   if (bits.overrun()) {
     if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, damaged_file};
-    const Fault kind = segment.marker == marker::eoi ? Fault::truncated : Fault::malformed;
+    const Fault kind = segment.marker == marker::eoi ? Fault::truncated : Fault::damaged;
     return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where, damaged_file};
   }
   const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
   if (status == BlockStatus::bad_code)
-    return {Fault::malformed, offset, "bits that begin no Huffman code" + where, damaged_file};
-  return {Fault::malformed, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
+    return {Fault::damaged, offset, "bits that begin no Huffman code" + where, damaged_file};
+  return {Fault::damaged, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
 }
 
 }  // namespace prepixel

@@ -19,7 +19,7 @@ namespace prepixel {
 
 enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
 
-using NonzeroMasks = std::vector<std::uint64_t, ZeroedAllocator<std::uint64_t>>;
+using NonzeroMasks = ZeroedArray<std::uint64_t>;
 
 // What scans have done to one component so far.
 struct Progress {
@@ -70,7 +70,9 @@ class ScanDecoder {
     std::uint64_t* decoded;
     BlockRegion region;
     bool zeroes;  // the row, before its blocks are decoded
+    std::uint64_t* nonzero = nullptr;      // the plane's masks, in AC scans of progressive files
     Block* row = nullptr;
+    std::uint64_t* nonzero_row = nullptr;
     int column = 0;
     int columns = 0;                 // of this row; 0: the row is padding
     int wanted_begin = 0, wanted_end = 0;
@@ -91,8 +93,8 @@ class ScanDecoder {
   std::size_t decode_progressive(const DecoderTables& tables, std::size_t offset);
   std::size_t leave_out(std::size_t offset);
   const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
-  std::shared_ptr<const DcTable> dc_lookups(const DecoderTables& tables, int id) const;
-  std::shared_ptr<const AcTable> ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const;
+  std::shared_ptr<const DcTable> dc_lookups(const DecoderTables& tables, int id);
+  std::shared_ptr<const AcTable> ac_lookups(const DecoderTables& tables, int id, EndOfBlock end);
   HuffmanCode code(const DecoderTables& tables, HuffmanClass table_class, int id) const;
   template <class Coder>
   std::size_t run(Coder coder, std::size_t offset, int restart_interval);
@@ -110,6 +112,7 @@ class ScanDecoder {
 
   Image& image_;
   SegmentReader segments_;
+  HuffmanTableLease huffman_tables_;
   Options options_;
   std::vector<Progress> progress_;
   std::optional<JpegFault> first_damage_;

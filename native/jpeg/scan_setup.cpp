@@ -9,8 +9,6 @@ namespace {
 
 const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
 
-int ceil_divide(int a, int b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options)
@@ -53,7 +51,7 @@ void ScanDecoder::check_progression(const ScanHeader& scan) {
     for (int k = is_dc ? 0 : start; k <= end; ++k) {
       const int before = known[static_cast<std::size_t>(k)];
       if (high != std::max(before, 0) || (!is_dc && known[0] < 0)) {
-        throw JpegFault(Fault::malformed, scan.offset,
+        throw JpegFault(Fault::damaged, scan.offset,
                         "progressive scan out of order: coefficient " + std::to_string(k) + " of component " +
                             std::to_string(part.index) + " cannot go to bit " + std::to_string(low) + " now",
                         damaged_header);
@@ -126,14 +124,9 @@ void ScanDecoder::count_mcus(const ScanHeader& scan) {
   int across = first.blocks_across;
   int down = first.blocks_down;
   if (interleaved) {
-    int max_h = 1;
-    int max_v = 1;
-    for (const Component& component : image_.components) {
-      max_h = std::max(max_h, component.sampling_h);
-      max_v = std::max(max_v, component.sampling_v);
-    }
-    across = ceil_divide(image_.width, 8 * max_h);
-    down = ceil_divide(image_.height, 8 * max_v);
+    const FrameGeometry geometry(image_.height, image_.width, image_.components);
+    across = geometry.mcus_across();
+    down = geometry.mcus_down();
   }
   mcus_across_ = static_cast<std::uint64_t>(across);
   num_mcus_ = mcus_across_ * static_cast<std::uint64_t>(down);
@@ -171,14 +164,14 @@ JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
 
 }  // namespace
 
-std::shared_ptr<const DcTable> ScanDecoder::dc_lookups(const DecoderTables& tables, int id) const {
-  auto table = dc_table(huffman_spec(tables, HuffmanClass::dc, id));
+std::shared_ptr<const DcTable> ScanDecoder::dc_lookups(const DecoderTables& tables, int id) {
+  auto table = huffman_tables_.dc(huffman_spec(tables, HuffmanClass::dc, id));
   if (!table) throw bad_table(scan_.offset, HuffmanClass::dc, id);
   return table;
 }
 
-std::shared_ptr<const AcTable> ScanDecoder::ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) const {
-  auto table = ac_table(huffman_spec(tables, HuffmanClass::ac, id), end);
+std::shared_ptr<const AcTable> ScanDecoder::ac_lookups(const DecoderTables& tables, int id, EndOfBlock end) {
+  auto table = huffman_tables_.ac(huffman_spec(tables, HuffmanClass::ac, id), end);
   if (!table) throw bad_table(scan_.offset, HuffmanClass::ac, id);
   return table;
 }

@@ -36,6 +36,7 @@ struct SequentialTables {
 template <bool selected>
 struct SequentialScan {
   static constexpr bool can_skip = true;
+  static constexpr bool has_masks = false;
 
   std::array<SequentialTables, 4> components;
 

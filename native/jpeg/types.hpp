@@ -4,18 +4,19 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
-#include <new>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "jpeg/frame_geometry.hpp"
+#include "jpeg/memory.hpp"
+
 namespace prepixel {
 
-enum class Fault : std::uint8_t { malformed, truncated, unsupported, limit, pack };
+// damaged: compressed data that contradict T.81 where libjpeg warns, makes up coefficients and reads on.
+enum class Fault : std::uint8_t { malformed, damaged, truncated, unsupported, limit, pack };
 
 constexpr std::size_t no_offset = std::numeric_limits<std::size_t>::max();
 
@@ -35,9 +36,12 @@ enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
   std::uint64_t max_pixels = 1ull << 28;          // width x height of the frame
-  std::uint64_t max_memory_bytes = 1ull << 31;    // all coefficient planes together
+  std::uint64_t max_memory_bytes = 1ull << 31;    // what one image takes at once: coefficient planes and work space
   int max_scans = 500;                            // a progressive file of libjpeg's own has about 10
 };
+
+// JpegFault (limit): `what` takes more bytes than the limits allow.
+void check_memory(const char* what, std::uint64_t bytes, const Limits& limits, std::size_t offset = no_offset);
 
 using Block = std::array<std::int16_t, 64>;       // natural order, index 8 * v + u
 
@@ -47,49 +51,19 @@ constexpr std::array<std::uint8_t, 64> zigzag_to_natural = {
     41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
     30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
-// Zeroed memory straight from calloc, a cache line aligned: pages of blocks that no scan reaches stay untouched, so a
-// header's promise of a large image costs address space, not memory.
-template <class T>
-struct ZeroedAllocator {
-  using value_type = T;
-  static constexpr std::size_t line = 64;
-  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+using Blocks = ZeroedArray<Block>;
 
-  ZeroedAllocator() = default;
-  template <class U>
-  explicit ZeroedAllocator(const ZeroedAllocator<U>& /*other*/) {}
-
-  T* allocate(std::size_t count) {
-    if (count > (std::numeric_limits<std::size_t>::max() - line) / sizeof(T)) throw std::bad_alloc();
-    void* start = std::calloc(count * sizeof(T) + line, 1);
-    if (start == nullptr) throw std::bad_alloc();
-    const auto address = reinterpret_cast<std::uintptr_t>(start);
-    auto* aligned = static_cast<char*>(start) + (line - address % line);  // at least 16 bytes on: room for the pointer
-    reinterpret_cast<void**>(aligned)[-1] = start;
-    return reinterpret_cast<T*>(aligned);
-  }
-  void deallocate(T* blocks, std::size_t /*count*/) { std::free(reinterpret_cast<void**>(blocks)[-1]); }
-  void construct(T* /*block*/) {}  // calloc has zeroed it
-  template <class... Arguments>
-  void construct(T* block, Arguments&&... arguments) {
-    ::new (static_cast<void*>(block)) T(std::forward<Arguments>(arguments)...);
-  }
-  friend bool operator==(const ZeroedAllocator&, const ZeroedAllocator&) { return true; }
-};
-
-using Blocks = std::vector<Block, ZeroedAllocator<Block>>;
-
-// One component's plane: blocks_down x blocks_across blocks, ceil of true samples / 8 (A.1.1).
-struct Component {
+// What a frame header says of one component, and the sizes that follow from it (A.1.1).
+struct ComponentHeader : PlaneSize {
   std::uint8_t identifier = 0;
   int sampling_v = 1;
   int sampling_h = 1;
-  int height = 0;                                 // true samples down
-  int width = 0;                                  // true samples across
-  int blocks_down = 0;
-  int blocks_across = 0;
   std::uint8_t table_id = 0;
   std::array<std::uint16_t, 64> quantization{};   // natural order
+};
+
+// One component with its plane of blocks_down x blocks_across blocks.
+struct Component : ComponentHeader {
   Blocks blocks;                                  // row by row
 };
 

@@ -16,18 +16,14 @@ namespace {
 
 constexpr std::array<std::uint8_t, 4> magic = {'p', 'p', 'x', 1};
 constexpr std::size_t escape_bytes = 6;
+// Four components of wide tables, all frequencies sparse.
+constexpr std::size_t most_header_bytes = pack_fixed_bytes + 4 * (1 + 1 + 8 + 1 + 64 * 2 + 64 * (1 + 4 + 4));
 constexpr const char* hint = "Fetch or pack the file again";
 
 enum class TableCoding : std::uint8_t { as_before, narrow, wide };
 
 [[noreturn]] void malformed(std::size_t offset, const std::string& what) {
   throw JpegFault(Fault::pack, offset, what, hint);
-}
-
-int ceil_divide(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
-
-std::uint64_t num_blocks(const Component& component) {
-  return static_cast<std::uint64_t>(component.blocks_down) * static_cast<std::uint64_t>(component.blocks_across);
 }
 
 // Little-endian numbers, one after the other, none behind the end.
@@ -62,20 +58,15 @@ void put_at(Bytes& bytes, std::size_t at, Number number) {
   std::memcpy(bytes.data() + at, &number, sizeof(Number));
 }
 
-// Planes' sides follow from the image's, as in a frame header. Source: ITU-T T.81, A.1.1.
-void measure(Packed& packed, const Limits& limits) {
-  int max_v = 1, max_h = 1;
-  for (const PackedComponent& component : packed.components) {
-    max_v = std::max(max_v, component.sampling_v);
-    max_h = std::max(max_h, component.sampling_h);
-  }
+void measure(PackedImage& packed, const Limits& limits) {
+  std::vector<ComponentHeader> headers;
+  for (const PackedComponent& component : packed.components) headers.push_back(component.header);
+  const FrameGeometry geometry(packed.height, packed.width, headers);
   std::uint64_t blocks = 0;
   for (PackedComponent& component : packed.components) {
-    component.height = ceil_divide(std::int64_t{packed.height} * component.sampling_v, max_v);
-    component.width = ceil_divide(std::int64_t{packed.width} * component.sampling_h, max_h);
-    component.blocks_down = ceil_divide(component.height, 8);
-    component.blocks_across = ceil_divide(component.width, 8);
-    blocks += num_blocks(component);
+    ComponentHeader& header = component.header;
+    static_cast<PlaneSize&>(header) = geometry.plane(header.sampling_v, header.sampling_h);
+    blocks += header.num_blocks();
   }
   if (blocks * sizeof(Block) > limits.max_memory_bytes)
     throw JpegFault(Fault::limit, no_offset,
@@ -84,7 +75,7 @@ void measure(Packed& packed, const Limits& limits) {
                     "Raise Limits.max_memory_bytes if you trust the file");
 }
 
-void read_size(Packed& packed, Cursor& cursor, const Limits& limits) {
+void read_size(PackedImage& packed, Cursor& cursor, const Limits& limits) {
   const std::size_t at = cursor.at();
   const auto height = cursor.take<std::uint32_t>(), width = cursor.take<std::uint32_t>();
   if (height < 1 || height > 65535 || width < 1 || width > 65535)
@@ -98,7 +89,7 @@ void read_size(Packed& packed, Cursor& cursor, const Limits& limits) {
   packed.width = static_cast<int>(width);
 }
 
-void read_table(PackedComponent& component, const PackedComponent* before, Cursor& cursor) {
+void read_table(ComponentHeader& component, const ComponentHeader* before, Cursor& cursor) {
   const std::size_t at = cursor.at();
   switch (static_cast<TableCoding>(cursor.take<std::uint8_t>())) {
     case TableCoding::as_before:
@@ -115,16 +106,17 @@ void read_table(PackedComponent& component, const PackedComponent* before, Curso
   malformed(at, "there is no such coding of a quantization table");
 }
 
-void read_component(PackedComponent& component, const PackedComponent* before, Cursor& cursor) {
-  component.identifier = cursor.take<std::uint8_t>();
+void read_component(PackedComponent& component, const ComponentHeader* before, Cursor& cursor) {
+  ComponentHeader& header = component.header;
+  header.identifier = cursor.take<std::uint8_t>();
   const std::size_t at = cursor.at();
   const auto sampling = cursor.take<std::uint8_t>();
-  component.sampling_v = sampling >> 4;
-  component.sampling_h = sampling & 15;
-  if (component.sampling_v < 1 || component.sampling_v > 4 || component.sampling_h < 1 || component.sampling_h > 4)
+  header.sampling_v = sampling >> 4;
+  header.sampling_h = sampling & 15;
+  if (header.sampling_v < 1 || header.sampling_v > 4 || header.sampling_h < 1 || header.sampling_h > 4)
     malformed(at, "sampling factors are 1 to 4");
   component.kept = cursor.take<std::uint64_t>();
-  read_table(component, before, cursor);
+  read_table(header, before, cursor);
   for (std::size_t k = 0; k < 64; ++k) {
     if ((component.kept >> k & 1) == 0) continue;
     PackedPlane& plane = component.planes[k];
@@ -137,20 +129,20 @@ void read_component(PackedComponent& component, const PackedComponent* before, C
   }
 }
 
-std::uint64_t row_bytes(const Component& component) { return static_cast<std::uint64_t>(component.blocks_across + 7) / 8; }
+std::uint64_t row_bytes(const PlaneSize& component) { return static_cast<std::uint64_t>(component.blocks_across + 7) / 8; }
 
 // In front of a plane's escapes.
-std::uint64_t dense_bytes(const PackedPlane& plane, const Component& component) {
+std::uint64_t dense_bytes(const PackedPlane& plane, const PlaneSize& component) {
   switch (plane.coding) {
     case Coding::zero: return 0;
-    case Coding::wide: return 2 * num_blocks(component);
+    case Coding::wide: return 2 * component.num_blocks();
     case Coding::sparse:
       return row_bytes(component) * static_cast<std::uint64_t>(component.blocks_down) + plane.num_values;
     case Coding::bytes:
     case Coding::escaped:
     case Coding::delta_escaped: break;
   }
-  return num_blocks(component);
+  return component.num_blocks();
 }
 
 std::uint32_t position_of(const std::uint8_t* escape) {
@@ -176,7 +168,7 @@ void check_escapes(const PackedPlane& plane, std::uint64_t blocks) {
   }
 }
 
-void check_bits(const PackedPlane& plane, const Component& component) {
+void check_bits(const PackedPlane& plane, const PlaneSize& component) {
   const std::size_t in_row = row_bytes(component), down = static_cast<std::size_t>(component.blocks_down);
   if (pack_kernels().count_bits(plane.values, in_row * down) != plane.num_values)
     malformed(no_offset, "a sparse plane has other than " + std::to_string(plane.num_values) + " bits set");
@@ -270,10 +262,21 @@ bool begins_like_pack(std::span<const std::uint8_t> bytes) {
   return bytes.size() >= magic.size() && std::equal(magic.begin(), magic.end(), bytes.begin());
 }
 
-Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limits) {
-  if (!begins_like_pack(bytes)) malformed(0, "no packed image: it does not begin with 'ppx' and the version 1");
-  Cursor cursor(bytes, 12);
-  Packed packed;
+std::uint64_t PackedImage::value_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const PackedComponent& component : components)
+    for (const PackedPlane& plane : component.planes)
+      if (plane.coding != Coding::zero) bytes += component.header.num_blocks() * sizeof(std::int16_t);
+  return bytes;
+}
+
+PackedImage read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limits) {
+  std::array<std::uint8_t, most_header_bytes> copy;
+  const auto end = std::copy_n(bytes.begin(), std::min(bytes.size(), copy.size()), copy.begin());
+  const std::span<const std::uint8_t> header(copy.begin(), end);
+  if (!begins_like_pack(header)) malformed(0, "no packed image: it does not begin with 'ppx' and the version 1");
+  Cursor cursor(header, 12);
+  PackedImage packed;
   packed.header_bytes = cursor.take<std::uint32_t>();
   static_cast<void>(cursor.take<std::uint64_t>());  // the checksum
   packed.payload_bytes = cursor.take<std::uint32_t>();
@@ -290,7 +293,7 @@ Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limit
   if (count != components_of[color]) malformed(at, "color and number of components do not agree");
   packed.components.resize(count);
   for (std::size_t i = 0; i < count; ++i)
-    read_component(packed.components[i], i == 0 ? nullptr : &packed.components[i - 1], cursor);
+    read_component(packed.components[i], i == 0 ? nullptr : &packed.components[i - 1].header, cursor);
   if (cursor.at() != packed.header_bytes)
     malformed(12, "the header says that it has " + std::to_string(packed.header_bytes) + " bytes; it has " +
                       std::to_string(cursor.at()));
@@ -298,9 +301,9 @@ Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limit
   return packed;
 }
 
-Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
+PackedImage read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
                  bool verify) {
-  Packed packed = read_pack_header(header, limits);
+  PackedImage packed = read_pack_header(header, limits);
   if (packed.payload_bytes != payload.size())
     malformed(pack_envelope_bytes, "the payload should have " + std::to_string(packed.payload_bytes) + " bytes; it has " +
                                        std::to_string(payload.size()));
@@ -312,13 +315,14 @@ Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint
   }
   std::uint64_t at = 0;
   for (PackedComponent& component : packed.components) {
-    const std::uint64_t blocks = num_blocks(component);
+    const ComponentHeader& header_of = component.header;
+    const std::uint64_t blocks = header_of.num_blocks();
     for (PackedPlane& plane : component.planes) {
-      const std::uint64_t dense = dense_bytes(plane, component), size = dense + escape_bytes * plane.num_escapes;
+      const std::uint64_t dense = dense_bytes(plane, header_of), size = dense + escape_bytes * plane.num_escapes;
       if (size > payload.size() - at) malformed(no_offset, "the payload is too short for its planes");
       plane.values = payload.data() + at;
       plane.escapes = plane.values + dense;
-      if (plane.coding == Coding::sparse) check_bits(plane, component);
+      if (plane.coding == Coding::sparse) check_bits(plane, header_of);
       check_escapes(plane, blocks);
       at += size;
     }
@@ -329,8 +333,8 @@ Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint
 
 PlaneReader::PlaneReader(const PackedComponent& component, int frequency)
     : plane_(component.planes[static_cast<std::size_t>(frequency)]),
-      across_(static_cast<std::size_t>(component.blocks_across)),
-      down_(static_cast<std::size_t>(component.blocks_down)) {}
+      across_(static_cast<std::size_t>(component.header.blocks_across)),
+      down_(static_cast<std::size_t>(component.header.blocks_down)) {}
 
 const std::int8_t* PlaneReader::expand(int row) {
   const std::size_t in_row = (across_ + 7) / 8;
@@ -340,6 +344,7 @@ const std::int8_t* PlaneReader::expand(int row) {
   const PackKernels& kernels = pack_kernels();
   next_value_ += kernels.count_bits(plane_.values + static_cast<std::size_t>(next_row_) * in_row,
                                     static_cast<std::size_t>(row - next_row_) * in_row);
+  next_value_ = std::min<std::size_t>(next_value_, plane_.num_values);  // the bits may have changed since the check
   const std::uint8_t* values = plane_.values + in_row * down_;
   next_value_ += kernels.expand_bits(bits, in_row, values + next_value_, values + plane_.num_values, expanded_.data());
   next_row_ = row + 1;
@@ -355,8 +360,9 @@ void PlaneReader::put_escapes(std::size_t begin, std::size_t count, std::int16_t
   }
   for (; first < plane_.num_escapes; ++first) {
     const std::uint8_t* escape = plane_.escapes + first * escape_bytes;
-    if (position_of(escape) >= begin + count) break;
-    out[(position_of(escape) - begin) * step] = value_of(escape);
+    const std::size_t position = position_of(escape);  // read once: it may change
+    if (position >= begin + count) break;
+    if (position >= begin) out[(position - begin) * step] = value_of(escape);
   }
 }
 
@@ -399,16 +405,17 @@ void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, st
   }
 }
 
-Image unpack(const Packed& packed) {
+Image unpack(const PackedImage& packed) {
   Image image;
   static_cast<Header&>(image) = packed;
   for (const PackedComponent& component : packed.components) {
-    Component& made = image.components.emplace_back(component);
-    made.blocks = Blocks(num_blocks(component));
+    Component& made = image.components.emplace_back();
+    static_cast<ComponentHeader&>(made) = component.header;
+    made.blocks = Blocks(static_cast<std::size_t>(made.num_blocks()));
     std::vector<std::pair<std::size_t, PlaneReader>> readers;
     for (std::size_t k = 0; k < 64; ++k)
       if (component.planes[k].coding != Coding::zero) readers.emplace_back(k, PlaneReader(component, static_cast<int>(k)));
-    for (int row = 0; row < component.blocks_down; ++row) {
+    for (int row = 0; row < made.blocks_down; ++row) {
       std::int16_t* blocks = made.blocks[static_cast<std::size_t>(row) * static_cast<std::size_t>(made.blocks_across)].data();
       for (auto& [k, reader] : readers) reader.read_row(row, blocks + k, 64);
     }
@@ -437,6 +444,10 @@ PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, con
   put_at(header, pack_envelope_bytes, static_cast<std::uint32_t>(parts.payload.size()));
   put_at(header, 16, checksum(header, parts.payload));
 
+  std::uint64_t plane_bytes = 0;
+  for (const Component& component : image.components) plane_bytes += component.blocks.size() * sizeof(Block);
+  check_memory("a packed image with its planes, once to pack and once to verify,",
+               2 * plane_bytes + parts.payload.size(), limits);
   const Image again = unpack(read_pack(header, parts.payload, limits));
   bool same = again.height == image.height && again.width == image.width && again.color == image.color &&
               again.orientation == image.orientation && again.components.size() == image.components.size();

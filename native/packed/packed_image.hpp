@@ -1,8 +1,10 @@
 // A packed image: the chosen quantized coefficients of a JPEG, frequency by frequency. docs/formats/packed-images.md
 // describes every byte. Compression is the caller's: a pack is a header, and a payload that lies uncompressed before us.
 //
-// Input is hostile: sizes are checked before memory is asked for, every plane lies inside the payload, every escape inside
+// Input is hostile: sizes are checked before memory is allocated, every plane lies inside the payload, every escape inside
 // its plane. A JpegFault of the kind `pack` says what is wrong; its offset counts from the file's start, in the header.
+// The buffers may be changed by another thread meanwhile: the header is copied before it is parsed, and whatever the
+// payload's bytes become after they were checked, no read or write leaves a buffer.
 #pragma once
 
 #include <array>
@@ -36,25 +38,29 @@ struct PackedPlane {
   const std::uint8_t* escapes = nullptr;          // (position u32, value i16) each, positions ascending
 };
 
-struct PackedComponent : Component {              // whose blocks stay empty
+struct PackedComponent {
+  ComponentHeader header;
   std::uint64_t kept = 0;                         // natural order, bit 8 v + u
   std::array<PackedPlane, 64> planes;
 };
 
-struct Packed : Header {
+struct PackedImage : Header {
   std::vector<PackedComponent> components;
   std::uint64_t payload_bytes = 0;
   std::size_t header_bytes = 0;
+
+  // Bytes of the planes that are not all zero, as values of 16 bits.
+  std::uint64_t value_bytes() const;
 };
 
 bool begins_like_pack(std::span<const std::uint8_t> bytes);
 
 // Read the header alone; planes have no values yet. `bytes` may go on behind it.
-Packed read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limits);
+PackedImage read_pack_header(std::span<const std::uint8_t> bytes, const Limits& limits);
 
 // Read a whole pack, whose parts must outlive the result. `verify` false leaves the checksum out: for tests that look
 // behind it.
-Packed read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
+PackedImage read_pack(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload, const Limits& limits,
                  bool verify = true);
 
 // Reads rows of a plane, fastest in ascending order.
@@ -81,15 +87,17 @@ class PlaneReader {
   std::size_t next_value_ = 0;
 };
 
-// The planes as a decoder would give them, frequencies that are left out zero.
-Image unpack(const Packed& packed);
+// Return the planes as a decoder would, frequencies that are left out zero.
+Image unpack(const PackedImage& packed);
 
 struct PackParts {
   Bytes header;
   Bytes payload;
 };
 
-// Pack chosen frequencies (of Y, Cb, Cr; other colors as in thin.hpp). std::logic_error where it does not read back.
+// Pack chosen frequencies (of Y, Cb, Cr; other colors as in bandlimit.hpp), and read the pack back to verify it.
+// JpegFault (limit): the planes, the pack and the planes read back take more than `limits` allow.
+// std::logic_error: it does not read back.
 PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, const Limits& limits);
 
 }  // namespace prepixel

@@ -28,12 +28,14 @@ PREPIXEL_INLINE std::uint64_t count(const std::uint8_t* bytes, std::size_t size)
 }
 
 PREPIXEL_INLINE std::size_t expand_one_by_one(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values,
-                                              std::int8_t* out) {
-  std::size_t taken = 0;
-  for (std::size_t i = 0; i < size; ++i)
+                                              const std::uint8_t* end, std::int8_t* out) {
+  const std::uint8_t* at = values;
+  for (std::size_t i = 0; i < size; ++i) {
+    const unsigned eight = bits[i];
     for (int bit = 0; bit < 8; ++bit)
-      *out++ = (bits[i] >> bit & 1) != 0 ? static_cast<std::int8_t>(values[taken++]) : std::int8_t{0};
-  return taken;
+      *out++ = (eight >> bit & 1) != 0 && at != end ? static_cast<std::int8_t>(*at++) : std::int8_t{0};
+  }
+  return static_cast<std::size_t>(at - values);
 }
 
 PREPIXEL_INLINE void widen_all(const std::int8_t* __restrict in, std::size_t count, std::int16_t* __restrict out) {
@@ -56,8 +58,8 @@ namespace portable {
 std::uint64_t count_bits(const std::uint8_t* bytes, std::size_t size) { return count(bytes, size); }
 
 std::size_t expand_bits(const std::uint8_t* bits, std::size_t size, const std::uint8_t* values,
-                        const std::uint8_t* /*end*/, std::int8_t* out) {
-  return expand_one_by_one(bits, size, values, out);
+                        const std::uint8_t* end, std::int8_t* out) {
+  return expand_one_by_one(bits, size, values, end, out);
 }
 
 void widen(const std::int8_t* in, std::size_t size, std::int16_t* out) { widen_all(in, size, out); }
@@ -83,12 +85,13 @@ PREPIXEL_V3 std::size_t expand_bits(const std::uint8_t* bits, std::size_t size, 
                                     const std::uint8_t* end, std::int8_t* out) {
   const std::uint8_t* at = values;
   for (std::size_t i = 0; i < size; ++i, out += 8) {
-    if (end - at < 8) return static_cast<std::size_t>(at - values) + expand_one_by_one(bits + i, size - i, at, out);
+    if (end - at < 8) return static_cast<std::size_t>(at - values) + expand_one_by_one(bits + i, size - i, at, end, out);
+    const std::uint64_t set = bits[i];
     std::uint64_t eight = 0;
     std::memcpy(&eight, at, sizeof eight);
-    eight = _pdep_u64(eight, _pdep_u64(bits[i], 0x0101010101010101u) * 255);
+    eight = _pdep_u64(eight, _pdep_u64(set, 0x0101010101010101u) * 255);
     std::memcpy(out, &eight, sizeof eight);
-    at += _mm_popcnt_u64(bits[i]);
+    at += _mm_popcnt_u64(set);
   }
   return static_cast<std::size_t>(at - values);
 }

@@ -26,7 +26,7 @@ struct Box {
   double width = 0;
 };
 
-struct Packed;
+struct PackedImage;
 struct PackedComponent;
 
 // A component's plane, wherever it lies.
@@ -51,7 +51,7 @@ struct ImageView {
 };
 
 ImageView view_of(const Image& image);  // of an image without blocks, too
-ImageView view_of(const Packed& packed);
+ImageView view_of(const PackedImage& packed);
 
 // The blocks of each component that a spectrum of the box is made from; `box` null: the whole image. Of an image that no
 // spectrum can be made of, or with a box that is none, all blocks: making it says what is wrong.

@@ -38,11 +38,13 @@ void transpose_rows(const std::int16_t* in, std::size_t in_stride, std::size_t c
 
 }  // namespace
 
-ImageView view_of(const Packed& packed) {
+ImageView view_of(const PackedImage& packed) {
   ImageView view{packed.height, packed.width, packed.orientation, packed.color, {}};
-  for (const PackedComponent& component : packed.components)
-    view.planes.push_back({nullptr, component.blocks_down, component.blocks_across, component.height, component.width,
-                           component.sampling_v, component.sampling_h, component.quantization, &component});
+  for (const PackedComponent& component : packed.components) {
+    const ComponentHeader& header = component.header;
+    view.planes.push_back({nullptr, header.blocks_down, header.blocks_across, header.height, header.width,
+                           header.sampling_v, header.sampling_h, header.quantization, &component});
+  }
   return view;
 }
 
@@ -53,7 +55,7 @@ void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_firs
   const std::size_t num_columns = static_cast<std::size_t>(across.num_blocks());
   const std::size_t stride = round_up_8(rows_first ? num_columns : num_rows);
   const std::size_t row_stride = round_up_8(num_columns);
-  std::vector<std::int16_t> spare(static_cast<std::size_t>(component.blocks_across)), rows(8 * row_stride);
+  std::vector<std::int16_t> spare(static_cast<std::size_t>(component.header.blocks_across)), rows(8 * row_stride);
   num_packed_ = 0;
   packed_seconds_ = 1;
   for (int k = 0; k < 64; ++k) {

@@ -132,7 +132,9 @@ std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box) {
       const BlockSpan rows = touched_blocks(down), columns = touched_blocks(across);
       regions[i] = {rows.begin, rows.end, columns.begin, columns.end};
     }
-  } catch (const std::exception&) {
+  } catch (const JpegFault&) {
+    return std::vector<BlockRegion>(image.planes.size());
+  } catch (const std::invalid_argument&) {
     return std::vector<BlockRegion>(image.planes.size());
   }
   return regions;

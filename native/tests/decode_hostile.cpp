@@ -47,7 +47,7 @@ void check(const prepixel::Image& image, bool keep) {
 
 // Some frequencies of some blocks, into planes that hold what other files left there.
 void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& counts) {
-  static prepixel::PlaneStore planes(prepixel::PlaneStore::Fit::any);
+  static prepixel::PlanePool planes(prepixel::PlanePool::Fit::any);
   const auto middle = [](const prepixel::Image& image) {
     std::vector<prepixel::BlockRegion> regions;
     for (const prepixel::Component& component : image.components)
@@ -62,7 +62,7 @@ void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& 
                                                       .kept = {0x0F0F, 1, 0x8000000000000001},
                                                       .regions = middle,
                                                       .planes = &planes});
-      for (prepixel::Component& component : image.components) planes.give_back(std::move(component.blocks));
+      for (prepixel::Component& component : image.components) planes.release(std::move(component.blocks));
       ++counts.images;
     } catch (const prepixel::JpegFault& fault) {
       expect(fault.byte_offset <= file.size(), "a fault's place is in the file");

@@ -118,7 +118,7 @@ void same(const ImageToCode& coded, const Image& read) {
 void pictures_come_back(int count) {
   for (int i = 0; i < count; ++i) {
     const Picture picture = make_picture(static_cast<Filling>(i % 5));
-    const Bytes file = encode(picture.image);
+    const Bytes file = encode(picture.image, {});
     const Image read = decode(file, {});
     same(picture.image, read);
     // again, from the file: thinning all away but the kept changes nothing more
@@ -210,7 +210,7 @@ void shared_tables_cost_least() {
 
 void refused(const ImageToCode& image, const std::string& words) {
   try {
-    encode(image);
+    encode(image, {});
   } catch (const JpegFault& fault) {
     expect(std::string(fault.what()).find(words) != std::string::npos && !fault.hint.empty(), words.c_str());
     return;
@@ -258,7 +258,7 @@ void hostile_requests() {
     plane.quantization.fill(1);
     refused(image, "32767");
     plane.kept = ~std::uint64_t{1};
-    expect(!encode(image).empty(), "what is not kept does not matter");
+    expect(!encode(image, {}).empty(), "what is not kept does not matter");
     blocks[64 + 9] = -32768;
     refused(image, "32767");
   }

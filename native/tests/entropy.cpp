@@ -142,7 +142,7 @@ struct Slow {
 // Every lookup entry, taken apart, is what reading symbol by symbol gives.
 void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, EndOfBlock end) {
   constexpr int seen = AcTable::lookup_length;
-  const auto table = ac_table(spec, end);
+  const auto table = HuffmanTableLease().ac(spec, end);
   check(table != nullptr, "table");
   for (std::size_t index = 0; index < table->entries.size(); ++index) {
     const AcEntry entry = table->entries[index];
@@ -172,7 +172,7 @@ void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, E
 
 void differences_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec) {
   constexpr int seen = DcTable::lookup_length;
-  const auto table = dc_table(spec);
+  const auto table = HuffmanTableLease().dc(spec);
   check(table != nullptr, "table");
   for (std::size_t index = 0; index < table->entries.size(); ++index) {
     const int entry = table->entries[index];

@@ -61,7 +61,7 @@ void read(const Bytes& header, const Bytes& payload, Counts& counts) {
   const Bytes head(header.begin(), header.end()), rest(payload.begin(), payload.end());
   const prepixel::Limits limits{.max_pixels = 1u << 22, .max_memory_bytes = 1u << 26, .max_scans = 1};
   try {
-    const prepixel::Packed packed = prepixel::read_pack(head, rest, limits, false);
+    const prepixel::PackedImage packed = prepixel::read_pack(head, rest, limits, false);
     const prepixel::Image image = prepixel::unpack(packed);
     for (const prepixel::Component& component : image.components)
       expect(component.blocks.size() == static_cast<std::size_t>(component.blocks_down) *

@@ -46,6 +46,10 @@ class MalformedJpeg(JpegError):
     """Report bytes that contradict ITU-T T.81."""
 
 
+class DamagedJpeg(MalformedJpeg):
+    """Report compressed data that contradict ITU-T T.81 where libjpeg warns, makes up coefficients and reads on."""
+
+
 class TruncatedJpeg(MalformedJpeg):
     """Report a file that ends before its image does."""
 
@@ -133,6 +137,10 @@ class BandSetError(PrepixelError, ValueError):
 
 class StatisticsError(PrepixelError, ValueError):
     """Report channel statistics, or a file of them, that cannot be used."""
+
+
+class ModelError(PrepixelError, ValueError):
+    """Report a network, its weights or its file that cannot be used."""
 
 
 class RecipeError(PrepixelError, ValueError):

@@ -24,6 +24,7 @@ from prepixel.errors import FolderInUse
 
 _TEMPORARY = (".prepixel-", ".partial")
 _LOCK_NAME = ".prepixel-lock"
+_MAX_PART = 1 << 31  # bytes of one image's file
 
 # errno of a file system that has no such operation, or of a folder that cannot be opened or synced
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
@@ -36,6 +37,41 @@ _HINTS = {
     errno.EACCES: "name a target that you may write",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
+
+
+def read_regular_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Read a file of bounded size; pipes and devices are refused before they are read.
+
+    Raises:
+        OSError: the file cannot be opened, is no regular file, or is larger than ``max_bytes``.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, so that what is checked is what is read)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"has {status.st_size} bytes; {max_bytes} are read at most", os.fspath(path))
+        return file.read(max_bytes)
+
+
+def read_regular_file_part(path: str | os.PathLike[str], offset: int, size: int) -> bytes:
+    """Read a known number of bytes of a file.
+
+    Raises:
+        OSError: the file cannot be opened, is no regular file, has become shorter, or the part is above 2 GiB.
+    """
+    if size > _MAX_PART:
+        raise OSError(errno.EFBIG, f"has {size} bytes; {_MAX_PART} are read at most", os.fspath(path))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (what is checked is what is read)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
+        file.seek(offset)
+        contents = file.read(size)
+    if contents is None or len(contents) != size:
+        raise OSError(errno.EIO, f"became shorter while it was read ({len(contents or b'')} of {size} bytes)", path)
+    return contents
 
 
 class AtomicFile:

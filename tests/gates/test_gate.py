@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.errors import RecipeError
-from prepixel.gates import DynamicGate, Gate, GateSettings, StaticGate, build_gate
+from prepixel.gates import DynamicGate, Gate, GateError, GateSettings, StaticGate, build_gate
 from prepixel.spectrum import BandSet
 
 ALL = BandSet.parse("192")
@@ -257,7 +256,7 @@ def test_a_gates_state_moves_with_its_weights() -> None:
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(GateError, match=message):
         GateSettings(**settings)
 
 
@@ -272,7 +271,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: 
     ],
 )  # fmt: skip
 def test_gates_that_a_band_set_cannot_have_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(GateError, match=message):
         build_gate(SMALL, GateSettings(**({"kind": "static", "loss": "paper"} | settings)), torch.full((6,), 15.0))
 
 

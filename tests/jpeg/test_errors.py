@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from tests.jpeg.by_hand import EOI, SOI, entropy, frame, huffman, joined, quantization, scan, segment
 
-from prepixel.errors import JpegError, MalformedJpeg, TruncatedJpeg, UnsupportedJpeg
+from prepixel.errors import DamagedJpeg, JpegError, MalformedJpeg, TruncatedJpeg, UnsupportedJpeg
 from prepixel.jpeg import read_header, read_jpeg
 
 BLOCK = "001010"
@@ -34,6 +34,10 @@ class Case:
 
 def malformed(text: str, *parts: bytes, at: bytes) -> Case:
     return Case(joined(*parts), MalformedJpeg, text, at)
+
+
+def damaged(text: str, *parts: bytes, at: bytes) -> Case:
+    return Case(joined(*parts), DamagedJpeg, text, at)
 
 
 def unsupported(text: str, *parts: bytes, at: bytes) -> Case:
@@ -182,7 +186,7 @@ CASES = [
         DATA,
         at=of_code(0xDA),
     ),
-    malformed("a second sequential scan of component 0", DQT, SOF, SOS, DATA, SOS, DATA, at=SOS + DATA + EOI),
+    damaged("a second sequential scan of component 0", DQT, SOF, SOS, DATA, SOS, DATA, at=SOS + DATA + EOI),
     malformed(
         "progressive scan of coefficients 0 to 5, bits 0 to 0, of 1 components; no such scan exists",
         PROGRESSIVE,
@@ -194,14 +198,14 @@ CASES = [
     malformed("coefficients 1 to 64, bits", PROGRESSIVE, DC, scan(start=1, end=64), DATA, at=scan(start=1, end=64)),
     malformed("bits 3 to 1", PROGRESSIVE, scan(end=0, high=3, low=1), DATA, at=of_code(0xDA)),
     malformed("bits 0 to 14", PROGRESSIVE, scan(end=0, low=14), DATA, at=of_code(0xDA)),
-    malformed(
+    damaged(
         "progressive scan out of order: coefficient 1 of component 0 cannot go to bit 0 now",
         PROGRESSIVE,
         scan(start=1, end=5),
         DATA,
         at=of_code(0xDA),
     ),
-    malformed("out of order: coefficient 0 of component 0 cannot go to bit 1 now", PROGRESSIVE, DC, DC, at=DC + EOI),
+    damaged("out of order: coefficient 0 of component 0 cannot go to bit 1 now", PROGRESSIVE, DC, DC, at=DC + EOI),
     # Entropy-coded data.
     truncated(
         "the file ends in scan 1, component 0, block (0, 1). Fetch the file again, or read what is there with "
@@ -213,7 +217,7 @@ CASES = [
         joined(DQT, frame(8, 24), SOS, entropy(BLOCK + "00")),
         EOI,
     ),
-    malformed(
+    damaged(
         "entropy-coded data end at COM in scan 1",
         DQT,
         frame(8, 24),
@@ -222,7 +226,7 @@ CASES = [
         segment(0xFE, b"x"),
         at=of_code(0xFE),
     ),
-    malformed(
+    damaged(
         "entropy-coded data end at RST5 in scan 1",
         DQT,
         frame(8, 24),
@@ -231,7 +235,7 @@ CASES = [
         of_code(0xD5),
         at=of_code(0xD5),
     ),
-    malformed(
+    damaged(
         "bits that begin no Huffman code in scan 1, component 0, block (0, 0)",
         DQT,
         SOF,
@@ -239,8 +243,8 @@ CASES = [
         entropy("00" + "1" * 30),
         at=b"\x3f\xff\0\xff\0",
     ),
-    malformed("bits that begin no Huffman code", DQT, SOF, SOS, entropy("1" * 30), at=b"\xff\0" * 4 + EOI),
-    malformed(
+    damaged("bits that begin no Huffman code", DQT, SOF, SOS, entropy("1" * 30), at=b"\xff\0" * 4 + EOI),
+    damaged(
         "a run of zeros passes the band's last coefficient in scan 1, component 0, block (0, 0)",
         DQT,
         SOF,
@@ -249,7 +253,7 @@ CASES = [
         BY_ONE_TOO_FAR,
         at=BY_ONE_TOO_FAR[23:] + EOI,
     ),
-    malformed(
+    damaged(
         "a run of zeros passes the band's last coefficient in scan 1, component 0, block (0, 0)",
         DQT,
         SOF,
@@ -257,7 +261,7 @@ CASES = [
         entropy("00" + "11111111001" * 4 + "0" * 10),
         at=b"\xe4\0\xff",
     ),
-    malformed(
+    damaged(
         "a run of zeros passes",
         PROGRESSIVE,
         huffman(1, 0, ONE_CODE, b"\xf1"),
@@ -266,7 +270,7 @@ CASES = [
         entropy("00"),
         at=entropy("00") + EOI,
     ),
-    malformed(
+    damaged(
         "bits that begin no Huffman code in scan 2",
         PROGRESSIVE,
         DC,
@@ -274,10 +278,10 @@ CASES = [
         entropy("1" * 20),
         at=b"\xff\0" * 3 + EOI,
     ),
-    malformed(
+    damaged(
         "bits that begin no Huffman code in scan 1", PROGRESSIVE, scan(end=0), entropy("1" * 20), at=b"\xff\0" * 3 + EOI
     ),
-    malformed(
+    damaged(
         "bits that begin no Huffman code in scan 3",
         PROGRESSIVE,
         huffman(1, 0, ONE_CODE, b"\0"),
@@ -289,10 +293,10 @@ CASES = [
         entropy("00"),
         at=entropy("00") + EOI,
     ),
-    malformed(
+    damaged(
         "RST0 must stand here, not RST1", DQT, frame(8, 16), RESTART, SOS, DATA, of_code(0xD1), DATA, at=of_code(0xD1)
     ),
-    malformed(
+    damaged(
         "RST0 must stand here, not COM", DQT, frame(8, 16), RESTART, SOS, DATA, segment(0xFE, b"x"), at=of_code(0xFE)
     ),
     truncated(

@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models import (
     NAMES,
     count_macs,
@@ -177,13 +177,13 @@ def test_counting_changes_nothing_and_takes_no_values() -> None:
 
 def test_what_does_not_exist_is_refused() -> None:
     bands = BandSet.parse("S-6")
-    with pytest.raises(RecipeError, match="no network 'resnet19'; there are resnet18, resnet34, resnet50, resnet101"):
+    with pytest.raises(ModelError, match="no network 'resnet19'; there are resnet18, resnet34, resnet50, resnet101"):
         frequency_network("resnet19", bands, 7)
-    with pytest.raises(RecipeError, match="no network 'vgg'; there are"):
+    with pytest.raises(ModelError, match="no network 'vgg'; there are"):
         rgb_network("vgg", 7)
-    with pytest.raises(RecipeError, match="layer2_stride is 3; it must be 2, or 1 for the graph of the released code"):
+    with pytest.raises(ModelError, match="layer2_stride is 3; it must be 2, or 1 for the graph of the released code"):
         frequency_resnet(18, bands, 7, 3)
-    with pytest.raises(RecipeError, match="layer2_stride is 1, but mobilenet_v2 has no layer2; leave it at 2"):
+    with pytest.raises(ModelError, match="layer2_stride is 1, but mobilenet_v2 has no layer2; leave it at 2"):
         frequency_network("mobilenet_v2", bands, 7, layer2_stride=1)
 
 

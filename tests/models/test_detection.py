@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.gates import GateSettings, build_gate
 from prepixel.models.detection import (
     Detector,
@@ -218,18 +218,18 @@ def test_frozen_norms_compute_what_they_computed() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(RecipeError, match="no trunk 'vgg11' for detectors; there are resnet18"):
+    with pytest.raises(ModelError, match="no trunk 'vgg11' for detectors; there are resnet18"):
         pixel_pyramid("vgg11")
-    with pytest.raises(RecipeError, match="mobilenet_v2 without its stem is no trunk for detectors; take"):
+    with pytest.raises(ModelError, match="mobilenet_v2 without its stem is no trunk for detectors; take"):
         frequency_pyramid("mobilenet_v2", SQUARE)
-    with pytest.raises(RecipeError, match="pixels_per_block is 3; it can be 1, 2, 4 or 8"):
+    with pytest.raises(ModelError, match="pixels_per_block is 3; it can be 1, 2, 4 or 8"):
         fold_pyramid(pixel_pyramid("resnet18"), SQUARE, pixels_per_block=3)
-    with pytest.raises(RecipeError, match="efficientnet_lite0 comes with its weights; leave out others"):
+    with pytest.raises(ModelError, match="efficientnet_lite0 comes with its weights; leave out others"):
         pixel_pyramid("efficientnet_lite0", weights={})
     pyramid = frequency_pyramid("resnet18", SQUARE, channels=16)
-    with pytest.raises(RecipeError, match="no detector 'yolo'; there are faster_rcnn, mask_rcnn, retinanet, fcos"):
+    with pytest.raises(ModelError, match="no detector 'yolo'; there are faster_rcnn, mask_rcnn, retinanet, fcos"):
         build_detector("yolo", pyramid, 2)
-    with pytest.raises(RecipeError, match="num_classes is 0; a detector finds objects of 1 class or more"):
+    with pytest.raises(ModelError, match="num_classes is 0; a detector finds objects of 1 class or more"):
         build_detector("fcos", pyramid, 0)
     with pytest.raises(TypeError, match="the detector takes a PaddedSpectrum, not list"):
         build_detector("faster_rcnn", pyramid, 2)([torch.zeros(3, 8, 8, dtype=torch.uint8)])

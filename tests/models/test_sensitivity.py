@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models import fold, frequency_network
 from prepixel.models.sensitivity import ChannelProbe, measure_sensitivity, zigzag_like
 from prepixel.spectrum import BandSet, Spectrum
@@ -109,11 +109,11 @@ def test_progress_ends_where_it_said() -> None:
 
 def test_errors() -> None:
     network = frequency_network("resnet18", BANDS, 3)
-    with pytest.raises(RecipeError, match="no image to measure"):
+    with pytest.raises(ModelError, match="no image to measure"):
         ChannelProbe(network, [])
-    with pytest.raises(RecipeError, match="3 labels for 5 images"):
+    with pytest.raises(ModelError, match="3 labels for 5 images"):
         ChannelProbe(network, [spectra(5)[0]], torch.zeros(3, dtype=torch.int64))
-    with pytest.raises(RecipeError, match="193 channels asked for, and 0 reach"):
+    with pytest.raises(ModelError, match="193 channels asked for, and 0 reach"):
         measure_sensitivity(ChannelProbe(network, [spectra(2)[0]])).best(193)
 
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from prepixel.data import FolderDataset, write_synthetic
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError, RecipeError
 from prepixel.gates import GatedNetwork, GateSettings
 from prepixel.models import FoldedNetwork, rgb_network
 from prepixel.recipes import Recipe, parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
@@ -468,7 +468,7 @@ def test_pixels_have_no_stem_to_fold() -> None:
 
 def test_folded_grid_that_does_not_fit_says_which_would() -> None:
     recipe = parse(FOLDED, "--input.grid", "[13, 18]")
-    with pytest.raises(RecipeError, match="take a grid of 7 x 9, 14 x 18"):
+    with pytest.raises(ModelError, match="take a grid of 7 x 9, 14 x 18"):
         build_network(recipe, 7, BandSet.parse("S-24"), None)
 
 

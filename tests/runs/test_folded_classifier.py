@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import io
 import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torchvision
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
 from prepixel.cli import main
 from prepixel.data import write_synthetic
 from prepixel.data.loading.readers import read_rgb
-from prepixel.errors import PrepixelError, RecipeError
+from prepixel.errors import ModelError, PrepixelError
+from prepixel.models import import_build_function
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.records import ScoreRow, read_records
-from prepixel.runs import FoldedClassifier, fold_pixel_model, read_folded, write_folded
+from prepixel.runs import fold_pixel_model, read_folded, write_folded
+from prepixel.runs.folded_classifier import _restore
 from prepixel.spectrum import BandSet
 from prepixel.spectrum.dct import block_dct
 
@@ -46,10 +56,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def folded(source: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pt"
+    torch.manual_seed(11)
+    torch.save(torchvision.models.squeezenet1_1(num_classes=10).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folded(weights: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folded")
     (folder / "classes.txt").write_text("\n".join(sorted(path.name for path in data.iterdir())))
-    words = f"fold {source} --bands 192 --pixels 40 56 --grid 10 14 --classes {folder / 'classes.txt'}"
+    words = f"fold squeezenet1_1 --weights {weights} --bands 192 --classes {folder / 'classes.txt'}"
+    words += " --pixels 40 56 --grid 10 14"
     assert main([*words.split(), "-o", str(folder / "net.pt")]) == 0
     return folder / "net.pt"
 
@@ -78,17 +97,15 @@ def test_what_is_read_is_what_was_written(folded: Path, data: Path) -> None:
     assert list(first.classes) == sorted(path.name for path in data.iterdir())
 
 
-def test_answers_are_the_pixel_networks_up_to_rounding(folded: Path, source: str, tmp_path: Path) -> None:
+def test_answers_are_the_pixel_networks_up_to_rounding(source: str, tmp_path: Path) -> None:
     # A smooth picture of the very size: no resampling, nothing to clamp, chroma as fine as luma.
     y, x = np.mgrid[0:80, 0:112] / 30
     pixels = np.stack([np.sin(y + x), np.cos(2 * x), np.sin(y - 2 * x)], axis=-1) * 70 + 128
     Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "smooth.jpg", quality=98, subsampling=0)
-    classifier = read_folded(folded)
-    whole = FoldedClassifier(classifier.network, classifier.classes, classifier.source, None, crop=1.0)
-    (got,) = whole.predict([tmp_path / "smooth.jpg"])
-    namespace: dict[str, object] = {}
-    exec(NET, namespace)  # the text above
-    network: nn.Module = namespace["build"]()  # type: ignore[operator]
+    build = import_build_function(source)
+    classifier = fold_pixel_model("own", build=build, bands="192", pixels=(40, 56), grid=(10, 14), crop=1.0)
+    (got,) = classifier.predict([tmp_path / "smooth.jpg"], top=10)
+    network = build()
     rgb = read_rgb(str(tmp_path / "smooth.jpg")).double().reshape(3, 40, 2, 56, 2).mean((2, 4)) / 255
     mean, std = (
         torch.tensor(v, dtype=torch.float64)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -168,20 +185,19 @@ def test_files_that_are_no_folded_networks_are_named(folded: Path, tmp_path: Pat
     with pytest.raises(PrepixelError, match=r"text.pt: not a checkpoint, or a damaged one"):
         read_folded(tmp_path / "text.pt")
     torch.save({"format": 1, "network": {}}, tmp_path / "run.pt")
-    with pytest.raises(RecipeError, match=r"run.pt: not a folded network; write one by: prepixel fold"):
+    with pytest.raises(ModelError, match=r"run.pt: not a folded network; write one by: prepixel fold"):
         read_folded(tmp_path / "run.pt")
     contents = folded.read_bytes()
     (tmp_path / "half.pt").write_bytes(contents[: len(contents) // 2])
     with pytest.raises(PrepixelError, match=r"half.pt: not a checkpoint, or a damaged one"):
         read_folded(tmp_path / "half.pt")
-    with pytest.raises(RecipeError, match=r"3 class names, and .* gives 10 logits"):
-        fold_pixel_model(source, classes=["a", "b", "c"], pixels=40, grid=10)
+    with pytest.raises(ModelError, match=r"3 class names, and .* gives 10 logits"):
+        fold_pixel_model("own", build=import_build_function(source), classes=["a", "b", "c"], pixels=40, grid=10)
 
 
-def test_a_network_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "maps.py").write_text("from torch import nn\ndef build():\n    return nn.Conv2d(3, 5, 3)\n")
-    with pytest.raises(RecipeError, match="does not give one row of logits an image"):
-        fold_pixel_model(f"{tmp_path / 'maps.py'}:build", pixels=40, grid=10)
+def test_a_network_that_is_no_classifier_is_refused() -> None:
+    with pytest.raises(ModelError, match="does not give one row of logits per image"):
+        fold_pixel_model("maps", build=lambda: nn.Conv2d(3, 5, 3), pixels=40, grid=10)
 
 
 def test_a_file_of_named_networks_needs_nothing_beside_it(tmp_path: Path, data: Path) -> None:
@@ -191,4 +207,165 @@ def test_a_file_of_named_networks_needs_nothing_beside_it(tmp_path: Path, data: 
     photos = sorted(data.rglob("*.jpg"))[:3]
     assert list(again.predict(photos)) == list(classifier.predict(photos))
     assert again.crop_fraction == 1.0
-    assert again.name == "resnet18, folded, S-24"
+    assert again.name == "resnet18, folded, S-24, without training"
+
+
+def test_a_file_cannot_name_code(folded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "payload_of_this_test.py").write_text(
+        "open('executed', 'w')\ndef build():\n    open('executed', 'w')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("payload_of_this_test.py:build", "payload_of_this_test:build", "os:abort", "timm:local-dir:/tmp/x"):
+        contents = torch.load(folded, weights_only=True)
+        contents["network"]["name"] = name
+        for key in ("own", None):
+            contents["network"].pop(key or "own", None)
+            torch.save(contents, tmp_path / "evil.pt")
+            with pytest.raises(ModelError, match=r"evil\.pt: .*(build=|no network)"):
+                read_folded(tmp_path / "evil.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_network_of_ones_own_needs_its_function(source: str, tmp_path: Path, data: Path) -> None:
+    build = import_build_function(source)
+    classifier = fold_pixel_model("mine", build=build, pixels=40, grid=10)
+    write_folded(classifier, tmp_path / "own.pt")
+    with pytest.raises(ModelError, match=r"own\.pt: it holds a network of somebody's own code, 'mine'.*--build"):
+        read_folded(tmp_path / "own.pt")
+    again = read_folded(tmp_path / "own.pt", build=build)
+    photos = sorted(data.rglob("*.jpg"))[:2]
+    assert list(again.predict(photos)) == list(classifier.predict(photos))
+
+
+def test_an_untrained_network_says_so_in_its_file_and_its_name(tmp_path: Path) -> None:
+    classifier = fold_pixel_model("squeezenet1_1", weights="none", pixels=40, grid=10)
+    write_folded(classifier, tmp_path / "random.pt")
+    again = read_folded(tmp_path / "random.pt")
+    assert not again.trained
+    assert "without training" in again.name
+    with pytest.raises(ModelError, match="choose its weights"):
+        fold_pixel_model("squeezenet1_1", pixels=40, grid=10)
+
+
+@pytest.mark.parametrize("name", ["vit_b_32", "inception_v3", "timm:vit_tiny_patch16_384"])
+def test_traced_networks_read_back_without_being_folded_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size: dict[str, Any] = {"pixels": 88, "grid": 11} if name == "inception_v3" else {"bands": "S-6"}
+    classifier = fold_pixel_model(name, weights="none", form="composed", **size)
+    write_folded(classifier, tmp_path / "net.pt")
+    monkeypatch.setattr("prepixel.models.folding.impulse_response.Probe.kernel", None)
+    again = read_folded(tmp_path / "net.pt", device="cpu")
+    assert again.network.settings == classifier.network.settings
+    assert again.network.cost == classifier.network.cost
+    values = torch.randn(1, len(again.network.bands), *again.network.settings.grid)
+    with torch.inference_mode():
+        assert torch.equal(again.network.network(values), classifier.network.network(values))
+
+
+def test_files_of_older_versions_are_folded_again(folded: Path, tmp_path: Path, data: Path) -> None:
+    contents = torch.load(folded, weights_only=True)
+    for key in ("structure", "dtype", "trained"):
+        del contents[key]
+    del contents["network"]["own"]
+    contents["weights"]["input._extra_state"] = {"channels": list(range(192))}
+    torch.save(contents, tmp_path / "old.pt")
+    photos = sorted(data.rglob("*.jpg"))[:2]
+    assert list(read_folded(tmp_path / "old.pt").predict(photos)) == list(read_folded(folded).predict(photos))
+
+
+def test_what_does_not_read_back_is_not_written(tmp_path: Path) -> None:
+    classifier = fold_pixel_model("squeezenet1_1", weights="none", pixels=40, grid=10)
+    wrong = dataclasses.replace(classifier, source="squeezenet1_0")
+    with pytest.raises(ModelError, match=r"wrong\.pt: "):
+        write_folded(wrong, tmp_path / "wrong.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(folded: Path, tmp_path: Path) -> None:
+    contents = torch.load(folded, weights_only=True)
+    name = next(name for name in contents["weights"] if name.endswith("squeeze.weight"))
+    contents["weights"][name].view(-1)[3] = float("nan")
+    torch.save(contents, tmp_path / "nan.pt")
+    with pytest.raises(ModelError, match=rf"nan\.pt: .*{name} holds 1 of .* NaN or infinite"):
+        read_folded(tmp_path / "nan.pt")
+
+
+SMALL = ["kind", "network", "fold", "structure", "dtype", "input", "classes", "trained"]
+OTHERS: list[Any] = [
+    None,
+    -1,
+    0,
+    3.5,
+    2**70,
+    float("nan"),
+    True,
+    "",
+    "x" * 50,
+    [],
+    [1, "a"],
+    {},
+    {"a": 1},
+    torch.zeros(2),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """List the path of every value inside another."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(one for key, inner in inside for one in places(inner, (*path, key)))]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_damaged_value_gives_a_traceback(folded: Path, data: st.DataObject) -> None:
+    contents = torch.load(folded, weights_only=True)
+    small = {key: contents[key] for key in SMALL}
+    path = data.draw(st.sampled_from(places(small)[1:]))
+    target: Any = contents
+    for key in path[:-1]:
+        target = target[key]
+    action = data.draw(st.sampled_from(["replace", "remove"]))
+    if action == "remove" and isinstance(target, dict):
+        del target[path[-1]]
+    else:
+        target[path[-1]] = data.draw(st.sampled_from(OTHERS))
+    with contextlib.suppress(ModelError):
+        _restore(contents, "file.pt", None)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_damaged_byte_gives_anything_but_an_error_of_ours(
+    small_file: bytes, tmp_path: Path, data: st.DataObject
+) -> None:
+    damaged = bytearray(small_file)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    damaged = damaged[: data.draw(st.sampled_from([len(damaged), len(damaged) // 2, 30]))]
+    rewritten = data.draw(st.booleans())
+    path = tmp_path / "damaged.pt"
+    path.write_bytes(damaged)
+    if rewritten:  # damage inside the pickle, under a checksum that fits
+        archive = zipfile.ZipFile(io.BytesIO(small_file))
+        with zipfile.ZipFile(path, "w") as made:
+            for name in archive.namelist():
+                value = bytearray(archive.read(name))
+                if name.endswith("data.pkl"):
+                    value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+                made.writestr(name, bytes(value))
+    with contextlib.suppress(PrepixelError):
+        read_folded(path, device="cpu", build=small_network)
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 2, 4, 4), nn.Flatten(), nn.Linear(8, 2))
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("small") / "small.pt"
+    write_folded(fold_pixel_model("small", build=small_network, pixels=8, grid=2, bands="S-6"), path)
+    return path.read_bytes()

@@ -50,7 +50,7 @@ class Annotated:
         Raises:
             DatasetError: it cannot be read, or annotates no image of the folder.
         """
-        images = CocoDataset(annotations, folder, on_bad="skip")
+        images = CocoDataset(annotations, folder, on_error="skip")
         return cls(images.classes, {Path(image.path).resolve(): image for image in images.samples})
 
     def objects(self, photo: FoundInPhoto) -> list[DrawnObject] | None:

@@ -68,7 +68,7 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
     else:
         _print_scores(result, classes, weights, trained=is_trained(network))
     assert isinstance(confusion, ConfusionRow)
-    plot_confusion(confusion, plot, title=network.name if is_trained(network) else f"{network.name}, untrained")
+    plot_confusion(confusion, plot, title=network.name)
     if not options.json:
         print_line()
         print_line(f"drawn: {plot}")

@@ -116,30 +116,30 @@ def _print_if_untrained(classifier: Any) -> None:
 
 
 def _fold_run(options: argparse.Namespace) -> Any:
-    from prepixel.recipes import read_recipe
     from prepixel.runs import fold_run
 
     for name in ("weights", "pixels", "mean", "std", "classes"):
         if getattr(options, name) is not None:
             raise UsageError(f"{options.network} is a run's folder, which states its own {name}; leave out --{name}")
-    pixels = read_recipe(Path(options.network) / "recipe.yaml").input.pixels or (0, 0)
-    return fold_run(options.network, grid=_grid(options, pixels), **_fold_options(options))
+    return fold_run(options.network, grid=_pair(options.grid), **_fold_options(options))
 
 
 def _fold_named(options: argparse.Namespace) -> Any:
+    from prepixel.models import import_build_function
     from prepixel.runs import fold_pixel_model
 
-    pixels = (224, 224) if options.pixels is None else (options.pixels[0], options.pixels[-1])
+    own = ".py:" in options.network  # typed by the user of this process
     return fold_pixel_model(
         options.network,
+        build=import_build_function(options.network) if own else None,
         weights=options.weights,
         classes=None if options.classes is None else _class_names(options.classes),
         crop=options.crop_fraction,
         filter=options.filter,
         mean=options.mean,
         std=options.std,
-        pixels=pixels,
-        grid=_grid(options, pixels),
+        pixels=_pair(options.pixels),
+        grid=_pair(options.grid),
         **_fold_options(options),
     )
 
@@ -148,12 +148,8 @@ def _fold_options(options: argparse.Namespace) -> dict[str, Any]:
     return {"bands": options.bands, "reduction": options.reduction, "form": options.form}
 
 
-def _grid(options: argparse.Namespace, pixels: tuple[int, int]) -> tuple[int, int]:
-    """Return the grid asked for, or the smallest that holds at least twice the pixels per side."""
-    if options.grid is not None:
-        return options.grid[0], options.grid[-1]
-    ratio = next(m for m in (2, 4, 8) if m == 8 or all(m * side % 8 == 0 for side in pixels))
-    return ratio * pixels[0] // 8, ratio * pixels[1] // 8
+def _pair(sides: list[int] | None) -> tuple[int, int] | None:
+    return None if sides is None else (sides[0], sides[-1])
 
 
 def _class_names(file: Path) -> list[str]:

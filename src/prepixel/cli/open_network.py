@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +12,16 @@ from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
 from prepixel.errors import PrepixelError
-from prepixel.runs import Classifier, TrainedDetector, TrainedRun, load_detector, load_run, read_folded
+from prepixel.models import import_build_function
+from prepixel.runs import (
+    Classifier,
+    FoldedClassifier,
+    TrainedDetector,
+    TrainedRun,
+    load_detector,
+    load_run,
+    read_folded,
+)
 
 UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 
@@ -40,11 +47,9 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
             raise UsageError(f"{options.run_path}: is not a folded network's file; leave out --build")
         classifier = load_run(options.run_path, weights=options.weights, device=device)
     else:
-        more: dict[str, Any] = {}
-        if build is not None:
-            functions: Any = importlib.import_module("prepixel.models.build_function")
-            more["build"] = functions.import_build_function(build)
-        classifier = read_folded(options.run_path, device=device, **more)
+        classifier = read_folded(
+            options.run_path, device=device, build=None if build is None else import_build_function(build)
+        )
     check_weights(classifier.network, options.run_path)
     return classifier
 
@@ -58,15 +63,13 @@ def open_detector(options: argparse.Namespace, path: Path) -> TrainedDetector:
 
 def is_trained(classifier: Classifier) -> bool:
     """Return whether the network's weights come from training."""
-    return bool(getattr(classifier, "trained", True))
+    return not isinstance(classifier, FoldedClassifier) or classifier.trained
 
 
 def describe_checkpoint(network: TrainedRun | TrainedDetector, wanted: str) -> str:
     """Return which of a run's checkpoints was loaded."""
     kind = wanted if network.folder.checkpoint("best").exists() else "last"
-    position = getattr(network, "position", None)
-    step = "" if position is None else f", of step {position.step:,}"
-    return f"{kind}{step}"
+    return f"{kind}, of step {network.position.step:,}"
 
 
 def choose_device(name: str) -> torch.device | None:

@@ -52,7 +52,7 @@ def run_sensitivity(options: argparse.Namespace) -> int:
     with progress_lines("measuring channels, passes over the images") as progress:
         found = measure_sensitivity(probe, sets=sets, greedy_images=options.greedy_images, progress=progress)
     trained = is_trained(classifier)
-    name = classifier.name if trained else f"{classifier.name}, untrained"
+    name = classifier.name
     if options.records is not None:
         append_records(options.records, sensitivity_rows(found, f"{name}, {options.folder.name}"))
     options.output.parent.mkdir(parents=True, exist_ok=True)

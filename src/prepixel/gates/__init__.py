@@ -2,11 +2,12 @@
 
 from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
 from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
-from prepixel.gates.settings import GateSettings
+from prepixel.gates.settings import GateError, GateSettings
 
 __all__ = [
     "DynamicGate",
     "Gate",
+    "GateError",
     "GateOutput",
     "GateSettings",
     "GatedNetwork",

@@ -26,8 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.errors import RecipeError
-from prepixel.gates.settings import GateSettings
+from prepixel.gates.settings import GateError, GateSettings
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 
 BIAS_OFF, BIAS_ON = 0.1, 2.0  # at the start P(on) is sigmoid(1.9) = .870
@@ -69,7 +68,7 @@ class Gate(nn.Module, abc.ABC):
         costs: bytes a sample of each channel, above 0; one and the same for all if None.
 
     Raises:
-        RecipeError: a floor or a budget is more than the band set has, or a budget of bytes is less than the floors'.
+        GateError: a floor or a budget is more than the band set has, or a budget of bytes is less than the floors'.
         ValueError: costs are not one number above 0 for each channel.
     """
 
@@ -308,10 +307,10 @@ def build_gate(bands: BandSet, settings: GateSettings, costs: Float[Tensor, " f"
     """Build the gate that settings describe.
 
     Raises:
-        RecipeError: kind is none, or the settings ask for more than the band set has.
+        GateError: kind is none, or the settings ask for more than the band set has.
     """
     if settings.kind == "none":
-        raise RecipeError("gate.kind is none; set it to dynamic or static")
+        raise GateError("gate.kind is none; set it to dynamic or static")
     return (DynamicGate if settings.kind == "dynamic" else StaticGate)(bands, settings, costs)
 
 
@@ -319,21 +318,21 @@ def _budget(bands: BandSet, settings: GateSettings, costs: Tensor) -> float | No
     """Give the budget in channels of mean cost; None without one. Checks it, and the floors."""
     for name, floor, has in zip(COMPONENT_NAMES, settings.floors, bands.counts, strict=True):
         if floor > has:
-            raise RecipeError(f"floors keeps {floor} channels of {name} on, and band set {bands} has {has}")
+            raise GateError(f"floors keeps {floor} channels of {name} on, and band set {bands} has {has}")
     if not bool((costs > 0).all()) or costs.shape != (len(bands),):
         raise ValueError(f"costs must be one number above 0 for each of the {len(bands)} channels of {bands}")
     if settings.loss != "budget":
         return None
     if settings.channels is not None:
         if settings.channels > len(bands):
-            raise RecipeError(f"channels is {settings.channels}, and band set {bands} has {len(bands)}")
+            raise GateError(f"channels is {settings.channels}, and band set {bands} has {len(bands)}")
         return float(settings.channels)
     assert settings.bytes is not None
     total = float(costs.sum())
     if settings.bytes > total:
-        raise RecipeError(f"bytes is {settings.bytes}, and all of band set {bands} takes {total:g}")
+        raise GateError(f"bytes is {settings.bytes}, and all of band set {bands} takes {total:g}")
     if settings.bytes < float(costs.min()) * max(1, sum(settings.floors)):
-        raise RecipeError(f"bytes is {settings.bytes}, too few for the channels that must be on")
+        raise GateError(f"bytes is {settings.bytes}, too few for the channels that must be on")
     return settings.bytes / float(costs.mean())
 
 

@@ -1,5 +1,8 @@
 """Networks on spectra, and the same trunks on pixels to compare with."""
 
+from prepixel.errors import ModelError
+from prepixel.models.batch_norm import BatchTooSmall
+from prepixel.models.build_function import import_build_function
 from prepixel.models.channel_slicing import slice_channels
 from prepixel.models.classification import (
     NAMES,
@@ -11,20 +14,27 @@ from prepixel.models.classification import (
     rgb_network,
 )
 from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
-from prepixel.models.folding.fold import FoldedNetwork, StemCost, fold
+from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
+from prepixel.models.folding.folded_stem import GridMismatch
 from prepixel.models.folding.impulse_response import FoldSettings
 from prepixel.models.folding.input_trace import CannotFold
+from prepixel.models.folding.structure import FoldStructure, StemCost
 from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
+from prepixel.models.weight_files import check_finite
 from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
 __all__ = [
     "NAMES",
     "BandSetMismatch",
+    "BatchTooSmall",
     "CannotFold",
     "FoldSettings",
+    "FoldStructure",
     "FoldedNetwork",
     "FrequencyNetwork",
+    "GridMismatch",
+    "ModelError",
     "PixelInput",
     "PixelModel",
     "PixelNetwork",
@@ -32,6 +42,7 @@ __all__ = [
     "StemCost",
     "WeightReuse",
     "WeightsMismatch",
+    "check_finite",
     "count_macs",
     "count_parameters",
     "example_pixels",
@@ -41,8 +52,10 @@ __all__ = [
     "frequency_network",
     "frequency_resnet",
     "imagenet_classes",
+    "import_build_function",
     "load_rgb_weights",
     "pixel_model",
+    "rebuild_folded",
     "rgb_network",
     "slice_channels",
 ]

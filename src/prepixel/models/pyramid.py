@@ -13,7 +13,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models.classification import NAMES, FrequencyNetwork, PixelNetwork, frequency_network, rgb_network
 from prepixel.models.folding.fold import fold
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
@@ -96,12 +96,12 @@ def pixel_pyramid(
             a batch; None for whether there are such weights.
 
     Raises:
-        RecipeError: no trunk of that name.
+        ModelError: no trunk of that name.
         WeightsMismatch: the weights are another trunk's.
     """
     if trunk == EFFICIENTNET_LITE0:
         if weights is not None:
-            raise RecipeError(f"{trunk} comes with its weights; leave out others")
+            raise ModelError(f"{trunk} comes with its weights; leave out others")
         model = pixel_model(trunk)
         stages: nn.Module = _LiteStages(model.network)
         widths: tuple[int, ...] = (24, 40, 112, 320)
@@ -113,7 +113,7 @@ def pixel_pyramid(
         stages, widths = _tapped(network)
         normalization, known = PixelInput(IMAGENET_MEAN, IMAGENET_STD), weights is not None
     else:
-        raise RecipeError(f"no trunk {trunk!r} for detectors; there are {', '.join(TRUNKS)}")
+        raise ModelError(f"no trunk {trunk!r} for detectors; there are {', '.join(TRUNKS)}")
     if known if freeze_norms is None else freeze_norms:
         stages = freeze_batch_norms(stages)
     return Pyramid(normalization, _with_fpn(stages, widths, levels, channels), channels)
@@ -140,11 +140,11 @@ def frequency_pyramid(
         shift, scale: of the normalization, see `SpectrumInput`.
 
     Raises:
-        RecipeError: no ResNet of that name.
+        ModelError: no ResNet of that name.
         WeightsMismatch: the weights are another trunk's.
     """
     if not trunk.startswith("resnet"):
-        raise RecipeError(f"{trunk} without its stem is no trunk for detectors; take a ResNet, or fold {trunk}")
+        raise ModelError(f"{trunk} without its stem is no trunk for detectors; take a ResNet, or fold {trunk}")
     network = frequency_network(trunk, bands, 1000, shift=shift, scale=scale)
     if weights is not None:
         load_rgb_weights(network, weights)
@@ -165,10 +165,10 @@ def fold_pyramid(pyramid: Pyramid, bands: BandSet, *, pixels_per_block: int = 4)
 
     Raises:
         CannotFold: the trunk uses its image otherwise than through one first layer.
-        RecipeError: pixels_per_block is none of 1, 2, 4, 8.
+        ModelError: pixels_per_block is none of 1, 2, 4, 8.
     """
     if pixels_per_block not in {1, 2, 4, 8}:
-        raise RecipeError(f"pixels_per_block is {pixels_per_block}; it can be 1, 2, 4 or 8")
+        raise ModelError(f"pixels_per_block is {pixels_per_block}; it can be 1, 2, 4 or 8")
     assert isinstance(pyramid.input, PixelInput)
     side = 2 * FRAME_MULTIPLE
     folded = fold(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models.classification import FrequencyNetwork
 from prepixel.models.folding.fold import FoldedNetwork
 from prepixel.models.folding.folded_stem import FoldedStem
@@ -61,10 +61,10 @@ class Sensitivity:
         """Name the channels that greedy elimination kept longest, in the order of their ids.
 
         Raises:
-            RecipeError: there are not so many.
+            ModelError: there are not so many.
         """
         if not 1 <= count <= len(self.order):
-            raise RecipeError(f"{count} channels asked for, and {len(self.order)} reach the network")
+            raise ModelError(f"{count} channels asked for, and {len(self.order)} reach the network")
         return BandSet(f"greedy-{count}", tuple(sorted(self.order[:count])), origin)
 
 
@@ -77,7 +77,7 @@ class ChannelProbe:
         labels: of all images, in order; None where they are not known.
 
     Raises:
-        RecipeError: there is no image, or not a label for each.
+        ModelError: there is no image, or not a label for each.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class ChannelProbe:
             self.batches = [self._reaching_values(network.input(spectrum.to(self.device))) for spectrum in spectra]
         self.num_images = sum(len(batch) for batch in self.batches)
         if not self.num_images:
-            raise RecipeError("no image to measure the network's answers on")
+            raise ModelError("no image to measure the network's answers on")
         if labels is not None and len(labels) != self.num_images:
-            raise RecipeError(f"{len(labels)} labels for {self.num_images} images")
+            raise ModelError(f"{len(labels)} labels for {self.num_images} images")
         self.labels = labels
         self.reference = self._log_probabilities(self.reaching, self.num_images)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prepixel.errors import PrepixelError
+from prepixel.errors import ModelError
 from prepixel.models.classification import FrequencyNetwork, PixelNetwork
 
 _HEADS = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}
 
 
-class WeightsMismatch(PrepixelError, ValueError):
+class WeightsMismatch(ModelError):
     """Report weights that are not those of the network that they were meant for."""
 
 

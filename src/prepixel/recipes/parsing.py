@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, Union
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from prepixel.errors import RecipeError
+from prepixel.errors import PrepixelError, RecipeError
 from prepixel.files import write_text
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.detection import DetectionRecipe
@@ -164,7 +164,7 @@ class _Reading:
                 built[name] = self._convert(f"{prefix}{name}", hints[name], value)
         try:
             return kind(**built)
-        except RecipeError as error:
+        except PrepixelError as error:
             raise RecipeError(f"{self._blame(prefix, built)}{error}") from error
 
     def _convert(self, key: str, hint: Any, value: Any) -> Any:

@@ -20,7 +20,7 @@ from prepixel.data import (
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
 from prepixel.errors import RecipeError
-from prepixel.gates import GatedNetwork, build_gate
+from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
@@ -170,7 +170,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     try:
         costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
         return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
-    except RecipeError as error:
+    except GateError as error:
         raise RecipeError(f"gate: {error}") from error
 
 

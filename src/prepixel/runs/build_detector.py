@@ -74,7 +74,7 @@ def read_part(recipe: DetectionRecipe, part: str, photos: str, annotations: str)
     return CocoDataset(
         expand_path(annotations, f"data.{part}_annotations"),
         expand_path(photos, f"data.{part}"),
-        on_bad=recipe.data.on_error,
+        on_error=recipe.data.on_error,
         with_objects_only=part == "train",
         one_class=recipe.data.one_class,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
+import random
 import shutil
 import tarfile
 import zlib
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from tests.data.jobs.killed_packing import write_source
+from tests.jpeg.small_files import by_pillow
 from tests.jpeg.test_bandlimit import S24
 
 from prepixel.data import (
@@ -231,16 +234,20 @@ def test_damage_is_named_and_counted_not_hidden(shards: Path, tmp_path: Path) ->
 def test_missing_and_strange_parts_are_named(shards: Path, tmp_path: Path) -> None:
     folder = damaged(shards, tmp_path / "a")
     (folder / "shard-000002.tar").write_bytes((folder / "shard-000002.tar").read_bytes()[:2000])
-    with pytest.raises(DatasetError, match=r"shard-000002\.tar: is shorter than its index says"):
+    with pytest.raises(DatasetError, match=r"shard-000002\.tar: has 2000 bytes, and \d+ were written; copy it again"):
         PackedDataset(folder)
     (folder / "shard-000002.jsonl").unlink()
     with pytest.raises(DatasetError, match="shard-000002, one of 4, is missing; let prepixel pack come to its end"):
         PackedDataset(folder)
     (folder / "shard-000001.jsonl").write_text("{}\n", encoding="utf-8")
-    with pytest.raises(DatasetError, match=r"shard-000001\.jsonl: cannot be understood"):
+    with pytest.raises(
+        DatasetError, match=r"shard-000001\.jsonl: its 1 lines are not the 11 that were written; copy it again"
+    ):
         PackedDataset(folder)
     (folder / "manifest.json").write_text('{"format": "prepixel shards", "version": 9}', encoding="utf-8")
-    with pytest.raises(DatasetError, match=r"is no manifest of shards that this version reads \(format .*, version 9"):
+    with pytest.raises(
+        DatasetError, match=r"is no manifest of shards that this version reads \(format and version are .*9"
+    ):
         PackedDataset(folder)
     with pytest.raises(DatasetError, match=r"holds no manifest\.json; name a folder that prepixel pack wrote"):
         PackedDataset(tmp_path)
@@ -262,11 +269,11 @@ def test_tar_files_of_jpegs_are_a_source(source: Path, tmp_path: Path) -> None:
     pack_source(open_source(tmp_path), tmp_path / "packed", PackOptions(BANDS))
     packed = PackedDataset(tmp_path / "packed")
     assert np.array_equal([sample.label for sample in packed.samples], [0, 1, 2, 0, 1])
-    with pytest.raises(DatasetError, match="class number 2, but only 2 classes are named"):
+    with pytest.raises(DatasetError, match="class number 2, and there are 2 names, counted from 0"):
         open_source(tmp_path / "a.tar", class_names=["zero", "one"])
     with tarfile.open(tmp_path / "b.tar", "w") as archive:
         archive.add(chosen[0], "7.jpg")
-    with pytest.raises(DatasetError, match=r"b\.tar/7\.jpg: its class is not told; add KEY\.cls"):
+    with pytest.raises(DatasetError, match=r"b\.tar/7\.jpg: has no class; add KEY\.cls"):
         open_source(tmp_path / "b.tar")
     (tmp_path / "c.tar").write_bytes(b"x" * 1000)
     with pytest.raises(DatasetError, match=r"c\.tar: cannot be read as a tar file"):
@@ -277,3 +284,128 @@ def test_tar_files_of_jpegs_are_a_source(source: Path, tmp_path: Path) -> None:
     by_folder = open_source(tmp_path / "d.tar")
     assert by_folder.classes == ("ant", "cat")
     assert [entry.label for entry in by_folder.entries] == [1, 0]
+
+
+# -- indices that are not what was written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", [0, 5])
+def test_an_index_that_lost_its_lines_is_seen_and_its_shard_packed_again(
+    source: Path, shards: Path, tmp_path: Path, lines: int
+) -> None:
+    folder = damaged(shards, tmp_path / "damaged")
+    index = folder / "shard-000001.jsonl"
+    index.write_bytes(b"".join(index.read_bytes().splitlines(keepends=True)[:lines]))
+    with pytest.raises(DatasetError, match=rf"jsonl: its {lines} lines are not the 11 that were written; copy it"):
+        PackedDataset(folder)
+    report = pack_source(open_source(source), folder, PackOptions(BANDS, shard_size=11))
+    assert report.num_earlier == report.num_samples - 11
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        path.name: path.read_bytes() for path in shards.iterdir()
+    }
+
+
+def with_row(shards: Path, target: Path, changes: dict[str, Any]) -> Path:
+    """Change a line of an index, and its checksum in the manifest."""
+    folder = damaged(shards, target)
+    index, manifest = folder / "shard-000000.jsonl", json.loads((folder / "manifest.json").read_bytes())
+    lines = index.read_bytes().split(b"\n")
+    lines[3] = json.dumps(json.loads(lines[3]) | changes).encode()
+    index.write_bytes(b"\n".join(lines))
+    manifest["shards"][0]["index_sha256"] = hashlib.sha256(index.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"label": -1}, "line 4: label is -1, below 0"),
+        ({"label": 7}, "line 4: label is 7, and there are 7 classes"),
+        ({"label": True}, "line 4: label is true, not a whole number"),
+        ({"label": 2**63}, "line 4: label is beyond 64 bits"),
+        ({"offset": 10**9}, "line 4: its image ends behind the tar's end"),
+        ({"size": "7"}, "line 4: size is text, not a whole number"),
+        ({"kind": "gone"}, "line 4: kind is 'gone'"),
+        ({"crc32": "xyz"}, "line 4: crc32 is 'xyz'"),
+        ({"path": None}, "line 4: 'path' is null, not text"),
+        ({"key": "00000004"}, "line 4: key '00000004' in the place of 00000003"),
+        ({"more": 1}, "line 4: it has unknown keys: 'more'"),
+    ],
+)
+def test_every_field_of_an_index_is_checked(shards: Path, tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    assert len(PackedDataset(with_row(shards, tmp_path / "same", {}))) == len(PackedDataset(shards))
+    with pytest.raises(DatasetError, match=text):
+        PackedDataset(with_row(shards, tmp_path / "changed", changes))
+
+
+def mutated(value: Any, draw: random.Random) -> Any:
+    """Replace one value somewhere within, or drop it."""
+    if isinstance(value, dict | list) and value and draw.random() < 0.85:
+        key = draw.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        copy = value.copy()
+        if draw.random() < 0.15:
+            del copy[key]
+        else:
+            copy[key] = mutated(value[key], draw)
+        return copy
+    return draw.choice([None, True, -1, 0, 5 * 10**8, 2**70, 1e400, float("nan"), "", "x" * 99, [], [[]], {}, {"a": 1}])
+
+
+def test_a_mutated_manifest_is_read_the_same_or_refused(shards: Path, tmp_path: Path) -> None:
+    folder, draw = damaged(shards, tmp_path / "mutated"), random.Random(1)
+    whole = json.loads((folder / "manifest.json").read_bytes())
+    expected = [sample.label for sample in PackedDataset(shards).samples]
+    refused = 0
+    for _ in range(300):
+        (folder / "manifest.json").write_text(json.dumps(mutated(whole, draw)), encoding="utf-8")
+        try:
+            found = [sample.label for sample in PackedDataset(folder).samples]
+        except DatasetError:
+            refused += 1
+        else:
+            assert found == expected
+    assert 200 <= refused < 300  # names of classes and sources, and numbers of options, may be others
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_index_is_refused(shards: Path, tmp_path: Path, seed: int) -> None:
+    folder, draw = damaged(shards, tmp_path / "damaged"), random.Random(seed)
+    whole = (folder / "shard-000002.jsonl").read_bytes()
+    for _ in range(10):
+        contents = bytearray(whole)
+        contents[draw.randrange(len(contents))] ^= 1 << draw.randrange(8)
+        (folder / "shard-000002.jsonl").write_bytes(
+            contents[: draw.choice([len(contents), draw.randrange(len(contents))])]
+        )
+        with pytest.raises(DatasetError, match=r"shard-000002\.jsonl"):
+            PackedDataset(folder)
+
+
+def test_shards_of_the_first_version_are_read(shards: Path, tmp_path: Path) -> None:
+    folder = damaged(shards, tmp_path / "old")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    del manifest["shards"], manifest["classes"]
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 1}), encoding="utf-8")
+    assert list(PackedDataset(folder).samples) == [
+        sample._replace(path=sample.path.replace(str(shards), str(folder))) for sample in PackedDataset(shards).samples
+    ]
+    index = folder / "shard-000001.jsonl"
+    index.write_bytes(b"".join(index.read_bytes().splitlines(keepends=True)[:5]))
+    with pytest.raises(DatasetError, match=r"shard-000001\.jsonl: has 5 whole lines, and its shard has 11"):
+        PackedDataset(folder)
+
+
+def test_any_names_of_files_and_classes_come_back(tmp_path: Path) -> None:
+    names = ["cats\u0085dogs", "line\u2028sep", "new\nline", " edge ", "caf\udce9", '"q"', "plain é"]
+    for name in names:
+        (tmp_path / "source" / name).mkdir(parents=True)
+        (tmp_path / "source" / name / f"{name}.jpg").write_bytes(by_pillow())
+    for _ in range(2):
+        report = pack_source(open_source(tmp_path / "source"), tmp_path / "shards", PackOptions(BANDS, shard_size=3))
+    assert report.num_earlier == len(names)
+    packed = PackedDataset(tmp_path / "shards")
+    assert packed.classes == tuple(sorted(names))
+    assert packed.names() == [f"{name}/{name}.jpg" for name in sorted(names)]
+    assert PackedDataset(tmp_path / "shards", class_names=tmp_path / "shards" / "classes.txt").classes == packed.classes
+    packed.verify()

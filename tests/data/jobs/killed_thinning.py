@@ -38,7 +38,7 @@ def main(folder: Path, kills: int) -> None:
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
 
-    kill_until_done(work, folder, kills=kills, longest=0.12, count=count, check=_assert_whole)
+    kill_until_done(work, folder, kills=kills, longest=0.25, count=count, check=_assert_whole)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:

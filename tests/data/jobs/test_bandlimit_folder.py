@@ -197,9 +197,13 @@ def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path
 def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
     counts = run_killed("tests.data.jobs.killed_thinning", tmp_path)
     assert counts["writing"] >= 2, "no kill fell into the writing of a file; make killed_thinning's pause longer"
-    assert len(set(counts["finished"])) >= 3
+    assert len(set(counts["finished"])) >= 2
     straight, killed = (
-        {path.relative_to(tmp_path / run): path.read_bytes() for path in (tmp_path / run).rglob("*") if path.is_file()}
+        {
+            path.relative_to(tmp_path / run): path.read_bytes()
+            for path in (tmp_path / run).rglob("*")
+            if path.is_file() and path.name != ".prepixel-lock"
+        }
         for run in ("straight", "killed")
     )
     assert straight == killed

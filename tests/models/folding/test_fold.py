@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models import CannotFold, FoldedNetwork, count_macs, fold
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.spectrum import BandSet, Spectrum, encode_int8
@@ -289,7 +289,7 @@ def test_a_fold_that_pads_by_size_says_which_grid_it_cannot_take() -> None:
         type(plan)(plan.grid, plan.num_outputs, plan.pixels, 8, plan.slack, plan.first, plan.reach)
         for plan in folded.network.conv_stem.plans
     )
-    with pytest.raises(RecipeError, match=r"folded for 14 blocks along an axis, got 15.*fold it for 15 blocks"):
+    with pytest.raises(ModelError, match=r"folded for 14 blocks along an axis, got 15.*fold it for 15 blocks"):
         folded(random_spectrum((15, 18), BandSet.parse("S-24")))
 
 
@@ -443,26 +443,26 @@ def test_refuses_with_the_reason(name: str) -> None:
 
 def test_refuses_sizes_that_do_not_fit_and_names_those_that_do() -> None:
     network = Net(conv(3, 2, 1))
-    with pytest.raises(RecipeError, match=r"take a grid of 28 x 28, 56 x 56, 112 x 112, 224 x 224"):
+    with pytest.raises(ModelError, match=r"take a grid of 28 x 28, 56 x 56, 112 x 112, 224 x 224"):
         fold(network, pixels=224, grid=32)
-    with pytest.raises(RecipeError, match=r"299 x 299.*grid of 299 x 299, or give the network 296 x 296 pixels"):
+    with pytest.raises(ModelError, match=r"299 x 299.*grid of 299 x 299, or give the network 296 x 296 pixels"):
         fold(network, pixels=299, grid=56)
-    with pytest.raises(RecipeError, match=r"along both axes"):
+    with pytest.raises(ModelError, match=r"along both axes"):
         fold(network, pixels=(56, 40), grid=(14, 5))
-    with pytest.raises(RecipeError, match=r"pixels and grid must be 1 or greater"):
+    with pytest.raises(ModelError, match=r"pixels and grid must be 1 or greater"):
         fold(network, pixels=0, grid=5)
-    with pytest.raises(RecipeError, match=r"one number above 0 each for R, G and B"):
+    with pytest.raises(ModelError, match=r"one number above 0 each for R, G and B"):
         fold(network, std=(1.0, 0.0, 1.0))
-    with pytest.raises(RecipeError, match=r"none of the channels of high reaches the 4 x 4 pixels"):
+    with pytest.raises(ModelError, match=r"none of the channels of high reaches the 4 x 4 pixels"):
         fold(network, pixels=56, grid=14, bands=BandSet("high", (63, 127)))
-    with pytest.raises(RecipeError, match=r"fold it for at least \d+ blocks"):
+    with pytest.raises(ModelError, match=r"fold it for at least \d+ blocks"):
         fold(Net(conv(31, 1, 15)), pixels=16, grid=4)
 
 
 def test_a_layer_too_large_to_compose_is_factored() -> None:
     torch.manual_seed(7)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 104 * 104, 2400))
-    with pytest.raises(RecipeError, match=r"the composed layer would have 77,875,200 weights .* take form factored"):
+    with pytest.raises(ModelError, match=r"the composed layer would have 77,875,200 weights .* take form factored"):
         fold(network, pixels=104, grid=13, bands=ALL, form="composed")
     folded = fold(network, pixels=104, grid=13, bands=ALL)
     assert folded.settings.form == "factored"

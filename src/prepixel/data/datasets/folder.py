@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from prepixel.data.datasets.text_formats import LISTING_NAME, read_class_names, read_listing
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
 from prepixel.jpeg.decode import Source
-
-LISTING_NAME = "labels.txt"
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
 
@@ -60,7 +59,8 @@ class FolderDataset:
 
     - ``folders``: ``root/CLASS/.../image.jpg``, as ImageNet and torchvision's ImageFolder have it. Deeper folders
       belong to the class at the top. Classes are numbered in sorted order of their names.
-    - ``listing``: images in one folder and a text file with one line an image, its path and its class number.
+    - ``listing``: images in one folder and a text file with one line an image, its path and its class number, as
+      `read_listing` has it.
     - ``prefix``: images in one folder, each named ``KEY_anything``, KEY being the first word of a class.
 
     ``auto`` takes the first of them that the folder fits. Names that start with a dot are passed over, and so are
@@ -143,34 +143,6 @@ def _require_folder(folder: Path) -> None:
     near = difflib.get_close_matches(folder.name, present, n=3)
     hint = f"; {parent} holds {', '.join(near or present[:8]) or 'no folder'}"
     raise DatasetError(f"{folder}: no such folder{hint}; check the path")
-
-
-def read_class_names(given: Sequence[str] | str | os.PathLike[str] | None) -> tuple[str, ...] | None:
-    """Give class names in order of their labels, of a list or of a text file with one a line; None of None.
-
-    Raises:
-        DatasetError: the file cannot be read, or a name is missing.
-    """
-    if given is None:
-        return None
-    if isinstance(given, (str, os.PathLike)):
-        path = Path(given)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise DatasetError(
-                f"{path}: the list of class names cannot be read ({error.strerror}); "
-                "give a text file with one class a line, in order of their labels"
-            ) from error
-        names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    else:
-        names = tuple(given)
-    if not names:
-        raise DatasetError("the list of class names is empty; leave it out, or name at least one class")
-    blank = next((label for label, name in enumerate(names) if not name.strip()), None)
-    if blank is not None:
-        raise DatasetError(f"class name {blank} is blank; give every class a name")
-    return names
 
 
 def _class_folders(root: Path) -> list[str]:
@@ -257,26 +229,7 @@ def _extensions_seen(folder: Path) -> str:
 def _read_listing(
     root: Path, listing: Path, names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DatasetError(
-            f"{listing}: the listing cannot be read ({error.strerror}); it should hold lines 'file class-number'"
-        ) from error
-    samples: list[Sample] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        # the class is the last word, so that file names may hold spaces
-        file, _, word = line.strip().replace(",", " ").replace("\t", " ").rpartition(" ")
-        if not file or not word.isascii() or not word.isdigit():
-            raise DatasetError(f"{listing}, line {number}: {line!r} is not 'file class-number'")
-        path = root / file.strip()
-        if not path.is_file():
-            raise DatasetError(f"{listing}, line {number}: no file {path}; the listing and its folder do not agree")
-        samples.append(Sample(str(path), int(word)))
-    if not samples:
-        raise DatasetError(f"{listing}: lists no image; it should hold lines 'file class-number'")
+    samples = [Sample(path, label) for path, label in read_listing(root, listing)]
     largest = max(sample.label for sample in samples)
     if names is not None and largest >= len(names):
         raise DatasetError(f"{listing}: class number {largest}, but only {len(names)} classes are named (from 0)")

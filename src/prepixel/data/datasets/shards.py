@@ -1,71 +1,39 @@
-"""Shards of packed images: tar files that any tool opens, with an index for reading any sample by itself.
-
-A folder of shards holds ``manifest.json``, ``classes.txt``, and for each shard ``shard-000000.tar`` and
-``shard-000000.jsonl``; docs/formats/packed-images.md describes them.
-"""
+"""Shards of packed images (docs/formats/packed-images.md), and the data set that reads any sample of them."""
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 
 from prepixel.array_types import Int64
-from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name, read_class_names
+from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name
+from prepixel.data.datasets.shard_index import (
+    MANIFEST,
+    Manifest,
+    ShardRow,
+    ShardSummary,
+    encode_index,
+    read_index,
+    read_manifest,
+    shard_name,
+)
+from prepixel.data.datasets.text_formats import read_class_names
 from prepixel.errors import DatasetError, MalformedPack
-from prepixel.files import AtomicFile, replace_file
-
-MANIFEST, CLASSES = "manifest.json", "classes.txt"
-FORMAT, VERSION = "prepixel shards", 1
-
-Kind = Literal["packed", "stored", "skipped"]
-
-
-def shard_name(number: int) -> str:
-    """Name a shard, without its ending."""
-    return f"shard-{number:06}"
-
-
-@dataclass(frozen=True)
-class ShardRow:
-    """Hold one line of a shard's index.
-
-    Attributes:
-        key: of the sample's members: its number among all samples, eight digits.
-        kind: ``packed``; ``stored``: the file's own bytes; ``skipped``: not there.
-        path: the file's, below its source.
-        label: index into the classes.
-        before: the file's bytes.
-        offset: where in the tar the image begins.
-        size: its bytes.
-        crc32: of these, in hexadecimal.
-        error: where the file is damaged, the kind of its error.
-        message: the error's text.
-    """
-
-    key: str
-    kind: Kind
-    path: str
-    label: int
-    before: int
-    offset: int = 0
-    size: int = 0
-    crc32: str = ""
-    error: str = ""
-    message: str = ""
+from prepixel.files import AtomicFile, json_bytes, replace_file
 
 
 class ShardWriter:
-    """Write one shard under a temporary name; it gets its own when it is closed whole, and its index after it.
+    """Write one shard and its index; use it as a context manager, so that nothing is left behind by an error.
 
     The bytes depend on what is added alone: members have no owner and no time.
     """
@@ -82,17 +50,23 @@ class ShardWriter:
             self._rows.append(row)
             return
         offset = self._put(f"{row.key}.{ending}", image)
-        self._put(f"{row.key}.json", json.dumps(metadata, ensure_ascii=False).encode())
+        self._put(f"{row.key}.json", json_bytes(metadata))
         crc32 = f"{zlib.crc32(image):08x}"
         placed = {"offset": offset, "size": len(image), "crc32": crc32}
         self._rows.append(ShardRow(**(row.__dict__ | placed)))
 
-    def close(self) -> None:
-        """Finish the shard: from now on it counts."""
+    def close(self) -> ShardSummary:
+        """Finish the shard, write its index, and return what both hold; the disk has them then."""
         with self._target:
             self._archive.close()
-        lines = "".join(json.dumps(row.__dict__, ensure_ascii=False) + "\n" for row in self._rows)
-        replace_file(self._folder / f"{self._name}.jsonl", lines.encode())
+        tar, index = self._folder / f"{self._name}.tar", encode_index(self._rows)
+        replace_file(tar.with_suffix(".jsonl"), index)
+        num_samples = sum(row.kind != "skipped" for row in self._rows)
+        return ShardSummary(len(self._rows), num_samples, hashlib.sha256(index).hexdigest(), tar.stat().st_size)
+
+    def discard(self) -> None:
+        """Leave nothing behind; safe on a full disk, and after `close`."""
+        self._target.discard()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -100,10 +74,9 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        else:  # a disk that is full, too: nothing is left behind
-            self._target.__exit__(kind, error, traceback)
+        if error is not None:
+            self._target.__exit__(kind, error, traceback)  # names the target where the disk is full
+        self._target.discard()
 
     def _put(self, name: str, contents: bytes) -> int:
         member = tarfile.TarInfo(name)
@@ -111,43 +84,6 @@ class ShardWriter:
         offset = self._target.file.tell() + tarfile.BLOCKSIZE
         self._archive.addfile(member, io.BytesIO(contents))
         return offset
-
-
-def read_index(folder: Path, number: int) -> list[ShardRow] | None:
-    """Read a shard's index; None where the shard is not finished."""
-    path = folder / f"{shard_name(number)}.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        size = (folder / f"{shard_name(number)}.tar").stat().st_size
-        rows = [ShardRow(**json.loads(line)) for line in lines]
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be understood ({error}); remove it and its tar, and pack again") from error
-    if any(row.offset + row.size > size for row in rows):
-        raise DatasetError(f"{path.with_suffix('.tar')}: is shorter than its index says; remove both, and pack again")
-    return rows
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read a folder's manifest; None where it has none.
-
-    Raises:
-        DatasetError: it cannot be understood.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["version"] != VERSION:
-            raise ValueError(f"format {manifest['format']!r}, version {manifest['version']!r}")
-        for part in manifest["parts"]:
-            for key in ("listing", "num_samples", "first_shard", "num_shards"):
-                part[key]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: is no manifest of shards that this version reads ({error})") from error
-    return dict(manifest)
 
 
 @dataclass(frozen=True)
@@ -177,7 +113,7 @@ class _Samples(Sequence[Sample]):
 
 @dataclass(frozen=True, init=False)
 class PackedDataset:
-    """Hold the samples of a folder of shards, with what `FolderDataset` tells of a folder of images.
+    """List the samples of a folder of shards as `FolderDataset` lists those of a folder of images.
 
     Any sample is read by itself. No file stays open between reads, so the data set may be sent to other processes.
 
@@ -206,13 +142,13 @@ class PackedDataset:
             class_names: as `FolderDataset` has it: labels follow it.
 
         Raises:
-            DatasetError: the folder holds no shards, some are missing, or a class is unknown.
+            DatasetError: the folder holds no shards, some are missing or damaged, or a class is unknown.
         """
         folder = Path(root)
         manifest = read_manifest(folder)
         if manifest is None:
             raise DatasetError(f"{folder}: holds no {MANIFEST}; name a folder that prepixel pack wrote")
-        classes = read_class_names(folder / CLASSES) or ()
+        classes = manifest.classes
         names = read_class_names(class_names)
         labels = range(len(classes)) if names is None else labels_by_name(classes, names, str(folder))
         endings: dict[str, int] = {"ppx": 0}
@@ -239,12 +175,12 @@ class PackedDataset:
         return tuple(np.bincount(self._table[:, 5], minlength=len(self.classes)).tolist())
 
     def names(self) -> list[str]:
-        """Give each sample's path below the source that was packed, from the indices."""
+        """Return each sample's path below the source that was packed, from the indices."""
         manifest = read_manifest(self.root)
         return [] if manifest is None else [row.path for _, row in _present(self.root, manifest)]
 
     def sources(self, indices: Sequence[int]) -> list[bytes]:
-        """Read samples' bytes, each shard opened once; of a shard that is cut, what is there."""
+        """Read samples' bytes, each shard opened once; of a truncated shard, what is there."""
         contents = [b""] * len(indices)
         shards = self._table[list(indices), 0].tolist()
         for shard in dict.fromkeys(shards):
@@ -256,7 +192,7 @@ class PackedDataset:
         return contents
 
     def verify(self) -> None:
-        """Read everything and hold it against the index's checksums.
+        """Read every sample and compare it with its checksum.
 
         Raises:
             MalformedPack: a sample is not what was written.
@@ -264,22 +200,14 @@ class PackedDataset:
         for index, sample in enumerate(self.samples):
             if zlib.crc32(self.sources([index])[0]) != self._crcs[index]:
                 raise MalformedPack(
-                    "its bytes are not those that were written", hint="Pack its shard anew", source=sample.path
+                    "its bytes are not those that were written", hint="Pack its shard again", source=sample.path
                 )
 
 
-def _present(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[int, ShardRow]]:
+def _present(folder: Path, manifest: Manifest) -> Iterator[tuple[int, ShardRow]]:
     """Yield every sample that is there, with its shard's number."""
-    parts = [(part["first_shard"], part["num_shards"]) for part in manifest["parts"]]
-    numbers = [number for first, count in parts for number in range(first, first + count)]
-    for number in numbers:
-        index = read_index(folder, number)
-        if index is None:
-            raise DatasetError(
-                f"{folder}: {shard_name(number)}, one of {len(numbers)}, is missing; "
-                "let prepixel pack come to its end, by the command that began it"
-            )
-        yield from ((number, row) for row in index if row.kind != "skipped")
+    for number in range(manifest.num_shards):
+        yield from ((number, row) for row in read_index(folder, manifest, number) if row.kind != "skipped")
 
 
 def open_dataset(
@@ -296,5 +224,6 @@ def open_dataset(
 
 
 def stored_ending(path: str) -> str:
-    """Give the ending of a member that holds a file's own bytes."""
-    return Path(path).suffix.lower().lstrip(".") or "bin"
+    """Return the ending of a member that holds a file's own bytes; ``bin`` for one that is no plain word."""
+    ending = Path(path).suffix.lower().lstrip(".")
+    return ending if ending.isascii() and ending.isalnum() and len(ending) <= 8 else "bin"

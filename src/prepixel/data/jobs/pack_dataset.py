@@ -13,22 +13,24 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from prepixel.data.datasets.shards import (
+from prepixel.data.datasets.shard_index import (
     CLASSES,
-    FORMAT,
-    MANIFEST,
     VERSION,
+    Manifest,
+    Part,
     ShardRow,
-    ShardWriter,
+    append_finished,
     read_index,
     read_manifest,
     shard_name,
-    stored_ending,
+    write_manifest,
 )
+from prepixel.data.datasets.shards import ShardWriter, stored_ending
+from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.parallel import map_unordered
@@ -41,7 +43,7 @@ from prepixel.errors import (
     UnreadableImage,
     UnsupportedJpeg,
 )
-from prepixel.files import directory_lock, make_folder, remove_temporary, replace_file
+from prepixel.files import directory_lock, make_folder, remove_temporary, write_text
 from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
 from prepixel.jpeg.decode import Kept
 from prepixel.jpeg.packed import ALL_BANDS, Compression
@@ -83,8 +85,8 @@ class PackOptions:
         """Pack one image's file."""
         return pack_jpeg(contents, self.kept, compression=self.compression, level=self.level, limits=limits)
 
-    def told(self) -> dict[str, Any]:
-        """Give what decides the shards' bytes, as the manifest tells it."""
+    def to_manifest(self) -> dict[str, Any]:
+        """Return what decides the shards' bytes, for the manifest."""
         return {
             "bands": "all" if self.bands is None else self.bands.name,
             "frequencies": [sorted(indices) for indices in self.kept],
@@ -134,14 +136,6 @@ class PackReport:
         return (self.num_samples - self.num_earlier) / self.seconds if self.seconds else 0.0
 
 
-class _Part(NamedTuple):
-    """The shards that one source becomes."""
-
-    first_shard: int
-    first_key: int
-    num_shards: int
-
-
 class _Packed(NamedTuple):
     """One image, ready to be written."""
 
@@ -184,17 +178,21 @@ def pack_source(
     with directory_lock(goal, "packing into"):
         manifest, part = _plan(source, goal, options, append)
         remove_temporary(goal)
-        replace_file(goal / CLASSES, "".join(name + "\n" for name in source.classes).encode())
-        replace_file(goal / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
-        numbers = range(part.first_shard, part.first_shard + part.num_shards)
-        left = [number for number in numbers if read_index(goal, number) is None]
-        earlier = len(source.entries) - sum(len(_places(source, part, options, number)) for number in left)
+        left = _unfinished(goal, manifest, part)
+        finished = {number: summary for number, summary in manifest.finished.items() if number not in left}
+        manifest = replace(manifest, finished=finished)
+        write_text(goal / CLASSES, class_lines(source.classes))
+        write_manifest(goal, manifest)
+        earlier = len(source.entries) - sum(manifest.num_rows(number) for number in left)
         done = earlier
-        for _ in _pack_shards(source, goal, options, part, left, threads, limits):
-            done += 1
-            if progress is not None:
-                progress(done, len(source.entries))
-    return _report(goal, numbers, earlier, time.perf_counter() - begin)
+        with contextlib.closing(_pack_shards(source, goal, options, manifest, part, left, threads, limits)) as packed:
+            for _ in packed:
+                done += 1
+                if progress is not None:
+                    progress(done, len(source.entries))
+        manifest = replace(manifest, finished=(read_manifest(goal) or manifest).finished)
+        write_manifest(goal, manifest)
+    return _report(goal, manifest, part, earlier, time.perf_counter() - begin)
 
 
 def estimate_packing(
@@ -212,12 +210,10 @@ def estimate_packing(
         DatasetError: as `pack_source`.
     """
     goal = Path(target)
-    _, part = _plan(source, goal, options, append)
-    numbers = range(part.first_shard, part.first_shard + part.num_shards)
+    manifest, part = _plan(source, goal, options, append)
     left = [
         source.entries[place]
-        for number in numbers
-        if read_index(goal, number) is None
+        for number in _unfinished(goal, manifest, part)
         for place in _places(source, part, options, number)
     ]
 
@@ -235,18 +231,18 @@ def estimate_packing(
     )
 
 
-def _report(goal: Path, numbers: Iterable[int], earlier: int, seconds: float) -> PackReport:
-    rows = [row for number in numbers for row in read_index(goal, number) or []]
+def _report(goal: Path, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
+    rows = [row for number in _numbers(part) for row in read_index(goal, manifest, number)]
     packed = [row for row in rows if row.kind == "packed"]
     return PackReport(
         num_samples=len(rows),
         num_earlier=earlier,
         num_packed=len(packed),
         num_stored=sum(row.kind == "stored" for row in rows),
-        num_shards=len(list(numbers)),
+        num_shards=part.num_shards,
         bytes_before=sum(row.before for row in packed),
         bytes_after=sum(row.size for row in packed),
-        bytes_on_disk=sum((goal / f"{shard_name(number)}.tar").stat().st_size for number in numbers),
+        bytes_on_disk=sum(manifest.finished[number].tar_bytes for number in _numbers(part)),
         seconds=seconds,
         bad=tuple(
             ReadFailure(index, row.path, RecordedError(row.error, row.message))
@@ -259,69 +255,76 @@ def _report(goal: Path, numbers: Iterable[int], earlier: int, seconds: float) ->
 # -- what there is to do -----------------------------------------------------------------------------------------------
 
 
-def _plan(source: PackSource, goal: Path, options: PackOptions, append: bool) -> tuple[dict[str, Any], _Part]:
-    """Give the manifest that there is to be, and the shards that the source has in it."""
+def _plan(source: PackSource, goal: Path, options: PackOptions, append: bool) -> tuple[Manifest, Part]:
+    """Return the manifest that there is to be, and the part of it that the source is."""
     if goal.exists() and not goal.is_dir():
         raise DatasetError(f"{goal}: is a file, not a folder; name another target")
     if not source.entries:
         raise DatasetError(f"{source.name}: holds no image to pack")
-    listing = hashlib.sha256()
-    for entry in source.entries:
-        annotated = f"\0{json.dumps(dict(entry.annotated), sort_keys=True)}" if entry.annotated else ""
-        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}{annotated}\n".encode(errors="surrogateescape"))
-    told: dict[str, Any] = {
-        "source": source.name,
-        "listing": listing.hexdigest(),
-        "num_samples": len(source.entries),
-        "first_shard": 0,
-        "num_shards": -(-len(source.entries) // options.shard_size),
-    }
+    part = Part(source.name, _listing(source), len(source.entries), 0, -(-len(source.entries) // options.shard_size))
     manifest = read_manifest(goal)
     if manifest is None:
         if goal.exists() and any(not entry.name.startswith(".") and entry.name != CLASSES for entry in goal.iterdir()):
             raise DatasetError(f"{goal}: holds files that packing did not write; name a new folder, or empty this one")
-        manifest = {"format": FORMAT, "version": VERSION, "options": options.told(), "parts": [told]}
-        return manifest, _Part(0, 0, told["num_shards"])
+        return Manifest(options.to_manifest(), source.classes, (part,)), part
     _check_same(goal, manifest, source, options)
-    first_key = 0
-    for part in manifest["parts"]:
-        if part["listing"] == told["listing"]:
-            return manifest, _Part(part["first_shard"], first_key, part["num_shards"])
-        first_key += part["num_samples"]
-    last = manifest["parts"][-1]
+    known = next((known for known in manifest.parts if known.listing == part.listing), None)
+    if known is not None:
+        return manifest, known
     if not append:
         raise DatasetError(
             f"{goal}: was packed from another source, or {source.name} has changed; to add its images behind those "
             "that are there, use --append; else pack into a new folder"
         )
-    shards = last["first_shard"] + last["num_shards"]
-    unfinished = next((shard for shard in range(shards) if read_index(goal, shard) is None), None)
-    if unfinished is not None:
-        raise DatasetError(f"{goal}: {shard_name(unfinished)} is not finished; let that run come to its end first")
-    told["first_shard"] = shards
-    return manifest | {"parts": [*manifest["parts"], told]}, _Part(shards, first_key, told["num_shards"])
+    for known in manifest.parts:
+        for shard in _unfinished(goal, manifest, known):
+            raise DatasetError(f"{goal}: {shard_name(shard)} is not finished; let that run come to its end first")
+    part = replace(part, first_shard=manifest.num_shards)
+    return replace(manifest, parts=(*manifest.parts, part)), part
 
 
-def _check_same(goal: Path, manifest: dict[str, Any], source: PackSource, options: PackOptions) -> None:
-    were, told = manifest.get("options", {}), options.told()
-    differing = [key for key in told if key != "bands" and were.get(key) != told[key]]
+def _listing(source: PackSource) -> str:
+    """Return a checksum of what a source lists."""
+    listing = hashlib.sha256()
+    for entry in source.entries:
+        annotated = f"\0{json.dumps(dict(entry.annotated), sort_keys=True)}" if entry.annotated else ""
+        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}{annotated}\n".encode(errors="surrogatepass"))
+    return listing.hexdigest()
+
+
+def _check_same(goal: Path, manifest: Manifest, source: PackSource, options: PackOptions) -> None:
+    were, asked = manifest.options, options.to_manifest()
+    differing = [key for key in asked if key != "bands" and were.get(key) != asked[key]]
     if differing:
         words = ", ".join(
             f"bands {were.get('bands')}" if key == "frequencies" else f"{key} {were.get(key)}" for key in differing
         )
         raise DatasetError(f"{goal}: was begun with other options ({words}); use these, or pack into a new folder")
-    try:
-        classes = (goal / CLASSES).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return
-    if classes != list(source.classes):
+    if manifest.version < VERSION:
+        raise DatasetError(f"{goal}: was packed by an earlier version, without checksums; pack into a new folder")
+    if manifest.classes != source.classes:
         raise DatasetError(
-            f"{goal}: its {len(classes)} classes are not the {len(source.classes)} of {source.name}; "
+            f"{goal}: its {len(manifest.classes)} classes are not the {len(source.classes)} of {source.name}; "
             f"name them by --classes {goal / CLASSES}"
         )
 
 
-def _places(source: PackSource, part: _Part, options: PackOptions, number: int) -> range:
+def _unfinished(goal: Path, manifest: Manifest, part: Part) -> list[int]:
+    """List a part's shards that are not finished, or no longer what was written."""
+    left = []
+    for number in _numbers(part):
+        try:
+            read_index(goal, manifest, number)
+        except DatasetError:
+            left.append(number)
+    return left
+
+
+def _numbers(part: Part) -> range:
+    return range(part.first_shard, part.first_shard + part.num_shards)
+
+
+def _places(source: PackSource, part: Part, options: PackOptions, number: int) -> range:
     """Give the places of a shard's entries."""
     begin = (number - part.first_shard) * options.shard_size
     return range(begin, min(begin + options.shard_size, len(source.entries)))
@@ -334,7 +337,8 @@ def _pack_shards(
     source: PackSource,
     goal: Path,
     options: PackOptions,
-    part: _Part,
+    manifest: Manifest,
+    part: Part,
     numbers: list[int],
     threads: int,
     limits: Limits,
@@ -344,7 +348,8 @@ def _pack_shards(
 
     def work(place: int) -> _Packed:
         entry = source.entries[place]
-        return _pack_one(place, f"{part.first_key + place:08}", entry, source.classes[entry.label], options, limits)
+        key = f"{manifest.first_key(part.first_shard) + place:08}"
+        return _pack_one(place, key, entry, source.classes[entry.label], options, limits)
 
     with contextlib.closing(map_unordered(work, places, threads)) as unordered:
         results = _in_order(
@@ -356,6 +361,7 @@ def _pack_shards(
                     packed = next(results)
                     writer.add(packed.row, packed.image, packed.ending, packed.metadata)
                     yield
+                append_finished(goal, number, writer.close())
 
 
 def _in_order(results: Iterable[_Packed], places: Iterable[int]) -> Iterator[_Packed]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-import tarfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.datasets.folder import FolderDataset, read_class_names
+from prepixel.data.datasets.folder import FolderDataset
+from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
+from prepixel.data.jobs.tar_members import read_tar
 from prepixel.errors import DatasetError
-from prepixel.files import EXTENSIONS
+from prepixel.files import read_regular_file_part
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
 
 class PackEntry(NamedTuple):
@@ -39,14 +43,9 @@ class PackEntry(NamedTuple):
         """Read the image's bytes.
 
         Raises:
-            OSError: the file cannot be opened, or has become shorter.
+            OSError: the file cannot be opened, is no regular file or too large, or has become shorter.
         """
-        with Path(self.path).open("rb") as file:
-            file.seek(self.offset)
-            contents = file.read(self.size)
-        if len(contents) != self.size:
-            raise OSError(None, f"became shorter while it was read ({len(contents)} of {self.size} bytes)", self.path)
-        return contents
+        return read_regular_file_part(self.path, self.offset, self.size)
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,13 @@ class PackSource:
         name: for messages, and for the list of a target's parts.
         classes: class names; an entry's label is an index into them.
         entries: every image.
+        other_members: of tar files, members that are no image and no class, counted by kind.
     """
 
     name: str
     classes: tuple[str, ...]
     entries: tuple[PackEntry, ...]
+    other_members: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_source(
@@ -70,18 +71,27 @@ def open_source(
     """List the images of a folder, a tar file, or a folder of tar files.
 
     Args:
-        path: a folder in a layout that `FolderDataset` reads; a tar file with members ``KEY.jpg`` (or another image's
-            ending) and ``KEY.cls``, the class's number in ASCII, as WebDataset has it; or a folder that holds such
-            tar files. Without ``KEY.cls`` the first folder of a member's name is its class.
+        path: a folder in a layout that `FolderDataset` reads; a tar file; or a folder that holds tar files. In tar
+            files, WebDataset's rules hold: members of a sample follow each other and share a key, the name up to the
+            first dot behind the last slash. ``KEY.jpg`` (or another image's ending) is the image and ``KEY.cls`` its
+            class: a number or, where not all are numbers, a name. In tar files without any ``KEY.cls`` the first
+            folder of a member's name is its class. Links are followed to members of the same tar.
         class_names: the classes in order of their labels, or a text file with one a line.
 
     Raises:
-        DatasetError: there is no such source, it holds no image, or an image's class is not told.
+        DatasetError: there is no such source, or it holds no image; a tar file is damaged; a sample of a tar file has
+            no class while others have, two images, or a key that another sample has.
     """
     root = Path(path)
-    tars = [root] if root.is_file() else sorted(p for p in _listing(root) if p.suffix == ".tar")
+    if root.is_file():
+        return _of_tars(root, [root], read_class_names(class_names))
+    listing = _listing(root)
+    tars = sorted(p for p in listing if p.suffix.lower() == ".tar")
     if not tars:
         return _of_folder(FolderDataset(root, class_names=class_names))
+    packed = next((p for p in listing if p.name.lower().endswith(_COMPRESSED)), None)
+    if packed is not None:
+        raise DatasetError(f"{packed}: a compressed tar file beside plain ones; unpack it, or move it away")
     return _of_tars(root, tars, read_class_names(class_names))
 
 
@@ -124,57 +134,52 @@ def _of_folder(files: FolderDataset) -> PackSource:
 
 
 def _of_tars(root: Path, tars: list[Path], names: tuple[str, ...] | None) -> PackSource:
-    found: list[tuple[PackEntry, str]] = []
+    found: list[tuple[PackEntry, str | None]] = []
+    others: Counter[str] = Counter()
     for path in tars:
-        found += _members(path)
+        contents = read_tar(path)
+        others.update(contents.others)
+        for image in contents.images:
+            name = f"{path.name}/{image.name}"
+            found.append((PackEntry(name, 0, image.size, str(path), image.offset), image.class_word))
     if not found:
         raise DatasetError(f"{root}: no image in its tar files; members should be named KEY.jpg and KEY.cls")
-    by_number = all(word.isascii() and word.isdigit() for _, word in found)
-    if by_number:
-        largest = max(int(word) for _, word in found)
-        if names is not None and largest >= len(names):
-            raise DatasetError(f"{root}: class number {largest}, but only {len(names)} classes are named (from 0)")
-        classes = names or tuple(str(label) for label in range(largest + 1))
-        numbers: Mapping[str, int] = {word: int(word) for _, word in found}
-    else:
-        classes = names or tuple(sorted({word for _, word in found}))
-        numbers = {name: label for label, name in enumerate(classes)}
-    unknown = next((entry.name for entry, word in found if word not in numbers), None)
-    if unknown is not None:
-        raise DatasetError(f"{unknown}: its class is none of the {len(classes)} named")
-    return PackSource(root.name, classes, tuple(entry._replace(label=numbers[word]) for entry, word in found))
+    words = _class_words(root, found)
+    classes, labels = _numbered(root, words, names)
+    entries = tuple(entry._replace(label=labels[word]) for (entry, _), word in zip(found, words, strict=True))
+    return PackSource(root.name, classes, entries, MappingProxyType(dict(others)))
 
 
-def _members(path: Path) -> list[tuple[PackEntry, str]]:
-    """List a tar's images with the word that tells their class."""
-    images: list[PackEntry] = []
-    classes: dict[str, str] = {}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                folder, _, base = member.name.rpartition("/")
-                key, _, ending = base.partition(".")
-                if not member.isfile() or base.startswith("."):
-                    continue
-                if ending == "cls":
-                    contents = archive.extractfile(member)
-                    classes[f"{folder}/{key}"] = (
-                        contents.read(64).decode("ascii", "replace").strip() if contents else ""
-                    )
-                elif ("." + ending.lower()).endswith(EXTENSIONS):
-                    name = f"{path.name}/{member.name}"
-                    images.append(PackEntry(name, 0, member.size, str(path), member.offset_data))
-    except tarfile.TarError as error:
-        raise DatasetError(f"{path}: cannot be read as a tar file ({error}); unpack compressed ones first") from error
-    told = []
-    for entry in images:
-        inner = entry.name[len(path.name) + 1 :]
-        folder, _, base = inner.rpartition("/")
-        word = (
-            classes.get(f"{folder}/{base.partition('.')[0]}")
-            or inner.removeprefix("./").rpartition("/")[0].split("/")[0]
+def _class_words(root: Path, found: list[tuple[PackEntry, str | None]]) -> list[str]:
+    """Return each image's class: what its KEY.cls says or, where no image has one, its first folder."""
+    without = [entry.name for entry, word in found if word is None]
+    if without and len(without) < len(found):
+        raise DatasetError(
+            f"{root}: {len(without)} of {len(found)} images have no KEY.cls, the first is {without[0]}; "
+            "add what is missing, or take these images out"
         )
-        if not word:
-            raise DatasetError(f"{entry.name}: its class is not told; add KEY.cls, or a folder for each class")
-        told.append((entry, word))
-    return told
+    if not without:
+        return [word for _, word in found if word is not None]
+    words = []
+    for entry, _ in found:
+        folders = [part for part in entry.name.split("/")[1:-1] if part not in {"", "."}]
+        if not folders:
+            raise DatasetError(f"{entry.name}: has no class; add KEY.cls, or a folder for each class")
+        words.append(folders[0])
+    return words
+
+
+def _numbered(root: Path, words: list[str], names: tuple[str, ...] | None) -> tuple[tuple[str, ...], Mapping[str, int]]:
+    """Return the classes, and the label of each word; numbers stay what they are, whatever classes are absent."""
+    if all(word.isascii() and word.isdigit() for word in words):
+        largest = max(words, key=lambda word: (len(word.lstrip("0")), word.lstrip("0")))
+        if len(largest.lstrip("0")) > 9 or int(largest) >= (MAX_CLASSES if names is None else len(names)):
+            limit = f"are {MAX_CLASSES} at most" if names is None else f"are {len(names)} names, counted from 0"
+            raise DatasetError(f"{root}: class number {largest[:30]}, and there {limit}")
+        return names or tuple(map(str, range(int(largest) + 1))), {word: int(word) for word in words}
+    classes = names or tuple(sorted(set(words)))
+    labels = {name: label for label, name in enumerate(classes)}
+    unknown = next((word for word in words if word not in labels), None)
+    if unknown is not None:
+        raise DatasetError(f"{root}: class {unknown[:60]!r} is none of the {len(classes)} named")
+    return classes, labels

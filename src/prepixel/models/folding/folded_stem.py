@@ -1,24 +1,72 @@
-"""The layer that stands for everything from coefficients to a stem's output: a convolution over blocks."""
+"""The folded first layer: a convolution over blocks, from normalized coefficients to the output of a network's stem."""
 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.fx.node import has_side_effect
 from torch.nn import functional
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
+
+
+class GridMismatch(ModelError):
+    """Report a grid of blocks that a folded network cannot take."""
+
+
+@has_side_effect
+def check_grid(values: Tensor, grid: tuple[int, int], name: str) -> None:
+    """Check that coefficients are on the folded grid, where traced code holds for no other.
+
+    Raises:
+        GridMismatch: they are not.
+    """
+    if tuple(values.shape[2:]) != tuple(grid):
+        raise GridMismatch(
+            f"folded for a grid of {grid[0]} x {grid[1]} blocks, got {values.shape[2]} x {values.shape[3]}: the code "
+            f"of {name} uses its image's size in a way that is known for that grid alone; fold it for this grid, or "
+            "take form factored"
+        )
+
+
+# by name, as traced code and its copies in pickles refer to them
+_DECISIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.pos, operator.index),
+        *(bool, int, float, hash, round, math.ceil, math.floor),
+    )
+}
+
+
+@has_side_effect
+def check_decision(function: str, args: tuple[Any, ...], result: Any, name: str) -> None:
+    """Check that a function of the image's size gives what it gave when the network was folded.
+
+    Raises:
+        GridMismatch: it does not.
+    """
+    if _DECISIONS[function](*args) != result:
+        sizes = " and ".join(str(one) for one in args)
+        raise GridMismatch(
+            f"the code of {name} decides by its image's size ({function} of {sizes}), "
+            "and was folded for a grid where it decided otherwise; fold it for this grid, or take form factored"
+        )
+
 
 Layout = Literal["maps", "tokens", "last", "vector"]
 
 
 @dataclass(frozen=True)
 class AxisPlan:
-    """Say how blocks become outputs along one axis.
+    """Describe how blocks become outputs along one axis.
 
     Outputs repeat every ``steps`` blocks, ``outputs`` at a time: those of repetition J see blocks
     ``J * steps + first`` to ``J * steps + first + reach - 1``.
@@ -56,22 +104,22 @@ class AxisPlan:
         """Count the outputs of any grid.
 
         Raises:
-            RecipeError: the layer is not known to be the same for that grid.
+            GridMismatch: the layer is not known to be the same for that grid.
         """
         more = (grid - self.grid) * self.pixels
         if self.slack is None and more % self.stride:
-            raise RecipeError(
+            raise GridMismatch(
                 f"folded for {self.grid} blocks along an axis, got {grid}: this network pads by its image's size, so "
                 f"grids must differ by whole strides of {self.stride} pixels; fold it for {grid} blocks"
             )
         return self.num_outputs + (more + (self.slack or 0)) // self.stride
 
     def repetitions(self, num_outputs: int) -> int:
-        """Count the repetitions that so many outputs need; the last one may be cut."""
+        """Count the repetitions that a number of outputs needs; the last one may be cropped."""
         return -(-num_outputs // self.outputs)
 
     def padding(self, grid: int, num_outputs: int) -> tuple[int, int]:
-        """Count the blocks to add before and after a grid; negative ones are to be cut off."""
+        """Count the blocks to pad before and after a grid; negative numbers crop."""
         last = (self.repetitions(num_outputs) - 1) * self.steps + self.first + self.reach - 1
         return -self.first, last - (grid - 1)
 
@@ -81,8 +129,8 @@ class FoldedStem(nn.Module):
 
     Args:
         weight: (outputs of a repetition down and across, features) x live channels x reach down x reach across.
-        bias: one a feature, for each output of a repetition.
-        live: places of the channels that have a column; the others cannot reach the stem.
+        bias: one value per feature, for each output of a repetition.
+        live: indices of the channels that the stem responds to; the others cannot reach it.
         num_channels: of the input.
         plans: how blocks become outputs, down and across.
         layout: of the stem's output: maps (n, d, h, w), last (n, h, w, d), tokens (n, h w, d), vector (n, d).
@@ -108,10 +156,10 @@ class FoldedStem(nn.Module):
         self.register_buffer("live", torch.tensor(live), persistent=False)
 
     def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> Tensor:
-        """Compute what the stem gave for the pixels that these frequencies stand for.
+        """Compute the output of the pixel network's stem for the pixels that these frequencies represent.
 
         Raises:
-            RecipeError: the grid is not one that this stem can take.
+            GridMismatch: the grid is not one that this stem can take.
         """
         down, across = self.plans
         grid = (normalized.shape[2], normalized.shape[3])
@@ -120,6 +168,7 @@ class FoldedStem(nn.Module):
         left, right = across.padding(grid[1], width)
         if len(self.live) < self.num_channels:
             normalized = normalized[:, self.live]
+        normalized = normalized.to(self.weight.dtype)
         stride = (down.steps, across.steps)
         if top == bottom >= 0 and left == right >= 0:
             steps = functional.conv2d(normalized, self.weight, self.bias, stride, (top, left))
@@ -135,7 +184,7 @@ class FoldedStem(nn.Module):
         return last.flatten(1, 2) if self.layout == "tokens" else last.flatten(1)
 
     def extra_repr(self) -> str:
-        """Name the sizes when the network is printed."""
+        """Return the sizes, for the printed network."""
         down, across = self.plans
         return (
             f"{self.num_channels} channels ({len(self.live)} reach it), {down.reach} x {across.reach} blocks, "

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.models.folding.folded_stem import AxisPlan, FoldedStem, Layout
 from prepixel.models.folding.input_trace import CannotFold, ImageUse, stem_output
 from prepixel.models.folding.reconstruction import Reconstruction, Reduction, block_pixels
@@ -48,7 +48,7 @@ class FoldSettings:
     form: Form
 
 
-class TooManyWeights(RecipeError):
+class TooManyWeights(ModelError):
     """Report a composed layer that would be too large to derive.
 
     Attributes:
@@ -100,6 +100,11 @@ class Probe:
         color = self.mean.flatten() if self.mean.any() else torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
         for _ in range(3):  # the first solution is exact but for rounding
             base = self.run(self.plain(color))
+            if not bool(base.isfinite().all()):
+                raise CannotFold(
+                    "the network's first layer gives values that are not finite for an image of one color (it divides "
+                    f"by the image's own spread, perhaps); {self._story()}"
+                )
             uneven = _unevenness(base)
             if uneven.abs().max() <= 1e-13 * max(1.0, float(base.abs().max())):
                 break
@@ -118,7 +123,7 @@ class Probe:
         """Read the map from a neighborhood of blocks to one repetition of outputs; the neighborhood is the smallest.
 
         Raises:
-            RecipeError: the grid is too small to see the whole of it.
+            ModelError: the grid is too small to see the whole of it.
             TooManyWeights: it would have too many.
         """
         base = self.run(self.plain(zero))
@@ -200,8 +205,8 @@ class Probe:
             raise self._too_small(plan.steps * (span[1] - span[0] + 2))
         return places
 
-    def _too_small(self, least: int) -> RecipeError:
-        return RecipeError(
+    def _too_small(self, least: int) -> ModelError:
+        return ModelError(
             f"a grid of {self.settings.grid[0]} x {self.settings.grid[1]} blocks does not hold all that one output of "
             f"the network's first layer sees; fold it for at least {least} blocks along each axis (a network that "
             "takes any size can then be used on smaller grids, too)"
@@ -216,7 +221,7 @@ class Probe:
 
         Raises:
             CannotFold: they differ.
-            RecipeError: they differ, and the grid may be too small to see the whole of the layer.
+            ModelError: they differ, and the grid may be too small to see the whole of the layer.
         """
         settings = self.settings
         front = Reconstruction(

@@ -1,7 +1,7 @@
-"""How a network uses its image: which layer consumes it, and what happens to it before.
+"""Trace how a network uses its image: which layer consumes it, and which operations come before.
 
-A network is run once, watched. Everything computed from the image alone, up to the first convolution or linear layer,
-is what folding takes over.
+The network runs once under a torch function mode. Folding replaces everything that is computed from the image alone,
+up to and including the first convolution or linear layer.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from prepixel.errors import PrepixelError
+from prepixel.errors import ModelError
+from prepixel.models.input_size import input_size
 
 CONSUMERS = (functional.conv2d, functional.linear)  # what the modules of these names call, too
 
 
-class CannotFold(PrepixelError, ValueError):
-    """Report a network whose use of the image is not one linear layer, and say which."""
+class CannotFold(ModelError):
+    """Report a network, or settings, that cannot be folded, and why."""
 
 
 @dataclass
@@ -46,6 +47,9 @@ class ImageUse:
         padding: rows and columns of zeros that a convolution adds, before and after together; None where a module of
             its own kind decides that by the image's size.
         steps: what was done to the image before, as (module, function).
+        trains: whether the layer's weight, and its bias, require gradients.
+        own_weights: names of the layer's weight and bias where they are parameters of the module at ``stem``.
+        image: what the network was run on.
     """
 
     stem: str
@@ -61,6 +65,9 @@ class ImageUse:
     given: Tensor
     padding: tuple[int, int] | None
     steps: tuple[tuple[str, str], ...]
+    trains: tuple[bool, bool]
+    own_weights: tuple[str, ...]
+    image: Tensor
 
 
 class _Reached(BaseException):
@@ -162,7 +169,12 @@ def watch_image(network: nn.Module, image: Tensor) -> ImageUse:
     watch = _Watch(image)
     calls: dict[str, tuple[Tensor, Any]] = {}
     with torch.no_grad(), _hooks(network, watch, calls), watch:
-        network(image)
+        try:
+            network(image)
+        except CannotFold:
+            raise
+        except Exception as error:  # the network's own code may raise anything
+            raise CannotFold(_cannot_run(network, image, error)) from error
     if watch.consumer is None:
         last = f"; the last thing done with it is {watch.steps[-1][1]} in {name_of(watch.steps[-1][0])}"
         raise CannotFold(
@@ -217,7 +229,40 @@ def watch_image(network: nn.Module, image: Tensor) -> ImageUse:
         given,
         padding,
         tuple(watch.steps),
+        _trains(network.get_submodule(stem), weight, _argument(args, kwargs, 2, "bias")),
+        _own_weights(network.get_submodule(stem), weight, _argument(args, kwargs, 2, "bias")),
+        image,
     )
+
+
+def _own_weights(layer: nn.Module, *weights: Tensor | None) -> tuple[str, ...]:
+    parameters = layer.named_parameters(recurse=False)
+    return tuple(name for name, parameter in parameters if any(parameter is weight for weight in weights))
+
+
+def _trains(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> tuple[bool, bool]:
+    """Tell whether a layer's weight and bias are trained; a weight that it computes is if its parameters are."""
+    if isinstance(weight, nn.Parameter):
+        trained = weight.requires_grad
+    else:
+        trained = any(parameter.requires_grad for parameter in layer.parameters(recurse=False))
+    return trained, bias.requires_grad if isinstance(bias, nn.Parameter) else trained
+
+
+def _cannot_run(network: nn.Module, image: Tensor, error: Exception) -> str:
+    """Word the error of a network that does not run on its image, with what would do."""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    text = f"the network does not run on an image of {' x '.join(map(str, image.shape[1:]))} values ({reason})"
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None and first.in_channels != 3 and "channel" in reason:
+        return (
+            f"{text}; its first convolution takes {first.in_channels} channel(s), and folding starts from RGB: put a "
+            "module before it that makes them of R, G and B (a 1 x 1 convolution with fixed weights, for gray)"
+        )
+    size = input_size(network)
+    if size is not None and size != tuple(image.shape[2:]):
+        return f"{text}; its own size is {size[0]} x {size[1]}: pixels=({size[0]}, {size[1]})"
+    return f"{text}; give the size that it takes as pixels="
 
 
 def _pair(args: Any, kwargs: Any, place: int, name: str, default: int) -> tuple[int, int]:
@@ -228,13 +273,15 @@ def _pair(args: Any, kwargs: Any, place: int, name: str, default: int) -> tuple[
 
 
 def stem_output(network: nn.Module, image: Tensor) -> Tensor:
-    """Run a network as far as the layer that consumes its image, and give what that layer gives."""
+    """Run a network as far as the layer that consumes its image, and return that layer's output."""
     with torch.no_grad():
         try:
             with _Watch(image, stop=True):
                 network(image)
         except _Reached as reached:
             return reached.output
+        except Exception as error:  # the network's own code may raise anything
+            raise CannotFold(_cannot_run(network, image, error)) from error
     raise CannotFold("no convolution and no linear layer takes the image")
 
 

@@ -1,4 +1,4 @@
-"""From normalized frequencies to a network's own pixels: one small matrix a block, the same for every block.
+"""Reconstruct a network's pixels from normalized coefficients: one small matrix per block, the same for all.
 
 A grid of g blocks is an image of 8 g pixels; a network that takes P = 8 g / m of them sees 8 / m pixels of each block.
 The step from 8 to 8 / m is one of two exact linear maps. ``box``: inverse DCT, then the mean of m x m samples. ``dct``:
@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.errors import RecipeError
+from prepixel.errors import ModelError
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import dct_basis
 from prepixel.spectrum.photometry import RGB_TO_YCBCR, YCBCR_TO_RGB, color_matrix
@@ -28,10 +28,10 @@ _LEVEL_SHIFT = 128.0
 
 
 def pixels_per_block(pixels: tuple[int, int], grid: tuple[int, int]) -> int:
-    """Give how many of a network's pixels a block covers along each axis: 8, 4, 2 or 1.
+    """Return how many of a network's pixels a block covers along each axis: 8, 4, 2 or 1.
 
     Raises:
-        RecipeError: the grid's image is not 1, 2, 4 or 8 times the network's; the message names grids that are.
+        ModelError: the grid's image is not 1, 2, 4 or 8 times the network's; the message names grids that are.
 
     >>> pixels_per_block((224, 224), (56, 56))
     4
@@ -41,19 +41,29 @@ def pixels_per_block(pixels: tuple[int, int], grid: tuple[int, int]) -> int:
     if ratios or ratio not in {1, 2, 4, 8}:
         fitting = [m for m in (1, 2, 4, 8) if all(m * length % _BLOCK == 0 for length in pixels)]
         grids = ", ".join(f"{m * pixels[0] // _BLOCK} x {m * pixels[1] // _BLOCK}" for m in fitting)
-        way_out = f"for {pixels[0]} x {pixels[1]} pixels take a grid of {grids}"
+        hint = f"for {pixels[0]} x {pixels[1]} pixels take a grid of {grids}"
         if fitting == [8]:
             near = [round(length / _BLOCK) * _BLOCK for length in pixels]
-            way_out += f", or give the network {near[0]} x {near[1]} pixels if it takes any size"
-        raise RecipeError(
+            hint += f", or give the network {near[0]} x {near[1]} pixels if it takes any size"
+        raise ModelError(
             f"a grid of {grid[0]} x {grid[1]} blocks is an image of {8 * grid[0]} x {8 * grid[1]} pixels, which is not "
-            f"1, 2, 4 or 8 times the network's {pixels[0]} x {pixels[1]} along both axes; {way_out}"
+            f"1, 2, 4 or 8 times the network's {pixels[0]} x {pixels[1]} along both axes; {hint}"
         )
     return int(_BLOCK / ratio)
 
 
+def default_grid(pixels: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest grid of blocks whose image is at least twice a network's pixels along both axes.
+
+    >>> default_grid((224, 224))
+    (56, 56)
+    """
+    ratio = next(m for m in (2, 4, 8) if m == 8 or all(m * side % _BLOCK == 0 for side in pixels))
+    return ratio * pixels[0] // _BLOCK, ratio * pixels[1] // _BLOCK
+
+
 def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Tensor, "f color=3 y x"]:
-    """Give what one unit of each channel's coefficient adds to the size x size RGB pixels of its block.
+    """Return what one unit of each channel's coefficient adds to the size x size RGB pixels of its block.
 
     Args:
         bands: the channels.
@@ -77,7 +87,7 @@ def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Ten
 
 
 def color_shift(bands: BandSet, color: Float64[Tensor, " color=3"]) -> Float64[Tensor, " f"]:
-    """Give the coefficients of an image of one color, whose R, G and B are fractions of full scale.
+    """Return the coefficients of an image of one color, whose R, G and B are fractions of full scale.
 
     >>> color_shift(BandSet("two", (0, 1)), torch.ones(3, dtype=torch.float64)).tolist()
     [1016.0, 0.0]
@@ -88,7 +98,7 @@ def color_shift(bands: BandSet, color: Float64[Tensor, " color=3"]) -> Float64[T
 
 
 def int8_unit(bands: BandSet, shift: Float[Tensor, " f"]) -> Float[Tensor, " f"]:
-    """Give the smallest int8 step per channel for which no image of 0..255 is clipped, whatever it shows.
+    """Return the smallest int8 step per channel for which no image of 0..255 is clipped.
 
     Source: the ranges of an orthonormal 8 x 8 DCT of samples in [-128, 127].
 
@@ -150,9 +160,10 @@ class Reconstruction(nn.Module):
         """Compute the pixels; neither rounded nor clamped."""
         if len(self.live) < self.num_channels:
             normalized = normalized[:, self.live]
+        normalized = normalized.to(self.weight.dtype)
         return functional.pixel_shuffle(functional.conv2d(normalized, self.weight, self.bias), self.size)
 
     def extra_repr(self) -> str:
-        """Name the sizes when the network is printed."""
+        """Return the sizes, for the printed network."""
         reach = f"{self.num_channels} channels ({len(self.live)} reach it)"
-        return f"{reach} to 3 x {self.size} x {self.size} pixels a block"
+        return f"{reach} to 3 x {self.size} x {self.size} pixels per block"

@@ -1,0 +1,48 @@
+#include "jpeg/memory.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include "jpeg/huffman_lookup.hpp"
+#include "jpeg/plane_pool.hpp"
+#include "jpeg/types.hpp"
+
+namespace prepixel {
+
+void release_memory() noexcept {
+  pooled_image_planes().clear();
+  array_planes().clear();
+  release_huffman_tables();
+}
+
+std::size_t reusable_bytes() noexcept { return pooled_image_planes().bytes() + array_planes().bytes(); }
+
+void* allocate_zeroed(std::size_t count, std::size_t element_bytes) {
+  constexpr std::size_t line = 64;
+  if (count > (std::numeric_limits<std::size_t>::max() - line) / element_bytes) throw std::bad_alloc();
+  const std::size_t bytes = count * element_bytes + line;
+  void* start = std::calloc(bytes, 1);
+  if (start == nullptr) {
+    release_memory();
+    start = std::calloc(bytes, 1);
+  }
+  if (start == nullptr) throw std::bad_alloc();
+  const auto address = reinterpret_cast<std::uintptr_t>(start);
+  auto* aligned = static_cast<char*>(start) + (line - address % line);  // at least 16 bytes on: room for the pointer
+  reinterpret_cast<void**>(aligned)[-1] = start;
+  return aligned;
+}
+
+void free_zeroed(void* elements) noexcept { std::free(reinterpret_cast<void**>(elements)[-1]); }
+
+void check_memory(const char* what, std::uint64_t bytes, const Limits& limits, std::size_t offset) {
+  if (bytes <= limits.max_memory_bytes) return;
+  throw JpegFault(Fault::limit, offset,
+                  std::string(what) + " of " + std::to_string(bytes) + " bytes, more than " +
+                      std::to_string(limits.max_memory_bytes),
+                  "Raise Limits.max_memory_bytes if you trust the file");
+}
+
+}  // namespace prepixel

@@ -1,0 +1,216 @@
+"""The samples of a tar file by WebDataset's rules, with every member accounted for."""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from prepixel.errors import DatasetError
+from prepixel.files import EXTENSIONS
+
+_MAX_CLASS_BYTES = 1024
+_MAX_LINKS = 16
+
+
+class TarImage(NamedTuple):
+    """Locate one image of a tar file.
+
+    Attributes:
+        name: the member's.
+        size: its bytes.
+        offset: where in the tar they begin.
+        class_word: what its KEY.cls holds; None without one.
+    """
+
+    name: str
+    size: int
+    offset: int
+    class_word: str | None
+
+
+@dataclass(frozen=True)
+class TarContents:
+    """List what a tar file holds.
+
+    Attributes:
+        images: in the tar's order.
+        others: members that are neither image nor class, counted by kind.
+    """
+
+    images: tuple[TarImage, ...]
+    others: Mapping[str, int]
+
+
+class _Place(NamedTuple):
+    """Where a member's bytes are."""
+
+    offset: int
+    size: int
+
+
+def read_tar(path: Path) -> TarContents:
+    """List the samples of a tar file.
+
+    The key of a member is its name up to the first dot behind the last slash, and the rest its ending, in lower case.
+    Members of one key that follow each other are a sample. Its image has an image's ending without a further dot, so
+    ``a.seg.png`` is none; its class is in ``KEY.cls``.
+
+    Raises:
+        DatasetError: the file cannot be read whole; a link leads to no member; two samples have one key; a sample has
+            two images or two classes, an image that its key hides (``22.05.jpg``, of key ``22``), or an empty class.
+
+    Source: WebDataset's documentation, "The WebDataset Format"; its functions base_plus_ext and group_by_keys.
+    """
+    members = _members(path)
+    places = _places(path, members)
+    others: Counter[str] = Counter()
+    images: list[TarImage] = []
+    seen: set[str] = set()
+    for key, sample in _samples(members, others):
+        if key in seen:
+            raise DatasetError(f"{path}: key {key} is that of two samples; rename the members of one of them")
+        seen.add(key)
+        image = _image_of(path, key, sample, places)
+        if image is not None:
+            images.append(image)
+        used = {"cls", *((image.name,) if image else ())}
+        others.update(f".{ending}" for ending, name in sample if ending not in used and name not in used)
+    return TarContents(tuple(images), dict(others))
+
+
+def _members(path: Path) -> list[tarfile.TarInfo]:
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            members = archive.getmembers()
+            _check_end(path, archive)
+    except (tarfile.TarError, EOFError) as error:
+        raise DatasetError(f"{path}: cannot be read as a tar file ({error}); unpack compressed ones first") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+    sparse = next((member for member in members if member.issparse()), None)
+    if sparse is not None:
+        raise DatasetError(f"{path}: {sparse.name} is a sparse member; pack the tar again without --sparse")
+    return members
+
+
+def _check_end(path: Path, archive: tarfile.TarFile) -> None:
+    """Raise where the list of members ends before the file does: tarfile takes a damaged header for the end."""
+    file, place = archive.fileobj, int(archive.offset)
+    assert file is not None
+    file.seek(place)
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise DatasetError(
+            f"{path}, byte {place}: ends without the mark of a tar's end; it is truncated, copy it again"
+        )
+    while block:
+        if block.count(0) != len(block):
+            raise DatasetError(
+                f"{path}, byte {place}: a damaged header, or further data behind the tar's end; "
+                "copy it again, or pack joined tar files one by one"
+            )
+        place += len(block)
+        block = file.read(1 << 20)
+
+
+def _normal(name: str) -> str:
+    return posixpath.normpath(name.lstrip("/"))
+
+
+def _places(path: Path, members: list[tarfile.TarInfo]) -> dict[str, _Place]:
+    """Map members' names to where their bytes are, links followed."""
+    files: dict[str, _Place] = {}
+    links: dict[str, str] = {}
+    for member in members:
+        name = _normal(member.name)
+        if member.isreg():
+            files[name] = _Place(member.offset_data, member.size)
+        elif member.islnk():
+            links[name] = _normal(member.linkname)
+        elif member.issym():
+            links[name] = _normal(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    for name, target in links.items():
+        for _ in range(_MAX_LINKS):
+            if target in files or target not in links:
+                break
+            target = links[target]
+        if target in files:
+            files.setdefault(name, files[target])
+        elif not _is_directory(target, members):
+            raise DatasetError(
+                f"{path}: {name} is a link to {target[:200]}, which is no file of this tar; store the file"
+            )
+    return files
+
+
+def _is_directory(name: str, members: list[tarfile.TarInfo]) -> bool:
+    return any((m.isdir() and _normal(m.name) == name) or _normal(m.name).startswith(f"{name}/") for m in members)
+
+
+def _samples(members: list[tarfile.TarInfo], others: Counter[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield each key with its members' endings and names; count members that have no key."""
+    current: str | None = None
+    sample: list[tuple[str, str]] = []
+    for member in members:
+        folder, _, base = member.name.rpartition("/")
+        stem, dot, ending = base.partition(".")
+        if not (member.isreg() or member.islnk() or member.issym()):
+            others["folder" if member.isdir() else "device or pipe"] += 1
+        elif not stem or not dot:
+            others["hidden" if not stem else "without an ending"] += 1
+        else:
+            key = f"{folder}/{stem}" if folder else stem
+            if key != current and sample:
+                yield str(current), sample
+                sample = []
+            current = key
+            sample.append((ending.lower(), member.name))
+    if sample:
+        yield str(current), sample
+
+
+def _image_of(path: Path, key: str, sample: list[tuple[str, str]], places: Mapping[str, _Place]) -> TarImage | None:
+    images = [name for ending, name in sample if f".{ending}" in EXTENSIONS]
+    classes = [name for ending, name in sample if ending == "cls"]
+    if len(images) > 1 or len(classes) > 1:
+        what = "images" if len(images) > 1 else "classes"
+        raise DatasetError(
+            f"{path}: key {key} has two {what}, {' and '.join((images if len(images) > 1 else classes)[:2])}; "
+            "give each sample a key of its own"
+        )
+    hidden = [name for ending, name in sample if ending.endswith((*EXTENSIONS, ".cls"))]
+    if hidden and not images:
+        raise DatasetError(
+            f"{path}: {hidden[0]} has the key {key}, which ends at the first dot (WebDataset's rule), and is no image "
+            "of that sample; rename the members so that names hold no other dot"
+        )
+    if not images:
+        if classes:
+            raise DatasetError(f"{path}: {classes[0]} is the class of key {key}, which has no image; add it")
+        return None
+    place = places.get(_normal(images[0]))
+    if place is None:
+        raise DatasetError(f"{path}: {images[0]} is a link to a folder; store the file itself")
+    word = _class_word(path, classes[0], places) if classes else None
+    return TarImage(images[0], place.size, place.offset, word)
+
+
+def _class_word(path: Path, name: str, places: Mapping[str, _Place]) -> str:
+    place = places.get(_normal(name), _Place(0, 0))
+    if place.size > _MAX_CLASS_BYTES:
+        raise DatasetError(f"{path}: {name} has {place.size} bytes; a class has {_MAX_CLASS_BYTES} at most")
+    with path.open("rb") as file:
+        file.seek(place.offset)
+        contents = file.read(place.size)
+    try:
+        word = contents.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: {name} is not UTF-8 (byte {error.start}); store the class as UTF-8") from error
+    if not word:
+        raise DatasetError(f"{path}: {name} is empty; it should hold the class's number or name")
+    return word

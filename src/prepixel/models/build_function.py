@@ -1,0 +1,64 @@
+"""Import a function that builds a network from the caller's own code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prepixel.errors import ModelError
+
+BuildFunction = Callable[[], nn.Module]
+
+
+def import_build_function(reference: str) -> BuildFunction:
+    """Import a function by reference. This executes the code that it names.
+
+    Pass only what the user of this process typed (a command-line option, for instance), never a string from a file.
+
+    Args:
+        reference: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; the function takes no arguments and returns a module.
+
+    Raises:
+        ModelError: there is no such file, module or function.
+    """
+    place, _, function = reference.rpartition(":")
+    if not place or not function:
+        raise ModelError(f"{reference!r} names no function; give FILE.py:FUNCTION or MODULE:FUNCTION")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place, reference)
+    build: Any = getattr(module, function, None)
+    if not callable(build):
+        raise ModelError(f"{reference}: {place} has no function {function}; define one that returns a torch.nn.Module")
+    return build  # type: ignore[no-any-return]
+
+
+def call_build_function(build: BuildFunction, name: str) -> nn.Module:
+    """Call a build function and check what it returns.
+
+    Raises:
+        ModelError: it returns something else than a module.
+    """
+    network: Any = build()
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{name}: its build function returns {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def _import_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ModelError(f"{path}: no such file; give FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str, reference: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ModelError(f"{reference}: no module {name} can be imported ({error})") from error

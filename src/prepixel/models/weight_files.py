@@ -1,0 +1,89 @@
+"""Read weights from torch files, load them into networks, and check that they are finite."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prepixel.errors import ModelError
+
+_NESTED = ("state_dict", "model")
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict; only tensors and plain values are unpickled, so no code runs.
+
+    Raises:
+        ModelError: the file cannot be read, or holds no tensors by name.
+    """
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"{path} cannot be read as a file of torch weights ({_unpickling_reason(error)})") from error
+    except Exception as error:  # damaged bytes can make an unpickler raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(f"{path} cannot be read as a file of torch weights ({reason})") from error
+    for key in _NESTED:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{path}: holds no weights by name; save the network's state_dict() there")
+    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def load_by_name_or_order(network: nn.Module, weights: Mapping[str, Tensor], name: str, source: str) -> None:
+    """Load weights by name; or by order, where another library gave the same tensors other names.
+
+    Args:
+        network: changed in place.
+        weights: the tensors.
+        name: of the network, for messages.
+        source: of the weights, for messages.
+
+    Raises:
+        ModelError: they are another network's, or hold values that are not finite.
+    """
+    own = network.state_dict()
+    if set(own) != set(weights) and [v.shape for v in own.values()] == [v.shape for v in weights.values()]:
+        weights = dict(zip(own, weights.values(), strict=True))
+    check_finite(weights, source)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ModelError(f"{source}: not the weights of {name}: {' '.join(lines)[:300]}") from error
+
+
+def check_finite(weights: Mapping[str, Any] | nn.Module, source: str) -> None:
+    """Check that weights hold neither NaN nor infinity.
+
+    Args:
+        weights: tensors by name, or a network with parameters and buffers.
+        source: of the weights, for the message.
+
+    Raises:
+        ModelError: some do; the message names the first tensor that does.
+    """
+    for name, value in (weights.state_dict() if isinstance(weights, nn.Module) else weights).items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        if not bool(value.isfinite().all()):
+            count = int((~value.isfinite()).sum())
+            raise ModelError(
+                f"{source}: {name} holds {count:,} of {value.numel():,} values that are NaN or infinite; the weights "
+                "are damaged, or training diverged: take an earlier checkpoint"
+            )
+
+
+def _unpickling_reason(error: pickle.UnpicklingError) -> str:
+    text = " ".join(str(error).split())
+    if "Unsupported global" in text or "GLOBAL" in text:
+        return "it holds Python objects, which are not loaded as they could run code; save only state_dict() there"
+    return text[:200]
