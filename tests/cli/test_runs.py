@@ -296,7 +296,7 @@ def test_weights_that_are_not_finite_answer_nothing(runs: Path) -> None:
     check_weights(network, runs / "dct-3")
     with torch.no_grad():
         next(network.parameters())[0] = float("nan")
-    with pytest.raises(UnusableWeights, match="dct-3: weights that are not finite numbers, in [^ ]+;"):
+    with pytest.raises(UnusableWeights, match=r"dct-3: weights that are not finite numbers, in [^ ]+;"):
         check_weights(network, runs / "dct-3")
 
 
