@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +25,15 @@ def start_interruptible(code: str, *words: str, **options: Any) -> Iterator[subp
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def wait_until(happened: Callable[[], object], process: subprocess.Popen[Any], *, seconds: float = 120) -> None:
+    """Wait for something that a process does; fail where it ends before, or does not do it in time."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, f"the process ended before, with status {process.returncode}"
+        assert time.monotonic() < deadline, f"the process did not come so far within {seconds} s"
+        time.sleep(0.01)
 
 
 @contextmanager

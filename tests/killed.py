@@ -1,4 +1,4 @@
-"""Work in child processes that are killed at random times, until one comes to the end."""
+"""Work in child processes that are killed at random steps, until one comes to the end."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import random
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
+KILLS = 12
 
-# Works into a target: undisturbed where there is None; else slowly, and calls it when work has begun, from any thread.
+# Works into a target; undisturbed where there is None, else it calls that at each of its steps, from any thread.
 Work: TypeAlias = Callable[[Path, Callable[[], None] | None], None]
 
 
 def run_killed(module: str, folder: Path) -> dict[str, Any]:
-    """Run a program that calls `kill_until_done`, on a folder and with at most 12 kills, and give what it printed."""
-    command = [sys.executable, "-m", module, str(folder), "12"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    """Run a program that calls `kill_until_done`, on a folder and with `KILLS` kills, and return what it printed.
+
+    Every child but the last is killed, because each waits at its last step for that: no count depends on time.
+    """
+    command = [sys.executable, "-m", module, str(folder), str(KILLS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     met: dict[str, Any] = json.loads(done.stdout)
-    print(met)
-    assert met["killed"] >= 5
-    assert met["finished"] == sorted(met["finished"])
+    assert met["killed"] == KILLS, f"the work was done after {met['killed']} kills; let it have more steps"
+    assert met["finished"] == sorted(met["finished"]), "a later child had less"
     return met
 
 
@@ -37,7 +40,7 @@ def kill_until_done(
     folder: Path,
     *,
     kills: int,
-    longest: float,
+    steps: int,
     count: Callable[[Path], int],
     check: Callable[[Path, Path], None] = lambda straight, killed: None,
 ) -> None:
@@ -47,7 +50,7 @@ def kill_until_done(
         work: works into a target, undisturbed or to be killed.
         folder: gets the targets ``straight`` and ``killed``.
         kills: at most.
-        longest: seconds, drawn from 0 on, between that and a kill.
+        steps: a child is killed at a step of its own drawn from 1 to this.
         count: how much is finished in a target.
         check: asserts that whatever is whole in the second target equals the first.
     """
@@ -56,7 +59,7 @@ def kill_until_done(
     draws = random.Random(1)
     killed, writing, finished = 0, 0, []
     while killed < kills:
-        if not _child(work, target, draws.uniform(0.0, longest)):
+        if not _child(work, target, draws.randint(1, steps)):
             break
         killed += 1
         writing += any(target.rglob("*.partial"))
@@ -67,24 +70,29 @@ def kill_until_done(
     print(json.dumps({"killed": killed, "writing": writing, "finished": finished}))
 
 
-def _child(work: Work, target: Path, delay: float | None) -> bool:
-    """Work in a child; kill it after a delay counted from its sign of life. Say whether the kill came in time."""
+def _child(work: Work, target: Path, last_step: int | None) -> bool:
+    """Work in a child process, which is killed at a step, or not. Return whether it was."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
+        calls = itertools.count(1)  # whose next is one operation for all threads
+
+        def step() -> None:
+            if next(calls) == last_step:
+                os.write(writing, b".")
+                threading.Event().wait()  # until the kill, while the other threads go on
+
         try:
-            calls = itertools.count()  # whose next is one step for all threads
-            work(target, None if delay is None else lambda: next(calls) or os.close(writing))
+            work(target, None if last_step is None else step)
         except BaseException as error:
             print(repr(error), file=sys.stderr)
             os._exit(1)
         os._exit(0)
     os.close(writing)
-    os.read(reading, 1)  # comes back when the child closes its end, or ends
+    reached = os.read(reading, 1)  # empty when the child ends
     os.close(reading)
-    if delay is not None:
-        time.sleep(delay)
+    if reached:
         os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.interrupts import start_command
+from tests.interrupts import start_command, wait_until
 from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel.cli import main
@@ -173,8 +173,7 @@ def test_interrupted_thinning_ends_quietly_and_goes_on(folder: Path, tmp_path: P
     out = tmp_path / "out"
     words = ["bandlimit", str(folder), str(out), "--threads", "1"]
     with start_command(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        while not list(out.glob("cat/*.jpg")):
-            assert process.poll() is None
+        wait_until(lambda: list(out.glob("cat/*.jpg")), process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted\n")

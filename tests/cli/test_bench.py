@@ -38,13 +38,16 @@ def test_every_pipeline_is_reported_with_its_bytes(photos: Path, tmp_path: Path,
     words = [str(photos), *SMALL, "--network", "resnet18", "--threads", "2", "--records", str(tmp_path / "bench.jsonl")]
     assert main(["bench", *words, "--plot", str(tmp_path / "bench.svg")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = [f"RGB, {name}" for name, decode in baseline_decoders().items() if decode is not None]
-    rgb = len(names)
-    names += ["coefficients, S-24, float32"]
-    names += [f"coefficients, S-24, int8{kind}" for kind in ("", ", from band-limited files", ", from packed shards")]
-    assert [line.split("  ")[0] for line in lines[1 : rgb + 5]] == names
-    values = [line.split()[-3] for line in lines[1 : rgb + 5]]
-    assert values == ["2,880"] * rgb + ["1,440", "360", "360", "360"]
+    on_cuda = torch.cuda.is_available()
+    rgb = [f"RGB, {name}" for name, decode in baseline_decoders().items() if decode is not None]
+    coefficients = ["coefficients, S-24, float32"]
+    kinds = ("", ", from band-limited files", ", from packed shards")
+    coefficients += [f"coefficients, S-24, int8{kind}" for kind in kinds]
+    names = [*rgb, *["RGB, nvJPEG"] * on_cuda, *coefficients]
+    table = lines[1 : len(names) + 1]
+    assert [line.split("  ")[0] for line in table] == names
+    values = [line.split()[-3] for line in table if not line.startswith("RGB, nvJPEG")]  # which is sent the files
+    assert values == ["2,880"] * len(rgb) + ["1,440", "360", "360", "360"]
     assert torch.cuda.is_available() or "not timed: nvJPEG: there is no CUDA device" in lines
     rows = read_records(tmp_path / "bench.jsonl").of_kind(TimingRow)
     assert [row.subject for row in rows] == [name for name in names for _ in range(2)] + ["RGB", "DCT"]

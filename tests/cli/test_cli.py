@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.interrupts import start_command
+from tests.interrupts import start_command, wait_until
 from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel import cli
@@ -155,8 +155,7 @@ def test_reader_that_leaves_early_is_no_error(photo: Path) -> None:
 def test_interrupted_command_ends_quietly(tmp_path: Path) -> None:
     words = ["synthesize", str(tmp_path / "data"), "--train", "2000", "--threads", "1"]
     with start_command(*words, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        while not list(tmp_path.glob(".prepixel-*.partial/train/*/*.jpg")):
-            assert process.poll() is None
+        wait_until(lambda: list(tmp_path.glob(".prepixel-*.partial/train/*/*.jpg")), process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted\n")

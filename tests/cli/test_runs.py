@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.interrupts import start_command
+from tests.interrupts import start_command, wait_until
 from tests.older_runs import forget
 
 from prepixel import load_run
@@ -161,8 +161,7 @@ def test_killed_run_resumed_equals_an_undisturbed_one(runs: Path, recipes: Path,
 def test_interrupted_training_saves_and_says_how_to_go_on(recipes: Path, tmp_path: Path) -> None:
     words = ["train", str(recipes / "dct.yaml"), "-o", str(tmp_path / "run"), "--training.epochs", "1000"]
     with start_command(*words, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "run" / "checkpoints" / "last.pt").exists():
-            assert process.poll() is None
+        wait_until((tmp_path / "run" / "checkpoints" / "last.pt").exists, process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130

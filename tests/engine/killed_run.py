@@ -1,4 +1,4 @@
-"""Train in child processes that are killed at random times, until one comes to the end. Run as a program.
+"""Train in child processes that are killed at random steps, until one comes to the end. Run as a program.
 
 Usage: python -m tests.engine.killed_run FOLDER KILLS
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,16 @@ from tests.killed import kill_until_done
 
 from prepixel.engine.checkpoint import read_checkpoint
 
-PAUSE = 0.05
-
 
 def main(folder: Path, kills: int) -> None:
     """Print, as JSON, how many children were killed, how many of them while writing, and the steps they had saved."""
     torch.set_num_threads(1)
 
-    def work(target: Path, begun: Callable[[], None] | None) -> None:
+    def work(target: Path, step: Callable[[], None] | None) -> None:
         loader = Loader()
-        if begun is not None:
-            torch.save = functools.partial(_save_slowly, torch.save)
-            loader.before_batch = lambda epoch, batch: begun()
+        if step is not None:
+            torch.save = functools.partial(_save_in_halves, torch.save, step)
+            loader.before_batch = lambda epoch, batch: step()
         optimized = {"gradient_accumulation": 2, "checkpoint_steps": 1, "epochs": 12}
         run(target, drawing_network(), loader, evaluation=Loader(13), resume=True, **optimized)
 
@@ -39,17 +36,17 @@ def main(folder: Path, kills: int) -> None:
         last = target / "checkpoints" / "last.pt"
         return int(read_checkpoint(last)["position"]["step"]) if last.exists() else 0
 
-    kill_until_done(work, folder, kills=kills, longest=0.4, count=count)
+    kill_until_done(work, folder, kills=kills, steps=9, count=count)
 
 
-def _save_slowly(save: Any, state: Any, file: Any) -> None:
-    """Write one half, wait, write the other: most of a child's life is spent in the middle of a file."""
+def _save_in_halves(save: Any, step: Callable[[], None], state: Any, file: Any) -> None:
+    """Write one half, make a step, at which the child may be killed, and write the other half."""
     buffer = io.BytesIO()
     save(state, buffer)
     content = buffer.getvalue()
     file.write(content[: len(content) // 2])
     file.flush()
-    time.sleep(PAUSE)
+    step()
     file.write(content[len(content) // 2 :])
 
 

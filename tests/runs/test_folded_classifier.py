@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,12 @@ def test_fold_says_what_it_did(source: str, tmp_path: Path, capsys: Captured) ->
     out = capsys.readouterr().out
     assert "S-24 on 10 x 10 blocks, 2,400 values" in out
     assert "40 x 40 pixels, 4,800 values" in out
-    assert "composed: " in out or "factored: " in out
+    # A 5 x 5 convolution of stride 2 from 3 to 9 channels at 20 x 20 places; to that, of each of 10 x 10 blocks, 24
+    # coefficients to 3 x 4 x 4 pixels; or at once, by 3 x 3 blocks, 24 coefficients to 9 channels at 2 x 2 places.
+    pixels, to_pixels, composed = 400 * 9 * 3 * 25, 100 * 24 * 3 * 16, 100 * 9 * 24 * 9 * 4
+    assert f"factored: {(to_pixels + pixels) / 1e6:.1f} million multiply-adds" in out
+    assert re.search(rf"the other form +{composed / 1e6:.1f} million\n", out)
+    assert re.search(rf"on pixels +{pixels / 1e6:.1f} million\n", out)
     assert [path.name for path in output.parent.iterdir()] == ["net.pt"]
     before = output.stat().st_ino
     assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         TooManyBadFiles,
     )
     from prepixel.data.loading.readers import PixelReader, SpectrumReader
+    from prepixel.data.loading.spectrum_dataset import SpectrumDataset, SpectrumFolder
     from prepixel.errors import DatasetError, ReadFailure
 
 _PLACES = {
@@ -38,6 +39,8 @@ _PLACES = {
     "ReadFailure": "prepixel.errors",
     "Sample": "prepixel.data.datasets.folder",
     "ScanReport": "prepixel.data.jobs.scan",
+    "SpectrumDataset": "prepixel.data.loading.spectrum_dataset",
+    "SpectrumFolder": "prepixel.data.loading.spectrum_dataset",
     "SpectrumLoader": "prepixel.data.loading.loader",
     "SpectrumReader": "prepixel.data.loading.readers",
     "TooManyBadFiles": "prepixel.data.loading.loader",
@@ -61,6 +64,8 @@ __all__ = [
     "ReadFailure",
     "Sample",
     "ScanReport",
+    "SpectrumDataset",
+    "SpectrumFolder",
     "SpectrumLoader",
     "SpectrumReader",
     "TooManyBadFiles",

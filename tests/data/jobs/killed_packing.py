@@ -1,4 +1,4 @@
-"""Pack a folder in child processes that are killed at random times, until one comes to the end. Run as a program.
+"""Pack a folder in child processes that are killed at random steps, until one comes to the end. Run as a program.
 
 Usage: python -m tests.data.jobs.killed_packing FOLDER KILLS
 """
@@ -6,7 +6,6 @@ Usage: python -m tests.data.jobs.killed_packing FOLDER KILLS
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.spectrum import BandSet
 
-PAUSE = 0.001
 OPTIONS = PackOptions(BandSet.parse("S-24"), shard_size=17)
 
 
@@ -32,16 +30,16 @@ def main(folder: Path, kills: int) -> None:
     source = folder / "source"
     write_source(source, 120)
 
-    def work(target: Path, begun: Callable[[], None] | None) -> None:
-        if begun is not None:
-            _Slow.begun = staticmethod(begun)
-            packing.ShardWriter = _Slow  # type: ignore[misc, attr-defined]
+    def work(target: Path, step: Callable[[], None] | None) -> None:
+        if step is not None:
+            _InSteps.step = staticmethod(step)
+            packing.ShardWriter = _InSteps  # type: ignore[misc, attr-defined]
         pack_source(open_source(source), target, OPTIONS, threads=3)
 
     def count(target: Path) -> int:
         return sum(1 for _ in target.glob("*.jsonl"))
 
-    kill_until_done(work, folder, kills=kills, longest=0.06, count=count, check=_assert_whole)
+    kill_until_done(work, folder, kills=kills, steps=30, count=count, check=_assert_whole)
     names = [
         sorted(path.name for path in (folder / name).iterdir() if path.name != ".prepixel-lock")
         for name in ("straight", "killed")
@@ -62,16 +60,15 @@ def _assert_whole(straight: Path, target: Path) -> None:
             assert path.read_bytes() == (straight / path.name).read_bytes(), path.name
 
 
-class _Slow(ShardWriter):
-    """Waits before each sample: most of a child's life is spent in the middle of shards."""
+class _InSteps(ShardWriter):
+    """Make a step, at which a child may be killed, behind each sample: most of them lie inside shards."""
 
-    begun: Callable[[], None]
+    step: Callable[[], None]
 
     def add(self, *words: Any) -> None:
-        _Slow.begun()
         super().add(*words)
         self._target.file.flush()
-        time.sleep(PAUSE)
+        _InSteps.step()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Thin a folder in child processes that are killed at random times, until one comes to the end. Run as a program.
+"""Thin a folder in child processes that are killed at random steps, until one comes to the end. Run as a program.
 
 Usage: python -m tests.data.jobs.killed_thinning FOLDER KILLS
 """
@@ -6,7 +6,6 @@ Usage: python -m tests.data.jobs.killed_thinning FOLDER KILLS
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from prepixel.data.jobs import bandlimit_folder as thinning
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder
 from prepixel.spectrum import BandSet
 
-PAUSE = 0.012
 OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
 
 
@@ -29,16 +27,16 @@ def main(folder: Path, kills: int) -> None:
     write_photos(source, 120, cut=50)
     (source / "labels.txt").write_text("000.jpg 3\n", encoding="ascii")
 
-    def work(target: Path, begun: Callable[[], None] | None) -> None:
-        if begun is not None:
+    def work(target: Path, step: Callable[[], None] | None) -> None:
+        if step is not None:
             thinning._BATCH = 4
-            files._ErrorKeepingFile.write = _slowly(begun)  # type: ignore[method-assign]
+            files._ErrorKeepingFile.write = _in_halves(step)  # type: ignore[method-assign]
         bandlimit_folder(source, target, OPTIONS, threads=3)
 
     def count(target: Path) -> int:
         return sum(1 for path in target.rglob("*.jpg") if not path.name.startswith("."))
 
-    kill_until_done(work, folder, kills=kills, longest=0.25, count=count, check=_assert_whole)
+    kill_until_done(work, folder, kills=kills, steps=24, count=count, check=_assert_whole)
 
 
 def _assert_whole(straight: Path, target: Path) -> None:
@@ -48,14 +46,13 @@ def _assert_whole(straight: Path, target: Path) -> None:
             assert path.read_bytes() == (straight / name).read_bytes(), name
 
 
-def _slowly(begun: Callable[[], None]) -> Callable[[Any, bytes], int]:
-    """Return a write that waits between two halves: most of a child's life is spent in the middle of files."""
+def _in_halves(step: Callable[[], None]) -> Callable[[Any, bytes], int]:
+    """Return a write whose step, at which a child may be killed, lies between two halves of the contents."""
     write = files._ErrorKeepingFile.write
 
     def halves(file: Any, contents: bytes) -> int:
-        begun()
         half = write(file, contents[: len(contents) // 2])
-        time.sleep(PAUSE)
+        step()
         return half + write(file, contents[half:])
 
     return halves
