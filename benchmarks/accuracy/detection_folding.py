@@ -27,7 +27,7 @@ from prepixel.models.pyramid import FRAME_MULTIPLE
 from prepixel.recipes import DetectionRecipe, read_any_recipe
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.runs import load_detector
-from prepixel.runs.build_detector import CocoFolders, build_detection_task, build_recipe_detector
+from prepixel.runs.build_detector import CocoFolders, build_detection_task, build_recipe_detector, frame_settings
 from prepixel.spectrum import BandSet
 
 RECIPE = ROOT / "recipes" / "coco_mini_rgb.yaml"
@@ -56,7 +56,7 @@ def main() -> None:
     assert images is not None
     if options.run is None:
         object.__setattr__(images, "samples", images.samples[:8])
-    frames = replace(recipe.input.frames(), unit=UNIT)
+    frames = replace(frame_settings(recipe.input), unit=UNIT)
     pipelines = {"RGB, Pillow": (original, PixelFrames(UNIT), 3 * UNIT**2)}
     for name, block in CONFIGURATIONS:
         bands = BandSet.parse(name)

@@ -147,6 +147,10 @@ class RecipeError(PrepixelError, ValueError):
     """Report a recipe, or an override of one, that does not describe a run."""
 
 
+class RunError(PrepixelError, ValueError):
+    """Report a run, its folder or its records that cannot be used as asked."""
+
+
 class NonFiniteLoss(PrepixelError, ArithmeticError):
     """Report a loss that is infinite or not a number; training stops rather than go on with it."""
 

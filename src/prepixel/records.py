@@ -227,8 +227,14 @@ class Records:
 
 
 def row_to_json(row: Row) -> str:
-    """Write a row as one line of JSON, without its line end; numbers that are not finite become strings."""
-    return json.dumps({"kind": _NAMES[type(row)]} | _finite(dataclasses.asdict(row)), ensure_ascii=False)
+    """Return a row as one line of JSON in UTF-8, without its line end; numbers that are not finite become strings."""
+    fields = {"kind": _NAMES[type(row)]} | _finite(dataclasses.asdict(row))
+    line = json.dumps(fields, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a name that is not UTF-8 holds lone surrogates in Python
+        return json.dumps(fields)
+    return line
 
 
 def row_from_json(line: str) -> Row:

@@ -118,7 +118,7 @@ def test_a_run_is_scored_in_coco_figures_and_its_findings_are_readable(
 
 def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["train", str(recipe), "--output", str(run)]) == 2
-    assert "holds a run already; go on with it by --resume" in capsys.readouterr().err
+    assert "holds a run already; resume it with --resume" in capsys.readouterr().err
     assert main(["train", str(recipe), "--output", str(run), "--resume"]) == 0
     assert "since step 1" in capsys.readouterr().out
     other = ["train", str(recipe), "--output", str(run), "--resume", "--network.channels", "4"]

@@ -16,7 +16,7 @@ from tests.small_photos import Captured
 from prepixel import load_run
 from prepixel.cli import main
 from prepixel.data import write_synthetic
-from prepixel.errors import RecipeError
+from prepixel.errors import RunError
 from prepixel.gates import GatedNetwork
 from prepixel.recipes import read_recipe
 from prepixel.records import RunRow, ScoreRow, read_records
@@ -128,9 +128,9 @@ def test_agreement_with_a_set_is_that_of_scipy_and_scikit_learn() -> None:
     perfect = ChannelUse(use.bands, torch.from_numpy(member.astype(float)), use.odds, 3).agreement(published)
     assert (perfect.auc, perfect.shared) == (1, 24)
     assert perfect.spearman == pytest.approx(0.573, abs=5e-4)
-    with pytest.raises(RecipeError, match="the gate chooses from 192, of which 192 is no part that could be chosen"):
+    with pytest.raises(RunError, match="the gate chooses from 192, of which 192 is no part that could be chosen"):
         use.agreement(BandSet.parse("192"))
-    with pytest.raises(RecipeError, match="the gate chooses from S-6, of which L-24 is no part"):
+    with pytest.raises(RunError, match="the gate chooses from S-6, of which L-24 is no part"):
         ChannelUse(BandSet.parse("S-6"), use.on[:6], use.odds[:6], 3).agreement(published)
 
 

@@ -117,7 +117,7 @@ def test_folder_of_a_run_is_not_used_twice(capsys: Captured, runs: Path, recipes
     words = ["train", str(recipes / "dct.yaml"), "-o", str(runs / "dct-3"), "--seed", "3"]
     before = weights(runs / "dct-3")
     assert main(words) == 2
-    assert "dct-3: holds a run already; go on with it by --resume" in capsys.readouterr().err
+    assert "dct-3: holds a run already; resume it with --resume" in capsys.readouterr().err
     assert main([*words, "--optimization.learning_rate", "0.5", "--resume"]) == 2
     assert "optimization.learning_rate was 0.01, is 0.5" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
@@ -131,14 +131,13 @@ def test_killed_run_resumed_equals_an_undisturbed_one(runs: Path, recipes: Path,
     code = (
         "import os, signal, sys, torch\n"
         "torch.set_num_threads(1)\n"
-        "from prepixel import recipe\n"
-        "from prepixel.runs import running\n"
+        "from prepixel.runs import session\n"
         "from prepixel.cli import main\n"
-        "append = running.append_records\n"
+        "append = session.append_records\n"
         "def killed(path, rows, **more):\n"
         "    append(path, rows, **more)\n"
         "    if any(getattr(row, 'step', 0) == 4 for row in rows): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "running.append_records = killed\n"
+        "session.append_records = killed\n"
         "main(sys.argv[1:])\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False, timeout=120)
@@ -166,7 +165,7 @@ def test_interrupted_training_saves_and_says_how_to_go_on(recipes: Path, tmp_pat
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "prepixel: SIGINT: stopped after step" in err
-    assert "Go on with: the same command and --resume" in err
+    assert "Resume with: the same command and --resume" in err
     assert "Traceback" not in err
 
 
@@ -315,7 +314,7 @@ def test_run_without_weights_or_folder_says_so(capsys: Captured, runs: Path, dat
     assert f"{tmp_path}: holds no image file; name files, or a folder that holds some" in capsys.readouterr().err
     shutil.copytree(runs / "rgb-3", tmp_path / "begun", ignore=shutil.ignore_patterns("checkpoints"))
     assert main(["evaluate", str(tmp_path / "begun")]) == 2
-    assert "begun: has saved no weights yet; train it, or go on with --resume" in capsys.readouterr().err
+    assert "begun: has saved no weights yet; train it, or resume it with --resume" in capsys.readouterr().err
     (tmp_path / "begun" / "statistics.json").unlink(missing_ok=True)
 
 

@@ -119,8 +119,8 @@ def test_a_signal_stops_at_the_next_step_with_everything_saved(
         run(tmp_path / "cut", drawing_network(), Loader(before_batch=before_batch))
     assert caught.value.signal_number == number
     assert str(caught.value) == (
-        f"{number.name}: stopped after step 8 of 18 (epoch 2 of 3); all of it is in "
-        f"{tmp_path / 'cut' / 'checkpoints' / 'last.pt'}. Train again with resume=True to go on from there"
+        f"{number.name}: stopped after step 8 of 18 (epoch 2 of 3), and saved it in "
+        f"{tmp_path / 'cut' / 'checkpoints' / 'last.pt'}. Train again with resume=True to resume it"
     )
     assert f"{number.name}: stopping after this step" in capfd.readouterr().err
     assert signal.getsignal(number) is before
@@ -318,7 +318,7 @@ def test_losses_that_stay_on_the_device_until_a_record_count_the_same(tmp_path: 
         late_run.device = torch.device("meta")
         late_run.open(tmp_path / "late", "run", rows.extend, resume=resume, resume_hint="")
         with late_run.stop:
-            late_run.finish()
+            late_run.finish(None, rescore=False)
 
     rows: list[MetricRow] = []
     rows_of_late: list[MetricRow] = []

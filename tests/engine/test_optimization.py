@@ -10,9 +10,8 @@ import torch
 from tests.engine.toy import drawing_network
 from torch import nn
 
-from prepixel.engine import OptimizationSettings, TrainSettings, learning_rate
+from prepixel.engine import OptimizationSettings, SettingsError, TrainSettings, learning_rate
 from prepixel.engine.optimization import Average, build_optimizer
-from prepixel.errors import RecipeError
 
 
 def _rates(settings: OptimizationSettings, steps_per_epoch: int, epochs: int) -> list[float]:
@@ -92,16 +91,16 @@ def test_the_average_is_the_recursion_in_float64() -> None:
             network[1].running_mean.add_(1.0)
             network[1].num_batches_tracked.add_(1)
         before = copy.deepcopy(network.state_dict())
-        average.update(network)
+        average.update_parameters(network)
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
         decay = min(0.6, (1 + update) / (10 + update))
         for name, value in network.state_dict().items():
             counter = "num_batches" in name
             expected[name] = value.double() if counter else decay * expected[name] + (1 - decay) * value.double()
     assert average.updates == 12
-    assert not average.network.training
-    assert not any(parameter.requires_grad for parameter in average.network.parameters())
-    for name, value in average.network.state_dict().items():
+    assert not average.module.training
+    assert not any(parameter.requires_grad for parameter in average.module.parameters())
+    for name, value in average.module.state_dict().items():
         torch.testing.assert_close(value.double(), expected[name], rtol=0, atol=1e-5)
 
 
@@ -120,7 +119,7 @@ def test_the_average_is_the_recursion_in_float64() -> None:
     ],
 )
 def test_optimization_that_cannot_be_is_refused(settings: dict[str, float], text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(SettingsError, match=text):
         OptimizationSettings(**settings)
 
 
@@ -133,7 +132,7 @@ def test_optimization_that_cannot_be_is_refused(settings: dict[str, float], text
     ],
 )
 def test_training_that_cannot_be_is_refused(settings: dict[str, int], text: str) -> None:
-    with pytest.raises(RecipeError, match=text):
+    with pytest.raises(SettingsError, match=text):
         TrainSettings(**settings)
 
 

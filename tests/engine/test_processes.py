@@ -13,9 +13,16 @@ from accelerate.utils import DistributedType
 from tests.engine.toy import CLASSES, Loader, drawing_network, same
 from tests.engine.two_processes import SCENARIOS
 
-from prepixel.engine import DistributedContext, TrainSettings, evaluate, load_weights, processes, start_accelerator
+from prepixel.engine import (
+    DistributedContext,
+    SettingsError,
+    TrainSettings,
+    evaluate,
+    load_weights,
+    processes,
+    start_accelerator,
+)
 from prepixel.engine.checkpoint import read_checkpoint
-from prepixel.errors import RecipeError
 from prepixel.tasks import Classification
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,9 +120,9 @@ def test_a_loss_that_is_not_finite_on_one_process_stops_both(pair: Path) -> None
 
 
 def test_what_needs_cuda_is_refused_without() -> None:
-    with pytest.raises(RecipeError, match="precision float16 needs a CUDA device, .*; use bfloat16 or float32"):  # noqa: RUF043
+    with pytest.raises(SettingsError, match="precision float16 needs a CUDA device, .*; use bfloat16 or float32"):  # noqa: RUF043
         start_accelerator(TrainSettings(precision="float16", device="cpu"))
-    with pytest.raises(RecipeError, match="sync_batchnorm needs a CUDA device, .*; set it to false: each"):  # noqa: RUF043
+    with pytest.raises(SettingsError, match="sync_batchnorm needs a CUDA device, .*; set it to false: each"):  # noqa: RUF043
         start_accelerator(TrainSettings(sync_batchnorm=True, device="cpu"))
 
 
@@ -124,11 +131,11 @@ def test_a_launch_that_would_train_apart_or_otherwise_is_refused(monkeypatch: py
         patch.setenv("MASTER_PORT", "1")
         patch.setenv("ACCELERATE_USE_CPU", "True")
         patch.delenv("WORLD_SIZE", raising=False)
-        with pytest.raises(RecipeError, match="accelerate launch --cpu starts one process whatever"):
+        with pytest.raises(SettingsError, match="accelerate launch --cpu starts one process whatever"):
             start_accelerator(TrainSettings(device="cpu"))
     with monkeypatch.context() as patch:
         patch.setattr(processes, "_SUPPORTED", {DistributedType.FSDP})
-        with pytest.raises(RecipeError, match="this run was launched for NO; prepixel trains in one process or"):
+        with pytest.raises(SettingsError, match="this run was launched for NO; prepixel trains in one process or"):
             start_accelerator(TrainSettings(device="cpu"))
 
 

@@ -105,5 +105,5 @@ def test_a_recipe_of_the_small_set_learns_from_its_photos(
 def test_recipes_of_the_small_set_differ_in_what_they_see_alone() -> None:
     recipes = [read_any_recipe(path) for path in SMALL_SET]
     assert len(recipes) == 5
-    common = {(one.data, one.optimization, one.training, one.input.frames().min_sizes) for one in recipes}
+    common = {(one.data, one.optimization, one.training, one.input.min_sizes) for one in recipes}
     assert len(common) == 1

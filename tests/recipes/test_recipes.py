@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import torch
 import yaml
 
 from prepixel.data import FolderDataset, write_synthetic
-from prepixel.errors import ModelError, RecipeError
+from prepixel.errors import ModelError, RecipeError, RunError
 from prepixel.gates import GatedNetwork, GateSettings
 from prepixel.models import FoldedNetwork, rgb_network
 from prepixel.recipes import Recipe, parse_recipe, read_any_recipe, read_recipe, recipe_values, write_recipe
@@ -90,6 +93,43 @@ def test_name_of_a_recipe_without_one_is_its_files(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "tiny.yaml").name == "tiny"
 
 
+def test_yaml_that_would_expand_is_refused_before_it_does(tmp_path: Path) -> None:
+    """Aliases of nine levels stand for a thousand million values; nothing of a recipe needs them."""
+    levels = ["&b0 [x, x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 9):
+        levels.append(f"&b{level} [{levels[-1]}, {', '.join([f'*b{level - 1}'] * 9)}]")
+    (tmp_path / "recipe.yaml").write_text(f"name: {levels[-1]}\n{SMALL}")
+    message = r"recipe.yaml: not YAML: line 1, column \d+: the alias \*b0: recipes have no aliases; write the value out"
+    with pytest.raises(RecipeError, match=message):
+        read_any_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match="the alias"):
+        RunFolder(tmp_path).read_recipe()
+    with pytest.raises(RecipeError, match="nested more than 20 levels deep"):
+        parse("name: " + "[" * 100_000)
+    with pytest.raises(RecipeError, match="nested more than 20 levels deep"):
+        parse("name: " + "[" * 25 + "]" * 25)
+    (tmp_path / "large.yaml").write_text("# " + "x" * 1_000_000)
+    with pytest.raises(RecipeError, match=r"large.yaml: is larger than 1,000,000 bytes, which no recipe is"):
+        read_any_recipe(tmp_path / "large.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(RecipeError, match=r"pipe.yaml: is not a regular file; give a recipe's .yaml file"):
+        read_any_recipe(tmp_path / "pipe.yaml")
+    with pytest.raises(RecipeError, match="must be") as caught:
+        parse(SMALL, "--seed", "[" + "1, " * 10_000 + "1]")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["? [a, b]\n: 3", "2020-99-99", "!!binary x", "{a: !!int x}", "- 3", "? {a: 1}\n: 2"])
+def test_yaml_of_another_kind_is_one_line(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"^small.yaml: "):
+        parse(f"{text}\n")
+
+
+def test_recipes_are_read_without_torch() -> None:
+    code = "import sys, prepixel.recipes, prepixel.reports.run_table; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 CLASSIFIERS = [path for path in RECIPES if isinstance(read_any_recipe(path), Recipe)]
 
@@ -107,7 +147,7 @@ def test_committed_recipe_is_a_recipe_with_a_network(path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("optimization: {lr: 3}", "optimization: no such key; nearest: optimization"),
+        ("optimizaton: {lr: 3}", "optimizaton: no such key; nearest: optimization"),
         ("training: {epoch: 3}", "training.epoch: no such key; nearest: training.epochs"),
         ("task: {epoch: 3}", "task.epoch: no such key; nearest: training.epochs"),
         ("task: {epochs: 3}", "task.epochs: no such key; nearest: training.epochs"),
@@ -251,7 +291,7 @@ def test_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none.yaml: the recipe cannot be read \(No such file or directory\); check"):
         read_recipe(tmp_path / "none.yaml")
     (tmp_path / "photo.yaml").write_bytes(b"data: \xff\xd8")
-    with pytest.raises(RecipeError, match=r"photo.yaml: not a text file \(invalid start byte at byte 6\)"):
+    with pytest.raises(RecipeError, match=r"photo.yaml: not a text file in UTF-8 \(invalid start byte at byte 6\)"):
         read_recipe(tmp_path / "photo.yaml")
 
 
@@ -274,6 +314,12 @@ def test_differences_name_keys() -> None:
 # -- folders of runs ---------------------------------------------------------------------------------------------------
 
 
+def save_something(place: RunFolder) -> None:
+    """Leave a checkpoint, as a run does after its first epoch."""
+    place.checkpoint("last").parent.mkdir()
+    place.checkpoint("last").write_bytes(b"weights")
+
+
 def started(folder: Path, recipe: Recipe) -> RunFolder:
     place = RunFolder(folder)
     place.start(recipe, ("cat", "dog"), BandSet.parse("S-24"), describe_environment())
@@ -285,14 +331,14 @@ def test_folder_in_use_is_refused(tmp_path: Path) -> None:
     RunFolder(tmp_path / "new").check_free(recipe, resume=False)
     RunFolder(tmp_path).check_free(recipe, resume=True)
     place = started(tmp_path / "run", recipe)
-    with pytest.raises(
-        RecipeError, match="run: holds a run already; go on with it by --resume, or give another folder"
-    ):
+    place.check_free(recipe, resume=False)  # it failed before its first checkpoint: nothing is lost
+    save_something(place)
+    with pytest.raises(RunError, match="run: holds a run already; resume it with --resume, or give another folder"):
         place.check_free(recipe, resume=False)
     place.check_free(recipe, resume=True)
     place.check_free(parse(SMALL, "--data.threads", "3", "--training.record_steps", "5"), resume=True)
     other = parse(SMALL, "--seed", "3", "--optimization.learning_rate", "0.5")
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(RunError) as caught:
         place.check_free(other, resume=True)
     assert str(caught.value) == (
         f"{place.path}: cannot be resumed by another recipe: seed was 0, is 3; optimization.learning_rate was 0.1, "
@@ -301,30 +347,46 @@ def test_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
     for resume in (False, True):
-        with pytest.raises(RecipeError, match=r"other: holds thesis.txt but no run; give an empty or a new folder"):
+        with pytest.raises(RunError, match=r"other: holds thesis.txt but no run; give an empty or a new folder"):
             RunFolder(tmp_path / "other").check_free(recipe, resume=resume)
-    with pytest.raises(RecipeError, match=r"thesis.txt: is a file; give a folder for the run"):
+    with pytest.raises(RunError, match=r"thesis.txt: is a file; give a folder for the run"):
         RunFolder(tmp_path / "other" / "thesis.txt").check_free(recipe, resume=False)
+
+
+def test_a_start_that_failed_is_overwritten_by_the_corrected_one(tmp_path: Path) -> None:
+    place = started(tmp_path / "run", parse(SMALL))
+    place.records.write_text("{}")
+    place.statistics.write_text("those of other images")
+    (place.path / "checkpoints").mkdir()
+    corrected = parse(SMALL, "--optimization.learning_rate", "0.5", "--input.bands", "192")
+    for resume in (False, True):
+        place.check_free(corrected, resume=resume)
+    place.start(corrected, ("cow", "dog"), BandSet.parse("192"), describe_environment())
+    assert place.read_classes() == ("cow", "dog")
+    assert place.read_recipe() == corrected
+    assert not place.statistics.exists()
+    assert not place.records.exists()
 
 
 def test_folder_of_a_run_on_other_classes_is_refused(tmp_path: Path) -> None:
     place = started(tmp_path / "run", parse(SMALL))
+    save_something(place)
     message = (
         r"was trained on 2 classes, and the training folder now has 2 \(cow, dog\); give another folder by --output"
     )
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RunError, match=message):
         place.start(parse(SMALL), ("cat", "cow"), BandSet.parse("S-24"), describe_environment())
     assert place.read_classes() == ("cat", "dog")
 
 
 def test_folder_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none: no such folder; give a folder that prepixel train made"):
+    with pytest.raises(RunError, match=r"none: no such folder; give a folder that prepixel train made"):
         RunFolder(tmp_path / "none").read_recipe()
-    with pytest.raises(RecipeError, match=r"holds no run \(no recipe.yaml\); give a folder that prepixel train made"):
+    with pytest.raises(RunError, match=r"holds no run \(no recipe.yaml\); give a folder that prepixel train made"):
         RunFolder(tmp_path).read_recipe()
     place = started(tmp_path / "run", parse(SMALL))
     place.classes.write_text('{"cat": 0}')
-    with pytest.raises(RecipeError, match=r"classes.json: the run's classes cannot be read \(not a list of names\)"):
+    with pytest.raises(RunError, match=r"classes.json: the run's classes cannot be read \(not a list of names\)"):
         place.read_classes()
 
 
@@ -358,7 +420,7 @@ def test_statistics_of_a_file_are_cut_to_the_bands(files: FolderDataset, tmp_pat
     assert found.bands == bands
     torch.testing.assert_close(found.mean, whole.for_bands(bands).mean, rtol=0, atol=0)
     other = parse(SMALL, "--input.statistics", str(path), "--input.grid", "7")
-    with pytest.raises(RecipeError, match=r"statistics of a 3 x 5 grid, and input.grid is 7 x 7; measure them anew"):
+    with pytest.raises(RunError, match=r"statistics of a 3 x 5 grid, and input.grid is 7 x 7; measure them again"):
         statistics_of(other, files, bands, None)
 
 
@@ -395,7 +457,7 @@ def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
 
     def refused(file: str, message: str) -> None:
         bad = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, rgb_weights=str(tmp_path / file)))
-        with pytest.raises(RecipeError, match=message):
+        with pytest.raises(RunError, match=message):
             reuse_rgb_weights(bad, network, 10)
 
     refused("none.pt", "network.rgb_weights: .*none.pt cannot be read as a file of torch weights")
@@ -410,7 +472,7 @@ def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
 def test_batch_larger_than_the_data_set_is_refused(files: FolderDataset) -> None:
     recipe = parse(SMALL, "--data.batch_size", "23")
     reader = build_reader(recipe.input, BandSet.parse("S-24"), None)
-    with pytest.raises(RecipeError, match=r"data.batch_size is 23, and .*train has 20 images; lower the batch size"):
+    with pytest.raises(RunError, match=r"data.batch_size is 23, and .*train has 20 images; lower the batch size"):
         building.build_loader(recipe, files, reader, training=True)
 
 
@@ -489,7 +551,7 @@ def test_gate_stands_before_the_network_that_the_recipe_builds_without_it(stem: 
     assert isinstance(task, GatedClassification)
     assert task.budget == gated.gate.budget
     less = [*gate[:3], "24", "--input.encoding", "int8"]  # a channel takes 8 x 4 bytes
-    with pytest.raises(RecipeError, match="gate: bytes is 24, too few for the channels that must be on"):
+    with pytest.raises(RunError, match="gate: bytes is 24, too few for the channels that must be on"):
         build_network(parse(SMALL, *words, *less), 5, bands, None)
 
 

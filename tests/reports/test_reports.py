@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import IO
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -11,7 +12,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from prepixel.records import ConfusionRow, MetricRow, Records
-from prepixel.reports import figure, plot_confusion, plot_curves, plot_frequency_channels, plot_heat_maps
+from prepixel.reports import (
+    Shown,
+    figure,
+    plot_confusion,
+    plot_curves,
+    plot_detections,
+    plot_frequency_channels,
+    plot_heat_maps,
+    plot_rates,
+    plot_score_over_bytes,
+    plot_sensitivity,
+)
+from prepixel.reports.figure import plain_text
 
 
 @pytest.fixture
@@ -28,6 +41,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
+def svg_texts(path: Path) -> list[str]:
+    """Return the texts of an SVG, in order."""
+    tree = ET.fromstring(path.read_text(encoding="utf-8"))
+    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
 def records(top1: list[float], *, loss: float = 2.0) -> Records:
     rows = [
         MetricRow("r", "val", "top1", value, float(epoch), 7 * epoch, 13) for epoch, value in enumerate(top1, start=1)
@@ -40,7 +59,7 @@ def records(top1: list[float], *, loss: float = 2.0) -> Records:
 def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figure]) -> None:
     runs = {"RGB": [records([0.2, 0.4])], "DCT-24": [records([0.25, 0.5, 0.75]), records([0.35, 0.7])]}
     plot_curves(runs, tmp_path / "curves.png", title="ten classes")
-    loss, _, top1 = drawn[0].axes
+    loss, top1 = drawn[0].axes
     lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in top1.lines}
     np.testing.assert_allclose(lines["RGB"], [[1, 20], [2, 40]])
     np.testing.assert_allclose(lines["DCT-24 (2 seeds: mean, lowest to highest)"], [[1, 30], [2, 60]])
@@ -55,11 +74,11 @@ def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figur
 def test_run_with_fewer_records_is_in_the_legend(tmp_path: Path, drawn: list[Figure]) -> None:
     plot_curves({"done": [records([0.5])], "begun": [records([])]}, tmp_path / "curves.svg")
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["done", "begun"]
-    assert (tmp_path / "curves.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert {"done", "begun", "training loss", "validation top-1", "epoch"} <= set(svg_texts(tmp_path / "curves.svg"))
 
 
 def test_nothing_to_draw_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nothing to draw: these records hold neither a loss nor a top-1"):
+    with pytest.raises(ValueError, match="nothing to draw: these records hold neither a loss nor a score"):
         plot_curves({"empty": [Records(())]}, tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
 
@@ -134,9 +153,85 @@ def test_heat_map_shows_numbers_and_ids(tmp_path: Path, drawn: list[Figure]) -> 
     assert len(maps) == 6
     np.testing.assert_allclose(np.asarray(maps[5].images[0].get_array()), values[0])
     maps = maps[:3]
-    assert [axes.get_title(loc="left") for axes in maps] == ["Y", "Cb", "Cr"]
+    assert [axes.get_title(loc="left") for axes in maps] == ["dynamic\nY", "\nCb", "\nCr"]
     np.testing.assert_allclose(np.asarray(maps[1].images[0].get_array()), values[1])
-    words = [text.get_text() for text in maps[2].texts]
-    assert words[-2:] == ["1.00", "63"]
+    assert [text.get_text() for text in maps[2].texts] == list(map(str, range(64)))
+    assert next(text.get_text() for text in maps[1].texts) == "32", "numbers in channels of half the largest value"
+    assert not maps[0].texts
+    assert drawn[0].subfigs[0].axes[-1].get_ylabel() == "share of images with the channel on"
     plot_heat_maps({"": np.zeros((1, 8, 8))}, tmp_path / "none.png")
     assert drawn[1].axes[0].get_title(loc="left") == "gray"
+
+
+HOSTILE = ("$x$ and $\\frac$", "_under", "a\x1b]0;b\x07", "c\udcff", "d\ne")
+PLAIN = ("$x$ and $\\frac$", "_under", "a\\x1b]0;b\\x07", "c\\udcff")
+
+
+def test_names_are_drawn_as_they_are_whatever_they_hold(tmp_path: Path) -> None:
+    """Dollars are no formulas, and control characters are visible: in every figure."""
+    output, names = tmp_path / "figure.svg", HOSTILE[:4]
+    pixels, boxes = np.zeros((40, 60, 3), dtype=np.uint8), np.array([[1.0, 2, 30, 20]] * 4)
+    planes, maps = {name: np.zeros((2, 3, 8, 8)) for name in names}, np.ones((1, 8, 8))
+    confusion = ConfusionRow("r", "val", 1.0, 7, names, tuple((1, 0, 0, 0) for _ in names))
+    draw = {
+        "curves": lambda: plot_curves({name: [records([0.2])] for name in names}, output, title=names[0]),
+        "bytes": lambda: plot_score_over_bytes({name: (64, [0.5]) for name in names}, output, title=names[0]),
+        "rates": lambda: plot_rates(
+            dict.fromkeys(names, (1.0, 2.0)), {names[0]: 3.0}, output, names=(names[2], names[3])
+        ),
+        "confusion": lambda: plot_confusion(confusion, output, title=names[0]),
+        "heat": lambda: plot_heat_maps(dict.fromkeys(names, maps), output, title=names[0], quantity=names[3]),
+        "sensitivity": lambda: plot_sensitivity(
+            maps, {name: [(3, 0.5), (7, 0.7)] for name in names}, output, quantity=names[0], title=names[1]
+        ),
+        "detections": lambda: plot_detections({names[2]: Shown(pixels, boxes, names)}, output, title=names[0]),
+        "channels": lambda: plot_frequency_channels(planes, output, title=names[0]),
+    }
+    for kind, plot in draw.items():
+        plot()
+        drawn = " ".join(svg_texts(output))
+        assert not [name for name in PLAIN if name not in drawn], kind
+        assert "mathdefault" not in drawn, kind
+
+
+def test_long_names_are_shortened() -> None:
+    assert plain_text("n" * 100) == "n" * 79 + "\u2026"
+    assert plain_text("gr\u00f6\u00dfer") == "gr\u00f6\u00dfer"
+
+
+def test_ticks_of_scores_that_are_close_differ(tmp_path: Path) -> None:
+    points = {"RGB": (150528, [0.1012, 0.1033]), "DCT-24": (18816, [0.1021, 0.1040])}
+    plot_score_over_bytes(points, tmp_path / "bytes.svg")
+    texts = svg_texts(tmp_path / "bytes.svg")
+    ticks = [text for text in texts if text.endswith(" %") and ":" not in text]
+    assert len(ticks) >= 4
+    assert len(set(ticks)) == len(ticks)
+    assert {"147", "18.4", "bar: mean; points: seeds"} <= set(texts)
+
+
+def test_detectors_have_their_scores_and_no_empty_panel(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [MetricRow("r", "val", "box_ap", 0.1 * epoch, float(epoch), epoch, 13) for epoch in (1, 2)]
+    plot_curves({"FCOS": [Records((*rows, MetricRow("r", "train", "loss", 2.0, 1.0, 1)))]}, tmp_path / "curves.svg")
+    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == ["training loss", "validation AP of boxes"]
+    np.testing.assert_allclose(np.asarray(drawn[0].axes[1].lines[0].get_xydata()), [[1, 10], [2, 20]])
+
+
+def test_labels_of_objects_in_one_place_do_not_overlap(tmp_path: Path, drawn: list[Figure]) -> None:
+    pixels = np.full((240, 320, 3), 99, dtype=np.uint8)
+    boxes = np.array(
+        [[10.0, 10, 120, 90], [11, 12, 121, 92], [9, 8, 119, 88], [300, 200, 320, 240], [298, 201, 319, 239]]
+    )
+    names = ["person 98.1 %", "person 77.0 %", "tie 60.2 %", "umbrella 55.0 %", "dining table 51.0 %"]
+    plot_detections({"photo": Shown(pixels, boxes, names)}, tmp_path / "found.png", width_inches=8.0)
+    drawn[0].draw_without_rendering()
+    axes = drawn[0].axes[0]
+    picture = axes.get_window_extent()
+    extents = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == names
+    for place, extent in enumerate(extents):
+        assert picture.x0 - 1 <= extent.x0
+        assert extent.x1 <= picture.x1 + 1
+        assert picture.y0 - 1 <= extent.y0
+        assert extent.y1 <= picture.y1 + 1
+        for other in extents[:place]:
+            assert not (extent.x0 < other.x1 and other.x0 < extent.x1 and extent.y0 < other.y1 and other.y0 < extent.y1)

@@ -1,4 +1,4 @@
-"""Training: steps over a loader's batches, saved so that a run that was cut off goes on as if it had not been."""
+"""Training: steps over a loader's batches, with checkpoints from which a resumed run equals an undisturbed one."""
 
 from __future__ import annotations
 
@@ -9,58 +9,30 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from prepixel.engine import checkpoint
 from prepixel.engine.checkpoint import CheckpointError, Position
 from prepixel.engine.evaluation import evaluate
+from prepixel.engine.losses import LossLog, describe_trouble
 from prepixel.engine.optimization import learning_rate
 from prepixel.engine.processes import DistributedContext, start_accelerator
 from prepixel.engine.protocols import Loader, Task
-from prepixel.engine.reporting import Meter, Record, Reporter
-from prepixel.engine.settings import OptimizationSettings, TrainSettings
+from prepixel.engine.reporting import EpochTotals, Meter, Pace, Record, RecordResult, Reporter
+from prepixel.engine.results import LoaderEnded, TrainResult
+from prepixel.engine.settings import RESUMABLE, OptimizationSettings, TrainSettings
 from prepixel.engine.stepping import Stepper
 from prepixel.engine.stopping import StopRequest, TrainingInterrupted
-from prepixel.errors import NonFiniteLoss, PrepixelError
+from prepixel.errors import NonFiniteLoss
 from prepixel.files import remove_temporary
 
 _LOG = logging.getLogger(__name__)
-# What may change between two starts of a run without making it another run.
-_FREE = {"device", "channels_last", "compile", "compile_backend", "evaluate_every", "checkpoint_steps", "record_steps"}
-_FREE |= {"tensorboard", "progress"}
-_LOSS, _WEIGHTS = 1, 2
 _HOST = torch.device("cpu")
-
-
-class LoaderEnded(PrepixelError):
-    """Report a loader that gave fewer batches than its length says."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Hold how a run ended.
-
-    Attributes:
-        steps: optimizer steps of the whole run.
-        resumed_at: steps done before this start; 0 for a fresh one.
-        best_score: the best evaluation's score; None without evaluation.
-        best_epoch: the epoch that it followed, from 0; -1 without evaluation.
-        evaluation: the last evaluation's result, of the averaged weights where there are some; None without.
-        seconds: this start's duration.
-    """
-
-    steps: int
-    resumed_at: int
-    best_score: float | None
-    best_epoch: int
-    evaluation: Any
-    seconds: float
 
 
 def train(
@@ -74,11 +46,13 @@ def train(
     evaluation: Loader | None = None,
     name: str = "run",
     record: Record | None = None,
+    record_result: RecordResult | None = None,
+    rescore: bool = False,
     resume: bool = False,
-    resume_hint: str = "Train again with resume=True to go on from there",
+    resume_hint: str = "Train again with resume=True to resume it",
     accelerator: Accelerator | None = None,
 ) -> TrainResult:
-    """Train a network, and keep all that is needed to go on after any interruption.
+    """Train a network, and save all that is needed to resume after any interruption.
 
     On the CPU a run that was stopped or killed and resumed ends with the bits of an undisturbed one. Several processes
     train as one would with the same global batch, whatever the sizes of their shares: a step's gradient is that of
@@ -94,7 +68,10 @@ def train(
         evaluation: this process's evaluation batches; None for no evaluation.
         name: the run's name in its records.
         record: takes rows, on the first process only.
-        resume: whether to go on from ``last.pt``; where there is none yet, the run starts.
+        record_result: takes the last epoch's evaluation, with epochs and steps done, on the first process only, before
+            the checkpoint that says that the run is finished.
+        rescore: whether to evaluate a run again that was finished before, for `record_result`.
+        resume: whether to resume from ``last.pt``; where there is none yet, the run starts.
         resume_hint: what to tell the user of a run that is asked to stop.
         accelerator: from `start_accelerator` with the same settings; made here if None.
 
@@ -109,13 +86,13 @@ def train(
     run.open(folder, name, record, resume=resume, resume_hint=resume_hint)
     try:
         with run.stop:
-            return run.finish()
+            return run.finish(record_result, rescore=rescore)
     finally:
         run.close()
 
 
 class _Run:
-    """Hold one start of a run."""
+    """One start of a run."""
 
     def __init__(
         self,
@@ -139,16 +116,17 @@ class _Run:
         self.stepper = Stepper(network, task, settings, optimization, accelerator)
         self.position = Position()
         self.meter = Meter()
+        self.totals = EpochTotals()
         self.stop = StopRequest()
         self.result: Any = None
+        self.evaluated = False  # in this epoch
         self.saved_step = -1
         self.resumed_at = 0
-        self.trouble = (0, -1)  # what is not finite, and since which step
-        self.unread_losses: list[tuple[int, Tensor]] = []
+        self.losses = LossLog()
         self.began = time.perf_counter()
 
     def open(self, folder: Path, name: str, record: Record | None, *, resume: bool, resume_hint: str) -> None:
-        """Make the folder, go on from its checkpoint if there is one, and open the records."""
+        """Make the folder, restore its checkpoint if there is one, and open the records."""
         self.checkpoints = folder / "checkpoints"
         self.resume_hint = resume_hint
         if self.control.rank == 0:
@@ -175,15 +153,16 @@ class _Run:
             step=self.position.step,
             main=self.control.rank == 0,
         )
+        self.pace = Pace(self.settings.epochs, self._epochs_done())
 
     def close(self) -> None:
-        """Close the records, and let go of the device's memory."""
+        """Close the records, and free the device's memory."""
         self.reporter.close()
         self.accelerator.free_memory()
 
     def _identity(self) -> dict[str, Any]:
-        """Give what makes this run this run and no other."""
-        kept = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _FREE}
+        """Return the settings that must be the same for a run to be resumed."""
+        kept = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in RESUMABLE}
         return {**kept, **dataclasses.asdict(self.optimization), "batches per epoch": self.batches}
 
     def _restore(self, path: Path) -> None:
@@ -191,7 +170,7 @@ class _Run:
         if differences := checkpoint.differences(state["settings"], self._identity()):
             raise CheckpointError(
                 f"{path} is of a run with other settings: {'; '.join(differences)}. Set them back to resume it, or "
-                "give another folder to start anew"
+                "give another folder to start again"
             )
         self.stepper.restore(state, path)
         self.position = Position(**state["position"])
@@ -210,9 +189,12 @@ class _Run:
             )
             checkpoint.seed_generators(self.settings.seed + self.position.step, self.control.rank)
 
-    def finish(self) -> TrainResult:
+    def finish(self, record_result: RecordResult | None, *, rescore: bool) -> TrainResult:
         """Train and evaluate until all epochs are done."""
         position = self.position
+        if rescore and self.evaluation is not None and position.epoch >= self.settings.epochs:
+            self._evaluate(self.evaluation)
+            self._pass_result(record_result)
         while position.epoch < self.settings.epochs:
             if position.batch < self.batches:
                 self._train_epoch()
@@ -222,8 +204,11 @@ class _Run:
                 self._save()  # an evaluation may take long, and may fail
                 self._agree(0)
                 self._evaluate(self.evaluation)
+                if last:
+                    self._pass_result(record_result)
             position.epoch, position.batch = position.epoch + 1, 0
             self._save()
+            self._report_epoch()
         return TrainResult(
             steps=position.step,
             resumed_at=self.resumed_at,
@@ -232,6 +217,23 @@ class _Run:
             evaluation=self.result,
             seconds=time.perf_counter() - self.began,
         )
+
+    def _pass_result(self, record_result: RecordResult | None) -> None:
+        if record_result is not None and self.control.rank == 0:
+            record_result(self.result, float(self.settings.epochs), self.position.step)
+
+    def _report_epoch(self) -> None:
+        """Print the line of an epoch that is done."""
+        scores = {} if self.result is None or not self.evaluated else dict(self.result.row())
+        left = self.pace.seconds_left(self._epochs_done())
+        self.reporter.finish_epoch(
+            self.position.epoch, self.settings.epochs, self.totals, scores, self.task.score, left
+        )
+        self.totals = EpochTotals()
+        self.evaluated = False
+
+    def _epochs_done(self) -> float:
+        return self.position.epoch + self.position.batch / self.batches
 
     def _train_epoch(self) -> None:
         position, settings = self.position, self.settings
@@ -280,7 +282,7 @@ class _Run:
         last = self.steps_per_epoch * self.settings.epochs - 1
         self.stepper.set_progress(self.position.step / max(last, 1))
         loss_sum = self.stepper.take(group, rate, images, self.control.world_size)
-        self.unread_losses.append((self.position.step, loss_sum))
+        self.losses.add(self.position.step, loss_sum)
         self.meter.count(sum(len(batch) for batch in group))
 
     def _learning_rate(self, step: int) -> float:
@@ -288,7 +290,7 @@ class _Run:
 
     def _agree(self, images: int, *, stopping: bool = True) -> int:
         """Add up the images of all processes, and stop them together where one of them has a reason to."""
-        kind, step = self.trouble
+        kind, step = self.losses.trouble
         rows = self.control.gather([images, self.stop.signal_number, kind, step])
         if found := [(row[3], row[2]) for row in rows if row[2]]:
             raise NonFiniteLoss(self._describe_trouble(*min(found)))
@@ -300,39 +302,31 @@ class _Run:
         return sum(row[0] for row in rows)
 
     def _read_losses(self) -> None:
-        """Wait for the device, add up its losses, and note the first that is not finite."""
-        if not self.unread_losses:
-            return
-        values = torch.stack([loss for _, loss in self.unread_losses]).tolist()
-        for (step, _), value in zip(self.unread_losses, values, strict=True):
-            if not math.isfinite(value) and not self.trouble[0]:
-                self.trouble = (_LOSS, step)
-        self.meter.loss_sum += sum(values)
-        self.unread_losses.clear()
+        self.meter.loss_sum += self.losses.read()
 
     def _describe_trouble(self, step: int, kind: int) -> str:
         last = self.checkpoints / checkpoint.LAST
-        kept = f"{last} holds the run after step {self.saved_step}" if self.saved_step >= 0 else "no checkpoint yet"
-        what = "the loss is not finite in" if kind == _LOSS else "weights or running statistics are not finite after"
-        return (
-            f"{what} step {step + 1} (epoch {step // self.steps_per_epoch + 1}, learning rate "
-            f"{self._learning_rate(step):g}); {kept}. Lower learning_rate, lengthen warmup_epochs or set "
-            "max_gradient_norm; with float16 try bfloat16; in the first steps, look at how the inputs are normalized"
+        return describe_trouble(
+            kind,
+            step,
+            epoch=step // self.steps_per_epoch,
+            learning_rate=self._learning_rate(step),
+            kept=f"{last} holds the run after step {self.saved_step}" if self.saved_step >= 0 else "no checkpoint yet",
         )
 
     def _interrupted(self, number: int) -> TrainingInterrupted:
-        position = self.position
+        steps, epochs = self.steps_per_epoch * self.settings.epochs, self.settings.epochs
         return TrainingInterrupted(
-            f"{signal.Signals(number).name}: stopped after step {position.step} of "
-            f"{self.steps_per_epoch * self.settings.epochs} (epoch {position.epoch + 1} of {self.settings.epochs}); "
-            f"all of it is in {self.checkpoints / checkpoint.LAST}. {self.resume_hint}",
+            f"{signal.Signals(number).name}: stopped after step {self.position.step} of {steps} "
+            f"(epoch {self.position.epoch + 1} of {epochs}), and saved it in {self.checkpoints / checkpoint.LAST}. "
+            f"{self.resume_hint}",
             number,
         )
 
     def _save(self) -> None:
         self._read_losses()
-        if not self.trouble[0] and not self.stepper.all_finite():
-            self.trouble = (_WEIGHTS, max(self.position.step - 1, 0))
+        if not self.losses.trouble[0] and not self.stepper.all_finite():
+            self.losses.note_weights(max(self.position.step - 1, 0))
         self._agree(0, stopping=False)
         generators = self.control.gather_objects(checkpoint.generator_states(self.device))
         loss_sum, images = self.control.sum([self.meter.loss_sum, self.meter.images])
@@ -365,7 +359,9 @@ class _Run:
             )
             numbers |= {f"{prefix}{name}": value for name, value in self.result.row().items()}
         images = self.result.images
-        self.reporter.rows("val", numbers, epoch=position.epoch + 1, step=position.step, images=images)
+        self.evaluated = True
+        epoch = min(position.epoch + 1, self.settings.epochs)  # a run that is scored again was finished before
+        self.reporter.rows("val", numbers, epoch=epoch, step=position.step, images=images)
         score = float(numbers[self.task.score])
         if score > (-math.inf if position.best_score is None else position.best_score):
             position.best_score, position.best_epoch = score, position.epoch
@@ -374,7 +370,7 @@ class _Run:
                 checkpoint.write_checkpoint(self.checkpoints / checkpoint.BEST, state)
 
     def _stop_evaluation(self) -> None:
-        # Alone, this process may leave at once, having saved before; several must leave together, after the last batch.
+        # A single process may leave at once, having saved before; several must leave together, after the last batch.
         if self.stop.signal_number and self.control.world_size == 1:
             raise self._interrupted(self.stop.signal_number)
 
@@ -385,6 +381,7 @@ class _Run:
             [meter.loss_sum, meter.images, meter.timed_images, meter.waited]
         )
         self.meter = Meter()
+        self.totals.add(loss_sum, images, timed, elapsed)
         if not images:
             return
         numbers = {"loss": loss_sum / images, "learning_rate": self._learning_rate(max(position.step - 1, 0))}

@@ -1,15 +1,17 @@
-"""How the weights move: optimizer, learning rate by step, moving average."""
+"""Optimizer, learning-rate schedule, and moving average of the weights."""
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from prepixel.engine.settings import OptimizationSettings
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 def build_optimizer(network: nn.Module, settings: OptimizationSettings) -> torch.optim.Optimizer:
@@ -55,7 +57,7 @@ def learning_rate(settings: OptimizationSettings, step: int, steps_per_epoch: in
     return settings.learning_rate * factor
 
 
-class Average:
+class Average(AveragedModel):
     """Hold the exponential moving average of a network's weights and running statistics.
 
     The decay of update t is ``min(decay, (1 + t) / (10 + t))``, so that the first weights are soon forgotten.
@@ -65,30 +67,28 @@ class Average:
         decay: share of the average that an update keeps, in the long run.
 
     Attributes:
-        network: a copy of the network with the averaged weights, for evaluation.
-        updates: how many were made.
+        module: a copy of the network with the averaged weights, for evaluation.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        super().__init__(network, multi_avg_fn=self._average, use_buffers=True)
+        self.module.requires_grad_(False).eval()
         self.decay = decay
         self.updates = 0
 
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move the average towards a network; integers (counters) are copied."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages: list[Tensor] = []
-        values: list[Tensor] = []
-        for average, value in zip(_tensors(self.network), _tensors(network), strict=True):
-            if average.is_floating_point():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)
-        torch._foreach_lerp_(averages, values, 1 - decay)
-        self.updates += 1
+    @property
+    def updates(self) -> int:
+        """Return how many updates were made."""
+        return int(self.n_averaged) - 1
 
+    @updates.setter
+    def updates(self, count: int) -> None:
+        self.n_averaged.fill_(count + 1)  # the copied weights are the first that were averaged
 
-def _tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
+    def _average(self, averages: Tensors, values: Tensors, _: Tensor | int) -> None:
+        """Move averages, all of one type and device, toward values; integers (counters) are copied."""
+        if averages[0].is_floating_point():
+            decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+            torch._foreach_lerp_(list(averages), list(values), 1 - decay)
+        else:
+            torch._foreach_copy_(list(averages), list(values))

@@ -15,8 +15,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import nn
 
-from prepixel.engine.settings import TrainSettings
-from prepixel.errors import RecipeError
+from prepixel.engine.devices import choose_device
+from prepixel.engine.settings import SettingsError, TrainSettings
 
 T = TypeVar("T")
 
@@ -29,21 +29,21 @@ _SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MUL
 
 
 def disable_malloc_trim() -> bool:
-    """Let this process keep memory that it freed, instead of giving it back and asking for it anew at every step.
+    """Keep freed memory in this process instead of returning it to the system; glibc only.
 
-    A network on the CPU frees and takes hundreds of megabytes a step; glibc returns such pieces to the system, which
-    clears every page when it hands them out again. On two cores that was half of a MobileNetV2's training time (see
-    benchmarks/notes.md). For processes of our own, as it lasts as long as they do; peak memory grows by some percent.
+    A network on the CPU allocates and frees hundreds of megabytes per step; glibc returns such blocks to the system,
+    which clears every page when it hands them out again. On two cores that was half of a MobileNetV2's training time
+    (see benchmarks/notes.md). The setting lasts as long as the process; peak memory grows by some percent.
 
     Returns:
-        Whether the C library could be told; only glibc can.
+        Whether the C library accepted the setting.
     """
     try:
-        told: Any = ctypes.CDLL(None).mallopt
+        mallopt: Any = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
     m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-    return bool(told(m_trim_threshold, 2**31 - 1)) and bool(told(m_mmap_max, 0))
+    return bool(mallopt(m_trim_threshold, 2**31 - 1)) and bool(mallopt(m_mmap_max, 0))
 
 
 def start_accelerator(settings: TrainSettings) -> Accelerator:
@@ -53,15 +53,15 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
     ``process_index`` and ``num_processes`` of what comes back are what loaders need.
 
     Raises:
-        RecipeError: the settings ask for what this machine or this way of launching does not have.
+        SettingsError: the settings ask for what this machine or this way of launching does not have.
     """
-    cpu = settings.device == "cpu" or not torch.accelerator.is_available()
+    cpu = choose_device(settings.device).type == "cpu"
     asked = {"precision float16": settings.precision == "float16", "sync_batchnorm": settings.sync_batchnorm}
     for name in asked:
         if asked[name] and (cpu or not torch.cuda.is_available()):
-            raise RecipeError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")
+            raise SettingsError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")
     if "WORLD_SIZE" not in os.environ and "MASTER_PORT" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
-        raise RecipeError(
+        raise SettingsError(
             "accelerate launch --cpu starts one process whatever --num_processes says, unless it has mpirun; "
             "use torchrun --nproc-per-node N, or accelerate launch --multi_gpu with device: cpu"
         )
@@ -70,14 +70,14 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=alone)  # noqa: SLF001
     accelerator = Accelerator(cpu=cpu, mixed_precision=_PRECISIONS[settings.precision])
     if accelerator.distributed_type not in _SUPPORTED:
-        raise RecipeError(
+        raise SettingsError(
             f"this run was launched for {accelerator.distributed_type.value}; prepixel trains in one process or in "
             "several that hold the whole network each (DDP): launch it with torchrun, or with accelerate launch "
             "--multi_gpu"
         )
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes != launched:
-        raise RecipeError(
+        raise SettingsError(
             f"the launcher started {launched} processes but {accelerator.num_processes} joined; "
             "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT must be set for each of them"
         )

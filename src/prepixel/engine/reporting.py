@@ -1,9 +1,10 @@
-"""What a run says of itself while it goes: rows, TensorBoard files, a progress bar."""
+"""What training reports: rows, TensorBoard files, a line per epoch, a progress bar."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from prepixel.records import MetricRow, Split
 
 Record: TypeAlias = Callable[[Sequence[MetricRow]], None]
+RecordResult: TypeAlias = Callable[[Any, float, int], None]  # a task's result, epochs done, steps done
 
 
 @dataclass
 class Meter:
-    """Hold what was seen since the last record of training.
+    """Sums since the last record of training.
 
     Attributes:
         loss_sum: over images, of this process (after a resume, the first one's also holds the others').
@@ -40,14 +42,65 @@ class Meter:
         self.timed_images += images
 
 
+@dataclass
+class EpochTotals:
+    """Sums over an epoch, of all processes; of a resumed epoch, since it was resumed.
+
+    Attributes:
+        loss_sum: over images.
+        images: that ``loss_sum`` is over.
+        timed_images: trained in ``seconds``.
+        seconds: of training, without evaluation.
+    """
+
+    loss_sum: float = 0.0
+    images: float = 0
+    timed_images: float = 0
+    seconds: float = 0.0
+
+    def add(self, loss_sum: float, images: float, timed_images: float, seconds: float) -> None:
+        """Add what one record of training is about."""
+        self.loss_sum += loss_sum
+        self.images += images
+        self.timed_images += timed_images
+        self.seconds += seconds
+
+    def parts(self) -> Iterator[str]:
+        """Yield the words of an epoch's line that are about training."""
+        if self.images:
+            yield f"loss {self.loss_sum / self.images:.4f}"
+
+    def rate(self) -> Iterator[str]:
+        """Yield the speed, where it was measured."""
+        if self.timed_images and self.seconds > 0:
+            yield f"{self.timed_images / self.seconds:.0f} images/s"
+
+
+class Pace:
+    """Estimate the time that is left from the time that this start's epochs took, evaluation included.
+
+    Args:
+        epochs: of the whole run.
+        done: epochs that were done before this start, a fraction included.
+    """
+
+    def __init__(self, epochs: int, done: float) -> None:
+        self._epochs, self._before, self._began = epochs, done, time.perf_counter()
+
+    def seconds_left(self, done: float) -> float:
+        """Return the seconds that the rest of the run will take at this pace."""
+        spent = time.perf_counter() - self._began
+        return spent / max(done - self._before, 1e-9) * (self._epochs - done)
+
+
 class Reporter:
-    """Pass a run's numbers on, from the first process only; the other processes' reporters do nothing.
+    """Report a run's numbers, from the first process only; the other processes' reporters do nothing.
 
     Args:
         run: the run's name.
         record: takes the rows; None for no rows.
         tensorboard: folder for TensorBoard files; None for none.
-        progress: whether a terminal shows a bar.
+        progress: whether standard error gets a line per epoch and, on a terminal, a bar.
         step: steps taken before; TensorBoard forgets what an earlier start wrote after them.
         main: whether this is the first process.
     """
@@ -59,6 +112,7 @@ class Reporter:
         self._record = record if main else None
         self._writer = _open_tensorboard(tensorboard, step) if main and tensorboard is not None else None
         console = Console(stderr=True)
+        self._lines = main and progress
         self._progress: Progress | None = None
         if main and progress and console.is_terminal:
             columns = (
@@ -80,7 +134,7 @@ class Reporter:
         step: int,
         images: Mapping[str, int] | int,
     ) -> None:
-        """Pass on numbers; ``images`` says over how many each is a mean, 0 where it is none."""
+        """Report numbers; ``images`` is how many each is a mean over, 0 where it is no mean."""
         rows = [
             MetricRow(
                 run=self.run,
@@ -107,12 +161,48 @@ class Reporter:
         if self._progress is not None:
             self._progress.update(self._bar, description=description, completed=done, total=total)
 
+    def finish_epoch(
+        self, done: int, epochs: int, totals: EpochTotals, scores: Mapping[str, float], score: str, seconds_left: float
+    ) -> None:
+        """Print an epoch's line, above the bar where there is one.
+
+        Args:
+            done: epochs done.
+            epochs: of the whole run.
+            totals: of the epoch.
+            scores: of its evaluation, 0..1 but the loss; none without.
+            score: the name of the score that decides which weights are best.
+            seconds_left: the estimate for the rest of the run.
+        """
+        if not self._lines:
+            return
+        parts = list(totals.parts())
+        if "loss" in scores:
+            parts.append(f"validation loss {scores['loss']:.4f}")
+        parts += [f"{name} {100 * scores[name]:.1f} %" for name in dict.fromkeys(("top1", score)) if name in scores]
+        parts += totals.rate()
+        if done < epochs:
+            parts.append(f"{_duration(seconds_left)} left")
+        line = f"epoch {done}/{epochs}: {', '.join(parts)}"
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Remove the bar and close the files."""
         if self._progress is not None:
             self._progress.stop()
         if self._writer is not None:
             self._writer.close()
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as text, to two digits or so."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def _open_tensorboard(folder: Path, step: int) -> Any:

@@ -1,4 +1,4 @@
-"""How a run goes: plain, frozen values that a recipe states field by field."""
+"""Settings of optimization and training: plain, frozen values that a recipe states field by field."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prepixel.errors import RecipeError
+from prepixel.errors import PrepixelError
+
+# Training settings that may change between two starts of a run: they do not change what is learned.
+RESUMABLE = frozenset(
+    {
+        *("device", "channels_last", "compile", "compile_backend"),
+        *("evaluate_every", "checkpoint_steps", "record_steps", "tensorboard", "progress"),
+    }
+)
+
+
+class SettingsError(PrepixelError, ValueError):
+    """Report a setting of training or optimization that is out of range, or that this machine cannot satisfy."""
 
 
 @dataclass(frozen=True)
 class OptimizationSettings:
-    """Say how the weights move.
+    """Describe how the weights are updated.
 
     The learning rate is a function of the step alone: a linear warm-up to ``learning_rate``, then the schedule.
 
     Attributes:
         optimizer: sgd (with momentum) or adamw.
-        learning_rate: the rate after warm-up, for the global batch as it is; nothing is scaled behind your back.
+        learning_rate: the rate after warm-up, for the global batch as it is; it is never scaled implicitly.
         momentum: sgd's momentum.
         nesterov: whether sgd's momentum looks ahead.
         beta1: adamw's decay of the gradient's mean.
@@ -68,19 +80,19 @@ class OptimizationSettings:
         if self.average_decay is not None:
             _demand(self, "average_decay", lambda value: 0 < value < 1, "between 0 and 1, or null for no average")
         if self.nesterov and self.momentum == 0:
-            raise RecipeError("nesterov needs momentum; set momentum above 0 or nesterov to false")
+            raise SettingsError("nesterov needs momentum; set momentum above 0 or nesterov to false")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Say how long, in which precision and with which record a run goes.
+    """Describe how long a run trains, in which precision, and what it records.
 
     Attributes:
         epochs: passes over the training samples.
         seed: what dropout and other draws inside the network start from.
         precision: float32, or bfloat16 / float16 where operations allow it; float16 needs a CUDA device.
         gradient_accumulation: batches whose gradients make one step; the last step of an epoch takes what is left.
-        device: auto (an accelerator where there is one) or cpu.
+        device: auto (an accelerator where there is one), cpu or cuda.
         sync_batchnorm: whether batch norm's statistics are those of the batches of all processes; CUDA only. Without
             it each process normalizes by its own share of the batch, and those of the first process are kept.
         channels_last: whether weights lie channels last in memory, which CUDA's half precision convolutions want.
@@ -90,14 +102,14 @@ class TrainSettings:
         checkpoint_steps: steps between checkpoints inside an epoch; null for those at its end only.
         record_steps: steps between two records of loss and speed.
         tensorboard: whether records also go to TensorBoard files in the run's folder.
-        progress: whether a terminal shows a progress bar.
+        progress: whether standard error gets a line per epoch and, on a terminal, a progress bar.
     """
 
     epochs: int = 90
     seed: int = 0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_accumulation: int = 1
-    device: Literal["auto", "cpu"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     sync_batchnorm: bool = False
     channels_last: bool = False
     compile: bool = False
@@ -119,4 +131,4 @@ class TrainSettings:
 def _demand(settings: object, name: str, accepts: Any, wanted: str) -> None:
     value = getattr(settings, name)
     if not math.isfinite(value) or not accepts(value):
-        raise RecipeError(f"{name} is {value}; it must be {wanted}")
+        raise SettingsError(f"{name} is {value}; it must be {wanted}")

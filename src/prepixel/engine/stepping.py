@@ -64,7 +64,7 @@ class Stepper:
     @property
     def averaged(self) -> nn.Module | None:
         """Give the network with averaged weights, where an average is kept."""
-        return None if self.average is None else self.average.network
+        return None if self.average is None else self.average.module
 
     def set_progress(self, progress: float) -> None:
         """Tell the parts of the network that change with it how far training is, 0..1."""
@@ -104,7 +104,7 @@ class Stepper:
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self.average is not None:
-            self.average.update(self.network)
+            self.average.update_parameters(self.network)
         return torch.stack(losses).sum()
 
     def all_finite(self) -> bool:
@@ -138,7 +138,7 @@ class Stepper:
         """
         fill_network(self.network, state["network"], path)
         if self.average is not None:
-            fill_network(self.average.network, state["average"], path)
+            fill_network(self.average.module, state["average"], path)
             self.average.updates = state["average_updates"]
         self._optimizer.load_state_dict(state["optimizer"])
         if self._accelerator.scaler is not None and state["scaler"] is not None:

@@ -1,4 +1,4 @@
-"""Stopping: asked for by a signal, at a step's boundary; or forced by a loss that is not finite."""
+"""Stopping training at a step's boundary, as a signal asks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAME_REQUEST_SECONDS = 2.0
 
 
 class TrainingInterrupted(PrepixelError):
-    """Report a run that was asked to stop, and did so with everything saved.
+    """Report a run that stopped on request, with everything saved.
 
     Attributes:
         signal_number: of the signal that asked; a command exits with 128 + this.
@@ -31,7 +31,7 @@ class TrainingInterrupted(PrepixelError):
 
 
 class StopRequest:
-    """Note SIGINT and SIGTERM instead of dying of them, while in a ``with`` block of the main thread.
+    """Record SIGINT and SIGTERM instead of terminating, while the context is active in the main thread.
 
     A second Ctrl-C, later than two seconds after the first, stops at once.
 

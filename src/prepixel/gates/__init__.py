@@ -1,8 +1,30 @@
-"""Learned choice of frequency channels: gates between a network's normalization and its trunk."""
+"""Learned choice of frequency channels: gates between a network's normalization and its trunk.
 
-from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
-from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
-from prepixel.gates.settings import GateError, GateSettings
+Names are loaded when first used, so that `prepixel.gates.settings` can be imported without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
+    from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
+    from prepixel.gates.settings import GateError, GateSettings
+
+_MODULES = {
+    "DynamicGate": "gate",
+    "Gate": "gate",
+    "GateError": "settings",
+    "GateOutput": "gate",
+    "GateSettings": "settings",
+    "GatedNetwork": "network",
+    "GatedOutput": "network",
+    "SpectralNetwork": "network",
+    "StaticGate": "gate",
+    "build_gate": "gate",
+}
 
 __all__ = [
     "DynamicGate",
@@ -16,3 +38,9 @@ __all__ = [
     "StaticGate",
     "build_gate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"prepixel.gates.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'prepixel.gates' has no attribute {name!r}")

@@ -17,8 +17,10 @@ from prepixel.recipes.parsing import (
     recipe_values,
     write_recipe,
 )
+from prepixel.recipes.resuming import RESUMABLE_KEYS
 
 __all__ = [
+    "RESUMABLE_KEYS",
     "AnyRecipe",
     "DataSettings",
     "DetectionDataSettings",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
-from prepixel.gates import GateSettings
+from prepixel.gates.settings import GateSettings
 
 
 @dataclass(frozen=True)

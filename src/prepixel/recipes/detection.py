@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
-from prepixel.gates import GateSettings
+from prepixel.gates.settings import GateSettings
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,15 @@ class FrameInputSettings:
             raise RecipeError(f"pixels_per_block is {self.pixels_per_block}; it can be 1, 2, 4 or 8")
         if self.statistics_images < 1:
             raise RecipeError(f"statistics_images is {self.statistics_images}; it must be 1 or greater")
-        try:
-            self.frames()
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
-
-    def frames(self) -> FrameSettings:
-        """Say how photos become frames."""
-        sizes = {"min_sizes": self.min_sizes, "max_size": self.max_size, "unit": self.pixels_per_block}
-        return FrameSettings(**sizes, flip_probability=self.flip_probability, jitter=self.jitter)  # type: ignore[arg-type]
+        sizes = list(self.min_sizes)
+        if not sizes or min(sizes) < 1 or self.max_size < max(sizes):
+            raise RecipeError(f"min_sizes is {sizes}, max_size {self.max_size}; give 1 <= every min size <= max_size")
+        if not 0 <= self.flip_probability <= 1:
+            raise RecipeError(f"flip_probability is {self.flip_probability}; it must be from 0 to 1")
+        if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1] < math.inf:
+            raise RecipeError(
+                f"jitter is {list(self.jitter)}; it must be [low, high] with 0 < low <= high; published: [0.1, 2.0]"
+            )
 
 
 @dataclass(frozen=True)

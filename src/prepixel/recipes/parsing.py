@@ -1,4 +1,4 @@
-"""From a recipe's YAML and a command's overrides to typed values, and back; every mistake is named by its key."""
+"""Read recipes from YAML and overrides into typed values, and write them; every mistake is named by its key."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import difflib
 import functools
 import os
 import re
+import reprlib
+import stat
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Union
 
@@ -22,6 +24,8 @@ from prepixel.recipes.classification import Recipe
 from prepixel.recipes.detection import DetectionRecipe
 
 AnyRecipe: TypeAlias = Recipe | DetectionRecipe
+MAX_BYTES = 1_000_000
+_MAX_DEPTH = 20
 
 
 def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
@@ -49,12 +53,23 @@ def read_any_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ())
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = _read_bounded(file).decode("utf-8")
     except OSError as error:
         raise RecipeError(f"{file}: the recipe cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{file}: not a text file ({error.reason} at byte {error.start})") from error
+        raise RecipeError(f"{file}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     return parse_any_recipe(text, source=str(file), overrides=overrides, name=file.stem)
+
+
+def _read_bounded(file: Path) -> bytes:
+    """Read a regular file of at most `MAX_BYTES`."""
+    if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for its writer
+        raise RecipeError(f"{file}: is not a regular file; give a recipe's .yaml file")
+    with file.open("rb") as opened:
+        contents = opened.read(MAX_BYTES + 1)
+    if len(contents) > MAX_BYTES:
+        raise RecipeError(f"{file}: is larger than {MAX_BYTES:,} bytes, which no recipe is; check the path")
+    return contents
 
 
 def parse_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name: str = "") -> Recipe:
@@ -74,9 +89,11 @@ def parse_any_recipe(text: str, *, source: str, overrides: Sequence[str] = (), n
         overrides: see `read_recipe`.
         name: the recipe's name, if it does not state one.
     """
+    if len(text) > MAX_BYTES:
+        raise RecipeError(f"{source}: is longer than {MAX_BYTES:,} characters, which no recipe is")
     try:
-        values = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+        values = _load_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{source}: not YAML: {_first_problem(error)}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{source}: holds no recipe; a recipe is a list of 'key: value', see recipes/")
@@ -89,7 +106,7 @@ def parse_any_recipe(text: str, *, source: str, overrides: Sequence[str] = (), n
 
 
 def recipe_values(recipe: AnyRecipe) -> dict[str, Any]:
-    """Give a recipe as the nested plain values of its file, every key stated, the seed once."""
+    """Return a recipe as the nested plain values of its file, every key stated, the seed once."""
     values: dict[str, Any] = _plain(dataclasses.asdict(recipe))
     values["training"].pop("seed")
     return {"name": values.pop("name"), "seed": values.pop("seed"), **values}
@@ -102,13 +119,13 @@ def write_recipe(recipe: AnyRecipe, path: Path) -> None:
 
 
 def recipe_differences(old: AnyRecipe, new: AnyRecipe) -> dict[str, str]:
-    """Give the keys in which two recipes differ, each with words like ``seed was 3, is 5``."""
+    """Return the keys in which two recipes differ, each with text such as ``seed was 3, is 5``."""
     before, after = (flatten(recipe_values(recipe)) for recipe in (old, new))
     return {key: f"{key} was {before[key]}, is {after.get(key)}" for key in before if before[key] != after.get(key)}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give nested values as one level of dotted keys."""
+    """Return nested values as one level of dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -135,20 +152,22 @@ def expand_path(text: str, key: str) -> Path:
 
 
 class _Reading:
-    """Build dataclasses from plain values; knows where each key was said."""
+    """Build dataclasses from plain values, and remember where each key was given."""
 
     def __init__(self, source: str, overridden: frozenset[str]) -> None:
         self.source, self.overridden = source, overridden
 
     def place(self, key: str) -> str:
-        """Say where a key stands: in the file, or on the command line."""
+        """Return where a key was given: in the file, or on the command line."""
         return f"--{key}" if key in self.overridden else f"{self.source}: {key}"
 
     def build(self, kind: type, values: Any, prefix: str) -> Any:
         """Build a dataclass and those inside it."""
         key = prefix.rstrip(".")
         if not isinstance(values, Mapping):
-            raise RecipeError(f"{self.place(key)} is {values!r}; it must be a section with {', '.join(_hints(kind))}")
+            raise RecipeError(
+                f"{self.place(key)} is {_shown(values)}; it must be a section with {', '.join(_hints(kind))}"
+            )
         hints = _hints(kind)
         for name in values:
             if name not in hints:
@@ -181,24 +200,50 @@ class _Reading:
         try:
             converted = getattr(_parser(hint).parse_object({"value": value}), "value")  # noqa: B009
         except (ArgumentError, TypeError, ValueError) as error:
-            raise RecipeError(f"{self.place(key)} is {value!r}; it must be {_describe(hint)}") from error
+            raise RecipeError(f"{self.place(key)} is {_shown(value)}; it must be {_describe(hint)}") from error
         return converted
 
     def _blame(self, prefix: str, built: Mapping[str, Any]) -> str:
-        """Say where a section's complaint belongs: to the option, if one of its keys came from there."""
+        """Return what a section's error names first: the option, if one of its keys was given there."""
         said = [f"--{prefix}{name}" for name in built if f"{prefix}{name}" in self.overridden]
         inside = f"{prefix.rstrip('.')}: " if prefix else ""
         return f"{self.source}{f' with {chr(32).join(said)}' if said else ''}: {inside}"
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Load YAML, but refuse a key that is given twice, which YAML forbids and PyYAML lets pass."""
+    """Load YAML without aliases, which can expand to any size, and without a key that is given twice."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:
+        """Compose a node that is neither an alias nor nested too deeply."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            problem = f"the alias *{event.anchor}: recipes have no aliases; write the value out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            problem = f"nested more than {_MAX_DEPTH} levels deep; a recipe has sections with values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
-def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _load_yaml(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except RecursionError:  # the scanner's, of text that is nothing but brackets
+        raise yaml.MarkedYAMLError(problem=f"nested more than {_MAX_DEPTH} levels deep") from None
+
+
+def _construct_mapping(loader: _StrictLoader, node: Any) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem="a key is text, not a list or section", problem_mark=key_node.start_mark)
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark)
         seen.add(key)
@@ -215,14 +260,20 @@ _RecipeDumper.add_representer(
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
-def _first_problem(error: yaml.YAMLError) -> str:
+def _shown(value: Any) -> str:
+    """Return a value as text for a message, shortened where it is long."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _first_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     return f"{where}{getattr(error, 'problem', None) or error}"
 
 
 def _apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozenset[str]:
-    """Set overridden keys, in place, and give their names."""
+    """Set overridden keys in place, and return their names."""
     keys: set[str] = set()
     words = list(overrides)
     while words:
@@ -235,8 +286,8 @@ def _apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> frozen
                 raise RecipeError(f"--{key} needs a value: --{key} VALUE")
             text = words.pop(0)
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = _load_yaml(text)
+        except (yaml.YAMLError, ValueError):
             value = text
         *sections, name = key.split(".")
         target = values
@@ -272,7 +323,7 @@ def _parser(hint: Any) -> ArgumentParser:
 
 
 def _nearest(name: str, prefix: str, hints: Mapping[str, Any]) -> str:
-    """Name the key that was probably meant: here first, then in any other section."""
+    """Return the key that was probably meant, of this section first, then of any other."""
     near = difflib.get_close_matches(name, hints, n=1, cutoff=0.6)
     if near:
         return f"nearest: {prefix}{near[0]}"
@@ -291,7 +342,7 @@ def _all_keys(kind: Any, prefix: str) -> list[str]:
 
 
 def _describe(hint: Any) -> str:
-    """Say in words what a key takes."""
+    """Describe what a key accepts."""
     arguments = typing.get_args(hint)
     if _is_union(hint):
         parts = [_describe(part) for part in arguments if part is not types.NoneType]

@@ -1,4 +1,4 @@
-"""Frequency channels: what an image holds of each, how often a gate passes each, what each means to a network."""
+"""Maps of frequency channels: their content in an image, how often a gate is on, their effect on a network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import FigureBase
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, PercentFormatter
 
 from prepixel.array_types import Float, Integer, Real
-from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file
+from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file, plain_text
 
 _COMPONENT_NAMES = {1: ("gray",), 3: ("Y", "Cb", "Cr")}
 
@@ -47,7 +47,7 @@ def plot_frequency_channels(
                 axes.axhline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
                 axes.axvline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
             share = float((_without_dc(plane) != 0).mean()) * 64 / 63
-            axes.set_title(f"{name}: {bh} x {bw} blocks, {100 * share:.0f} % of AC not zero")
+            axes.set_title(f"{plain_text(name)}: {bh} x {bw} blocks, {100 * share:.0f} % of AC not zero")
             centers = np.arange(8) + 0.5
             axes.set_xticks(centers, [str(i) for i in range(8)])
             axes.set_yticks(centers, [str(i) for i in range(8)])
@@ -55,8 +55,11 @@ def plot_frequency_channels(
             axes.set_xlabel("u (horizontal frequency)")
             axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
             axes.spines[:].set_visible(False)
+        figure.supxlabel(
+            "u = v = 0: mean of each block; others: magnitude, white is 0, darkest the largest", fontsize=9
+        )
         if title:
-            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
 
 
 def _without_dc(plane: Real[np.ndarray, "bh bw 8 8"]) -> Float[np.ndarray, "bh bw 8 8"]:
@@ -83,25 +86,27 @@ def plot_heat_maps(
     output: Path,
     *,
     title: str = "",
+    quantity: str = "share of images with the channel on",
     ids: Integer[np.ndarray, "8 8"] | None = None,
 ) -> None:
-    """Draw one number a frequency channel, an 8 x 8 map a component, in one row or several.
+    """Draw one shade per frequency channel, an 8 x 8 map per component, in one row or several.
 
     Args:
-        maps: rows by what is printed above them, 1 or more; each has one map a component (1 or 3), v down and u across,
-            and shades that run from 0 to the largest of its numbers.
+        maps: rows by what is printed above them, 1 or more; each has one map per component (1 or 3), v down and u
+            across. Shades run from 0 to the largest number of all rows.
         output: the figure's file.
         title: printed above all.
-        ids: small numbers printed in the corners, such as zigzag positions.
+        quantity: what the shades are, for the color bar.
+        ids: numbers printed in the channels of at least half the largest value, such as zigzag positions.
     """
     components = max(len(values) for values in maps.values())
-    with figure_file(output, (4.6 * components + 0.8, 5.2 * len(maps) + 0.4)) as figure:
+    top = max(float(values.max()) for values in maps.values())
+    with figure_file(output, (3.4 * components + 1.2, 4.3 * len(maps) + 0.4)) as figure:
         parts: Any = figure.subfigures(len(maps), 1, squeeze=False)
         for part, (name, values) in zip(parts[:, 0], maps.items(), strict=True):
-            _draw_maps(part, values, ids, logarithmic=False)
-            part.suptitle(name, x=0.01, ha="left")
+            _draw_maps(part, values, ids, quantity, heading=name, top=top, logarithmic=False)
         if title:
-            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
 
 
 def plot_sensitivity(
@@ -110,31 +115,34 @@ def plot_sensitivity(
     output: Path,
     *,
     quantity: str,
+    effect: str = "effect of leaving the channel out",
     title: str = "",
     ids: Integer[np.ndarray, "8 8"] | None = None,
 ) -> None:
-    """Draw what leaving out each channel does, an 8 x 8 map a component, beside what keeping only some preserves.
+    """Draw the effect of leaving out each channel, an 8 x 8 map per component, beside that of keeping only some.
 
     Args:
-        effects: one map a component, 0 where a channel has none; shades are logarithmic.
+        effects: one map per component, 0 where a channel has none; shades are logarithmic.
         curves: for each way of choosing channels, (channels kept, share between 0 and 1), fewest first.
         output: the figure's file.
         quantity: what the share is of.
+        effect: what the shades are, for the color bar.
         title: printed above.
-        ids: small numbers printed in the corners, such as zigzag positions.
+        ids: numbers printed in the channels with the largest effects, such as zigzag positions.
     """
     with figure_file(output, (4.2 * len(effects) + 6.6, 5.2)) as figure:
         parts: Any = figure.subfigures(1, 2, width_ratios=(4.2 * len(effects) + 0.6, 6.0))
         maps, lines = parts
-        _draw_maps(maps, effects, ids, logarithmic=True)
+        _draw_maps(maps, effects, ids, effect, top=float(effects.max()), logarithmic=True)
         axes = lines.add_subplot()
-        axes.set_title(quantity)
+        axes.set_title(plain_text(quantity))
         axes.set_xlabel("channels kept")
         axes.set_xscale("log")
         counts = sorted({count for points in curves.values() for count, _ in points})
         axes.set_xticks(counts, [str(count) for count in counts], fontsize=8)
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=None, symbol=" %"))
         for position, (name, points) in enumerate(curves.items()):
             color = COLORS[position % len(COLORS)]
             axes.plot(
@@ -142,34 +150,37 @@ def plot_sensitivity(
                 linestyle="-" if len(points) > 1 else "",
                 marker=MARKERS[position % len(MARKERS)],
                 color=color,
-                label=name,
+                label=plain_text(name),
                 markersize=9 - position,  # so that curves that meet are seen through each other
                 markerfacecolor="none",
                 linewidth=1.4,
             )
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", title="channels chosen by", alignment="left")
         if title:
-            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
 
 
 def _draw_maps(
     figure: FigureBase,
     values: Float[np.ndarray, "c 8 8"],
     ids: Integer[np.ndarray, "8 8"] | None,
+    quantity: str,
     *,
+    heading: str = "",
+    top: float,
     logarithmic: bool,
 ) -> None:
     names = _COMPONENT_NAMES.get(len(values), tuple(str(c) for c in range(len(values))))
-    top = float(values.max()) if values.size and values.max() > 0 else 1.0
+    top = top if top > 0 else 1.0
     floor = top / 1e4
     drawn: list[Axes] = []
     norm = LogNorm(floor, top, clip=True) if logarithmic else Normalize(0, top)
     for index, (name, channel) in enumerate(zip(names, values, strict=True), start=1):
         axes = figure.add_subplot(1, len(values), index)
         axes.grid(visible=False)
-        axes.set_title(name)
-        shown = np.maximum(channel, floor) if logarithmic else channel
-        picture = axes.imshow(shown, cmap=SHADES, norm=norm)
+        lines = [plain_text(heading, longest=150) if index == 1 else "", name]
+        axes.set_title("\n".join(lines) if heading else name)
+        picture = axes.imshow(np.maximum(channel, floor) if logarithmic else channel, cmap=SHADES, norm=norm)
         drawn.append(axes)
         axes.set_xticks(range(8))
         axes.set_yticks(range(8))
@@ -177,19 +188,13 @@ def _draw_maps(
         axes.set_xlabel("u (horizontal frequency)")
         axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
         axes.spines[:].set_visible(False)
-        for v, u in np.ndindex(8, 8):
-            dark = norm(shown[v, u]) > 0.55
-            color = "white" if dark else INK
-            text = _few_digits(channel[v, u]) if logarithmic else f"{channel[v, u]:.{2 if top <= 10 else 0}f}"
-            axes.text(u, v, text, ha="center", va="center", fontsize=7.5, color=color)
-            if ids is not None:
-                axes.text(u - 0.44, v - 0.42, str(ids[v, u]), ha="left", va="top", fontsize=5, color=color)
-    bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01)
+        for edge in np.arange(-0.5, 8):
+            axes.axhline(edge, color="#c4ccd4", lw=0.6)
+            axes.axvline(edge, color="#c4ccd4", lw=0.6)
+        if ids is not None:
+            for v, u in np.argwhere(channel >= top * (0.1 if logarithmic else 0.5)):
+                color = "white" if norm(channel[v, u]) > 0.55 else INK
+                axes.text(u, v, str(ids[v, u]), ha="center", va="center", fontsize=10, color=color)
+    bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01, format=FuncFormatter(lambda value, _: f"{value:g}"))
     bar.outline.set_visible(False)
-
-
-def _few_digits(value: float) -> str:
-    """Write a number of any size in at most four characters."""
-    if value == 0:
-        return "0"
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}".lstrip("0")
+    bar.set_label(plain_text(quantity))

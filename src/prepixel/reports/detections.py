@@ -1,4 +1,4 @@
-"""Objects drawn on their photos: boxes, masks, names and scores."""
+"""Draw objects on their photos: boxes, masks, names and scores."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 from prepixel.array_types import Bool, Float, UInt8
-from prepixel.reports.figure import COLORS, figure_file
+from prepixel.reports.figure import COLORS, figure_file, plain_text
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Hold a picture and what is drawn on it.
+    """A picture and the objects drawn on it.
 
     Attributes:
         pixels: RGB.
@@ -54,28 +56,76 @@ def plot_detections(
     tallest = max(shown.pixels.shape[0] / shown.pixels.shape[1] for shown in pictures.values())
     height = width_inches / columns * min(tallest, 1.4) * rows + 0.5 * rows
     with figure_file(output, (width_inches, height)) as figure:
+        drawn = []
         for place, (name, shown) in enumerate(pictures.items(), start=1):
             axes = figure.add_subplot(rows, columns, place)
-            axes.set_title(name.strip(), fontsize=9)
+            axes.set_title(plain_text(name.strip()), fontsize=10)
             axes.set_axis_off()
-            _draw(axes, shown)
+            drawn.append((axes, _draw(axes, shown), shown.boxes))
         if title:
-            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
+        figure.draw_without_rendering()  # lays the pictures out, on which the labels' places depend
+        figure.set_layout_engine("none")
+        for axes, labels, boxes in drawn:
+            _separate(axes, labels, boxes)
 
 
-def _draw(axes: Axes, shown: Shown) -> None:
+def _draw(axes: Axes, shown: Shown) -> list[Annotation]:
+    """Draw one picture, and return its labels, best first."""
     picture = shown.pixels.astype(np.float64) / 255
     for index, mask in enumerate(shown.masks):
         color = np.array(to_rgb(COLORS[index % len(COLORS)]))
         picture[mask] = 0.5 * picture[mask] + 0.5 * color
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0))  # edges of pixels at whole numbers, as boxes have them
+    labels = []
     for index, ((left, top, right, bottom), name) in enumerate(zip(shown.boxes, shown.names, strict=True)):
         color_name = COLORS[index % len(COLORS)]
-        axes.add_patch(
-            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=color_name, linewidth=1.3)
-        )
-        axes.text(
-            left, top, name, fontsize=6.5, color="white", va="bottom",
-            bbox={"facecolor": color_name, "edgecolor": "none", "pad": 1, "alpha": 0.85}, clip_on=True,
+        for line, line_color in ((3.0, "white"), (1.6, color_name)):  # seen on any photo
+            axes.add_patch(
+                Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=line_color, linewidth=line)
+            )
+        label = axes.annotate(
+            plain_text(name, longest=40), (left, top), fontsize=8, color="white", va="bottom", ha="left",
+            bbox={"facecolor": color_name, "edgecolor": "none", "pad": 1, "alpha": 0.9}, annotation_clip=False,
         )  # fmt: skip
+        labels.append(label)
+    return labels
+
+
+def _separate(axes: Axes, labels: Sequence[Annotation], boxes: Float[np.ndarray, "k 4"]) -> None:
+    """Move labels within their picture so that they do not overlap, where there is room; the first stay in place."""
+    picture = axes.get_window_extent()
+    taken: list[Bbox] = []
+    for label, (left, top, right, bottom) in zip(labels, boxes, strict=True):
+        extent = label.get_window_extent()
+        width, height = extent.width + 4, extent.height + 4
+        (x0, y1), (x1, y0) = axes.transData.transform([(left, top), (right, bottom)])
+        steps = [height * step for step in range(1, 1 + int(picture.height / height))]
+        corners = [
+            (x0, y1),
+            (x0, y1 - height),
+            (x1 - width, y1),
+            (x1 - width, y1 - height),
+            (x0, y0),
+            (x0, y0 - height),
+        ]
+        corners += [(x, y1 + sign * step) for step in steps for sign in (-1, 1) for x in (x0, x1 - width)]
+        places = [
+            Bbox.from_bounds(
+                min(max(x, picture.x0), max(picture.x1 - width, picture.x0)),
+                min(max(y, picture.y0), max(picture.y1 - height, picture.y0)),
+                width,
+                height,
+            )
+            for x, y in corners
+        ]
+        place = min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
+        taken.append(place)
+        label.set_position(tuple(axes.transData.inverted().transform((place.x0 + 2, place.y0 + 2))))
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    """Return the area that two boxes share."""
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)

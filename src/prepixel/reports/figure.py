@@ -1,4 +1,4 @@
-"""What all figures have in common: colors, style, and a file that is written whole or not at all."""
+"""Style and colors of all figures, text as it is drawn, and atomic writing of the file."""
 
 from __future__ import annotations
 
@@ -33,9 +33,22 @@ _STYLE: Any = {
     "ytick.color": INK,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names of classes, files and recipes may hold any dollars
 }
 SHADES = LinearSegmentedColormap.from_list("prepixel", ["#ffffff", "#cfe3f1", "#5aa5d3", "#0072B2", "#08304f"])
 MARKERS = ("o", "^", "D", "s", "x", "v")
+
+
+def plain_text(text: str, longest: int = 80) -> str:
+    """Return a name as it is drawn: no control characters, nothing that is not Unicode, and not too long.
+
+    >>> plain_text("a\x1b[1m\udcff_b")
+    'a\\x1b[1m\\udcff_b'
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
+    if shown.startswith("_"):
+        shown = f" {shown}"  # matplotlib leaves labels that begin with an underscore out of legends
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}\u2026"
 
 
 @contextmanager

@@ -12,23 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from prepixel.errors import RecipeError
+from prepixel.errors import RecipeError, RunError
+from prepixel.recipes import RESUMABLE_KEYS, parse_any_recipe, recipe_values
 from prepixel.records import Records, RunRow, read_records
 from prepixel.reports.text_table import aligned, csv_cell
 
 RECORDS = "records.jsonl"
 
 
-# Keys of a recipe in which the runs of one row may differ: they change where or how fast, not what.
-_LOOSE = {
-    "name",
-    "seed",
-    "data.threads",
-    "data.workers",
-    "data.read_ahead",
-    "training.progress",
-    "training.tensorboard",
-}
+# Keys in which the runs of one row may differ: seeds are averaged, the others do not change what is learned.
+_WITHIN_ROW = RESUMABLE_KEYS | {"seed"}
 
 
 @dataclass(frozen=True)
@@ -192,7 +185,7 @@ def read_rows(given: Sequence[Path]) -> list[TableRow]:
             print(f"prepixel: {path}, line {line.line}: {line.reason}; passed over", file=sys.stderr)
         starts = records.of_kind(RunRow)
         if not starts:
-            raise RecipeError(f"{path}: holds no row of a run; give folders that prepixel train made")
+            raise RunError(f"{path}: holds no row of a run; give folders that prepixel train made")
         read.append((starts[-1], records))
     differing = len({_keys(run.recipe) for run, _ in read}) > 1  # written by versions that know other keys
     groups: dict[str, list[tuple[RunRow, Records]]] = {}
@@ -214,9 +207,9 @@ def _record_files(given: Sequence[Path]) -> list[Path]:
         # a folder among others that holds no run (data, plots) is passed over; one that is all there is, is not
         if not here and (len(given) == 1 or not path.is_dir()) and path.suffix not in {".png", ".svg", ".pdf"}:
             what = "holds no run (no records.jsonl)" if path.is_dir() else "no such folder"
-            raise RecipeError(f"{path}: {what}; give folders that prepixel train made")
+            raise RunError(f"{path}: {what}; give folders that prepixel train made")
     if not files:
-        raise RecipeError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")
+        raise RunError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")
     return list(dict.fromkeys(files))
 
 
@@ -228,8 +221,6 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> frozenset[str]:
 
 def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """State the keys that a recipe's version did not know, as they are by default; leave what is no recipe any more."""
-    from prepixel.recipes import parse_any_recipe, recipe_values
-
     try:
         return recipe_values(parse_any_recipe(json.dumps(values), source="a run's record"))
     except RecipeError:
@@ -240,7 +231,9 @@ def _identity(recipe: Mapping[str, Any]) -> str:
     def kept(values: Any, prefix: str) -> Any:
         if not isinstance(values, dict):
             return values
-        return {key: kept(inner, f"{prefix}{key}.") for key, inner in values.items() if f"{prefix}{key}" not in _LOOSE}
+        return {
+            key: kept(inner, f"{prefix}{key}.") for key, inner in values.items() if f"{prefix}{key}" not in _WITHIN_ROW
+        }
 
     return json.dumps(kept(dict(recipe), ""), sort_keys=True)
 

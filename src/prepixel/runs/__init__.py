@@ -7,7 +7,8 @@ from prepixel.runs.detector import FoundInPhoto, TrainedDetector, load_detector
 from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
 from prepixel.runs.open_run import is_detector, open_run, train_run
 from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.train_classifier import RunResult, run, scored_rows
+from prepixel.runs.session import RunResult
+from prepixel.runs.train_classifier import run, scored_rows
 from prepixel.runs.train_detector import run_detection
 
 __all__ = [

@@ -19,7 +19,7 @@ from prepixel.data import (
     open_dataset,
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
-from prepixel.errors import RecipeError
+from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
@@ -75,11 +75,24 @@ def parse_bands(settings: InputSettings) -> BandSet | None:
     return None if settings.bands is None else BandSet.parse(settings.bands)
 
 
-def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress: Progress | None) -> Statistics:
+def statistics_of(
+    recipe: Recipe,
+    files: ImageDataset,
+    bands: BandSet,
+    progress: Progress | None,
+    failures: list[ReadFailure] | None = None,
+) -> Statistics:
     """Read the statistics that a recipe names, or measure them on its training images.
 
+    Args:
+        recipe: says which, or how to measure.
+        files: the training images.
+        bands: the channels.
+        progress: called with images done and images in all.
+        failures: takes the files that could not be read, where the recipe skips them.
+
     Raises:
-        RecipeError: the file's grid is another, or it lacks a channel.
+        RunError: the file's grid is another, or it lacks a channel.
     """
     settings = recipe.input
     grid = settings.grid or (0, 0)
@@ -87,9 +100,9 @@ def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress:
         path = expand_path(settings.statistics, "input.statistics")
         statistics = Statistics.read(path)
         if statistics.grid != grid:
-            raise RecipeError(
+            raise RunError(
                 f"{path}: statistics of a {statistics.grid[0]} x {statistics.grid[1]} grid, and input.grid is "
-                f"{grid[0]} x {grid[1]}; measure them anew: prepixel stats FOLDER --grid {grid[0]} {grid[1]}"
+                f"{grid[0]} x {grid[1]}; measure them again: prepixel stats FOLDER --grid {grid[0]} {grid[1]}"
             )
         return statistics.for_bands(bands)
     return measure_statistics(
@@ -102,6 +115,7 @@ def statistics_of(recipe: Recipe, files: ImageDataset, bands: BandSet, progress:
         threads=recipe.data.threads,
         skip_bad=recipe.data.on_error == "skip",
         progress=progress,
+        failures=failures,
     )
 
 
@@ -117,6 +131,17 @@ def build_reader(
     return SpectrumReader(settings.grid, bands, settings.filter, torch.int8, shift, unit)
 
 
+def check_batch_size(recipe: Recipe, files: ImageDataset) -> None:
+    """Check that the training images fill a batch.
+
+    Raises:
+        RunError: there are fewer.
+    """
+    size = recipe.data.batch_size
+    if len(files) < size:
+        raise RunError(f"data.batch_size is {size}, and {files.root} has {len(files)} images; lower the batch size")
+
+
 def build_loader(
     recipe: Recipe,
     files: ImageDataset,
@@ -130,13 +155,11 @@ def build_loader(
     """Build the loader of training or validation batches.
 
     Raises:
-        RecipeError: there are fewer training images than a batch holds.
+        RunError: there are fewer training images than a batch holds.
     """
     settings, data = recipe.input, recipe.data
-    if training and len(files) < data.batch_size:
-        raise RecipeError(
-            f"data.batch_size is {data.batch_size}, and {files.root} has {len(files)} images; lower the batch size"
-        )
+    if training:
+        check_batch_size(recipe, files)
     crop = RandomCrop(settings.areas, settings.ratios, settings.flip_probability)
     return CropLoader(
         files,
@@ -160,7 +183,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     """Build the network, and the gate before it, with first weights that depend on the recipe's seed alone.
 
     Raises:
-        RecipeError: the gate asks for more than the band set has.
+        RunError: the gate asks for more than the band set has.
     """
     torch.manual_seed(recipe.seed)
     network = _build_ungated(recipe, num_classes, bands, statistics)
@@ -171,7 +194,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
         costs = torch.full((len(bands),), _channel_bytes(recipe), device="cpu")
         return GatedNetwork(network, build_gate(bands, recipe.gate, costs))
     except GateError as error:
-        raise RecipeError(f"gate: {error}") from error
+        raise RunError(f"gate: {error}") from error
 
 
 def _channel_bytes(recipe: Recipe) -> float:
@@ -218,7 +241,7 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     """Fill a network from the RGB checkpoint that its recipe names, if it names one.
 
     Raises:
-        RecipeError: the file cannot be read, or holds another network's weights.
+        RunError: the file cannot be read, or holds another network's weights.
     """
     if recipe.network.rgb_weights is None:
         return None
@@ -236,26 +259,24 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
         network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
         return reuse
     except WeightsMismatch as error:
-        raise RecipeError(f"network.rgb_weights: {path}: {error}") from error
+        raise RunError(f"network.rgb_weights: {path}: {error}") from error
 
 
 def read_rgb_weights(path: Path) -> dict[str, Any]:
     """Read the weights that ``network.rgb_weights`` names.
 
     Raises:
-        RecipeError: the file cannot be read, or holds no weights by name.
+        RunError: the file cannot be read, or holds no weights by name.
     """
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).partition("\n")[0]
-        raise RecipeError(
-            f"network.rgb_weights: {path} cannot be read as a file of torch weights ({reason})"
-        ) from error
+        raise RunError(f"network.rgb_weights: {path} cannot be read as a file of torch weights ({reason})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict):
-        raise RecipeError(f"{path}: holds no weights by name; save the network's state_dict() there")
+        raise RunError(f"{path}: holds no weights by name; save the network's state_dict() there")
     return state
 
 

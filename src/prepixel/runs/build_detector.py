@@ -11,10 +11,11 @@ import torch
 from prepixel.data import CenterCrop, SpectrumReader
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.channel_statistics import Progress
+from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.data.random_streams import sample_generator
-from prepixel.errors import DatasetError, RecipeError
+from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
@@ -94,6 +95,28 @@ def build_frame_reader(recipe: DetectionRecipe, statistics: Statistics | None) -
     return SpectrumFrames(bands, unit, settings.filter, torch.int8, shift, step, multiple)
 
 
+def check_detection_batch_size(recipe: DetectionRecipe, photos: CocoDataset) -> None:
+    """Check that the training photos fill a batch.
+
+    Raises:
+        RunError: there are fewer.
+    """
+    size = recipe.data.batch_size
+    if len(photos) < size:
+        raise RunError(f"data.batch_size is {size}, and {photos.root} has {len(photos)} photos with objects; lower it")
+
+
+def frame_settings(settings: FrameInputSettings) -> FrameSettings:
+    """Return how a recipe's photos become frames."""
+    return FrameSettings(
+        settings.min_sizes,
+        settings.max_size,
+        settings.pixels_per_block,
+        settings.flip_probability,
+        settings.jitter,
+    )
+
+
 def build_detection_loader(
     recipe: DetectionRecipe,
     photos: CocoDataset,
@@ -107,17 +130,15 @@ def build_detection_loader(
     """Build the loader of training or validation batches.
 
     Raises:
-        RecipeError: there are fewer training photos than a batch holds.
+        RunError: there are fewer training photos than a batch holds.
     """
     data, settings = recipe.data, recipe.input
-    if training and len(photos) < data.batch_size:
-        raise RecipeError(
-            f"data.batch_size is {data.batch_size}, and {photos.root} has {len(photos)} photos with objects; lower it"
-        )
+    if training:
+        check_detection_batch_size(recipe, photos)
     dataset = DetectionDataset(
         photos,
         build_frame_reader(recipe, statistics),
-        settings.frames(),
+        frame_settings(settings),
         seed=recipe.seed,
         threads=data.threads,
         training=training,
@@ -151,7 +172,7 @@ def build_recipe_detector(
         weights: of the RGB classifier.
 
     Raises:
-        RecipeError: no such trunk, or the gate asks for more than the band set has.
+        RunError: no such trunk, or the gate asks for more than the band set has.
     """
     settings, bands = recipe.network, recipe.input.bands
     torch.manual_seed(recipe.seed)
@@ -168,7 +189,7 @@ def build_recipe_detector(
             shift, scale = (None, None) if statistics is None else (statistics.shift(), statistics.scale())
             pyramid = frequency_pyramid(settings.name, BandSet.parse(bands), shift=shift, scale=scale, **shared)
     except WeightsMismatch as error:
-        raise RecipeError(f"network.rgb_weights: {settings.rgb_weights}: {error}") from error
+        raise RunError(f"network.rgb_weights: {settings.rgb_weights}: {error}") from error
     heads = small_heads(settings.kind, settings.channels) if settings.heads == "small" else {}
     detector = build_detector(settings.kind, pyramid, num_classes, **heads)
     if recipe.gate.kind != "none" and isinstance(detector.backbone, SpectralBackbone):
@@ -211,7 +232,11 @@ def needs_statistics(recipe: DetectionRecipe) -> bool:
 
 
 def detection_statistics(
-    recipe: DetectionRecipe, photos: CocoDataset, bands: BandSet, progress: Progress | None
+    recipe: DetectionRecipe,
+    photos: CocoDataset,
+    bands: BandSet,
+    progress: Progress | None,
+    bad: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Read the statistics that a recipe names, or measure them on centered squares of its training photos."""
     settings = recipe.input
@@ -235,6 +260,8 @@ def detection_statistics(
         failures = (*measured.failures, *views.failures)
         if failures and recipe.data.on_error == "raise":
             raise failures[0].error
+        if bad is not None:
+            bad += failures
         statistics.update(views.inputs)
         if progress is not None:
             progress(start + len(chunk), total)
@@ -269,7 +296,7 @@ def detection_run_metadata(
 
 def _frame_costs(recipe: DetectionRecipe, network: Detector) -> tuple[int, int]:
     """Count a frame's values, and the multiply-adds of trunk and pyramid; those of heads depend on what is found."""
-    size = recipe.input.frames().make_params(_TYPICAL_PHOTO, sample_generator(0, 0, 0), training=False).size
+    size = frame_settings(recipe.input).make_params(_TYPICAL_PHOTO, sample_generator(0, 0, 0), training=False).size
     backbone, block = network.backbone, recipe.input.pixels_per_block
     shape = (3, *size)
     if isinstance(backbone, SpectralBackbone):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import NothingToEvaluate
-from prepixel.errors import ReadFailure, RecipeError
+from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork, GateOutput
 from prepixel.models.detection import Detector, SpectralBackbone
 from prepixel.runs.classifier import TrainedRun
@@ -62,10 +62,10 @@ class ChannelUse:
         """Name the channels most often on, in the order of their ids.
 
         Raises:
-            RecipeError: there are not so many.
+            RunError: there are not so many.
         """
         if not 1 <= count <= len(self.bands):
-            raise RecipeError(f"{count} channels asked for, and the gate chooses from {len(self.bands)}")
+            raise RunError(f"{count} channels asked for, and the gate chooses from {len(self.bands)}")
         keys = [(-on, -odds, channel) for on, odds, channel in self._rows()]
         return BandSet(f"gates-{count}", tuple(sorted(channel for _, _, channel in sorted(keys)[:count])), origin)
 
@@ -73,11 +73,11 @@ class ChannelUse:
         """Say how far the channels most often on are those of a set.
 
         Raises:
-            RecipeError: the gate does not choose from all of the set's channels, or the set has all that there are.
+            RunError: the gate does not choose from all of the set's channels, or the set has all that there are.
         """
         missing = sorted(set(bands.channels) - set(self.bands.channels))
         if missing or len(bands) == len(self.bands):
-            raise RecipeError(f"the gate chooses from {self.bands}, of which {bands} is no part that could be chosen")
+            raise RunError(f"the gate chooses from {self.bands}, of which {bands} is no part that could be chosen")
         order = sorted(self._rows())  # least often on first; log-odds tell apart those on equally often
         ranks = {channel: rank for rank, (_, _, channel) in enumerate(order, start=1)}
         inside, n = len(bands), len(order)
@@ -113,7 +113,7 @@ def measure_use(
         The counts, and the files that were left out (where the recipe skips bad files).
 
     Raises:
-        RecipeError: the run has no gate; no folder is given, and the recipe names none; or one is given for a detector.
+        RunError: the run has no gate; no folder is given, and the recipe names none; or one is given for a detector.
         DatasetError: the folder has no image, or classes that the run does not know.
         NothingToEvaluate: no image could be read.
     """
@@ -124,7 +124,7 @@ def measure_use(
     elif folder is None:
         _, loader = run.photos_and_loader(threads=threads)
     else:
-        raise RecipeError(f"{run.folder.path}: is a detector's, whose photos its recipe names; leave out --data")
+        raise RunError(f"{run.folder.path}: is a detector's, whose photos its recipe names; leave out --data")
     on = torch.zeros(len(bands), dtype=torch.float64)
     odds, images = torch.zeros_like(on), 0
     with torch.inference_mode():
@@ -147,7 +147,7 @@ def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any]
         return network.bands, lambda inputs: gate(normalize(inputs.to(device)))[1]
     backbone = network.backbone if isinstance(network, Detector) else None
     if not isinstance(backbone, SpectralBackbone) or backbone.gate is None:
-        raise RecipeError(f"{run.folder.path}: has no gate; ask which channels it needs by: prepixel sensitivity")
+        raise RunError(f"{run.folder.path}: has no gate; ask which channels it needs by: prepixel sensitivity")
     spectral = backbone
 
     def choose(inputs: Any) -> GateOutput:

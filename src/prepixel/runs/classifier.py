@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from prepixel.data import CenterCrop, CropLoader, PixelReader, SpectrumReader, open_dataset
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import Position, evaluate, load_weights
-from prepixel.errors import RecipeError
+from prepixel.engine import Position, choose_device, evaluate, load_weights
+from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.jpeg.batch import source_name
 from prepixel.jpeg.decode import Source
@@ -133,7 +133,8 @@ class TrainedRun(Classifier):
         classes: names, in label order.
         bands: the channels it sees; None for a run on pixels.
         statistics: of its channels; None for a run on pixels.
-        position: how far training was.
+        weights: ``best`` or ``last``, those that were loaded.
+        position: how far training was with these weights.
     """
 
     folder: RunFolder
@@ -142,6 +143,7 @@ class TrainedRun(Classifier):
     classes: tuple[str, ...]
     bands: BandSet | None
     statistics: Statistics | None
+    weights: str
     position: Position
 
     @property
@@ -173,7 +175,7 @@ class TrainedRun(Classifier):
             The scores, and the files that were left out (where the recipe skips bad files).
 
         Raises:
-            RecipeError: no folder is given and the recipe names none.
+            RunError: no folder is given and the recipe names none.
             DatasetError: the folder has no image, or classes that the run does not know.
         """
         loader = self.loader(folder, batch_size=batch_size, threads=threads)
@@ -192,7 +194,7 @@ class TrainedRun(Classifier):
         """Build a loader of images as the network is scored on; arguments and errors are those of `evaluate`."""
         if folder is None:
             if self.recipe.data.val is None:
-                raise RecipeError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
+                raise RunError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
             folder = expand_path(self.recipe.data.val, "data.val")
         files = open_dataset(folder, class_names=self.classes)
         data = self.recipe.data
@@ -215,7 +217,7 @@ def load_run(
         device: where to put it; None for an accelerator if there is one.
 
     Raises:
-        RecipeError: the folder holds no run, or none that has saved weights yet.
+        RunError: the folder holds no run, or none that has saved weights yet.
         CheckpointError: the weights cannot be read.
     """
     place = RunFolder(Path(folder))
@@ -226,10 +228,8 @@ def load_run(
     if weights == "best" and not path.exists():
         path = place.checkpoint("last")
     if not path.exists():
-        raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
+        raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
     network = build_network(recipe, len(classes), bands, statistics)
     position = load_weights(network, path)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network.to(device or "cpu").eval()
-    return TrainedRun(place, recipe, network, classes, bands, statistics, position)
+    network.to(choose_device(device)).eval()
+    return TrainedRun(place, recipe, network, classes, bands, statistics, path.stem, position)

@@ -16,8 +16,8 @@ from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import Position, evaluate, load_weights
-from prepixel.errors import DatasetError, PrepixelError, RecipeError
+from prepixel.engine import Position, choose_device, evaluate, load_weights
+from prepixel.errors import DatasetError, PrepixelError, RunError
 from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.models.detection import Detector
 from prepixel.recipes.detection import DetectionRecipe
@@ -28,6 +28,7 @@ from prepixel.runs.build_detector import (
     build_detection_task,
     build_frame_reader,
     build_recipe_detector,
+    frame_settings,
     needs_statistics,
     read_part,
     take_detector,
@@ -65,13 +66,15 @@ class TrainedDetector:
         recipe: how it was trained.
         network: in evaluation mode.
         classes: names, in label order.
-        position: how far training was.
+        weights: ``best`` or ``last``, those that were loaded.
+        position: how far training was with these weights.
     """
 
     folder: RunFolder
     recipe: DetectionRecipe
     network: Detector
     classes: tuple[str, ...]
+    weights: str
     position: Position
 
     @property
@@ -97,7 +100,7 @@ class TrainedDetector:
             The scores, the photos, and those that were left out (where the recipe skips bad ones).
 
         Raises:
-            RecipeError: the recipe names no validation photos.
+            RunError: the recipe names no validation photos.
             DatasetError: their annotations are not those of the run's classes.
         """
         photos, loader = self.photos_and_loader(batch_size=batch_size, threads=threads)
@@ -115,7 +118,7 @@ class TrainedDetector:
         """Give its recipe's validation photos, and a loader of them; arguments and errors are those of `evaluate`."""
         data = self.recipe.data
         if data.val is None or data.val_annotations is None:
-            raise RecipeError(f"{self.folder.recipe}: names no validation photos to score the detector on")
+            raise RunError(f"{self.folder.recipe}: names no validation photos to score the detector on")
         photos = read_part(self.recipe, "val", data.val, data.val_annotations)
         if photos.classes != self.classes:
             raise DatasetError(
@@ -127,7 +130,7 @@ class TrainedDetector:
             val_batch_size=batch_size or data.val_batch_size,
             threads=data.threads if threads is None else threads,
         )
-        statistics = _read_statistics(self.folder, self.recipe)
+        statistics = read_run_statistics(self.folder, self.recipe)
         recipe = dataclasses.replace(self.recipe, data=data)
         return photos, build_detection_loader(recipe, photos, statistics, training=False)
 
@@ -145,8 +148,8 @@ class TrainedDetector:
             paths: photos, read one at a time.
             min_score: detections of a lower score are left out, 0..1.
         """
-        reader: FrameReader = build_frame_reader(self.recipe, _read_statistics(self.folder, self.recipe))
-        frames = self.recipe.input.frames()
+        reader: FrameReader = build_frame_reader(self.recipe, read_run_statistics(self.folder, self.recipe))
+        frames = frame_settings(self.recipe.input)
         identifiers = [int(category["id"]) for category in self.categories()]
         for number, path in enumerate([os.fspath(path) for path in paths], start=1):
             try:
@@ -171,33 +174,31 @@ def load_detector(
     """Load a run's detector, ready to be scored; as `load_run` for classifiers.
 
     Raises:
-        RecipeError: the folder holds no run of a detector, or none that has saved weights yet.
+        RunError: the folder holds no run of a detector, or none that has saved weights yet.
         CheckpointError: the weights cannot be read.
     """
     place = RunFolder(Path(folder))
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, DetectionRecipe):
-        raise RecipeError(f"{place.recipe}: is a classifier's, and a detector is wanted here")
+        raise RunError(f"{place.recipe}: is a classifier's, and a detector is wanted here")
     classes = place.read_classes()
     path = place.checkpoint(weights)
     if weights == "best" and not path.exists():
         path = place.checkpoint("last")
     if not path.exists():
-        raise RecipeError(f"{place.path}: has saved no weights yet; train it, or go on with --resume")
-    network = _build_run_network(place, recipe, len(classes), weights=False)
+        raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
+    network = build_run_network(place, recipe, len(classes), weights=False)
     position = load_weights(network, path)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network.to(device or "cpu").eval()
-    return TrainedDetector(place, recipe, network, classes, position)
+    network.to(choose_device(device)).eval()
+    return TrainedDetector(place, recipe, network, classes, path.stem, position)
 
 
-def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: int, *, weights: bool) -> Detector:
+def build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: int, *, weights: bool) -> Detector:
     """Build a run's detector; without ``weights`` of the same parts, to be filled from a checkpoint."""
     if not weights and recipe.network.rgb_weights is not None and recipe.network.freeze_norms is None:
         frozen = dataclasses.replace(recipe.network, freeze_norms=True)  # as it was with them
         recipe = dataclasses.replace(recipe, network=frozen)
-    statistics = _read_statistics(place, recipe)
+    statistics = read_run_statistics(place, recipe)
     named = recipe.network.rgb_weights if weights else None
     state = None if named is None else read_rgb_weights(expand_path(named, "network.rgb_weights"))
     network = build_recipe_detector(recipe, num_classes, statistics, state)
@@ -207,11 +208,12 @@ def _build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: i
             take_detector(network, start.network)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise RecipeError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
+            raise RunError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
     return network
 
 
-def _read_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:
+def read_run_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:
+    """Read the statistics that a run kept; None where it needs none."""
     if not needs_statistics(recipe):
         return None
     return Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))

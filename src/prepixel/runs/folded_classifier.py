@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from prepixel.data import CenterCrop, CropLoader, SpectrumReader, open_dataset
-from prepixel.engine import evaluate
+from prepixel.engine import choose_device, evaluate
 from prepixel.engine.checkpoint import read_checkpoint, write_checkpoint
 from prepixel.errors import ModelError, PrepixelError, ReadFailure
 from prepixel.models import FoldedNetwork, check_finite, fold, pixel_model, rebuild_folded
@@ -217,9 +217,7 @@ def read_folded(
             network that is not to be had here.
     """
     classifier = _restore(read_checkpoint(Path(path)), str(path), build)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    classifier.network.to(device or "cpu")
+    classifier.network.to(choose_device(device))
     return replace(classifier, encoding=encoding)
 
 

@@ -1,4 +1,4 @@
-"""Runs of either kind, a classifier's or a detector's, told apart by their recipes."""
+"""Train or load a run of either kind, a classifier's or a detector's, as its recipe says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from prepixel.recipes.parsing import AnyRecipe, read_any_recipe
 from prepixel.runs.classifier import TrainedRun, Weights, load_run
 from prepixel.runs.detector import TrainedDetector, load_detector
 from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.train_classifier import RunResult, run
+from prepixel.runs.session import RunResult
+from prepixel.runs.train_classifier import run
 from prepixel.runs.train_detector import run_detection
 
 

@@ -1,23 +1,25 @@
-"""A run's folder: what it keeps beside its weights, so that it can go on, and be used, without anything else."""
+"""A run's folder: everything that is needed to resume and to use the run."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prepixel.errors import RecipeError
-from prepixel.files import write_json
+from prepixel.errors import RunError
+from prepixel.files import directory_lock, make_folder, write_json
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
+from prepixel.recipes.resuming import RESUMABLE_KEYS
 from prepixel.records import Environment
 from prepixel.spectrum import BandSet, Statistics
 
-# What may change between two starts of a run without making it another run.
-_FREE = {"name"} | {f"data.{name}" for name in ("threads", "workers", "read_ahead", "val_batch_size")}
-_FREE |= {f"training.{name}" for name in ("device", "channels_last", "compile", "compile_backend", "evaluate_every")}
-_FREE |= {f"training.{name}" for name in ("checkpoint_steps", "record_steps", "tensorboard", "progress")}
+_NO_RUN_YET = {"recipe.yaml", "classes.json", "environment.json", "bands.json", "statistics.json", "categories.json"}
+_NO_RUN_YET |= {"records.jsonl", "checkpoints", "tensorboard"}
 
 
 @dataclass(frozen=True)
@@ -64,29 +66,47 @@ class RunFolder:
         """Name the checkpoint ``best`` or ``last``."""
         return self.path / "checkpoints" / f"{which}.pt"
 
-    def check_free(self, recipe: AnyRecipe, *, resume: bool) -> None:
-        """Check that a run may start, or go on, here; nothing is written.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder, and keep other processes from training into it until the block ends.
 
         Raises:
-            RecipeError: the folder holds something and ``resume`` is false, or holds another run or no run at all.
+            FolderInUse: another process trains into it.
+        """
+        make_folder(self.path)
+        with directory_lock(self.path, "training into"):
+            yield
+
+    def is_empty_run(self) -> bool:
+        """Return whether the folder holds only what a run writes before its first checkpoint."""
+        held = {entry.name for entry in self.path.iterdir() if not _is_hidden(entry.name)}
+        return held <= _NO_RUN_YET and not any(self.path.glob("checkpoints/*.pt"))
+
+    def check_free(self, recipe: AnyRecipe, *, resume: bool) -> None:
+        """Check that a run may start, or be resumed, here; nothing is written.
+
+        A run that failed before its first checkpoint has nothing to lose and is overwritten by any other.
+
+        Raises:
+            RunError: the folder holds something and ``resume`` is false, or holds another run or no run at all.
         """
         if not self.path.exists():
             return
         if not self.path.is_dir():
-            raise RecipeError(f"{self.path}: is a file; give a folder for the run")
-        held = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".prepixel-")]
-        if not held:
+            raise RunError(f"{self.path}: is a file; give a folder for the run")
+        if self.is_empty_run():
             return
+        held = sorted(entry.name for entry in self.path.iterdir() if not _is_hidden(entry.name))
         if not self.recipe.is_file():
-            raise RecipeError(f"{self.path}: holds {held[0]} but no run; give an empty or a new folder")
+            raise RunError(f"{self.path}: holds {held[0]} but no run; give an empty or a new folder")
         if not resume:
-            raise RecipeError(
-                f"{self.path}: holds a run already; go on with it by --resume, or give another folder by --output"
+            raise RunError(
+                f"{self.path}: holds a run already; resume it with --resume, or give another folder by --output"
             )
         found = recipe_differences(read_any_recipe(self.recipe), recipe)
-        differences = [text for key, text in found.items() if key not in _FREE]
+        differences = [text for key, text in found.items() if key not in RESUMABLE_KEYS]
         if differences:
-            raise RecipeError(
+            raise RunError(
                 f"{self.path}: cannot be resumed by another recipe: {'; '.join(differences)}. Set them back, or give "
                 "another folder by --output"
             )
@@ -94,15 +114,17 @@ class RunFolder:
     def start(
         self, recipe: AnyRecipe, classes: tuple[str, ...], bands: BandSet | None, environment: Environment
     ) -> None:
-        """Write what a run keeps of itself, each file whole or not at all.
+        """Write what a run keeps of itself, each file atomically; the rest of a failed start is removed first.
 
         Raises:
-            RecipeError: the folder is of a run on other classes.
+            RunError: the folder is of a run on other classes.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.is_empty_run():
+            self._clear()
         if self.classes.is_file() and (known := self.read_classes()) != classes:
             changed = sorted(set(known) ^ set(classes)) or ["their order"]
-            raise RecipeError(
+            raise RunError(
                 f"{self.path}: was trained on {len(known)} classes, and the training folder now has {len(classes)} "
                 f"({', '.join(changed[:5])}); give another folder by --output"
             )
@@ -112,38 +134,52 @@ class RunFolder:
             bands.write(self.bands)
         write_recipe(recipe, self.recipe)
 
+    def _clear(self) -> None:
+        """Remove what a start that failed before its first checkpoint left behind."""
+        for entry in self.path.iterdir():
+            if entry.name in _NO_RUN_YET:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+
     def read_recipe(self) -> Recipe:
         """Read the run's recipe.
 
         Raises:
-            RecipeError: the folder is missing or holds no run.
+            RunError: the folder is missing or holds no run.
         """
         if not self.recipe.is_file():
             what = "no such folder" if not self.path.exists() else "holds no run (no recipe.yaml)"
-            raise RecipeError(f"{self.path}: {what}; give a folder that prepixel train made")
+            raise RunError(f"{self.path}: {what}; give a folder that prepixel train made")
         return read_recipe(self.recipe)
 
     def read_classes(self) -> tuple[str, ...]:
         """Read the class names.
 
         Raises:
-            RecipeError: the file is missing or damaged.
+            RunError: the file is missing or damaged.
         """
         try:
             names = json.loads(self.classes.read_text(encoding="utf-8"))
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("not a list of names")
         except (OSError, ValueError) as error:
-            raise RecipeError(f"{self.classes}: the run's classes cannot be read ({error})") from error
+            raise RunError(f"{self.classes}: the run's classes cannot be read ({error})") from error
         return tuple(names)
 
     def read_input(self, recipe: Recipe) -> tuple[BandSet | None, Statistics | None]:
         """Read the run's band set and statistics; nothing for a run on pixels.
 
         Raises:
-            RecipeError: a file is missing or damaged.
+            RunError: a file is missing or damaged.
         """
         if recipe.input.kind == "rgb":
             return None, None
         bands = BandSet.read(self.bands)
         return bands, Statistics.read(self.statistics).for_bands(bands)
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a name is that of a lock or of a file that was being written."""
+    return name.startswith(".prepixel-")

@@ -1,25 +1,20 @@
-"""Runs: a recipe trained into a folder, and a folder's network scored or asked about images."""
+"""Train classifiers: how a recipe's images, statistics, network and scores become a run."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import torch
+from accelerate import Accelerator
 
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.engine import TrainResult, start_accelerator, train
-from prepixel.engine.checkpoint import read_checkpoint
-from prepixel.errors import ReadFailure, RecipeError
+from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
 from prepixel.recipes.classification import Recipe
-from prepixel.recipes.parsing import expand_path, recipe_values
-from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment
+from prepixel.recipes.parsing import expand_path
+from prepixel.records import ConfusionRow, MetricRow
 from prepixel.runs.build_classifier import (
     DataFolders,
     Network,
@@ -27,6 +22,7 @@ from prepixel.runs.build_classifier import (
     build_network,
     build_reader,
     build_task,
+    check_batch_size,
     parse_bands,
     reuse_rgb_weights,
     run_metadata,
@@ -34,29 +30,15 @@ from prepixel.runs.build_classifier import (
 )
 from prepixel.runs.classifier import load_run
 from prepixel.runs.run_folder import RunFolder
+from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
 from prepixel.spectrum import Statistics
 from prepixel.tasks import ClassificationResult
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Hold how a run ended.
-
-    Attributes:
-        training: steps, best score, seconds.
-        failures: files that were left out, with the reason.
-        notes: what the run wants to be known, such as which weights were reused.
-    """
-
-    training: TrainResult
-    failures: tuple[ReadFailure, ...]
-    notes: tuple[str, ...] = ()
 
 
 def run(
     recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
 ) -> RunResult:
-    """Train a recipe into a folder, score it on its validation images, and keep everything that tells about it.
+    """Train a classifier's recipe into a folder, score it on its validation images, and record everything about it.
 
     The folder gets recipe.yaml, environment.json, classes.json, records.jsonl, checkpoints, and for spectra bands.json
     and statistics.json. Works in one process or in several started by torchrun or accelerate launch.
@@ -64,113 +46,99 @@ def run(
     Args:
         recipe: what to train.
         folder: the run's folder; its name is the run's name.
-        resume: go on with the run that the folder holds; where it holds none, start.
+        resume: whether to resume the run that the folder holds; where it holds none, the run starts.
         progress: called while the statistics are measured, with images done and images in all.
 
     Raises:
-        RecipeError: the folder is in use, holds another recipe's run, or the recipe cannot be built.
-        PrepixelError: whatever loaders, network and engine raise.
+        RunError: the folder holds another recipe's run, or the recipe cannot be built.
+        PrepixelError: another process trains into the folder; or whatever loaders, network and engine raise.
     """
-    place = RunFolder(Path(folder))
-    settings = dataclasses.replace(recipe.training, seed=recipe.seed)
-    accelerator = start_accelerator(settings)
-    main = accelerator.is_main_process
-    place.check_free(recipe, resume=resume)
-    folders = DataFolders.of(recipe)
-    bands = parse_bands(recipe.input)
-    device = accelerator.device
-    environment = describe_environment(torch.cuda.get_device_name(device) if device.type == "cuda" else "")
-    accelerator.wait_for_everyone()
-    if main:
-        place.start(recipe, folders.train.classes, bands, environment)
-        if bands is not None and not place.statistics.exists():
-            statistics_of(recipe, folders.train, bands, progress).write(place.statistics)
-    accelerator.wait_for_everyone()
-    statistics = None if bands is None else Statistics.read(place.statistics).for_bands(bands)
-    build = functools.partial(
-        build_loader,
-        recipe,
-        reader=build_reader(recipe.input, bands, statistics),
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        pin_memory=device.type == "cuda",
-    )
-    loader = build(folders.train, training=True)
-    evaluation = None if folders.val is None else build(folders.val, training=False)
-    network = build_network(recipe, len(folders.train.classes), bands, statistics)
-    reused = reuse_rgb_weights(recipe, network, len(folders.train.classes))
-    kept = reuse_run(recipe, network)
-    name = place.path.resolve().name
-    if main:
-        append_records(
-            place.records,
-            [
-                RunRow(
-                    run=name,
-                    recipe=recipe_values(recipe),
-                    seed=recipe.seed,
-                    environment=environment,
-                    facts=run_metadata(recipe, network, folders, accelerator.num_processes),
-                    resumed_at=steps_done(place),
-                )
-            ],
+    return run_session(recipe, folder, functools.partial(ClassifierBuilder, recipe), resume=resume, progress=progress)
+
+
+class ClassifierBuilder(RunBuilder):
+    """Build the parts of a classifier's run.
+
+    Args:
+        recipe: what is trained; its data sets are opened.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.folders = DataFolders.of(recipe)
+        self.classes = self.folders.train.classes
+        self.bands = parse_bands(recipe.input)
+        self.failures: list[ReadFailure] = []
+        check_batch_size(recipe, self.folders.train)
+
+    def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
+        """Measure or copy the statistics of the channels."""
+        if self.bands is not None and not place.statistics.exists():
+            statistics = statistics_of(self.recipe, self.folders.train, self.bands, progress, self.failures)
+            statistics.write(place.statistics)
+
+    def build(self, place: RunFolder, accelerator: Accelerator) -> RunParts:
+        """Build network, task and loaders."""
+        recipe, folders = self.recipe, self.folders
+        statistics = None if self.bands is None else Statistics.read(place.statistics).for_bands(self.bands)
+        loader = functools.partial(
+            build_loader,
+            recipe,
+            reader=build_reader(recipe.input, self.bands, statistics),
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            pin_memory=accelerator.device.type == "cuda",
         )
-    result = train(
-        network,
-        build_task(recipe, len(folders.train.classes), network),
-        loader,
-        settings=settings,
-        optimization=recipe.optimization,
-        folder=place.path,
-        evaluation=evaluation,
-        name=name,
-        record=functools.partial(append_records, place.records),
-        resume=resume,
-        resume_hint="Go on with: the same command and --resume",
-        accelerator=accelerator,
-    )
-    if main and result.evaluation is not None:
-        scores = scored_rows(name, result.evaluation, folders.train.classes, float(settings.epochs), result.steps)
-        append_records(place.records, scores, sync=True)
-    failures = (*loader.failures, *(evaluation.failures if evaluation is not None else ()))
-    notes = [f"{what}: {weights}" for what, weights in (("RGB weights", reused), ("run's weights", kept)) if weights]
-    return RunResult(result, failures, tuple(notes))
+        network = build_network(recipe, len(self.classes), self.bands, statistics)
+        reused = reuse_rgb_weights(recipe, network, len(self.classes))
+        kept = reuse_run(recipe, network)
+        weights = (("RGB weights", reused), ("run's weights", kept))
+        return RunParts(
+            network,
+            build_task(recipe, len(self.classes), network),
+            loader(folders.train, training=True),
+            None if folders.val is None else loader(folders.val, training=False),
+            run_metadata(recipe, network, folders, accelerator.num_processes),
+            tuple(f"{what}: {reuse}" for what, reuse in weights if reuse),
+        )
+
+    def is_result(self, row: ResultRow) -> bool:
+        """Return whether a recorded row is the confusion of an evaluation."""
+        return isinstance(row, ConfusionRow)
+
+    def result_rows(self, name: str, result: ClassificationResult, epoch: float, step: int) -> list[ResultRow]:
+        """Return the recall of each class, and the confusion."""
+        return scored_rows(name, result, self.classes, epoch, step)
 
 
 def reuse_run(recipe: Recipe, network: Network) -> WeightReuse | None:
     """Fill a network from the run that its recipe names, if it names one.
 
     Raises:
-        RecipeError: the folder holds no run, one on pixels, or one of another network or without these channels.
+        RunError: the folder holds no run, one on pixels, or one of another network or without these channels.
     """
     if recipe.network.from_run is None:
         return None
     path = expand_path(recipe.network.from_run, "network.from_run")
     source, target = (_ungated(one) for one in (load_run(path, device="cpu").network, network))
     if not isinstance(source, FrequencyNetwork | FoldedNetwork):
-        raise RecipeError(f"network.from_run: {path} takes pixels, not frequencies")
+        raise RunError(f"network.from_run: {path} takes pixels, not frequencies")
     assert isinstance(target, FrequencyNetwork | FoldedNetwork)
     try:
         return slice_channels(target, source)
     except WeightsMismatch as error:
-        raise RecipeError(f"network.from_run: {path}: {error}") from error
+        raise RunError(f"network.from_run: {path}: {error}") from error
 
 
 def _ungated(network: Network) -> Network:
     return network.network if isinstance(network, GatedNetwork) else network
 
 
-def steps_done(place: RunFolder) -> int:
-    """Give how many steps a folder's run has done; 0 for none yet."""
-    last = place.checkpoint("last")
-    return int(read_checkpoint(last)["position"]["step"]) if last.exists() else 0
-
-
 def scored_rows(
     name: str, result: ClassificationResult, classes: Sequence[str], epoch: float, step: int
-) -> list[MetricRow | ConfusionRow]:
-    """Give the rows of one finished evaluation that say more than its means: each class, and the confusion."""
-    rows: list[MetricRow | ConfusionRow] = [
+) -> list[ResultRow]:
+    """Return the rows of an evaluation that say more than its means: the recall of each class, and the confusion."""
+    rows: list[ResultRow] = [
         MetricRow(name, "val", f"recall/{row['class']}", float(row["recall"]), epoch, step, int(row["images"]))
         for row in result.class_rows(classes)
         if row["images"]

@@ -8,7 +8,7 @@ from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.loading.crops import CenterCrop
 from prepixel.data.loading.loader import CropDataset
 from prepixel.data.loading.readers import SpectrumReader
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, ReadFailure
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.reference import Filter
 
@@ -29,6 +29,7 @@ def measure_statistics(
     threads: int = 0,
     skip_bad: bool = False,
     progress: Progress | None = None,
+    failures: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Measure how each channel is distributed over a data set's centered crops.
 
@@ -39,9 +40,10 @@ def measure_statistics(
         crop_fraction: side of the crop, as a share of the short side.
         filter: of the resize.
         max_images: of more images, so many are taken, evenly spaced; None for all.
-        threads: threads to read on; 0 for one a processor.
+        threads: threads to read on; 0 for one per CPU.
         skip_bad: whether files that cannot be read are left out.
         progress: called with images done and images in all.
+        failures: takes the files that could not be read, under ``skip_bad``.
 
     Raises:
         PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
@@ -54,9 +56,11 @@ def measure_statistics(
     statistics = Statistics.empty(bands, grid, source=files.root.name)
     for start in range(0, total, _CHUNK):
         chunk = indices[start : start + _CHUNK]
-        batch, failures = dataset.__getitems__([(0, index) for index in chunk])
-        if failures and not skip_bad:
-            raise failures[0].error
+        batch, bad = dataset.__getitems__([(0, index) for index in chunk])
+        if bad and not skip_bad:
+            raise bad[0].error
+        if failures is not None:
+            failures += bad
         statistics.update(batch.inputs)
         if progress is not None:
             progress(start + len(chunk), total)
