@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as _version
 from pathlib import Path
 
+from sphinx.domains.python import PyObject
+
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "prepixel"
@@ -58,3 +60,7 @@ html_theme_options = {
 }
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+for _field in PyObject.doc_field_types:  # what napoleon makes of Attributes sections
+    if _field.name == "variable":
+        _field.label = "Attributes"

@@ -78,3 +78,13 @@ def test_every_command_and_option_is_on_the_page() -> None:
 def test_exit_codes_are_those_that_main_states() -> None:
     table = command_pages.exit_codes()
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["`0`", "`1`", "`2`", "`128 + n`"]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "contributing").glob("*.md")), ids=lambda page: page.name)
+def test_every_file_that_contributors_are_sent_to_exists(page: Path) -> None:
+    named = set(re.findall(r"`((?:src|native|tests|benchmarks|docs)/[\w/.*-]+)`", page.read_text(encoding="utf-8")))
+    assert sorted(name for name in named if not list(ROOT.glob(name.rstrip("/")))) == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

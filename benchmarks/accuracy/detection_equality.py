@@ -120,8 +120,8 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
     for (ours, theirs), agreement in pairs.items():
         scores = agreement.row() | {name: results[ours][name] for name in ("box_ap", "mask_ap")}
         scores |= {f"original_{name}": results[theirs][name] for name in ("box_ap", "mask_ap")}
-        told = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
-        print(f"  folded {ours} against RGB, {theirs}: {agreement.photos} photos, {told}")
+        report = ", ".join(f"{key} {value:.3g}" for key, value in scores.items())
+        print(f"  folded {ours} against RGB, {theirs}: {agreement.photos} photos, {report}")
         case = "Mask R-CNN, MobileNetV2, 256 px, float32"
         subject = f"folded {ours} against RGB, {theirs}"
         yield ScoreRow("detection: folded", case, subject, agreement.photos, scores, describe_environment())

@@ -222,7 +222,7 @@ def test_a_file_cannot_name_code(folded: Path, tmp_path: Path, monkeypatch: pyte
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("payload_of_this_test.py:build", "payload_of_this_test:build", "os:abort", "timm:local-dir:/tmp/x"):
+    for name in ("payload_of_this_test.py:build", "payload_of_this_test:build", "os:abort", "timm:local-dir:folder"):
         contents = torch.load(folded, weights_only=True)
         contents["network"]["name"] = name
         for key in ("own", None):

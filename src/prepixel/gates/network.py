@@ -24,7 +24,7 @@ class SpectralNetwork(Protocol):
 
 
 class GatedOutput(NamedTuple):
-    """Hold what a gated network computed, and from which channels."""
+    """The output of a gated network, and the channels that it saw."""
 
     output: Any
     choice: GateOutput
@@ -60,6 +60,9 @@ class GatedNetwork(nn.Module):
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile what `run` and calls do, in place."""
         self._compiled = torch.compile(self._run, *args, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_compiled": None}  # type: ignore[no-untyped-call]  # compiled again by use
 
     def _run(self, spectrum: Spectrum) -> GatedOutput:
         passed, choice = self.gate(self.network.input(spectrum))

@@ -52,7 +52,7 @@ def bandlimit_jpeg(
     return named(
         source,
         contents_of(source),
-        lambda whole: _native.thin(
+        lambda whole: _native.bandlimit(
             whole,
             kept=kept,
             restart_interval=restart_interval,

@@ -24,6 +24,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from prepixel.errors import ModelError
 from prepixel.gates import Gate, GateOutput
+from prepixel.models.folding.input_trace import CannotFold
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
 from prepixel.spectrum.bands import BandSet
@@ -295,7 +296,7 @@ def _backbone(pyramid: Pyramid) -> SpectralBackbone | PixelBackbone:
     return PixelBackbone(pyramid.input, pyramid.body, FRAME_MULTIPLE, pyramid.out_channels)
 
 
-def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
+def fold_detector(detector: Detector | nn.Module, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
     """Fold a detector on pixels over coefficients, exactly: a new one with the same heads.
 
     Args:
@@ -305,8 +306,14 @@ def fold_detector(detector: Detector, bands: BandSet, *, pixels_per_block: int =
 
     Raises:
         ValueError: it is on coefficients already.
-        CannotFold, ModelError: as `fold_pyramid`.
+        CannotFold: it is no `Detector`, or as `fold_pyramid`.
+        ModelError: as `fold_pyramid`.
     """
+    if not isinstance(detector, Detector):
+        raise CannotFold(
+            f"{type(detector).__name__} is no prepixel Detector: build one on pixels by build_detector(kind, "
+            "pixel_pyramid(...), num_classes), load the weights into its detector, and fold that"
+        )
     backbone = detector.backbone
     if not isinstance(backbone, PixelBackbone):
         raise ValueError("the detector is on coefficients already; fold the one on pixels")

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
+import prepixel.spectrum.pytree  # noqa: F401  # lets torch.export take spectra
 from prepixel.errors import ModelError
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 from prepixel.spectrum.spectrum import Spectrum

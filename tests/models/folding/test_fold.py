@@ -365,6 +365,7 @@ with torch.no_grad():
     print("compiled", off(torch.compile(folded, backend="aot_eager", fullgraph=True)(spectrum)))
     program = torch.export.export(folded.network, (folded.input(spectrum),))
     print("exported", off(program.module()(folded.input(spectrum))))
+    print("whole", off(torch.export.export(folded, (spectrum,)).module()(spectrum)))
 """
 
 
@@ -376,7 +377,7 @@ def test_compile_and_export(form: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     errors = dict(line.split() for line in done.stdout.splitlines())
-    assert set(errors) == {"compiled", "exported"}
+    assert set(errors) == {"compiled", "exported", "whole"}
     assert all(float(error) <= 1e-5 for error in errors.values())
 
 
