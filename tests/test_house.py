@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
 import prepixel
 from prepixel import _native
+from prepixel.jpeg.quality import estimate_quality
 from prepixel.spectrum.dct import block_dct
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +29,8 @@ def test_annotations_are_checked_while_tests_run() -> None:
         block_dct("not a tensor")  # type: ignore[arg-type]
     with pytest.raises(TypeCheckError):
         block_dct(torch.zeros(3, dtype=torch.int32))
+    with pytest.raises(TypeCheckError):  # annotated by prepixel.array_types, which steps in for jaxtyping
+        estimate_quality(np.zeros((8, 9), np.uint16))
 
 
 def test_front_door_names_exist_and_are_few() -> None:
@@ -67,6 +72,12 @@ def test_public_functions_carry_docstrings(path: Path) -> None:
 def test_no_room_without_a_name() -> None:
     forbidden = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
     assert not [path for path in SOURCES if forbidden.search(path.stem)]
+
+
+def test_files_are_short_enough_to_be_read() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert not {name: length for name, length in lengths.items() if length >= 400}
+    assert statistics.median(lengths.values()) < 150
 
 
 def test_no_path_of_a_machine_in_tracked_files() -> None:

@@ -119,7 +119,7 @@ class SpectrumWorker {
  private:
   const DecodeOptions& options_;
   FileSource files_;
-  SpectrumMaker resampler_;
+  DctResampler resampler_;
 };
 
 // Empty where the file is no JPEG.
@@ -144,7 +144,7 @@ std::optional<Header> header_of(const Input& input, FileSource& files, const Lim
   return header_of(begin, limits);
 }
 
-// Places of the inputs, those of many bytes first, so that no thread begins a large one when the others are done. Paths,
+// ScanOrderMap of the inputs, those of many bytes first, so that no thread begins a large one when the others are done. Paths,
 // whose sizes are not known yet, come last, in order.
 std::vector<std::size_t> largest_first(std::span<const Input> inputs) {
   std::vector<std::size_t> order(inputs.size());

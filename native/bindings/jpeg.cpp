@@ -150,7 +150,7 @@ nb::bytes to_python(const Bytes& bytes) { return nb::bytes(bytes.data(), bytes.s
 nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int width, const std::string& color,
                        int orientation, int restart_interval, int restart_rows,
                        const std::vector<std::pair<int, nb::bytes>>& segments) {
-  ImageToCode image;
+  EncoderInput image;
   image.height = height;
   image.width = width;
   image.color =
@@ -162,7 +162,7 @@ nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int
     constexpr std::size_t most_blocks = 65536 / 8;
     if (quantized.shape(0) > most_blocks || quantized.shape(1) > most_blocks || identifier < 0 || identifier > 255)
       throw std::invalid_argument("a plane has more than 8192 blocks a side, or an identifier outside 0 to 255");
-    PlaneToCode& plane = image.planes.emplace_back();
+    EncoderPlane& plane = image.planes.emplace_back();
     plane.identifier = static_cast<std::uint8_t>(identifier);
     std::tie(plane.sampling_v, plane.sampling_h) = sampling;
     plane.blocks_down = static_cast<int>(quantized.shape(0));
@@ -184,10 +184,10 @@ nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int
   return to_python(file);
 }
 
-nb::bytes bound_thin(nb::handle buffer, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept,
+nb::bytes bound_bandlimit(nb::handle buffer, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept,
                      std::optional<int> restart_interval, int restart_rows, const std::string& metadata,
                      std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans) {
-  const ThinRequest request{.kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
+  const BandlimitRequest request{.kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
                             .restart_interval = restart_interval,
                             .restart_rows = restart_rows,
                             .metadata = named(metadata, {Metadata::all, Metadata::icc, Metadata::none})};
@@ -196,7 +196,7 @@ nb::bytes bound_thin(nb::handle buffer, const std::tuple<std::uint64_t, std::uin
   {
     const nb::gil_scoped_release unlocked;
     const Limits limits = limits_of(max_pixels, max_memory_bytes, max_scans);
-    file = retry_after_release([&] { return thin(view.bytes(), request, limits); });
+    file = retry_after_release([&] { return bandlimit(view.bytes(), request, limits); });
   }
   return to_python(file);
 }
@@ -273,9 +273,9 @@ void bind_jpeg(nb::module_& module) {
   module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "color"_a, "orientation"_a,
              "restart_interval"_a, "restart_rows"_a, "segments"_a, "Encode quantized coefficients as a JPEG.");
 
-  module.def("thin", bound_thin, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,
+  module.def("bandlimit", bound_bandlimit, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,
              "metadata"_a, "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
-             "Encode a JPEG anew with chosen frequencies alone, and read it back.");
+             "Encode a JPEG again with chosen frequencies alone, and read it back.");
 
   module.def(
       "orientation",

@@ -196,7 +196,7 @@ void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int 
   }
   const std::optional<Box> box = boxes ? std::optional(box_of(*boxes, 0)) : std::nullopt;
   const nb::gil_scoped_release unlocked;
-  retry_after_release([&] { SpectrumMaker(request).make(image, box ? &*box : nullptr, flip, out.data()); });
+  retry_after_release([&] { DctResampler(request).make(image, box ? &*box : nullptr, flip, out.data()); });
 }
 
 }  // namespace
@@ -207,7 +207,7 @@ void bind_spectrum(nb::module_& module) {
     for (const char* name : {"portable", "avx2", "avx512"})
       if (has_simd(simd_of(name))) names.append(name);
     return nb::tuple(names);
-  }, "Name the instruction sets that the spectrum road can use here; all give the same bits.");
+  }, "Name the instruction sets that the spectrum pipeline can use here; all give the same bits.");
 
   module.def("read_spectra", bound_read_spectra, "sources"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a,
              "offsets"_a, "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "max_pixels"_a,

@@ -22,7 +22,7 @@ void compare(const Bytes& header, const Bytes& payload) {
   if (!prepixel::is_linear(image.color)) return;
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(3);
   std::vector<float> planes(request.num_values()), blocks(request.num_values());
-  prepixel::SpectrumMaker maker(request);
+  prepixel::DctResampler maker(request);
   maker.make(prepixel::view_of(packed), nullptr, false, planes.data());
   maker.make(prepixel::view_of(image), nullptr, false, blocks.data());
   for (std::size_t i = 0; i < planes.size(); ++i)

@@ -1,4 +1,4 @@
-// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and thinned. A crop, whose planes hold what
+// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and band-limited. A crop, whose planes hold what
 // the image before left there, must give what the whole image gives. .ci/fuzz seeds it.
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +33,7 @@ void compare(std::span<const std::uint8_t> file, bool keep, double share) {
   if (std::memcmp(values.data(), values.data() + count, count * sizeof(float)) != 0) std::abort();
   try {
     const prepixel::Image image = prepixel::decode(file, options);
-    prepixel::SpectrumMaker(request).make(prepixel::view_of(image), &box, share < 0.5, values.data() + 2 * count);
+    prepixel::DctResampler(request).make(prepixel::view_of(image), &box, share < 0.5, values.data() + 2 * count);
   } catch (const prepixel::JpegFault&) {
     return;  // damage outside the crop
   }
@@ -48,9 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const double share = (1.0 + data[size - 4]) / 256;
   for (const bool keep : {false, true}) compare({data, size}, keep, share);
   try {
-    const prepixel::ThinRequest request{
+    const prepixel::BandlimitRequest request{
         .kept = {0x0F0Fu | std::uint64_t{1} << drawn % 64, 0x0101, 1}, .restart_interval = {}, .restart_rows = drawn % 3};
-    prepixel::thin({data, size}, request, limits);
+    prepixel::bandlimit({data, size}, request, limits);
   } catch (const prepixel::JpegFault&) {
   }
   return 0;

@@ -49,7 +49,7 @@ std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metada
   return chosen;
 }
 
-void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCode>& planes, const Limits& limits) {
+void verify(const Image& before, const Bytes& file, const std::vector<EncoderPlane>& planes, const Limits& limits) {
   const PooledImage read(file, {.limits = limits});
   const Image& after = *read;
   bool same = after.height == before.height && after.width == before.width && after.color == before.color &&
@@ -57,7 +57,7 @@ void verify(const Image& before, const Bytes& file, const std::vector<PlaneToCod
   for (std::size_t i = 0; same && i < planes.size(); ++i) {
     same = same_where_kept(before.components[i], after.components[i], planes[i].kept);
   }
-  if (!same) throw std::logic_error("a thinned file does not read back as it was written; please report this file");
+  if (!same) throw std::logic_error("a band-limited file does not read back as it was written; please report this file");
 }
 
 }  // namespace
@@ -93,22 +93,22 @@ std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file) {
   return segments;
 }
 
-Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const Limits& limits) {
+Bytes bandlimit(std::span<const std::uint8_t> file, const BandlimitRequest& request, const Limits& limits) {
   const PooledImage read(file, {.limits = limits});
   const Image& image = *read;
   std::array<std::uint8_t, 14> jfif{};
-  ImageToCode thinned;
-  thinned.height = image.height;
-  thinned.width = image.width;
-  thinned.color = image.color;
-  thinned.orientation = image.orientation;
-  thinned.restart_rows = request.restart_rows;
-  thinned.restart_interval =
+  EncoderInput limited;
+  limited.height = image.height;
+  limited.width = image.width;
+  limited.color = image.color;
+  limited.orientation = image.orientation;
+  limited.restart_rows = request.restart_rows;
+  limited.restart_interval =
       request.restart_interval.value_or(request.restart_rows != 0 ? 0 : image.restart_interval);
-  thinned.segments = choose(header_segments(file), request.metadata, jfif);
+  limited.segments = choose(header_segments(file), request.metadata, jfif);
   for (std::size_t i = 0; i < image.components.size(); ++i) {
     const Component& component = image.components[i];
-    thinned.planes.push_back({.identifier = component.identifier,
+    limited.planes.push_back({.identifier = component.identifier,
                               .sampling_v = component.sampling_v,
                               .sampling_h = component.sampling_h,
                               .blocks_down = component.blocks_down,
@@ -121,10 +121,10 @@ Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const
   for (const Component& component : image.components) plane_bytes += component.blocks.size() * sizeof(Block);
   Limits rest = limits;
   rest.max_memory_bytes = limits.max_memory_bytes - std::min(limits.max_memory_bytes, plane_bytes);
-  Bytes result = encode(thinned, rest);
+  Bytes result = encode(limited, rest);
   check_memory("a band-limited JPEG with its planes, once to encode and once to verify,", 2 * plane_bytes + result.size(),
                limits);
-  verify(image, result, thinned.planes, limits);
+  verify(image, result, limited.planes, limits);
   return result;
 }
 

@@ -15,8 +15,8 @@ namespace prepixel {
 // Which APPn and COM segments go along. Those that say color and orientation always do, if need be in a shorter form.
 enum class Metadata : std::uint8_t { all, icc, none };
 
-struct ThinRequest {
-  Kept kept{};
+struct BandlimitRequest {
+  FrequencyMask kept{};
   std::optional<int> restart_interval;  // MCUs; nothing: as the file has it
   int restart_rows = 0;                 // instead of it: rows of MCUs
   Metadata metadata = Metadata::all;
@@ -28,10 +28,10 @@ bool same_where_kept(const Component& before, const Component& after, std::uint6
 // The segments in front of the first scan, in order. The file's segments must be whole up to there, as decode sees to.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 
-// Thin one file.
+// Band-limit one file.
 //
 // The result is decoded again: std::logic_error where it does not hold exactly the coefficients, tables, size, color and
 // orientation that it should. JpegFault: the file cannot be decoded whole, or not be coded (encode.hpp).
-Bytes thin(std::span<const std::uint8_t> file, const ThinRequest& request, const Limits& limits);
+Bytes bandlimit(std::span<const std::uint8_t> file, const BandlimitRequest& request, const Limits& limits);
 
 }  // namespace prepixel

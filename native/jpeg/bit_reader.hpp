@@ -41,6 +41,13 @@ class SegmentReader {
   std::size_t capacity_ = 0;
 };
 
+// Reverse the bytes of a word; compilers make it one instruction.
+constexpr std::uint64_t byte_swap(std::uint64_t word) {
+  word = (word >> 8 & 0x00FF00FF00FF00FF) | (word & 0x00FF00FF00FF00FF) << 8;
+  word = (word >> 16 & 0x0000FFFF0000FFFF) | (word & 0x0000FFFF0000FFFF) << 16;
+  return word >> 32 | word << 32;
+}
+
 // A window of at least 56 bits, first bit on top, after each refill.
 class BitReader {
  public:
@@ -92,7 +99,7 @@ class BitReader {
   static std::uint64_t load(const std::uint8_t* bytes) {
     std::uint64_t value = 0;
     std::memcpy(&value, bytes, sizeof value);
-    return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
+    return std::endian::native == std::endian::little ? byte_swap(value) : value;
   }
 
   std::uint64_t window_ = 0;

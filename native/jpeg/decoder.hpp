@@ -37,7 +37,7 @@ namespace prepixel {
 struct DecodeOptions {
   Limits limits;
   bool keep_truncated = false;  // true: what is there, the rest zero and counted; false: JpegFault
-  Kept kept = keep_all;         // other frequencies are passed over and zero
+  FrequencyMask kept = all_masks;         // other frequencies are passed over and zero
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
   // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.

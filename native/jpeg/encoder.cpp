@@ -30,7 +30,7 @@ struct ScanPlan {
 
 class Encoder {
  public:
-  Encoder(const ImageToCode& image, const Limits& limits)
+  Encoder(const EncoderInput& image, const Limits& limits)
       : image_(image), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
 
   Bytes file() {
@@ -79,7 +79,7 @@ class Encoder {
   }
 
   void check_plane(std::size_t index) const {
-    const PlaneToCode& plane = image_.planes[index];
+    const EncoderPlane& plane = image_.planes[index];
     const auto [height, width, down, across] = geometry_.plane(plane.sampling_v, plane.sampling_h);
     if (plane.blocks_down != down || plane.blocks_across != across || plane.quantized == nullptr) {
       refuse("component " + std::to_string(index) + " has " + std::to_string(plane.blocks_down) + " x " +
@@ -103,7 +103,7 @@ class Encoder {
 
   // B.2.2: identifiers differ. Files where they do not exist, and are read by order.
   void number_components() {
-    for (const PlaneToCode& plane : image_.planes) identifiers_.push_back(plane.identifier);
+    for (const EncoderPlane& plane : image_.planes) identifiers_.push_back(plane.identifier);
     std::vector<std::uint8_t> sorted = identifiers_;
     std::ranges::sort(sorted);
     if (std::ranges::adjacent_find(sorted) == sorted.end()) return;
@@ -113,7 +113,7 @@ class Encoder {
   // A.2.2, A.2.3: a lone component goes block by block, several MCU by MCU.
   void plan_scans() {
     int in_mcu = 0;
-    for (const PlaneToCode& plane : image_.planes) in_mcu += plane.sampling_v * plane.sampling_h;
+    for (const EncoderPlane& plane : image_.planes) in_mcu += plane.sampling_v * plane.sampling_h;
     const auto count = static_cast<unsigned>(image_.planes.size());
     if (count > 1 && in_mcu <= most_blocks_in_mcu) {
       ScanPlan& scan = scans_.emplace_back();
@@ -149,16 +149,16 @@ class Encoder {
 
   struct Walk {
     unsigned component;
-    const PlaneToCode* plane;
+    const EncoderPlane* plane;
     std::uint64_t kept;
     int step_y, step_x;
-    int prediction = 0;
+    int dc_predictor = 0;
   };
 
   void collect(ScanPlan& scan) {
     std::vector<Walk> walks;
     for (const unsigned i : scan.components) {
-      const PlaneToCode& plane = image_.planes[i];
+      const EncoderPlane& plane = image_.planes[i];
       const bool alone = scan.components.size() == 1;
       walks.push_back({i, &plane, zigzag_bits(plane.kept), alone ? 1 : plane.sampling_v, alone ? 1 : plane.sampling_h});
     }
@@ -166,9 +166,9 @@ class Encoder {
     int left = scan.restart_interval;
     for (int y = 0; y < scan.mcus_down; ++y) {
       for (int x = 0; x < scan.mcus_across; ++x) {
-        if (scan.restart_interval != 0 && left-- == 0) {  // E.1.4: predictions begin anew
+        if (scan.restart_interval != 0 && left-- == 0) {  // E.1.4: predictions start again
           tokens_.end_interval();
-          for (Walk& walk : walks) walk.prediction = 0;
+          for (Walk& walk : walks) walk.dc_predictor = 0;
           left = scan.restart_interval - 1;
         }
         for (Walk& walk : walks) add_blocks(walk, y, x);
@@ -180,7 +180,7 @@ class Encoder {
 
   // One component's blocks of one MCU (A.2.3); those outside its plane only fill it (A.2.4).
   void add_blocks(Walk& walk, int mcu_y, int mcu_x) {
-    const PlaneToCode& plane = *walk.plane;
+    const EncoderPlane& plane = *walk.plane;
     for (int y = mcu_y * walk.step_y; y < (mcu_y + 1) * walk.step_y; ++y) {
       for (int x = mcu_x * walk.step_x; x < (mcu_x + 1) * walk.step_x; ++x) {
         if (y >= plane.blocks_down || x >= plane.blocks_across) {
@@ -189,7 +189,7 @@ class Encoder {
         }
         const std::size_t at = static_cast<std::size_t>(y) * static_cast<std::size_t>(plane.blocks_across) +
                                static_cast<std::size_t>(x);
-        tokens_.add_block(walk.component, plane.quantized + 64 * at, walk.kept, walk.prediction);
+        tokens_.add_block(walk.component, plane.quantized + 64 * at, walk.kept, walk.dc_predictor);
       }
     }
   }
@@ -286,7 +286,7 @@ class Encoder {
   std::vector<int> write_quantization() {
     std::vector<QuantizationTable> tables;
     std::vector<int> ids;
-    for (const PlaneToCode& plane : image_.planes) {
+    for (const EncoderPlane& plane : image_.planes) {
       const auto at = std::ranges::find(tables, plane.quantization) - tables.begin();
       ids.push_back(static_cast<int>(at));
       if (at != std::ssize(tables)) continue;
@@ -356,7 +356,7 @@ class Encoder {
     }
   }
 
-  const ImageToCode& image_;
+  const EncoderInput& image_;
   FrameGeometry geometry_;
   std::vector<std::uint8_t> identifiers_;
   std::vector<ScanPlan> scans_;
@@ -370,6 +370,6 @@ class Encoder {
 
 }  // namespace
 
-Bytes encode(const ImageToCode& image, const Limits& limits) { return Encoder(image, limits).file(); }
+Bytes encode(const EncoderInput& image, const Limits& limits) { return Encoder(image, limits).file(); }
 
 }  // namespace prepixel

@@ -23,7 +23,7 @@ struct KeptSegment {
 };
 
 // One component's plane; the memory belongs to somebody else.
-struct PlaneToCode {
+struct EncoderPlane {
   std::uint8_t identifier = 0;
   int sampling_v = 1;
   int sampling_h = 1;
@@ -34,12 +34,12 @@ struct PlaneToCode {
   std::uint64_t kept = ~std::uint64_t{0};                // natural order, bit 8 v + u; other coefficients are coded as 0
 };
 
-struct ImageToCode {
+struct EncoderInput {
   int height = 0;
   int width = 0;
   Color color = Color::ycbcr;
   int orientation = 1;
-  std::vector<PlaneToCode> planes;
+  std::vector<EncoderPlane> planes;
   int restart_interval = 0;                              // MCUs; 0: no restart markers
   int restart_rows = 0;                                  // instead of it: rows of MCUs
   std::vector<KeptSegment> segments;                     // in this order, behind those that encode adds
@@ -52,6 +52,6 @@ struct ImageToCode {
 // JpegFault (malformed, no offset): the planes do not fit the image, a number is outside what T.81 can say, or `segments`
 // contradict color or orientation.
 // JpegFault (limit): the symbols take more memory than `limits` allow.
-Bytes encode(const ImageToCode& image, const Limits& limits);
+Bytes encode(const EncoderInput& image, const Limits& limits);
 
 }  // namespace prepixel

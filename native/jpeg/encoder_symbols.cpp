@@ -113,14 +113,14 @@ Token* Tokens::room() {
   return list_.get() + size_;
 }
 
-void Tokens::add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& prediction) {
+void Tokens::add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& dc_predictor) {
   Token* at = room();
   const std::uint32_t dc_slot = 2 * component;
   const std::uint32_t ac_slot = dc_slot + 1;
 
   const int dc = (kept_zigzag & 1) != 0 ? block[0] : 0;
-  const Magnitude difference = magnitude_of(dc - prediction);
-  prediction = dc;
+  const Magnitude difference = magnitude_of(dc - dc_predictor);
+  dc_predictor = dc;
   dc_magnitudes_ |= difference.value;
   put(at, dc_slot, difference.size, difference.bits);
 

@@ -24,8 +24,8 @@ class Tokens {
   // `limits` bound the memory of the tokens: JpegFault (limit) where they need more.
   explicit Tokens(const Limits& limits) : limits_(limits) {}
 
-  // Append what codes one block (F.1.2.1, F.1.2.2); `prediction` is the component's, and becomes the block's DC.
-  void add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& prediction);
+  // Append what codes one block (F.1.2.1, F.1.2.2); `dc_predictor` is the component's, and becomes the block's DC.
+  void add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& dc_predictor);
 
   // Append a block that only fills its MCU (A.2.4): the DC before it again, and zeros.
   void add_padding(unsigned component);

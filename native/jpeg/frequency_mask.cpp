@@ -4,7 +4,7 @@
 
 namespace prepixel {
 
-std::uint64_t kept_of(std::size_t component, Color color, const Kept& kept) {
+std::uint64_t kept_of(std::size_t component, Color color, const FrequencyMask& kept) {
   switch (color) {
     case Color::gray: return kept[0];
     case Color::ycbcr:
@@ -16,7 +16,7 @@ std::uint64_t kept_of(std::size_t component, Color color, const Kept& kept) {
   return kept[0] | kept[1] | kept[2];
 }
 
-Places::Places(std::uint64_t kept) : dropped(static_cast<std::uint8_t>(std::countr_one(kept) & 63)) {
+ScanOrderMap::ScanOrderMap(std::uint64_t kept) : dropped(static_cast<std::uint8_t>(std::countr_one(kept) & 63)) {
   for (std::size_t k = 0; k < 64; ++k) {
     const std::uint8_t natural = zigzag_to_natural[k];
     const bool is_kept = (kept >> natural & 1) != 0;

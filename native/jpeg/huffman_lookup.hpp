@@ -29,7 +29,7 @@ struct DcTable {
 // to one place, the right value last.
 class AcEntry {
  public:
-  // Ends the block, or (length 0) goes the long road: too far in any block.
+  // Ends the block, or (length 0) takes the slow path: too far in any block.
   static constexpr int advance_end = 64;
 
   constexpr AcEntry() = default;

@@ -233,11 +233,11 @@ ScanHeader read_scan(const Segment& segment, const FrameHeader& frame) {
     }
     scan.components.push_back({.index = index, .dc_table = tables >> 4, .ac_table = tables & 15});
   }
-  scan.spectral_start = cursor.u8();
-  scan.spectral_end = cursor.u8();
+  scan.ss = cursor.u8();
+  scan.se = cursor.u8();
   const int approximation = cursor.u8();
-  scan.approximation_high = approximation >> 4;
-  scan.approximation_low = approximation & 15;
+  scan.ah = approximation >> 4;
+  scan.al = approximation & 15;
   expect_end(cursor, segment);
   return scan;
 }

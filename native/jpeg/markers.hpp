@@ -84,10 +84,10 @@ struct ScanComponent {
 
 struct ScanHeader {  // B.2.3
   std::vector<ScanComponent> components;
-  int spectral_start = 0;
-  int spectral_end = 63;
-  int approximation_high = 0;
-  int approximation_low = 0;
+  int ss = 0;
+  int se = 63;
+  int ah = 0;
+  int al = 0;
   std::size_t offset = 0;
 };
 

@@ -29,16 +29,16 @@ struct DcFirstScan {
 
   std::array<std::optional<HuffmanCode>, 4> codes;
   int low = 0;
-  std::array<std::uint32_t, 4> prediction{};
+  std::array<std::uint32_t, 4> dc_predictor{};
 
-  void restart() { prediction.fill(0); }
+  void restart() { dc_predictor.fill(0); }
 
   BlockStatus block(BitReader& bits, Block& block, std::size_t component) {
     bits.refill();
     const Symbol symbol = codes[component]->find(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
     bits.consume(symbol.length);
-    std::uint32_t& value = prediction[component];
+    std::uint32_t& value = dc_predictor[component];
     if (symbol.value != 0) value += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
     block[0] = store(std::int64_t{value << low});
     return BlockStatus::ok;
@@ -71,13 +71,13 @@ struct AcFirstScan {
 
   std::shared_ptr<const AcTable> table;
   int start, end, low;
-  std::uint32_t end_of_band_run = 0;
+  std::uint32_t eob_run = 0;
 
-  void restart() { end_of_band_run = 0; }
+  void restart() { eob_run = 0; }
 
   [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
-    if (end_of_band_run != 0) {
-      --end_of_band_run;
+    if (eob_run != 0) {
+      --eob_run;
       return BlockStatus::ok;
     }
     BitReader bits = reader;
@@ -106,7 +106,7 @@ struct AcFirstScan {
             set(block, known, between, entry.first_value());
             const std::uint64_t passed = bits.pass(entry.length());
             const std::uint32_t length = 1u << entry.last_size();
-            end_of_band_run = length - 1 + (static_cast<std::uint32_t>(passed) & (length - 1));
+            eob_run = length - 1 + (static_cast<std::uint32_t>(passed) & (length - 1));
             return BlockStatus::ok;
           }
           if (const auto status = take_symbol(bits, block, known, k)) return *status;
@@ -130,8 +130,8 @@ struct AcFirstScan {
     const int size = symbol.value & 15;
     const int run = symbol.value >> 4;
     if (size == 0 && run != 15) {
-      end_of_band_run = (1u << run) - 1;
-      if (run != 0) end_of_band_run += bits.take(run);
+      eob_run = (1u << run) - 1;
+      if (run != 0) eob_run += bits.take(run);
       return BlockStatus::ok;
     }
     k += run + 1;
@@ -151,11 +151,11 @@ struct AcRefinementScan {
   Refinement state;
   RefineBlock refine = best_refine_block();
 
-  void restart() { state.end_of_band_run = 0; }
+  void restart() { state.eob_run = 0; }
 
   BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
-    if (state.end_of_band_run != 0 && (nonzero & state.band) == 0) {
-      --state.end_of_band_run;
+    if (state.eob_run != 0 && (nonzero & state.band) == 0) {
+      --state.eob_run;
       return BlockStatus::ok;
     }
     return refine(state, code, reader, block, nonzero);

@@ -3,12 +3,7 @@
 #include <bit>
 
 #include "jpeg/sequential_block.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define PREPIXEL_X86 1
-#else
-#define PREPIXEL_X86 0
-#endif
+#include "simd/cpu.hpp"
 
 namespace prepixel {
 
@@ -42,7 +37,7 @@ inline std::uint64_t reverse_bits(std::uint64_t word) {
   word = (word >> 1 & 0x5555555555555555) | (word & 0x5555555555555555) << 1;
   word = (word >> 2 & 0x3333333333333333) | (word & 0x3333333333333333) << 2;
   word = (word >> 4 & 0x0F0F0F0F0F0F0F0F) | (word & 0x0F0F0F0F0F0F0F0F) << 4;
-  return __builtin_bswap64(word);
+  return byte_swap(word);
 }
 
 // The correction bits of a block's known coefficients, in zigzag order, wherever between the symbols they stand: which
@@ -80,7 +75,7 @@ template <bool fast>
   std::uint64_t left = state.band;  // behind the place reached
   std::uint64_t added = 0;
   Corrections corrections;
-  while (state.end_of_band_run == 0 && left != 0) {
+  while (state.eob_run == 0 && left != 0) {
     bits.refill();
     const Symbol symbol = code.find(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
@@ -88,8 +83,8 @@ template <bool fast>
     const int size = symbol.value & 15;
     const int run = symbol.value >> 4;
     if (size == 0 && run != 15) {
-      state.end_of_band_run = 1u << run;
-      if (run != 0) state.end_of_band_run += bits.take(run);
+      state.eob_run = 1u << run;
+      if (run != 0) state.eob_run += bits.take(run);
       break;
     }
     if (size > 1) return BlockStatus::bad_code;  // a new coefficient is +-1 at its first bit
@@ -104,9 +99,9 @@ template <bool fast>
     corrections.take(bits, known & passed);
     left &= ~passed & ~here;
   }
-  if (state.end_of_band_run != 0) {
+  if (state.eob_run != 0) {
     corrections.take(bits, known & left);
-    --state.end_of_band_run;
+    --state.eob_run;
   }
   for (std::uint64_t grown = corrections.grown<fast>(known); grown != 0; grown &= grown - 1) {
     // Bit `low` is clear until now, since scans out of order are refused.
@@ -147,10 +142,7 @@ RefineBlock portable_refine_block() { return refine_portable; }
 
 RefineBlock best_refine_block() {
 #if PREPIXEL_X86
-  // AMD's first two Zens have the instruction, in microcode that is slower than a loop.
-  static const bool fast = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
-                           !__builtin_cpu_is("znver1") && !__builtin_cpu_is("znver2");
-  if (fast) return refine_bmi2;
+  if (cpu_features().fast_deposit) return refine_bmi2;
 #endif
   return refine_portable;
 }

@@ -14,7 +14,7 @@ enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
 struct Refinement {
   int low;             // the bit that this scan adds
   std::uint64_t band;  // zigzag bits
-  std::uint32_t end_of_band_run = 0;
+  std::uint32_t eob_run = 0;
 };
 
 // `nonzero`: which coefficients of the block are not zero, zigzag bits; new ones are added.

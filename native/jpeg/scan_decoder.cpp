@@ -37,8 +37,8 @@ std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tab
                       "a second sequential scan of component " + std::to_string(part.index), damaged_header);
     }
   }
-  if (scan.spectral_start != 0 || scan.spectral_end != 63 || scan.approximation_high != 0 ||
-      scan.approximation_low != 0) {
+  if (scan.ss != 0 || scan.se != 63 || scan.ah != 0 ||
+      scan.al != 0) {
     warn(image_, "byte " + std::to_string(scan.offset) + ": a sequential scan gives progressive parameters; ignored");
   }
   latch_tables(scan, tables);
@@ -56,16 +56,16 @@ std::size_t ScanDecoder::decode_sequential(const DecoderTables& tables, std::siz
     SequentialTables& component = coder.components[i];
     component.dc = dc_lookups(tables, part.dc_table);
     component.ac = ac_lookups(tables, part.ac_table, EndOfBlock::alone);
-    component.places = Places(options_.wanted[part.index].kept);
+    component.places = ScanOrderMap(options_.wanted[part.index].kept);
   }
   return run(std::move(coder), offset, tables.restart_interval);
 }
 
 std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::size_t offset) {
-  const int start = scan_.spectral_start;
-  const int end = scan_.spectral_end;
-  const int low = scan_.approximation_low;
-  if (start == 0 && scan_.approximation_high == 0) {
+  const int start = scan_.ss;
+  const int end = scan_.se;
+  const int low = scan_.al;
+  if (start == 0 && scan_.ah == 0) {
     DcFirstScan coder{.codes = {}, .low = low};
     for (std::size_t i = 0; i < scan_.components.size(); ++i) {
       coder.codes[i] = code(tables, HuffmanClass::dc, scan_.components[i].dc_table);
@@ -74,7 +74,7 @@ std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::si
   }
   if (start == 0) return run(DcRefinementScan{.low = low}, offset, tables.restart_interval);
   const std::size_t index = scan_.components[0].index;
-  if (start > Places(options_.wanted[index].kept).last) return leave_out(offset);
+  if (start > ScanOrderMap(options_.wanted[index].kept).last) return leave_out(offset);
   Progress& progress = progress_[index];
   const std::uint64_t band = band_mask(start, end);
   Component& component = image_.components[index];
@@ -82,7 +82,7 @@ std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::si
   slots_[0].nonzero = progress.nonzero.data();
   const int ac_id = scan_.components[0].ac_table;
   std::size_t next = 0;
-  if (scan_.approximation_high == 0) {
+  if (scan_.ah == 0) {
     AcFirstScan coder{
         .table = ac_lookups(tables, ac_id, EndOfBlock::run), .start = start, .end = end, .low = low};
     next = run(std::move(coder), offset, tables.restart_interval);

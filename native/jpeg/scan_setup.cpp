@@ -32,10 +32,10 @@ std::uint64_t ScanDecoder::count_visits(const ScanHeader& scan) const {
 
 // G.1.1.1.1, and the order of successive approximation.
 void ScanDecoder::check_progression(const ScanHeader& scan) {
-  const int start = scan.spectral_start;
-  const int end = scan.spectral_end;
-  const int high = scan.approximation_high;
-  const int low = scan.approximation_low;
+  const int start = scan.ss;
+  const int end = scan.se;
+  const int high = scan.ah;
+  const int low = scan.al;
   const bool is_dc = start == 0;
   const bool valid = (is_dc ? end == 0 : start <= end && end <= 63 && scan.components.size() == 1) &&
                      (high == 0 || low == high - 1) && low <= 13;
@@ -81,7 +81,7 @@ void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tabl
 void ScanDecoder::lay_out(const ScanHeader& scan) {
   const bool interleaved = scan.components.size() > 1;
   const bool counts =
-      image_.process != Process::progressive || (scan.spectral_start == 0 && scan.approximation_high == 0);
+      image_.process != Process::progressive || (scan.ss == 0 && scan.ah == 0);
   slots_.clear();
   int num_blocks = 0;
   for (std::size_t i = 0; i < scan.components.size(); ++i) {

@@ -26,8 +26,8 @@ inline std::int16_t store(std::int64_t value) { return static_cast<std::int16_t>
 struct SequentialTables {
   std::shared_ptr<const DcTable> dc;
   std::shared_ptr<const AcTable> ac;
-  Places places = Places(all_frequencies);
-  std::uint32_t prediction = 0;
+  ScanOrderMap places = ScanOrderMap(all_frequencies);
+  std::uint32_t dc_predictor = 0;
 };
 
 // F.2.2: DC difference, then AC coefficients; `selected`: not all of them are kept.
@@ -41,7 +41,7 @@ struct SequentialScan {
   std::array<SequentialTables, 4> components;
 
   void restart() {
-    for (SequentialTables& component : components) component.prediction = 0;
+    for (SequentialTables& component : components) component.dc_predictor = 0;
   }
 
   [[gnu::always_inline]] BlockStatus block(BitReader& bits, Block& block, std::size_t component) {
@@ -60,27 +60,27 @@ struct SequentialScan {
   }
 
  private:
-  [[gnu::always_inline]] static BlockStatus take_dc(BitReader& bits, SequentialTables& tables) {
+  [[gnu::always_inline]] static BlockStatus decode_dc(BitReader& bits, SequentialTables& tables) {
     bits.refill();
     if (const std::uint32_t entry = tables.dc->entries[bits.peek(DcTable::lookup_length)]; entry != 0) [[likely]] {
       const std::uint64_t passed = bits.pass(static_cast<int>(entry & 63));
       // Modulo 2^16 is all that is stored.
-      tables.prediction += static_cast<std::uint32_t>(extend_low(passed, static_cast<int>(entry >> 8)));
+      tables.dc_predictor += static_cast<std::uint32_t>(extend_low(passed, static_cast<int>(entry >> 8)));
       return BlockStatus::ok;
     }
     const Symbol symbol = tables.dc->code.find(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
     bits.consume(symbol.length);
     if (symbol.value != 0)
-      tables.prediction += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
+      tables.dc_predictor += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
     bits.refill();
     return BlockStatus::ok;
   }
 
   template <class Set>
   [[gnu::always_inline]] static BlockStatus decode(BitReader& bits, SequentialTables& tables, const Set& set) {
-    if (const BlockStatus status = take_dc(bits, tables); status != BlockStatus::ok) return status;
-    set(0, store(tables.prediction));
+    if (const BlockStatus status = decode_dc(bits, tables); status != BlockStatus::ok) return status;
+    set(0, store(tables.dc_predictor));
     const AcTable& ac = *tables.ac;
     int k = 1;  // the zigzag position that the next symbol's run counts from
     // 56 bits hold a DC of at most 20 bits and two AC lookups; after the next refill, three.

@@ -13,6 +13,8 @@
 #include "jpeg/frame_geometry.hpp"
 #include "jpeg/memory.hpp"
 
+static_assert(sizeof(void*) == 8, "prepixel needs a 64-bit machine");
+
 namespace prepixel {
 
 // damaged: compressed data that contradict T.81 where libjpeg warns, makes up coefficients and reads on.

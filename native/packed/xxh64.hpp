@@ -13,7 +13,7 @@ namespace prepixel {
 inline std::uint64_t xxh64(std::span<const std::uint8_t> bytes, std::uint64_t seed) {
   constexpr std::uint64_t p1 = 0x9E3779B185EBCA87u, p2 = 0xC2B2AE3D27D4EB4Fu, p3 = 0x165667B19E3779F9u,
                           p4 = 0x85EBCA77C2B2AE63u, p5 = 0x27D4EB2F165667C5u;
-  static_assert(std::endian::native == std::endian::little, "words are read as they lie");
+  static_assert(std::endian::native == std::endian::little, "prepixel needs a little-endian machine");
   const auto word = [](const std::uint8_t* at) {
     std::uint64_t value = 0;
     std::memcpy(&value, at, 8);

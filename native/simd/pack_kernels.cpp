@@ -3,11 +3,10 @@
 #include <bit>
 #include <cstring>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define PREPIXEL_X86 1
+#include "simd/cpu.hpp"
+
+#if PREPIXEL_X86
 #include <immintrin.h>
-#else
-#define PREPIXEL_X86 0
 #endif
 
 #define PREPIXEL_INLINE [[gnu::always_inline]] inline
@@ -114,9 +113,7 @@ const PackKernels& portable_pack_kernels() { return portable::table; }
 
 const PackKernels& pack_kernels() {
 #if PREPIXEL_X86
-  static const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-                             __builtin_cpu_supports("popcnt");
-  if (has_v3) return v3::table;
+  if (cpu_features().avx2_bmi2) return v3::table;
 #endif
   return portable::table;
 }

@@ -1,4 +1,4 @@
-// The inner loops of the spectrum road, compiled once per instruction set and chosen when first used.
+// The inner loops of the spectrum pipeline, compiled once per instruction set and chosen when first used.
 //
 // All levels give the same bits: each output is the same sum in the same order, and products are not fused with
 // additions (the core is compiled with -ffp-contract=off).
@@ -42,5 +42,9 @@ struct Kernels {
 bool has_simd(Simd level);
 Simd best_simd();                                 // that this machine has
 const Kernels& kernels(Simd level);               // level must be one that this machine has
+
+const Kernels& portable_kernels();
+const Kernels& avx2_kernels();                    // x86-64 alone
+const Kernels& avx512_kernels();
 
 }  // namespace prepixel

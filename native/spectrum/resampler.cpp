@@ -67,11 +67,11 @@ void SpectrumRequest::check() const {
   if (!has_simd(simd)) throw std::invalid_argument("this machine lacks the instruction set asked for");
 }
 
-void SpectrumMaker::Buffer::Free::operator()(float* floats) const {
+void DctResampler::Buffer::Free::operator()(float* floats) const {
   ::operator delete[](floats, std::align_val_t{64});
 }
 
-float* SpectrumMaker::Buffer::reserve(std::size_t count) {
+float* DctResampler::Buffer::reserve(std::size_t count) {
   if (count > capacity_) {
     floats_.reset();
     capacity_ = 0;
@@ -82,11 +82,11 @@ float* SpectrumMaker::Buffer::reserve(std::size_t count) {
   return floats_.get();
 }
 
-SpectrumMaker::SpectrumMaker(const SpectrumRequest& request) : request_(request), kernels_(kernels(request.simd)) {
+DctResampler::DctResampler(const SpectrumRequest& request) : request_(request), kernels_(kernels(request.simd)) {
   request.check();
 }
 
-void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void* out) {
+void DctResampler::make(const ImageView& image, const Box* box, bool flip, void* out) {
   check_image(image);
   const StoredView view = stored_view(image, box, flip, request_.grid_down, request_.grid_across);
 
@@ -113,14 +113,14 @@ void SpectrumMaker::make(const ImageView& image, const Box* box, bool flip, void
   if (sum_channels_) write_sums();
 }
 
-const AxisMap& SpectrumMaker::axis_map(const AxisCrop& crop, int grid, int frequencies) {
+const AxisMap& DctResampler::axis_map(const AxisCrop& crop, int grid, int frequencies) {
   for (const KnownMap& known : maps_)
     if (known.crop == crop && known.grid == grid && known.frequencies >= frequencies) return *known.map;
   maps_.push_back({crop, grid, frequencies, std::make_unique<AxisMap>(crop, grid, frequencies, request_.filter, kernels_)});
   return *maps_.back().map;
 }
 
-void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted) {
+void DctResampler::make_plane(const PlaneView& plane, const StoredView& view, std::span<const Wanted> wanted) {
   int rows = 0, columns = 0;
   for (const Wanted& channel : wanted) {
     rows = std::max(rows, channel.v + 1);
@@ -156,7 +156,7 @@ void SpectrumMaker::make_plane(const PlaneView& plane, const StoredView& view, s
 }
 
 // First axis: each line of blocks is dequantized once and added to all output blocks that it reaches.
-void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
+void DctResampler::run_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
   begin_strip(strip);
   const std::size_t across = static_cast<std::size_t>(plane.blocks_across);
   const std::size_t line_step = 64 * (rows_first ? across : 1);
@@ -173,14 +173,14 @@ void SpectrumMaker::run_strip(const PlaneView& plane, bool rows_first, const Str
   apply_second(strip, {.block_step = 8, .tap_step = 1, .most_taps = 8});
 }
 
-void SpectrumMaker::begin_strip(const Strip& strip) {
+void DctResampler::begin_strip(const Strip& strip) {
   const std::size_t count = lines_along_first() * strip.width;
-  std::fill_n(halfway_.reserve(count), count, 0.0f);
+  std::fill_n(row_pass_.reserve(count), count, 0.0f);
   used_.assign(strip.width, 0);
 }
 
 // The first axis' blocks that a strip's steps reach.
-BlockSpan SpectrumMaker::blocks_under(const Strip& strip) const {
+BlockSpan DctResampler::blocks_under(const Strip& strip) const {
   BlockSpan blocks{first_->num_blocks(), 0};
   for (int s = strip.begin; s < strip.end; ++s) {
     const AxisMap::Step& step = first_->step(s);
@@ -191,28 +191,28 @@ BlockSpan SpectrumMaker::blocks_under(const Strip& strip) const {
 }
 
 // Add the dequantized line of the first axis' block `block`, of whose frequencies `occupied` are not all zero.
-void SpectrumMaker::add_line(const Strip& strip, int block, unsigned occupied) {
+void DctResampler::add_line(const Strip& strip, int block, unsigned occupied) {
   if (occupied == 0) return;
   const float* lines = lines_.reserve(0);
-  float* halfway = halfway_.reserve(0);
+  float* row_pass = row_pass_.reserve(0);
   const int output_begin = output_under(strip);
   for (int s = strip.begin; s < strip.end; ++s) {
     const AxisMap::Step& step = first_->step(s);
     if (block < step.first_block || block >= step.first_block + step.num_blocks) continue;
     const std::size_t position = static_cast<std::size_t>(first_->output(s) - output_begin);
     kernels_.accumulate(first_->matrix(step, block - step.first_block), first_frequencies_,
-                        static_cast<int>(std::bit_width(occupied)), lines, strip.width, halfway + position * strip.width,
+                        static_cast<int>(std::bit_width(occupied)), lines, strip.width, row_pass + position * strip.width,
                         strip_ * strip.width, strip.width);
   }
 }
 
 // Second axis: the same, on lines that run along the first.
-void SpectrumMaker::apply_second(const Strip& strip, const LineOrder& order) {
+void DctResampler::apply_second(const Strip& strip, const LineOrder& order) {
   const std::size_t num_lines = lines_along_first();
-  float* turned = turned_.reserve(strip.width * num_lines);
-  kernels_.transpose(halfway_.reserve(0), strip.width, num_lines, strip.width, turned, num_lines);
+  float* turned = transposed_.reserve(strip.width * num_lines);
+  kernels_.transpose(row_pass_.reserve(0), strip.width, num_lines, strip.width, turned, num_lines);
   const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
-  float* finished = finished_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
+  float* finished = column_pass_.reserve(round_up_8(static_cast<std::size_t>(second_->grid())) * per_output);
   std::fill_n(finished, static_cast<std::size_t>(second_->grid()) * per_output, 0.0f);
   for (int s = 0; s < second_->grid(); ++s) {
     const AxisMap::Step& step = second_->step(s);
@@ -228,20 +228,20 @@ void SpectrumMaker::apply_second(const Strip& strip, const LineOrder& order) {
   }
 }
 
-std::size_t SpectrumMaker::lines_along_first() const { return static_cast<std::size_t>(first_frequencies_) * strip_; }
+std::size_t DctResampler::lines_along_first() const { return static_cast<std::size_t>(first_frequencies_) * strip_; }
 
-int SpectrumMaker::output_under(const Strip& strip) const {
+int DctResampler::output_under(const Strip& strip) const {
   return std::min(first_->output(strip.begin), first_->output(strip.end - 1));
 }
 
-void SpectrumMaker::write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, const Strip& strip) {
+void DctResampler::write_strip(std::span<const Wanted> wanted, bool rows_first, bool transposed, const Strip& strip) {
   const std::size_t num_lines = lines_along_first();
   const std::size_t per_output = static_cast<std::size_t>(second_frequencies_) * num_lines;
   const std::size_t count = static_cast<std::size_t>(strip.end - strip.begin);
   const int output_begin = output_under(strip);
   const int grid = second_->grid();
   const bool first_is_down = rows_first != transposed;
-  const float* finished = finished_.reserve(0);
+  const float* finished = column_pass_.reserve(0);
   for (const Wanted& channel : wanted) {
     const int a = rows_first ? channel.v : channel.u;
     const int b = rows_first ? channel.u : channel.v;
@@ -259,7 +259,7 @@ void SpectrumMaker::write_strip(std::span<const Wanted> wanted, bool rows_first,
   }
 }
 
-void SpectrumMaker::write(const Wanted& wanted, const float* values, int row, int column, std::size_t count) {
+void DctResampler::write(const Wanted& wanted, const float* values, int row, int column, std::size_t count) {
   const std::size_t across = static_cast<std::size_t>(request_.grid_across);
   const std::size_t plane = static_cast<std::size_t>(request_.grid_down) * across;
   const std::size_t position =
@@ -276,14 +276,14 @@ void SpectrumMaker::write(const Wanted& wanted, const float* values, int row, in
     kernels_.write_float(values, count, factor, offset, static_cast<float*>(out_) + position);
 }
 
-void SpectrumMaker::write_zeros(std::size_t channel) {
+void DctResampler::write_zeros(std::size_t channel) {
   const std::vector<float> zeros(static_cast<std::size_t>(request_.grid_across), 0.0f);
   const bool sums = std::exchange(sum_channels_, false);
   for (int row = 0; row < request_.grid_down; ++row) write({channel, 0, 0, 0.0f}, zeros.data(), row, 0, zeros.size());
   sum_channels_ = sums;
 }
 
-void SpectrumMaker::write_sums() {
+void DctResampler::write_sums() {
   sum_channels_ = false;
   const std::size_t across = static_cast<std::size_t>(request_.grid_across);
   const float* sums = sums_.reserve(0);

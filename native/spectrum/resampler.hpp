@@ -81,17 +81,17 @@ struct SpectrumRequest {
 constexpr int max_grid = 4096;                    // blocks along an axis
 constexpr int max_side = 1 << 20;                 // samples along an axis
 
-// Whether coefficients lead to YCbCr at all; CMYK and YCCK images take the pixel road.
+// Whether coefficients lead to YCbCr at all; CMYK and YCCK images take the RGB pipeline.
 bool is_linear(Color color);
 
 struct StoredView;  // what is asked for, in stored axes: spectrum.cpp
 
 // A worker's own: holds the buffers that images are computed in, one after the other.
-class SpectrumMaker {
+class DctResampler {
  public:
-  explicit SpectrumMaker(const SpectrumRequest& request);  // which outlives it
-  SpectrumMaker(const SpectrumMaker&) = delete;
-  SpectrumMaker& operator=(const SpectrumMaker&) = delete;
+  explicit DctResampler(const SpectrumRequest& request);  // which outlives it
+  DctResampler(const DctResampler&) = delete;
+  DctResampler& operator=(const DctResampler&) = delete;
 
   // Write one image: [channel][block row][block column] of float or std::int8_t. `box` null: the whole image.
   // std::invalid_argument: the box is none, or outside the image. JpegFault: the color is not linear.
@@ -169,7 +169,7 @@ class SpectrumMaker {
   int second_frequencies_ = 0;
   std::size_t strip_ = 0;                         // output blocks of the first axis at a time, a multiple of 8
 
-  Buffer lines_, halfway_, turned_, finished_, tile_, sums_;
+  Buffer lines_, row_pass_, transposed_, column_pass_, tile_, sums_;
   std::vector<std::int16_t> used_;
 
   // A packed plane at work: what the crop holds of each frequency, in lines along the second axis.

@@ -1,6 +1,6 @@
-// Packed planes through the spectrum road: frequency by frequency, as they lie, so that what was left out costs nothing.
+// Packed planes through the spectrum pipeline: frequency by frequency, as they lie, so that what was left out costs nothing.
 //
-// Lines of the second axis hold one frequency's blocks side by side, where the road of blocks has one block's frequencies
+// Lines of the second axis hold one frequency's blocks side by side, where the pipeline on blocks has one block's frequencies
 // side by side. Each output is the same sum in the same order, less products with zero: the same bits.
 #include <algorithm>
 #include <cstring>
@@ -48,7 +48,7 @@ ImageView view_of(const PackedImage& packed) {
   return view;
 }
 
-void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_first) {
+void DctResampler::load_packed(const PackedComponent& component, bool rows_first) {
   const AxisMap& down = rows_first ? *first_ : *second_;
   const AxisMap& across = rows_first ? *second_ : *first_;
   const std::size_t num_rows = static_cast<std::size_t>(down.num_blocks());
@@ -90,7 +90,7 @@ void SpectrumMaker::load_packed(const PackedComponent& component, bool rows_firs
   }
 }
 
-void SpectrumMaker::run_packed_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
+void DctResampler::run_packed_strip(const PlaneView& plane, bool rows_first, const Strip& strip) {
   begin_strip(strip);
   const std::size_t stride = strip.width / static_cast<std::size_t>(packed_seconds_);
   float* lines = lines_.reserve(8 * strip.width);

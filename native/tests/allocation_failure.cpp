@@ -124,12 +124,12 @@ std::vector<std::int16_t> coefficients(int down, int across, std::mt19937& rando
 Bytes encoded(std::mt19937& random) {
   const std::vector<std::int16_t> luma = coefficients(6, 8, random), blue = coefficients(3, 4, random),
                                   red = coefficients(3, 4, random);
-  ImageToCode image;
+  EncoderInput image;
   image.height = 41;
   image.width = 59;
   image.restart_rows = 1;
   image.planes = {{1, 2, 2, 6, 8, luma.data(), {}}, {2, 1, 1, 3, 4, blue.data(), {}}, {3, 1, 1, 3, 4, red.data(), {}}};
-  for (PlaneToCode& plane : image.planes) plane.quantization.fill(7);
+  for (EncoderPlane& plane : image.planes) plane.quantization.fill(7);
   return encode(image, {});
 }
 
@@ -175,7 +175,7 @@ void run(const std::string& name, const Bytes& file) {
     return read_spectra({&input, 1}, {}, {}, request, {}, 2, values.data())[0].status != Status::out_of_memory;
   });
   at_every_allocation(name + " band-limited", Recovery::one, [&] {
-    thin(file, {.kept = {0x0F0F, 0x0303, 1}, .restart_interval = {}}, {});
+    bandlimit(file, {.kept = {0x0F0F, 0x0303, 1}, .restart_interval = {}}, {});
     return true;
   });
 }

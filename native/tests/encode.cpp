@@ -30,7 +30,7 @@ void expect(bool holds, const char* what) {
 // Exact buffers on the heap: one value read past a plane is one the sanitizer sees.
 struct Picture {
   std::vector<std::vector<std::int16_t>> planes;
-  ImageToCode image;
+  EncoderInput image;
 };
 
 int ceil_divide(int a, int b) { return (a + b - 1) / b; }
@@ -62,7 +62,7 @@ void fill(std::vector<std::int16_t>& plane, Filling filling) {
 
 Picture make_picture(Filling filling) {
   Picture picture;
-  ImageToCode& image = picture.image;
+  EncoderInput& image = picture.image;
   image.height = between(1, 83);
   image.width = between(1, 83);
   const int count = between(1, 4);
@@ -75,7 +75,7 @@ Picture make_picture(Filling filling) {
   else image.restart_rows = between(0, 3);
   int max_v = 1, max_h = 1;
   for (int i = 0; i < count; ++i) {
-    PlaneToCode& plane = image.planes.emplace_back();
+    EncoderPlane& plane = image.planes.emplace_back();
     plane.identifier = static_cast<std::uint8_t>(between(0, 3) == 0 ? 7 : i + 1);  // now and then the same one twice
     plane.sampling_v = between(1, 4);
     plane.sampling_h = between(1, 4);
@@ -85,7 +85,7 @@ Picture make_picture(Filling filling) {
     if (between(0, 1) == 0) plane.quantization = image.planes[0].quantization;
     if (between(0, 1) == 0) plane.kept = generator();
   }
-  for (PlaneToCode& plane : image.planes) {
+  for (EncoderPlane& plane : image.planes) {
     plane.blocks_down = ceil_divide(ceil_divide(image.height * plane.sampling_v, max_v), 8);
     plane.blocks_across = ceil_divide(ceil_divide(image.width * plane.sampling_h, max_h), 8);
     auto& values = picture.planes.emplace_back(static_cast<std::size_t>(64 * plane.blocks_down * plane.blocks_across));
@@ -95,13 +95,13 @@ Picture make_picture(Filling filling) {
   return picture;
 }
 
-void same(const ImageToCode& coded, const Image& read) {
+void same(const EncoderInput& coded, const Image& read) {
   expect(read.warnings.empty() && read.missing_blocks == 0, "the file is clean");
   expect(read.height == coded.height && read.width == coded.width, "size");
   expect(read.color == coded.color && read.orientation == coded.orientation, "color and orientation");
   expect(read.components.size() == coded.planes.size(), "components");
   for (std::size_t i = 0; i < coded.planes.size(); ++i) {
-    const PlaneToCode& plane = coded.planes[i];
+    const EncoderPlane& plane = coded.planes[i];
     const Component& component = read.components[i];
     expect(component.quantization == plane.quantization, "quantization");
     expect(component.sampling_v == plane.sampling_v && component.sampling_h == plane.sampling_h, "sampling");
@@ -123,14 +123,14 @@ void pictures_come_back(int count) {
     same(picture.image, read);
     // again, from the file: thinning all away but the kept changes nothing more
     const std::uint64_t first = generator(), second = generator();
-    const ThinRequest request{.kept = {first, second, first ^ second},
+    const BandlimitRequest request{.kept = {first, second, first ^ second},
                               .restart_interval = between(0, 5),
                               .restart_rows = 0,
                               .metadata = static_cast<Metadata>(between(0, 2))};
-    const Bytes thinned = thin(file, request, {});
+    const Bytes thinned = bandlimit(file, request, {});
     const Image less = decode(thinned, {});
     expect(less.orientation == picture.image.orientation, "a thinned file keeps its orientation");
-    expect(thin(thinned, request, {}) == thinned, "thinning twice is thinning once");
+    expect(bandlimit(thinned, request, {}) == thinned, "thinning twice is thinning once");
   }
 }
 
@@ -208,7 +208,7 @@ void shared_tables_cost_least() {
   expect(share_tables(alike).tables.size() == 1, "where a table costs more than it saves, there is one");
 }
 
-void refused(const ImageToCode& image, const std::string& words) {
+void refused(const EncoderInput& image, const std::string& words) {
   try {
     encode(image, {});
   } catch (const JpegFault& fault) {
@@ -220,38 +220,38 @@ void refused(const ImageToCode& image, const std::string& words) {
 
 void hostile_requests() {
   const Picture good = make_picture(Filling::sparse);
-  const auto changed = [&](const std::function<void(ImageToCode&)>& change) {
-    ImageToCode image = good.image;
+  const auto changed = [&](const std::function<void(EncoderInput&)>& change) {
+    EncoderInput image = good.image;
     change(image);
     return image;
   };
   for (const int bad : {0, -1, 65536, 1 << 30}) {
-    refused(changed([&](ImageToCode& image) { image.height = bad; }), "pixels");
-    refused(changed([&](ImageToCode& image) { image.width = bad; }), "pixels");
+    refused(changed([&](EncoderInput& image) { image.height = bad; }), "pixels");
+    refused(changed([&](EncoderInput& image) { image.width = bad; }), "pixels");
   }
   for (const int bad : {0, -4, 5, 1 << 30}) {
-    refused(changed([&](ImageToCode& image) { image.planes.back().sampling_v = bad; }), "sampling factors");
-    refused(changed([&](ImageToCode& image) { image.planes.back().sampling_h = bad; }), "sampling factors");
+    refused(changed([&](EncoderInput& image) { image.planes.back().sampling_v = bad; }), "sampling factors");
+    refused(changed([&](EncoderInput& image) { image.planes.back().sampling_h = bad; }), "sampling factors");
   }
-  refused(changed([](ImageToCode& image) { image.planes.clear(); }), "0 components");
-  refused(changed([](ImageToCode& image) { image.planes.assign(5, image.planes[0]); }), "5 components");
-  refused(changed([](ImageToCode& image) { image.planes[0].blocks_down += 1; }), "blocks, but");
-  refused(changed([](ImageToCode& image) { image.planes[0].quantized = nullptr; }), "blocks, but");
-  refused(changed([](ImageToCode& image) { image.planes[0].quantization[63] = 0; }), "step of 0");
-  refused(changed([](ImageToCode& image) { image.orientation = 9; }), "orientation 9");
-  refused(changed([](ImageToCode& image) { image.restart_rows = 0, image.restart_interval = -1; }), "negative");
-  refused(changed([](ImageToCode& image) { image.restart_rows = 0, image.restart_interval = 65536; }), "65536 MCUs");
-  refused(changed([](ImageToCode& image) { image.restart_rows = 1, image.restart_interval = 1; }), "both");
-  refused(changed([](ImageToCode& image) { image.restart_interval = 0, image.restart_rows = 1 << 30; }), "MCUs");
+  refused(changed([](EncoderInput& image) { image.planes.clear(); }), "0 components");
+  refused(changed([](EncoderInput& image) { image.planes.assign(5, image.planes[0]); }), "5 components");
+  refused(changed([](EncoderInput& image) { image.planes[0].blocks_down += 1; }), "blocks, but");
+  refused(changed([](EncoderInput& image) { image.planes[0].quantized = nullptr; }), "blocks, but");
+  refused(changed([](EncoderInput& image) { image.planes[0].quantization[63] = 0; }), "step of 0");
+  refused(changed([](EncoderInput& image) { image.orientation = 9; }), "orientation 9");
+  refused(changed([](EncoderInput& image) { image.restart_rows = 0, image.restart_interval = -1; }), "negative");
+  refused(changed([](EncoderInput& image) { image.restart_rows = 0, image.restart_interval = 65536; }), "65536 MCUs");
+  refused(changed([](EncoderInput& image) { image.restart_rows = 1, image.restart_interval = 1; }), "both");
+  refused(changed([](EncoderInput& image) { image.restart_interval = 0, image.restart_rows = 1 << 30; }), "MCUs");
   const std::vector<std::uint8_t> large(65534);
-  refused(changed([&](ImageToCode& image) { image.segments = {{0xE3, large}}; }), "65534 bytes");
-  refused(changed([&](ImageToCode& image) { image.segments = {{0xDA, {}}}; }), "SOS");
+  refused(changed([&](EncoderInput& image) { image.segments = {{0xE3, large}}; }), "65534 bytes");
+  refused(changed([&](EncoderInput& image) { image.segments = {{0xDA, {}}}; }), "SOS");
   for (const int beyond : {32767, -32768}) {
     std::vector<std::int16_t> blocks(2 * 64, 0);
     blocks[0] = static_cast<std::int16_t>(beyond);
     blocks[64] = static_cast<std::int16_t>(beyond < 0 ? 32767 : -32768);
-    ImageToCode image{.height = 8, .width = 16, .color = Color::gray, .orientation = 1, .planes = {}, .segments = {}};
-    PlaneToCode& plane = image.planes.emplace_back();
+    EncoderInput image{.height = 8, .width = 16, .color = Color::gray, .orientation = 1, .planes = {}, .segments = {}};
+    EncoderPlane& plane = image.planes.emplace_back();
     plane.blocks_down = 1;
     plane.blocks_across = 2;
     plane.quantized = blocks.data();
@@ -271,5 +271,5 @@ int main() {
   codes_are_valid_and_short(2000);
   shared_tables_cost_least();
   hostile_requests();
-  std::puts("encode: 3000 pictures coded and thinned, 2000 codes, shared tables, hostile requests");
+  std::puts("encode: 3000 pictures coded and band-limited, 2000 codes, shared tables, hostile requests");
 }

@@ -152,7 +152,7 @@ void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, E
     if (entry.length() == 0) {
       check(entry.advance() == AcEntry::advance_end, "what has no entry leaves the loop");
       check(first.code_length == 0 || first.code_length > seen || first.length > AcTable::most_bits,
-            "the long road is for what does not fit");
+            "the slow path is for what does not fit");
       continue;
     }
     check(entry.length() <= AcTable::most_bits, "three lookups a window");
@@ -179,7 +179,7 @@ void differences_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spe
     const Symbol symbol = decode_slowly(spec, random_window(random, index, seen));
     const int length = symbol.length + symbol.value;
     if (entry == 0) {
-      check(symbol.length == 0 || symbol.length > seen || length > DcTable::most_bits, "the long road is for the rest");
+      check(symbol.length == 0 || symbol.length > seen || length > DcTable::most_bits, "the slow path is for the rest");
       continue;
     }
     check((entry & 63) == length && entry >> 8 == symbol.value && symbol.length <= seen, "length and size");

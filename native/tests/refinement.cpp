@@ -34,7 +34,7 @@ bool agree(const State& a, const State& b) {
   if (a.status != b.status) return false;
   if (a.status != BlockStatus::ok) return true;  // the block is given up
   return a.block == b.block && a.nonzero == b.nonzero && a.consumed == b.consumed &&
-         a.refinement.end_of_band_run == b.refinement.end_of_band_run;
+         a.refinement.eob_run == b.refinement.eob_run;
 }
 
 struct Flow {
@@ -48,7 +48,7 @@ struct Flow {
 // G.1.2.3, coefficient by coefficient.
 void refine_slowly(State& state, const HuffmanCode& code, const EntropySegment& segment, int start, int end) {
   Flow flow{BitReader(segment)};
-  std::uint32_t& run_of_bands = state.refinement.end_of_band_run;
+  std::uint32_t& run_of_bands = state.refinement.eob_run;
   const int step = 1 << state.refinement.low;
   const auto correct = [&](std::int16_t& coefficient) {
     if (flow.take(1) != 0) coefficient = static_cast<std::int16_t>(coefficient + (coefficient > 0 ? step : -step));
@@ -117,7 +117,7 @@ void words_agree_with_coefficients(std::mt19937& random, const HuffmanCode& code
   const int start = 1 + static_cast<int>(random() % 63);
   const int end = start + static_cast<int>(random() % static_cast<unsigned>(64 - start));
   State state;
-  state.refinement = {.low = static_cast<int>(random() % 4), .band = 0, .end_of_band_run = random() % 8 == 0 ? 3u : 0u};
+  state.refinement = {.low = static_cast<int>(random() % 4), .band = 0, .eob_run = random() % 8 == 0 ? 3u : 0u};
   for (int k = start; k <= end; ++k) state.refinement.band |= std::uint64_t{1} << k;
   const unsigned density = 1 + static_cast<unsigned>(random() % 8);
   for (int k = 1; k < 64; ++k) {

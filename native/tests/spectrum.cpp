@@ -1,4 +1,4 @@
-// The spectrum road at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
+// The spectrum pipeline at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
 // both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked for what needs no
 // second road: constants, bounds, agreement of instruction sets and of thread counts.
 #include "spectrum/resampler.hpp"
@@ -118,7 +118,7 @@ void run(const ImageView& image, SpectrumRequest request, const Box& box, bool f
     for (const std::uint8_t fill : {std::uint8_t{0x80}, std::uint8_t{0x7F}}) {
       const auto out = std::make_unique<std::uint8_t[]>(size);
       std::memset(out.get(), fill, size);
-      prepixel::SpectrumMaker(request).make(image, &box, flip, out.get());
+      prepixel::DctResampler(request).make(image, &box, flip, out.get());
       if (first.empty()) first.assign(out.get(), out.get() + size);
       expect(std::memcmp(first.data(), out.get(), size) == 0, "all levels write every value, with the same bits");
     }
@@ -171,7 +171,7 @@ void constants_stay_constant() {
     std::vector<float> out(request.num_values());
     // A whole picture: the padding of the last block holds the constant, too, so nothing shows where it would be read.
     const Box box{0, 0, turned ? width + 0.0 : height + 0.0, turned ? height + 0.0 : width + 0.0};
-    prepixel::SpectrumMaker(request).make(planes.view, &box, false, out.data());
+    prepixel::DctResampler(request).make(planes.view, &box, false, out.data());
     const std::size_t plane = request.num_values() / 64;
     for (std::size_t at = 0; at < out.size(); ++at)
       expect(std::abs(out[at] - (at / plane == 0 ? 100.0f : 0.0f)) < 1e-3f, "a constant image has DC alone");
@@ -197,24 +197,24 @@ void hostile_requests() {
   constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   for (const double bad : {nan, infinity, -infinity, 0.0, -1.0, 1e300}) {
     for (const Box& box : {Box{0, 0, bad, 4}, Box{0, 0, 4, bad}, Box{bad == 0.0 ? 1e9 : bad, 0, 4, 4}}) {
-      expect_refused([&] { prepixel::SpectrumMaker(request).make(planes.view, &box, false, out.data()); },
+      expect_refused([&] { prepixel::DctResampler(request).make(planes.view, &box, false, out.data()); },
                      "a box that is none is refused");
     }
   }
   for (const int bad : {0, -1, prepixel::max_grid + 1, std::numeric_limits<int>::max()}) {
     SpectrumRequest wrong = request;
     wrong.grid_across = bad;
-    expect_refused([&] { prepixel::SpectrumMaker maker(wrong); }, "a grid out of range is refused");
+    expect_refused([&] { prepixel::DctResampler maker(wrong); }, "a grid out of range is refused");
   }
   for (const Color color : {Color::cmyk, Color::ycck, Color::unknown, Color::gray}) {
     ImageView wrong = planes.view;
     wrong.color = color;
-    expect_refused([&] { prepixel::SpectrumMaker(request).make(wrong, nullptr, false, out.data()); },
+    expect_refused([&] { prepixel::DctResampler(request).make(wrong, nullptr, false, out.data()); },
                    "colors that are none of ours are refused");
   }
   ImageView wrong = planes.view;
   wrong.planes[1].blocks_down += 1;
-  expect_refused([&] { prepixel::SpectrumMaker(request).make(wrong, nullptr, false, out.data()); },
+  expect_refused([&] { prepixel::DctResampler(request).make(wrong, nullptr, false, out.data()); },
                  "blocks that do not fit their samples are refused");
 }
 

@@ -59,7 +59,7 @@ def encode(
     restart_rows: int,
     segments: list[tuple[int, bytes]],
 ) -> bytes: ...
-def thin(
+def bandlimit(
     buffer: Contents,
     *,
     kept: tuple[int, int, int],

@@ -53,7 +53,7 @@ def bandlimit_jpeg(
     return named(
         source,
         read_contents(source, limits),
-        lambda whole: _native.thin(
+        lambda whole: _native.bandlimit(
             whole,
             kept=kept,
             restart_interval=restart_interval,
