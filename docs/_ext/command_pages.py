@@ -38,10 +38,9 @@ def exit_codes() -> str:
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
     """Return every command's parser by name, as the program builds them; aliases are left out."""
-    from prepixel.cli import parser as module
+    from prepixel.cli.parser import build_parser
 
-    built: Any = module._build()  # noqa: SLF001
-    parser: argparse.ArgumentParser = built[0] if isinstance(built, tuple) else built
+    parser, _ = build_parser()
     action = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001
     shown = {choice.dest for choice in action._choices_actions}  # noqa: SLF001
     return {name: child for name, child in action.choices.items() if name in shown}
@@ -49,10 +48,9 @@ def subcommands() -> dict[str, argparse.ArgumentParser]:
 
 def summaries() -> dict[str, str]:
     """Return every command's one-line help by name."""
-    from prepixel.cli import parser as module
+    from prepixel.cli.parser import build_parser
 
-    built: Any = module._build()  # noqa: SLF001
-    parser = built[0] if isinstance(built, tuple) else built
+    parser, _ = build_parser()
     action = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001
     return {choice.dest: choice.help or "" for choice in action._choices_actions}  # noqa: SLF001
 

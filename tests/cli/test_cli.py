@@ -15,15 +15,14 @@ from tests.small_photos import Captured, facts, jpeg, write_folder
 
 from prepixel import cli
 from prepixel.cli import main
-from prepixel.cli.parser import parse_arguments
+from prepixel.cli.parser import UsageError, parse_arguments
 from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
-from prepixel.reports.text_table import aligned
 from prepixel.spectrum import BandSet, Statistics
 
-FILES = ["inspect", "scan", "thin", "pack", "stats", "synthesize"]
-VERBS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
-VERBS += ["table", "compare", "plot", "bench", "env"]
+FILES = ["inspect", "scan", "bandlimit", "pack", "stats", "synthesize"]
+COMMANDS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
+COMMANDS += ["table", "compare", "plot", "bench", "env"]
 
 
 @pytest.fixture
@@ -36,13 +35,13 @@ def photo(tmp_path: Path) -> Path:
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_verb_has_help_with_an_example_that_works(capsys: Captured) -> None:
-    for verb in VERBS:
+def test_every_command_has_help_with_an_example_that_works(capsys: Captured) -> None:
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as left:
-            main([verb, "--help"])
+            main([command, "--help"])
         assert left.value.code == 0
-        example = capsys.readouterr().out.split("example:\n  prepixel ")[1].split()
-        assert example[0] == verb
+        example = capsys.readouterr().out.split("example:\n  prepixel ")[1].splitlines()[0].split()
+        assert example[0] == command
         parse_arguments(example)
 
 
@@ -51,18 +50,18 @@ def test_no_words_give_help(capsys: Captured) -> None:
         main([])
     assert left.value.code == 0
     out = capsys.readouterr().out
-    assert all(f"\n    {verb}" in out for verb in VERBS)
+    assert all(f"\n    {command}" in out for command in COMMANDS)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian", "x"], "no verb 'trian'; did you mean train?"),
-        (["zzz"], f"no verb 'zzz'; verbs: {', '.join(VERBS)}"),
+        (["trian", "x"], "no command 'trian'; did you mean train?"),
+        (["zzz"], f"no command 'zzz'; commands: {', '.join(COMMANDS)}"),
         (["inspect", "a.jpg", "--plt", "x"], "prepixel inspect has no --plt; did you mean --plot?"),
         (["env", "--qqq"], "prepixel env has no --qqq; see: prepixel env --help"),
         (["stats", "x", "--grid", "3"], "argument --grid: expected 2 arguments; see: prepixel stats --help"),
-        (["inspect"], "the following arguments are required: file; see: prepixel inspect --help"),
+        (["inspect"], "the following arguments are required: FILE; see: prepixel inspect --help"),
         (["evaluate", "x", "--weights", "w"], "argument --weights: invalid choice: 'w'"),
     ],
 )
@@ -76,10 +75,10 @@ def test_words_not_understood_are_named(capsys: Captured, words: list[str], mess
 
 def test_overrides_of_train_are_kept_apart_from_its_own_words() -> None:
     words = "train --seed 3 recipe.yaml --training.epochs=7 -o runs/a --input.grid [3,5] --resume --data.threads -1"
-    _, options = parse_arguments(words.split())
+    options = parse_arguments(words.split())
     assert (options.recipe, options.output, options.resume) == (Path("recipe.yaml"), Path("runs/a"), True)
     assert options.overrides == ["--seed", "3", "--training.epochs=7", "--input.grid", "[3,5]", "--data.threads", "-1"]
-    with pytest.raises(RecipeError, match="required: recipe"):
+    with pytest.raises(UsageError, match="required: RECIPE"):
         parse_arguments(["train", "--seed", "3"])
 
 
@@ -97,7 +96,7 @@ def test_unexpected_errors_keep_their_traceback(photo: Path, monkeypatch: pytest
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr("prepixel.cli.inspect.read_jpeg", fail)
+    monkeypatch.setattr("prepixel.cli.inspect_command.read_jpeg", fail)
     with pytest.raises(ZeroDivisionError):
         main(["inspect", str(photo)])
 
@@ -195,7 +194,7 @@ def test_inspect_counts_what_a_cut_file_lacks(capsys: Captured, tmp_path: Path) 
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) - 200])
     assert main(["inspect", str(tmp_path / "cut.jpg")]) == 0
     told = facts(capsys.readouterr().out)["missing"]
-    assert told.endswith("%): the file is cut or damaged")
+    assert told.endswith("%): the file is truncated or damaged")
     assert 0 < int(told.split()[0]) < int(told.split()[2]) == 3 * 8 * 11
 
 
@@ -219,11 +218,11 @@ def test_inspect_knows_other_colors(
     assert (tmp_path / "channels.png").stat().st_size > 10_000
 
 
-def test_inspect_of_another_format_says_the_pixel_road(capsys: Captured, tmp_path: Path) -> None:
+def test_inspect_of_another_format_names_the_pixel_fallback(capsys: Captured, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(jpeg(format="PNG"))
     assert main(["inspect", str(tmp_path / "photo.png")]) == 0
     told = facts(capsys.readouterr().out)
-    assert told["kind"] == "no JPEG: it holds no coefficients, so its pixels were transformed (the pixel road)"
+    assert told["kind"] == "not a JPEG: it stores no coefficients, so they were computed from its pixels"
     assert main(["inspect", str(tmp_path / "photo.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["process"] is None
 
@@ -235,7 +234,7 @@ def test_inspect_says_orientation(capsys: Captured, tmp_path: Path) -> None:
     assert main(["inspect", str(tmp_path / "turned.jpg")]) == 0
     told = facts(capsys.readouterr().out)
     assert told["size"] == "83 x 61 (height x width, upright)"
-    assert told["orientation"] == "EXIF 6: to be turned clockwise"
+    assert told["orientation"] == "EXIF 6: to be rotated clockwise"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +270,7 @@ def test_scan_says_what_a_folder_holds(capsys: Captured, folder: Path) -> None:
     out = capsys.readouterr().out
     told = facts(out)
     assert told["readable"] == "4, 0 broken, 0 with a warning"
-    assert told["height x width"] == "smallest 31 x 31, median 54 x 65, largest 61 x 83, side by side"
+    assert told["height x width"] == "smallest 31 x 31, median 54 x 65, largest 61 x 83, each side on its own"
     table = {tuple(line.split()[:2]): line.split()[2] for line in out.splitlines() if len(line.split()) == 5}
     assert table["process", "baseline"] == "2"
     assert table["process", "progressive"] == "1"
@@ -308,7 +307,7 @@ def test_stats_writes_what_training_reads(capsys: Captured, folder: Path, tmp_pa
     assert main(words) == 2
     assert "cut.jpg, byte" in capsys.readouterr().err
     assert main([*words, "--skip-bad"]) == 1
-    assert capsys.readouterr().out.endswith(": 12 channels over 4 images, 1 left out as unreadable\n")
+    assert capsys.readouterr().out.endswith(": 12 channels over 4 images, 1 unreadable images left out\n")
     assert main([*words[:-3], "S-13", "-o", "x.json"]) == 2
     assert "no band set 'S-13'; nearest: S-" in capsys.readouterr().err
 
@@ -331,8 +330,3 @@ def test_env_says_what_it_runs_on(capsys: Captured) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["instruction sets"][0] == "portable"
     assert found["versions"]["torch"] == told["torch"]
-
-
-def test_plain_tables_are_aligned_by_what_a_terminal_shows() -> None:
-    lines = aligned(("name", "n"), [("猫", "3"), ("cafe\u0301", "11")])
-    assert lines == ["name   n", "猫     3", "cafe\u0301  11"]

@@ -62,7 +62,7 @@ def test_the_table_has_a_row_a_recipe_with_costs_start_and_spread(output: Path) 
     assert list(rows) == ["DCT-6", "rgb"]
     assert rows["DCT-6"]["made from"] == "16 x 24"
     assert rows["DCT-6"]["values"] == rows["DCT-6"]["bytes"] == "36"
-    assert rows["rgb"]["bytes"] == "3,465"
+    assert rows["rgb"]["bytes"] == "3465"
     assert {row["started from"] for row in rows.values()} == {"random"}
     assert {row["seeds"] for row in rows.values()} == {"2"}
     found = [read_records(output / f"dct-{seed}" / "records.jsonl").metrics("val", "top1")[-1].value for seed in (3, 5)]
@@ -117,7 +117,7 @@ def test_other_settings_are_refused_before_anything_is_trained(
     assert main(["compare", str(recipes / "dct.yaml"), str(twice), "-o", str(tmp_path / "out")]) == 2
     assert "another recipe or seed would be trained into" in capsys.readouterr().err
     assert main(["compare", str(twice), "-o", str(tmp_path / "out"), "--seed", "4"]) == 2
-    assert "--seed would make all runs alike; seeds are given by --seeds" in capsys.readouterr().err
+    assert "--seed would make all runs alike; give seeds by --seeds" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

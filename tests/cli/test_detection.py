@@ -206,7 +206,7 @@ def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
 
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["evaluate", str(run), "--data", str(recipe.parent)]) == 2
-    assert "is a detector's run, scored on its recipe's photos; leave out --data" in capsys.readouterr().err
+    assert "is a detector's run, scored on its recipe's images; leave out --data" in capsys.readouterr().err
 
 
 def test_a_detector_on_pixels_is_folded_and_goes_on_behind_a_gate(
@@ -288,7 +288,7 @@ def test_the_table_has_detectors_scores_apart_from_classifiers(run: Path, capsys
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     last = read_records(run / "records.jsonl").metrics("val", "box_ap50")[-1]
     assert row["box AP50"] == f"{100 * last.value:.1f}"
-    assert (row["n"], row["network"], row["bytes"]) == ("2", "faster_rcnn, resnet18", "8,064")
+    assert (row["n"], row["network"], row["bytes"]) == ("2", "faster_rcnn, resnet18", "8064")
     assert not {"mask AP", "top-1 %"} & row.keys()
 
 
@@ -299,13 +299,13 @@ def test_detectors_are_compared_and_not_with_classifiers(recipe: Path, tmp_path:
     assert main(["compare", str(recipe), str(other), "-o", str(output)]) == 0
     with (output / "table.csv").open() as file:
         rows = {row["run"]: row for row in csv.DictReader(file)}
-    assert [int(rows[name]["bytes"].replace(",", "")) for name in ("detector", "eight")] == [8064, 2016]
+    assert [int(rows[name]["bytes"]) for name in ("detector", "eight")] == [8064, 2016]
     assert (output / "score_over_bytes.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
     classifier = recipe.parents[0] / "classifier.yaml"
     classifier.write_text("data: {train: a, val: b}\ninput: {bands: S-6, grid: [2, 3]}\n")
     assert main(["compare", str(recipe), str(classifier), "-o", str(tmp_path / "mixed")]) == 2
-    assert "their scores do not compare: compare apart" in capsys.readouterr().err
+    assert "some recipes are of classifiers, some of detectors; compare them separately" in capsys.readouterr().err
     assert not (tmp_path / "mixed").exists()
 
 

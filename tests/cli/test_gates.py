@@ -91,7 +91,7 @@ def test_select_writes_the_channels_most_often_on(capsys: Captured, runs: Path, 
     assert (bands.name, len(bands)) == ("gates-20", 20)
     assert bands.origin == f"most often on in static over 20 images of {runs / 'data' / 'val'}"
     assert out.startswith(f"{file}: 20 channels, Y/Cb/Cr {'/'.join(map(str, bands.counts))}\n")
-    assert "the gate has 20.0 channels on for an image, 20.0 of them among these; 20 images of" in out
+    assert "the gate keeps 20.0 channels per image, 20.0 of them among these; 20 images of" in out
 
 
 def test_the_static_network_starts_as_the_gated_one(capsys: Captured, runs: Path, tmp_path: Path) -> None:
@@ -169,17 +169,13 @@ def test_mistakes_are_one_line(capsys: Captured, runs: Path, tmp_path: Path) -> 
     assert "plain: has no gate; ask which channels it needs by: prepixel sensitivity" in told(
         "select", runs / "plain", "--channels", 3, "-o", file
     )
-    assert "193 channels asked for, and the gate chooses from 192" in told(
+    assert "argument --channels: '193' is out of range; give an integer from 1 to 192" in told(
         "select", runs / "static", "--channels", 193, "-o", file
     )
-    assert "set.txt: band sets are read from .json files; end its name in .json" in told(
-        "select", runs / "static", "--channels", 3, "-o", tmp_path / "set.txt"
-    )
-    assert "heat.xyz: no figure format 'xyz'; end the name in .png, .svg or .pdf" in told(
-        "heatmap", runs / "static", "-o", tmp_path / "heat.xyz"
-    )
+    assert "set.txt' must end in .json" in told("select", runs / "static", "--channels", 3, "-o", tmp_path / "set.txt")
+    assert "heat.xyz' must end in .png or .svg or .pdf" in told("heatmap", runs / "static", "-o", tmp_path / "heat.xyz")
     assert not list(tmp_path.iterdir())
-    assert "static: has a gate, which says which channels it uses: prepixel heatmap" in told(
+    assert "static: has a gate, which shows the channels it uses: prepixel heatmap" in told(
         "sensitivity", runs / "static", runs / "data" / "val", "-o", file
     )
     train = ["train", runs / "static.yaml", "--gate", "{kind: none}", "--input.bands", "S-12"]

@@ -1,4 +1,4 @@
-"""The verb pack: what it foretells, what it says afterwards, what it refuses; and training on what it wrote."""
+"""The command pack: its estimate, its report, what it refuses; and training on what it wrote."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "photos", {"dog/d.png": jpeg(format="PNG")})
 
 
-def test_pack_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+def test_pack_estimates_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["pack", str(folder), str(out), "--shard-size", "3"]
     assert main([*words, "--dry-run"]) == 0
-    foretold = facts(capsys.readouterr().out)
+    estimated = facts(capsys.readouterr().out)
     assert not out.exists()
     assert main(words) == 0
     told = capsys.readouterr().out.split("\n\n")
     files = [folder / name for name in ("cat/a.jpg", "cat/b.jpg", "dog/c.JPG")]
     before, after = sum(path.stat().st_size for path in files), sum(len(pack_jpeg(path)) for path in files)
-    assert foretold["duration"].endswith(" s (from 3 files, writing not counted)")
-    assert foretold["files"].startswith("4 (")
+    assert estimated["duration"].endswith(" s (from 3 files, writing not counted)")
+    assert estimated["files"].startswith("4 (")
     report = facts(told[1])
     disk = sum(path.stat().st_size for path in out.glob("*.tar"))
     assert report["packed"] == "3 of 4 images, each read back"
     assert report["sizes"] == f"{before:,} bytes became {after:,} bytes ({100 * after / before:.1f} %)"
     assert report["shards"] == f"2, {disk:,} bytes with labels and metadata"
-    assert report["stored"] == "1 without YCbCr coefficients, as they are"
+    assert report["stored"] == "1 without YCbCr coefficients, unchanged"
     assert report["left out"] == "none"
     assert main([*words, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -56,14 +56,14 @@ def test_pack_lists_what_it_leaves_out(capsys: Captured, folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--level", "20"], "prepixel: --level 20: zstd has 1 to 19\n"),
-        (["--shard-size", "0"], "prepixel: --shard-size 0: give 1 to 1,000,000 images\n"),
-        (["--threads", "-1"], "prepixel: --threads -1: give how many, or 0 for one a core\n"),
+        (["--level", "20"], "'20' is out of range; give an integer from 1 to 19"),
+        (["--shard-size", "0"], "'0' is out of range; give an integer from 1 to 1,000,000"),
+        (["--threads", "-1"], "'-1' is out of range; give an integer from 0 to 1,024"),
     ],
 )
 def test_pack_refuses_numbers_out_of_range(words: list[str], text: str, capsys: Captured, tmp_path: Path) -> None:
     assert main(["pack", "photos", str(tmp_path), *words]) == 2
-    assert capsys.readouterr().err == text
+    assert capsys.readouterr().err == f"prepixel: argument {words[0]}: {text}; see: prepixel pack --help\n"
 
 
 def test_training_on_shards_is_training_on_the_jpegs(capsys: Captured, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_photos_with_objects_are_packed_and_a_detector_trains_on_the_shards(
     assert main(words) == 0
     assert "1 of 1 images, each read back" in capsys.readouterr().out
     assert main([*words, "--classes", str(told)]) == 2
-    assert "--annotations and --classes: photos with objects have no class" in capsys.readouterr().err
+    assert "--annotations and --classes: images with objects have no class" in capsys.readouterr().err
     recipe = tmp_path / "detector.yaml"
     recipe.write_text(
         f"data: {{train: {tmp_path / 'out'}, train_annotations: {told}, batch_size: 1}}\n"

@@ -20,11 +20,12 @@ from tests.older_runs import forget
 
 from prepixel import load_run
 from prepixel.cli import main
+from prepixel.cli.open_network import UnusableWeights, check_weights
 from prepixel.data import write_synthetic
 from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment, read_records
 from prepixel.reports.run_table import _mean_and_spread
-from prepixel.runs import read_folded
+from prepixel.runs import Prediction, read_folded
 from prepixel.spectrum import Spectrum
 
 Captured = pytest.CaptureFixture[str]
@@ -217,7 +218,7 @@ def test_evaluate_takes_a_folder_of_some_classes(capsys: Captured, runs: Path, d
     shutil.copytree(data / "train" / "ring", tmp_path / "some" / "ring")
     assert main(["evaluate", str(runs / "dct-3"), "--data", str(tmp_path / "some")]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^images  4$", out, re.MULTILINE)
+    assert re.search(r"^images   4$", out, re.MULTILINE)
     assert re.search(r"^blue_disc +0 +- ", out, re.MULTILINE)
     assert (runs / "dct-3" / "confusion-some.png").exists()
     shutil.copytree(data / "train" / "ring", tmp_path / "other" / "rings")
@@ -255,6 +256,46 @@ def test_predict_agrees_with_the_loader(capsys: Captured, runs: Path, data: Path
     right = sum(Path(answer["file"]).parent.name == answer["classes"][0]["class"] for answer in answers)
     result, _ = load_run(runs / "dct-3", weights="last").evaluate()
     assert (len(answers), right / 20) == (20, result.top1)
+
+
+def test_predict_on_bytes_names_them_by_their_size(runs: Path, data: Path) -> None:
+    photo = next((data / "val" / "ring").iterdir())
+    contents = photo.read_bytes()
+    run = load_run(runs / "dct-3")
+    by_path, by_bytes, broken = run.predict([photo, contents, contents[:300]], top=2)
+    assert isinstance(by_path, Prediction)
+    assert isinstance(by_bytes, Prediction)
+    assert by_bytes == dataclasses.replace(by_path, source=f"buffer of {len(contents)} bytes")
+    assert broken.source == "buffer of 300 bytes"
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("cuda:77", "torch finds"),
+        ("tpu", "'tpu' is not a device; give auto, cpu, cuda, cuda:N or mps"),
+        ("meta", "torch finds no such device here; give auto or cpu"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_devices_that_are_not_there_are_named(
+    command: str, device: str, says: str, capsys: Captured, runs: Path, data: Path
+) -> None:
+    images = [str(data / "val" / "ring")] if command == "predict" else []
+    assert main([command, str(runs / "dct-3"), *images, "--device", device]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("prepixel: --device ")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_weights_that_are_not_finite_answer_nothing(runs: Path) -> None:
+    network = load_run(runs / "dct-3").network
+    check_weights(network, runs / "dct-3")
+    with torch.no_grad():
+        next(network.parameters())[0] = float("nan")
+    with pytest.raises(UnusableWeights, match=r"dct-3: weights that are not finite numbers, in [^ ]+;"):
+        check_weights(network, runs / "dct-3")
 
 
 def test_predict_prints_a_table(capsys: Captured, runs: Path, data: Path) -> None:
@@ -304,7 +345,7 @@ def test_table_puts_seeds_of_a_recipe_together(capsys: Captured, runs: Path) -> 
     assert (dct["run"], rgb["run"]) == ("dct", "RGB")
     assert (dct["seeds"], rgb["seeds"]) == ("2", "1")
     assert (dct["input"], dct["made from"], dct["values"], dct["bytes"]) == ("DCT S-24", "24 x 40", "360", "360")
-    assert (rgb["input"], rgb["made from"], rgb["values"], rgb["bytes"]) == ("RGB", "37 x 41", "4,551", "4,551")
+    assert (rgb["input"], rgb["made from"], rgb["values"], rgb["bytes"]) == ("RGB", "37 x 41", "4551", "4551")
     assert (dct["epochs"], dct["n"]) == ("2", "20")
     shares = [read_records(runs / run / "records.jsonl").metrics("val", "top1")[-1].value for run in ("dct-3", "dct-5")]
     mean, spread = 50 * sum(shares), 100 * abs(shares[0] - shares[1]) / 2**0.5
@@ -347,7 +388,7 @@ def test_table_says_what_is_unfinished(capsys: Captured, runs: Path, tmp_path: P
     assert main(["table", str(tmp_path), "--format", "csv"]) == 0
     captured = capsys.readouterr()
     (row,) = csv.DictReader(io.StringIO(captured.out))
-    assert (row["epochs"], row["train images/s"]) == ("1 of 2", "-")
+    assert (row["epochs"], row["train images/s"]) == ("1 of 2", "")
     assert "records.jsonl, line 3: cut short, as when a run is killed while it writes; passed over" in captured.err
 
 
@@ -399,4 +440,4 @@ def test_a_run_on_spectra_or_with_words_of_its_own_is_not_folded(runs: Path, tmp
     assert main(["fold", str(runs / "dct-3"), "--grid", "3", "-o", str(tmp_path / "x.pt")]) == 2
     assert "a run on spectrum, which needs no folding" in capsys.readouterr().err
     assert main(["fold", str(runs / "rgb-3"), "--pixels", "32", "-o", str(tmp_path / "x.pt")]) == 2
-    assert "which says its own pixels; leave out --pixels" in capsys.readouterr().err
+    assert "which states its own pixels; leave out --pixels" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
             read_checkpoint(path)
     for length in (0, 1, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="A killed run never leaves half a checkpoint; look at the disk"):
+        with pytest.raises(CheckpointError, match="A killed run never leaves half a checkpoint; check the disk"):
             read_checkpoint(path)
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint of prepixel; weights alone load by"):
         read_checkpoint(path)
     torch.save({"format": 2}, path)
-    with pytest.raises(CheckpointError, match="format 2, and this version of prepixel reads format 1; go on with"):
+    with pytest.raises(CheckpointError, match="format 2, and this version of prepixel reads format 1; use the"):
         read_checkpoint(path)
     torch.save({"format": 1, "code": print}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint, or a damaged one"):
@@ -126,3 +126,69 @@ def test_differences_name_each_setting_once() -> None:
         "b was 2.5, is 2.0",
         "d was None, is 'x'",
     ]
+
+
+def mutated(value: Any, draw: random.Random) -> Any:
+    """Return a state with one value, somewhere in it, missing or of another type or size."""
+    strange = (None, -1, 2**70, float("nan"), "x", [], {}, (), torch.zeros(3), torch.zeros(2, 2, dtype=torch.int64))
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(list(value))
+        changed = dict(value)
+        if draw.random() < 0.2:
+            del changed[key]
+        else:
+            changed[key] = mutated(value[key], draw)
+        return changed
+    if isinstance(value, list | tuple) and value and draw.random() < 0.7:
+        items = list(value)
+        place = draw.randrange(len(items))
+        items[place] = mutated(items[place], draw)
+        return type(value)(items)
+    return draw.choice(strange)
+
+
+def test_a_mutated_checkpoint_is_read_or_refused_by_name(tmp_path: Path) -> None:
+    """Whatever value is missing or of another type: an error that names the file, or a run that ends."""
+    run(tmp_path, plain_network(), Loader(14), epochs=1)
+    path = tmp_path / "checkpoints" / "last.pt"
+    state = {name: value for name, value in read_checkpoint(path).items() if name != "format"}
+    refused = 0
+    draw = random.Random(7)
+    for _ in range(60):
+        key = draw.choice(list(state))
+        write_checkpoint(path, {**state, key: mutated(state[key], draw)})
+        for use in (
+            lambda: load_weights(plain_network(), path),
+            lambda: run(tmp_path, plain_network(), Loader(14), epochs=1, resume=True),
+        ):
+            try:
+                use()
+            except CheckpointError as error:
+                refused += str(path) in str(error)
+    assert refused > 40
+
+
+def test_bytes_changed_anywhere_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, {"network": {"weight": torch.arange(5.0)}, "position": {"epoch": 1}})
+    whole, draw, refused = path.read_bytes(), random.Random(3), 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        for _ in range(draw.choice((1, 3))):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        path.write_bytes(bytes(changed[: draw.choice((len(changed), draw.randrange(len(changed))))]))
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            refused += str(path) in str(error)
+    assert refused > 200
+
+
+def test_weights_that_are_not_finite_answer_nothing(tmp_path: Path) -> None:
+    run(tmp_path, plain_network(), Loader(7), epochs=1)
+    path = tmp_path / "checkpoints" / "last.pt"
+    state = read_checkpoint(path)
+    state["average"]["0.bias"][3] = float("nan")
+    write_checkpoint(path, {name: value for name, value in state.items() if name != "format"})
+    with pytest.raises(CheckpointError, match=r"last\.pt: 0\.bias is not finite; nothing can be predicted with it"):
+        load_weights(plain_network(), path)

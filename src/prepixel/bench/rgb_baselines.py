@@ -1,21 +1,26 @@
-"""Other libraries' roads from a JPEG to RGB pixels, to be timed beside ours; no network is trained by them."""
+"""Read JPEGs as RGB pixels by other libraries, to be timed beside prepixel; no network is trained on them."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.readers import CropBatch
-from prepixel.jpeg.decode import Source, contents_of
+from prepixel.jpeg.source import Source, read_contents
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 
@@ -24,12 +29,12 @@ Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 class BaselineReader:
     """Read JPEGs as RGB pixels by another library's decoder; torchvision crops and resizes.
 
-    Orientation is not looked at, and the first file that cannot be read ends it: it is for timing whole data sets that
-    are known to be good.
+    Images are spread over threads; decoding and resizing one image take one thread each, which is faster than splitting
+    each image. Orientation is ignored, and the first unreadable file raises: this is for timing files known to be good.
 
     Attributes:
         size: pixels down and across.
-        decode: a JPEG's bytes to its pixels.
+        decode: turns the bytes of a JPEG into its pixels.
     """
 
     size: tuple[int, int]
@@ -37,11 +42,11 @@ class BaselineReader:
 
     @property
     def aspect(self) -> float:
-        """Give width / height of the result."""
+        """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
-        """Read on threads."""
+        """Read on threads, one image at a time per thread."""
         if threads == 1:
             pixels = [self._read_one(source, crop) for source, crop in zip(sources, params, strict=True)]
         else:
@@ -50,14 +55,14 @@ class BaselineReader:
         return CropBatch(torch.stack(pixels), list(range(len(sources))), ())
 
     def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
-        return _cut(self.decode(bytes(contents_of(source))), params, self.size)
+        return _crop(self.decode(bytes(read_contents(source))), params, self.size)
 
 
 @dataclass(frozen=True)
 class BatchReader:
-    """Read JPEGs as RGB pixels by torchvision's decoder of whole batches: on a CUDA device, nvJPEG.
+    """Read JPEGs as RGB pixels by torchvision's batch decoder, which is nvJPEG on a CUDA device.
 
-    The files' bytes cross to the device, and are decoded, cropped and resized there. Otherwise as `BaselineReader`.
+    The files are sent to the device and decoded, cropped and resized there. Otherwise as `BaselineReader`.
 
     Attributes:
         size: pixels down and across.
@@ -69,20 +74,20 @@ class BatchReader:
 
     @property
     def aspect(self) -> float:
-        """Give width / height of the result."""
+        """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
-        """Read on one thread; the device waits for no other."""
-        buffers = [torch.frombuffer(bytearray(contents_of(source)), dtype=torch.uint8) for source in sources]
+        """Read on one thread; the work is the device's."""
+        buffers = [torch.frombuffer(bytearray(read_contents(source)), dtype=torch.uint8) for source in sources]
         decoded = decode_jpeg(buffers, mode=ImageReadMode.RGB, device=self.device)
-        pixels = torch.stack([_cut(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
+        pixels = torch.stack([_crop(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return CropBatch(pixels, list(range(len(sources))), ())
 
 
-def _cut(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+def _crop(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
     b = params.box
     place = (int(b.top), int(b.left), int(b.height), int(b.width))
     part: Tensor = functional.resized_crop(pixels, *place, list(size), antialias=True)
@@ -90,23 +95,66 @@ def _cut(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, in
 
 
 def decode_by_torchvision(contents: bytes) -> UInt8[Tensor, "3 y x"]:
-    """Decode by torchvision's bundled libjpeg-turbo."""
+    """Decode by torchvision's libjpeg-turbo."""
     buffer = torch.frombuffer(bytearray(contents), dtype=torch.uint8)
     decoded: Tensor = decode_jpeg(buffer, mode=ImageReadMode.RGB)
     return decoded
 
 
 def decode_by_simplejpeg(contents: bytes) -> UInt8[Tensor, "3 y x"]:
-    """Decode by simplejpeg in its fast modes."""
+    """Decode by simplejpeg, with fast inverse DCT and upsampling."""
     import simplejpeg
 
     return torch.from_numpy(simplejpeg.decode_jpeg(contents, fastdct=True, fastupsample=True)).permute(2, 0, 1)
 
 
+def decode_by_pillow(contents: bytes) -> UInt8[Tensor, "3 y x"]:
+    """Decode by Pillow."""
+    with Image.open(io.BytesIO(contents), formats=["JPEG"]) as picture:
+        pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def decode_by_opencv(contents: bytes) -> UInt8[Tensor, "3 y x"]:
+    """Decode by OpenCV."""
+    import cv2
+
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(contents, np.uint8), flags)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
+    return torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+
+
 def baseline_decoders() -> dict[str, Decode | None]:
-    """Give other libraries' decoders by name; None for one that is not installed."""
-    has_simplejpeg = importlib.util.find_spec("simplejpeg") is not None
+    """Return other libraries' decoders by name; None for one that is not installed."""
+
+    def if_installed(module: str, decode: Decode) -> Decode | None:
+        return decode if importlib.util.find_spec(module) is not None else None
+
     return {
+        "Pillow": decode_by_pillow,
         "torchvision": decode_by_torchvision,
-        "simplejpeg": decode_by_simplejpeg if has_simplejpeg else None,
+        "OpenCV": if_installed("cv2", decode_by_opencv),
+        "simplejpeg": if_installed("simplejpeg", decode_by_simplejpeg),
     }
+
+
+@contextmanager
+def one_thread_per_image() -> Iterator[None]:
+    """Keep torch and OpenCV from splitting single images over threads, while the context is active.
+
+    Threads that read whole images side by side use the CPUs better; threads of both kinds at once slow each other down.
+    """
+    torch_threads = torch.get_num_threads()
+    cv2 = importlib.import_module("cv2") if importlib.util.find_spec("cv2") is not None else None
+    cv2_threads = 0 if cv2 is None else cv2.getNumThreads()
+    torch.set_num_threads(1)
+    if cv2 is not None:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_threads)
+        if cv2 is not None:
+            cv2.setNumThreads(cv2_threads)

@@ -1,4 +1,4 @@
-"""Does it pay? Roads from a folder's JPEGs to training batches, timed in turn on the same images, and a network."""
+"""Time pipelines from a folder's JPEGs to training batches, in turn on the same images, and a network's steps."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders
-from prepixel.data import DatasetError, PackedDataset, PixelReader, RandomCrop, SpectrumReader
+from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders, one_thread_per_image
+from prepixel.data import DatasetError, PackedDataset, RandomCrop, SpectrumReader
 from prepixel.data.jobs.bandlimit_folder import BandlimitOptions
-from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
+from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.loading.readers import CropReader
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import PrepixelError
 from prepixel.files import image_files
 from prepixel.jpeg import Limits, read_image, read_sizes
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 from prepixel.models import frequency_network, rgb_network
 from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra
 
-_THINNED, _PACKED = "from thinned files", "from packed shards"
+_BANDLIMITED, _PACKED = "from band-limited files", "from packed shards"
 _JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 _CLASSES = 1000
 Progress = Callable[[int, int], None]
@@ -38,17 +39,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ThroughputSettings:
-    """Say what is timed.
+    """What is timed.
 
     Attributes:
-        bands: channels of the frequency roads.
+        bands: channels of the coefficient pipelines.
         grid: their blocks down and across.
-        pixels: of the RGB roads, down and across.
-        network: whose training step is timed beside the roads, by the name of its trunk; empty for none.
-        images: of the folder, at most, evenly spaced.
-        batch_size: images read, and stepped on, at a time.
-        rounds: how often each road reads all images, after one round that is not counted.
-        threads: of "all threads"; 0 for one a processor.
+        pixels: size of the RGB pipelines' images, down and across.
+        network: backbone whose training step is timed beside the pipelines; empty for none.
+        images: at most this many of the folder's, evenly spaced.
+        batch_size: images per batch, of pipelines and training steps.
+        rounds: how often each pipeline reads all images, after one uncounted round.
+        threads: of the column "all threads"; 0 for one per CPU.
     """
 
     bands: BandSet
@@ -63,37 +64,37 @@ class ThroughputSettings:
 
 @dataclass(frozen=True)
 class PipelineThroughput:
-    """Hold what one road costs.
+    """What one pipeline costs.
 
     Attributes:
-        name: the road.
-        one, all: images a second of each round, on one thread and on all.
-        file_bytes: bytes of the files read, in the mean over images.
-        sample_bytes: bytes of one sample that cross to the device.
+        name: of the pipeline.
+        one_thread, all_threads: images per second of each round.
+        file_bytes: mean size of the files read.
+        sample_bytes: bytes of one sample that are sent to the device.
     """
 
     name: str
-    one: tuple[float, ...]
-    all: tuple[float, ...]
+    one_thread: tuple[float, ...]
+    all_threads: tuple[float, ...]
     file_bytes: float
     sample_bytes: int
 
 
 @dataclass(frozen=True)
 class ThroughputReport:
-    """Hold everything that was timed.
+    """All results.
 
     Attributes:
-        roads: in the order of the table; the first is what ratios compare with.
-        steps: images a second of each round of training steps, by the kind of input ``RGB`` and ``DCT``.
-        absent: roads that cannot be timed here, and why.
-        images: how many images each road read.
-        left_out: files of the sample that some road cannot read.
-        threads: what "all threads" were.
+        pipelines: in the order of the table; ratios are to the first.
+        steps: images per second of each round of training steps, by the kind of input, ``RGB`` or ``DCT``.
+        absent: pipelines that cannot be timed here, and why.
+        images: how many images each pipeline read.
+        left_out: files of the sample that some pipeline cannot read.
+        threads: how many "all threads" are.
         device: where the network ran.
     """
 
-    roads: tuple[PipelineThroughput, ...]
+    pipelines: tuple[PipelineThroughput, ...]
     steps: Mapping[str, tuple[float, ...]]
     absent: tuple[str, ...]
     images: int
@@ -101,30 +102,33 @@ class ThroughputReport:
     threads: int
     device: str
 
-    def waiting(self, road: PipelineThroughput) -> float | None:
-        """Give the share of time that the device would wait for this road, 0..1; None without a network.
+    def data_wait_fraction(self, pipeline: PipelineThroughput) -> float | None:
+        """Return the share of time that the device would wait for this pipeline's data, 0..1; None without a network.
 
-        It is what a loader that reads ahead on all threads leaves: on a CPU network and road share the processor, so
-        there it is too low.
+        It assumes a loader that reads ahead on all threads. Where the network runs on the CPU, the two share it, and
+        the figure is too low.
         """
-        step = self.steps.get("RGB" if road.name.startswith("RGB") else "DCT")
+        step = self.steps.get("RGB" if pipeline.name.startswith("RGB") else "DCT")
         if step is None:
             return None
-        return max(0.0, 1 - statistics.median(road.all) / statistics.median(step))
+        return max(0.0, 1 - statistics.median(pipeline.all_threads) / statistics.median(step))
 
 
 def measure_throughput(
     folder: str | os.PathLike[str], settings: ThroughputSettings, progress: Progress | None = None
 ) -> ThroughputReport:
-    """Time all roads on images of a folder, and a network's training step on what they give.
+    """Time all pipelines on images of a folder, and a network's training step on their output.
 
-    The roads take turns, round by round, and get the same drawn crops and flips. Files come from the system's cache,
-    as the first round, which is not counted, has read them; thinned files and shards are made in a temporary folder.
+    The pipelines take turns, round by round, and get the same random crops and flips. Files come from the page cache,
+    since an uncounted first round has read them; band-limited files and shards are made in a temporary folder. While
+    pipelines are timed, torch's and OpenCV's own threads are off: images are spread over threads, each image on one.
+    The
+    images' sizes, which RGB decoders know anyway, are not on the RGB baselines' time.
 
     Args:
         folder: JPEGs, at any depth.
         settings: what to time.
-        progress: called with rounds done and rounds in all.
+        progress: called with rounds done and rounds in total.
 
     Raises:
         DatasetError: the folder is missing, or holds fewer good JPEGs than a batch.
@@ -132,16 +136,14 @@ def measure_throughput(
     """
     threads = settings.threads or os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="prepixel-bench-") as temporary, warnings.catch_warnings():
-        # torchvision says so in every call since 0.29; users have this decoder all the same
+        # since 0.29, torchvision warns in every call; users have this decoder all the same
         warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)
         paths, left_out = _sample(Path(folder), settings)
         readers, absent = _readers(paths, settings)
-        thinned, packed = (
-            _Files.thinned(paths, Path(temporary), settings),
-            _Files.packed(paths, Path(temporary), settings),
-        )
+        smaller = _Files.bandlimited(paths, Path(temporary), settings)
+        packed = _Files.packed(paths, Path(temporary), settings)
         files = {
-            name: thinned if name.endswith(_THINNED) else packed if name.endswith(_PACKED) else _Files.of(paths)
+            name: smaller if name.endswith(_BANDLIMITED) else packed if name.endswith(_PACKED) else _Files.of(paths)
             for name in readers
         }
         steps = _Steps.of(settings)
@@ -158,7 +160,7 @@ def measure_throughput(
                     speeds.setdefault(kind, []).append(speed)
             if progress is not None:
                 progress(number + 2, settings.rounds + 1)
-    roads = tuple(
+    pipelines = tuple(
         PipelineThroughput(
             name,
             tuple(rates[name, 1]),
@@ -169,17 +171,17 @@ def measure_throughput(
         for name, reader in readers.items()
     )
     steps_found = {kind: tuple(values) for kind, values in speeds.items()}
-    return ThroughputReport(roads, steps_found, absent, len(paths), left_out, threads, str(steps.device))
+    return ThroughputReport(pipelines, steps_found, absent, len(paths), left_out, threads, str(steps.device))
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Hold the images of one road.
+    """The images of one pipeline.
 
     Attributes:
-        batch: from places to what is read.
-        count: how many there are.
-        mean_bytes: of one image's file.
+        batch: turns a range of places into sources.
+        count: how many images there are.
+        mean_bytes: mean size of an image's file.
     """
 
     batch: Callable[[range], Sequence[Source]]
@@ -188,13 +190,13 @@ class _Files:
 
     @classmethod
     def of(cls, paths: list[str]) -> _Files:
-        """Take files as they are."""
+        """Return files as they are."""
         size = statistics.fmean(Path(path).stat().st_size for path in paths)
         return cls(lambda places: paths[places.start : places.stop], len(paths), size)
 
     @classmethod
-    def thinned(cls, paths: list[str], temporary: Path, settings: ThroughputSettings) -> _Files:
-        """Write thinned files."""
+    def bandlimited(cls, paths: list[str], temporary: Path, settings: ThroughputSettings) -> _Files:
+        """Write band-limited files."""
         options = BandlimitOptions(bands=settings.bands)
         targets = []
         for place, path in enumerate(paths):
@@ -215,7 +217,7 @@ class _Files:
 
 
 def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tuple[str, ...]]:
-    """Choose images that every road can read; name those that are left out."""
+    """Choose images that every pipeline can read, and list those that are left out."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
     found = list(image_files(folder, extensions=_JPEGS))
@@ -238,16 +240,16 @@ def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tupl
         paths.append(path)
     if len(paths) < settings.batch_size:
         raise DatasetError(
-            f"{folder}: {len(paths)} JPEGs of it can be read by every road, fewer than a batch of "
+            f"{folder}: {len(paths)} JPEGs of it can be read by every pipeline, fewer than a batch of "
             f"{settings.batch_size}; name a folder with more, or lower the batch size"
         )
     return paths, tuple(left_out)
 
 
 def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, CropReader], tuple[str, ...]]:
-    """Make the reader of each road."""
+    """Build the reader of each pipeline."""
     size, bands, grid = settings.pixels, settings.bands, settings.grid
-    readers: dict[str, CropReader] = {"RGB, Pillow": PixelReader(size)}
+    readers: dict[str, CropReader] = {}
     absent = []
     for name, decode in baseline_decoders().items():
         if decode is None:
@@ -263,30 +265,35 @@ def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, 
     shift, unit = measured.shift().float(), measured.int8_unit().float()
     readers[f"coefficients, {bands}, float32"] = SpectrumReader(grid, bands)
     readers[f"coefficients, {bands}, int8"] = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
-    for ending in (_THINNED, _PACKED):
+    for ending in (_BANDLIMITED, _PACKED):
         reader = SpectrumReader(grid, bands, dtype=torch.int8, shift=shift, unit=unit)
         readers[f"coefficients, {bands}, int8, {ending}"] = reader
     return readers, tuple(absent)
 
 
 def _read_all(reader: CropReader, files: _Files, settings: ThroughputSettings, threads: int, epoch: int) -> float:
-    """Read whole batches by one road, drawing anew in each round, and give images a second."""
-    crop, done = RandomCrop(), 0
-    start = time.perf_counter()
-    for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
-        part = files.batch(range(first, first + settings.batch_size))
-        sizes = read_sizes(part, threads=threads).sizes.tolist()
-        params = [
-            crop.make_params((height, width), reader.aspect, sample_generator(0, epoch, first + place))
-            for place, (height, width) in enumerate(sizes)
-        ]
-        done += len(reader.read(part, params, threads).kept)
-    return done / (time.perf_counter() - start)
+    """Read whole batches by one pipeline, with other random crops in each round, and return images per second."""
+    crop, done, seconds = RandomCrop(), 0, 0.0
+    is_baseline = isinstance(reader, BaselineReader | BatchReader)
+    with one_thread_per_image():
+        for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
+            part = files.batch(range(first, first + settings.batch_size))
+            start = time.perf_counter()
+            sizes = read_sizes(part, threads=threads).sizes.tolist()
+            if is_baseline:  # RGB decoders learn the size when they decode
+                start = time.perf_counter()
+            params = [
+                crop.make_params((height, width), reader.aspect, sample_generator(0, epoch, first + place))
+                for place, (height, width) in enumerate(sizes)
+            ]
+            done += len(reader.read(part, params, threads).kept)
+            seconds += time.perf_counter() - start
+    return done / seconds
 
 
 def _sample_bytes(reader: CropReader, files: _Files, settings: ThroughputSettings) -> int:
     if isinstance(reader, BatchReader):
-        return round(files.mean_bytes)  # the files themselves cross
+        return round(files.mean_bytes)  # the files themselves are sent
     if isinstance(reader, SpectrumReader):
         return settings.bands.num_bytes(settings.grid, bytes_per_value=reader.dtype.itemsize)
     return 3 * settings.pixels[0] * settings.pixels[1]
@@ -294,7 +301,7 @@ def _sample_bytes(reader: CropReader, files: _Files, settings: ThroughputSetting
 
 @dataclass(frozen=True)
 class _Steps:
-    """Hold networks that are ready to train, by kind of input, and a batch for each."""
+    """Networks that are ready to train, by kind of input, and a batch for each."""
 
     networks: Mapping[str, tuple[nn.Module, Any]]
     device: torch.device
@@ -317,7 +324,7 @@ class _Steps:
         return cls(networks, device, n)
 
     def times(self) -> Iterator[tuple[str, float]]:
-        """Take one training step of each network, and yield images a second."""
+        """Time one training step of each network, and yield images per second."""
         labels = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
         for kind, (network, inputs) in self.networks.items():
             self._wait()

@@ -1,18 +1,96 @@
-"""Printing: tables and progress for people on a terminal, plain aligned text for everything else."""
+"""Print to the terminal: lines, tables, JSON and progress. Every text passes `printable` on its way out."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from prepixel.errors import ReadFailure
 from prepixel.optional import installed
-from prepixel.reports.text_table import _width, aligned
+from prepixel.reports.text_table import aligned, text_width
+
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
+
+
+def printable(text: str) -> str:
+    r"""Return a text without anything that a terminal would obey: control characters become ``\x1b`` and the like.
+
+    Bytes of file names that are not UTF-8, which Python holds as lone surrogates, become ``\xe9`` and the like.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if _is_unprintable(c) else c for c in text)
+
+
+def _is_unprintable(character: str) -> bool:
+    return character in _DIRECTIONS or unicodedata.category(character) in _UNPRINTABLE
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def print_line(text: str = "") -> None:
+    """Print one line to standard output."""
+    _write(sys.stdout, printable(text))
+
+
+def print_text(text: str) -> None:
+    """Print lines to standard output."""
+    for line in text.removesuffix("\n").split("\n"):
+        print_line(line)
+
+
+def print_error(text: str) -> None:
+    """Print one line to standard error; line breaks in the text become spaces."""
+    _write(sys.stderr, printable(" ".join(text.splitlines()) if "\n" in text else text))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on one line; numbers that JSON cannot hold become null."""
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    if not text.isprintable():
+        text = "".join(f"\\u{ord(c):04x}" if _is_unprintable(c) else c for c in text)
+    _write(sys.stdout, text)
+
+
+def _plain(value: Any) -> Any:
+    """Turn dataclasses, failures and tuples into what JSON knows."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, ReadFailure):
+        return {"source": value.source, "kind": value.kind, "message": value.message}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _write(stream: Any, line: str) -> None:
+    try:
+        print(line, file=stream, flush=True)
+    except UnicodeEncodeError:  # a terminal that is not UTF-8
+        encoding = stream.encoding or "ascii"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table, aligned by columns; the first ``left`` columns to the left, the others to the right."""
+    """Print a table in aligned columns; the first ``left`` columns are aligned left, the others right."""
+    headers = [printable(header) for header in headers]
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and installed("rich"):
         from rich.console import Console
         from rich.table import Table
@@ -20,25 +98,25 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
 
         table = Table(header_style="bold")
         for index, header in enumerate(headers):
-            table.add_column(header, justify="left" if index < left else "right", overflow="fold")
+            table.add_column(Text(header), justify="left" if index < left else "right", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         Console().print(table)
         return
     for line in aligned(headers, rows, left=left):
-        print(line)
+        print_line(line)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print names and what is to be said of each, one a line."""
-    width = max((_width(name) for name, _ in pairs), default=0)
+    """Print names and values, one pair per line."""
+    width = max((text_width(printable(name)) for name, _ in pairs), default=0)
     for name, value in pairs:
-        print(f"{name}{' ' * (width - _width(name))}  {value}")
+        print_line(f"{name}{' ' * (width - text_width(printable(name)))}  {value}")
 
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows (done, total) as a bar on standard error, where that is a terminal."""
+    """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal."""
     if not (sys.stderr.isatty() and installed("rich")):
         yield lambda done, total: None
         return
@@ -51,26 +129,47 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+@contextmanager
+def progress_lines(description: str, *, every: float = 10.0) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows (done, total): a bar on a terminal, else a line every ``every`` seconds."""
+    if sys.stderr.isatty() and installed("rich"):
+        with progress_bar(description) as progress:
+            yield progress
+        return
+    import time
+
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            print_error(f"{description}: {done:,} of {total:,}")
+
+    print_error(f"{description} ...")
+    yield show
+
+
 def percent(share: float, digits: int = 1) -> str:
-    """Write a share, 0..1, in percent."""
+    """Format a share, 0..1, as a percentage."""
     return f"{100 * share:.{digits}f} %"
 
 
-def size_bytes(number: int) -> str:
-    """Write a number of bytes with thousands set off."""
-    return f"{number:,} bytes"
+def size_bytes(count: int) -> str:
+    """Format a number of bytes with thousands separators."""
+    return f"{count:,} bytes"
 
 
 def duration(seconds: float) -> str:
-    """Write a duration for people."""
+    """Format a duration in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def report_bad(failures: Sequence[object]) -> int:
-    """Report how many files were left out, and return the exit status."""
+def report_skipped(failures: Sequence[object]) -> int:
+    """Print how many files were left out, if any, and return the exit status: 1 if any, else 0."""
     if failures:
-        print(f"{len(failures)} files could not be read and were left out", file=sys.stderr)
+        print_error(f"{len(failures)} files could not be read and were left out")
     return 1 if failures else 0

@@ -1,4 +1,4 @@
-"""Photos with the objects drawn on them that detectors found and that are annotated."""
+"""Draw images with the objects that detectors found and those that are annotated."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from prepixel.runs import FoundInPhoto
 
 @dataclass(frozen=True)
 class DrawnObject:
-    """Hold one object.
+    """One object to draw.
 
     Attributes:
         box: x left, y top, width, height, in pixels of the photo.
-        words: what is written at it.
+        words: the label beside it.
         mask: of the photo's size; None for a box alone.
     """
 
@@ -33,7 +33,7 @@ class DrawnObject:
 
 @dataclass(frozen=True)
 class Annotated:
-    """Hold what is annotated of photos.
+    """Annotations of images.
 
     Attributes:
         classes: names by label, from label 1.
@@ -45,16 +45,16 @@ class Annotated:
 
     @classmethod
     def read(cls, annotations: Path, folder: Path) -> Annotated:
-        """Read COCO's file about photos of a folder; what is wrong in it is left out.
+        """Read COCO's annotations of the images of a folder; wrong entries are left out.
 
         Raises:
-            DatasetError: it cannot be read, or is about no photo of the folder.
+            DatasetError: it cannot be read, or annotates no image of the folder.
         """
         images = CocoDataset(annotations, folder, on_error="skip")
         return cls(images.classes, {Path(image.path).resolve(): image for image in images.samples})
 
     def objects(self, photo: FoundInPhoto) -> list[DrawnObject] | None:
-        """Give a photo's objects, crowds among them; None where it is not annotated, or as a photo of another size."""
+        """Return an image's objects, crowds included; None if it is not annotated, or with another size."""
         image = self.photos.get(Path(photo.source).resolve())
         if image is None or (image.height, image.width) != photo.size:
             return None
@@ -69,7 +69,7 @@ class Annotated:
 
 
 def found_objects(photo: FoundInPhoto, names: Mapping[int, str]) -> list[DrawnObject]:
-    """Give what a detector found, best first."""
+    """Return what a detector found, best first."""
     drawn = []
     for one in photo.found:
         mask = None
@@ -81,7 +81,7 @@ def found_objects(photo: FoundInPhoto, names: Mapping[int, str]) -> list[DrawnOb
 
 
 def draw_photo(photo: FoundInPhoto, panels: Sequence[tuple[str, Sequence[DrawnObject]]], output: Path) -> None:
-    """Draw a photo once for each list of objects, side by side."""
+    """Draw an image once for each list of objects, side by side."""
     from prepixel.reports import Shown, plot_detections
 
     pixels = read_rgb(photo.source).permute(1, 2, 0).numpy()

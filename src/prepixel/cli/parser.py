@@ -1,66 +1,92 @@
-"""The command's words taken apart, and what is told where they are wrong."""
+"""Assemble the command-line parser from the commands, and parse."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from prepixel.cli.options import add_verbs
-from prepixel.errors import RecipeError
+from prepixel.cli.console import print_line
+from prepixel.cli.option_types import shorten
+from prepixel.errors import PrepixelError
 
 _ABOUT = """\
-Train and run vision networks on what a JPEG holds before it becomes pixels.
+Train and run vision networks on the DCT coefficients stored in JPEG files.
 
-A first walk:
-  prepixel inspect photo.jpg --plot channels.png     what a file holds
+First steps:
+  prepixel inspect photo.jpg --plot channels.png     show what a file holds
   prepixel synthesize runs/data                      make a small data set
   prepixel train recipes/demo_dct24.yaml             train on it
-  prepixel predict runs/demo_dct24 photo.jpg         ask the network
+  prepixel predict runs/demo_dct24 photo.jpg         classify an image
 """
+_EXIT_STATUS = """\
+exit status:
+  0      done
+  1      done, but some files could not be read or handled; they are listed
+  2      not done: an option, a file or a recipe is wrong, or the network's
+         weights are not finite; one line on standard error says what
+  128+N  stopped by signal N (130: Ctrl-C)
+"""
+_COMMANDS = (
+    *("inspect", "scan", "bandlimit", "pack", "stats", "synthesize", "train", "fold", "evaluate", "predict"),
+    *("sensitivity", "select", "heatmap", "table", "compare", "plot", "bench", "env"),
+)
+_ALIASES = {"bandlimit": ["thin"]}
+_MAX_MESSAGE = 400
+
+
+class UsageError(PrepixelError, ValueError):
+    """Report a command line that cannot be parsed."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parse, but leave errors to the command's one line."""
+    """Raise errors instead of printing the usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong, with where help is."""
-        raise RecipeError(f"{message}; see: {self.prog} --help")
+        """Raise the error with a pointer to the help."""
+        if len(message) > _MAX_MESSAGE:
+            message = f"{message[: _MAX_MESSAGE // 2]}...{message[-_MAX_MESSAGE // 2 :]}"
+        raise UsageError(f"{message}; see: {self.prog} --help")
 
 
-def parse_arguments(words: list[str]) -> tuple[str, argparse.Namespace]:
-    """Give the verb's place in the code, as ``module:function``, and its options.
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """Return the options of a command; ``run`` among them is its handler.
 
     Raises:
-        RecipeError: a verb or an option is unknown, or lacks its value.
+        UsageError: a command or an option is unknown, lacks its value or has a wrong one.
         SystemExit: help or the version was asked for, and printed.
     """
-    parser, verbs = _build()
+    parser, commands = build_parser()
     if not words:
         parser.print_help()
         sys.exit(0)
-    if not words[0].startswith("-") and words[0] not in verbs:
-        near = difflib.get_close_matches(words[0], verbs, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(verbs)}"
-        raise RecipeError(f"no verb {words[0]!r}; {hint}")
+    if not words[0].startswith("-") and words[0] not in commands:
+        near = difflib.get_close_matches(words[0], commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(_COMMANDS)}"
+        raise UsageError(f"no command {shorten(words[0])}; {hint}")
     overrides: list[str] = []
     if words[0] in {"train", "compare"}:
-        words, overrides = _split_overrides(words, verbs[words[0]])
+        words, overrides = _split_overrides(words, commands[words[0]])
     options, unknown = parser.parse_known_args(words)
     if unknown:
-        known = [option for action in verbs[words[0]]._actions for option in action.option_strings]  # noqa: SLF001
+        if words[0] not in commands:
+            raise UsageError(f"prepixel has no {shorten(unknown[0])}; see: prepixel --help")
+        known = [option for action in commands[words[0]]._actions for option in action.option_strings]  # noqa: SLF001
         near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"see: prepixel {words[0]} --help"
-        raise RecipeError(f"prepixel {words[0]} has no {unknown[0]}; {hint}")
+        raise UsageError(f"prepixel {words[0]} has no {shorten(unknown[0]).strip(chr(39))}; {hint}")
+    if not hasattr(options, "run"):
+        raise UsageError("no command given; see: prepixel --help")
     options.overrides = overrides
-    return str(options.verb), options
+    return options
 
 
-def _split_overrides(words: Sequence[str], verb: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
-    """Take ``--section.key value`` out of a verb's words: argparse would take the value for the recipe."""
-    known = {option: action.nargs != 0 for action in verb._actions for option in action.option_strings}  # noqa: SLF001
+def _split_overrides(words: Sequence[str], command: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Separate ``--section.key value`` from a command's own words; argparse would take the value for the recipe."""
+    known = {option: action.nargs != 0 for action in command._actions for option in action.option_strings}  # noqa: SLF001
     kept: list[str] = []
     overrides: list[str] = []
     left = list(words)
@@ -75,12 +101,35 @@ def _split_overrides(words: Sequence[str], verb: argparse.ArgumentParser) -> tup
     return kept, overrides
 
 
-def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
-    parser = _Parser(prog="prepixel", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=_Parser)
-    add_verbs(verbs)
-    return parser, dict(verbs.choices)
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser and the parsers of the commands by name, aliases included."""
+    parser = _Parser(
+        prog="prepixel",
+        description=_ABOUT,
+        epilog=_EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    for name in _COMMANDS:
+        _add_command(commands, name)
+    return parser, dict(commands.choices)
+
+
+def _add_command(commands: Any, name: str) -> None:
+    module: Any = importlib.import_module(f"prepixel.cli.{name}_command")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        aliases=_ALIASES.get(name, []),
+        help=module.SUMMARY,
+        description=module.ABOUT,
+        epilog=f"example:\n  {module.EXAMPLE}\n\n{_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_options(parser)
+    parser.set_defaults(run=module.run, command=name)
 
 
 class _Version(argparse.Action):
@@ -89,5 +138,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata
 
-        print(f"prepixel {importlib.metadata.version('prepixel')}")
+        print_line(f"prepixel {importlib.metadata.version('prepixel')}")
         parser.exit()

@@ -26,13 +26,13 @@ def map_unordered(
     begun are dropped, and the threads are waited for. Close it by contextlib.closing: an error in the caller's loop
     would leave it open.
 
-    concurrent.futures is no road to this: an interrupt that meets its main thread inside a lock, which it takes for
+    concurrent.futures cannot be used: an interrupt that meets its main thread inside a lock, which it takes for
     each item, leaves that lock taken, and the program hangs. SimpleQueue has no lock that an interrupt can leave so.
 
     Args:
         function: called on the threads.
         items: drawn on the threads, by one at a time.
-        threads: 0 for one a processor.
+        threads: 0 for one per CPU.
         ahead: results for each thread that may wait for the caller, or be in the making, besides the one it has.
     """
     count = threads or os.cpu_count() or 1

@@ -12,7 +12,7 @@ _WORD = 2**64
 
 
 class Stream(IntEnum):
-    """Name what random numbers are for, so that no two purposes share them."""
+    """Identify what random numbers are for, so that no two purposes share them."""
 
     ORDER = 0
     CROP = 1

@@ -1,11 +1,12 @@
-"""The state of a run on disk: whole or not there, and enough to go on as if nothing had happened."""
+"""Checkpoints: the state of a run on disk, written atomically, checked when read."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from prepixel.files import AtomicFile
 FORMAT = 1
 LAST = "last.pt"
 BEST = "best.pt"
+_DAMAGED = "the file is damaged, or was not written by training; take another checkpoint or train again"
 
 
 class CheckpointError(PrepixelError, ValueError):
@@ -76,16 +78,66 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(
             f"{path}: not a checkpoint, or a damaged one ({reason}). A killed run never leaves half a checkpoint; "
-            "look at the disk, or at what copied the file"
+            "check the disk, and how the file was copied"
         ) from error
     if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{path}: holds no checkpoint of prepixel; weights alone load by load_state_dict")
     if state["format"] != FORMAT:
         raise CheckpointError(
             f"{path}: format {state['format']}, and this version of prepixel reads format {FORMAT}; "
-            "go on with the version that wrote it"
+            "use the version that wrote it"
         )
     return dict(state)
+
+
+def check_weights(state: Mapping[str, Any], path: Path) -> None:
+    """Check that a checkpoint holds weights and a position, of the right types.
+
+    Raises:
+        CheckpointError: something is missing or of another type.
+    """
+    for name in ("network", "average"):
+        weights = state.get(name)
+        if weights is None and name == "average":
+            continue
+        if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
+            raise CheckpointError(f"{path}: {name} is not a table of weights by name; {_DAMAGED}")
+        if strange := [key for key, value in weights.items() if not isinstance(value, torch.Tensor)]:
+            raise CheckpointError(f"{path}: {name}.{strange[0]} is not a tensor; {_DAMAGED}")
+    read_position(state, path)
+
+
+def read_position(state: Mapping[str, Any], path: Path) -> Position:
+    """Return where a checkpoint's run is.
+
+    Raises:
+        CheckpointError: it is missing, or of another type or range.
+    """
+    fields = state.get("position")
+    names = {field.name for field in dataclasses.fields(Position)}
+    if not isinstance(fields, Mapping) or set(fields) != names:
+        raise CheckpointError(f"{path}: position does not have the keys {', '.join(sorted(names))}; {_DAMAGED}")
+    for name, least in (("epoch", 0), ("batch", 0), ("step", 0), ("best_epoch", -1)):
+        if type(fields[name]) is not int or not least <= fields[name] < 2**62:
+            raise CheckpointError(f"{path}: position.{name} is {fields[name]!r}, not a whole number; {_DAMAGED}")
+    if not isinstance(fields["best_score"], float | None):
+        raise CheckpointError(f"{path}: position.best_score is {fields['best_score']!r}, not a number; {_DAMAGED}")
+    return Position(**fields)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Report as a `CheckpointError` what goes wrong when a checkpoint's values are put back.
+
+    Values of a wrong type or shape make torch, numpy and random raise errors of many types.
+    """
+    try:
+        yield
+    except (PrepixelError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be resumed ({type(error).__name__}: {reason}); {_DAMAGED}") from error
 
 
 def load_weights(network: nn.Module, path: Path, *, averaged: bool = True) -> Position:
@@ -100,23 +152,27 @@ def load_weights(network: nn.Module, path: Path, *, averaged: bool = True) -> Po
         Where the run was.
 
     Raises:
-        CheckpointError: the file cannot be read, or is of another network.
+        CheckpointError: the file cannot be read, is of another network, or has weights that are not finite.
     """
     state = read_checkpoint(path)
-    weights = state["average"] if averaged and state["average"] is not None else state["network"]
+    check_weights(state, path)
+    weights = state["average"] if averaged and state.get("average") is not None else state["network"]
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise CheckpointError(f"{path}: {name} is not finite; nothing can be predicted with it, train again")
     fill_network(network, weights, path)
-    return Position(**state["position"])
+    return read_position(state, path)
 
 
 def seed_generators(seed: int, rank: int) -> None:
-    """Start the generators that code inside a network may draw from, differently on each process."""
+    """Seed the generators that code inside a network may draw from, differently on each process."""
     torch.manual_seed(seed + rank)
     random.seed(seed + rank)
     np.random.seed((seed + rank) % 2**32)  # noqa: NPY002
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:
-    """Give the states of the generators that code inside a network may draw from."""
+    """Return the states of the generators that code inside a network may draw from."""
     _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -129,7 +185,7 @@ def generator_states(device: torch.device) -> dict[str, Any]:
 
 
 def restore_generators(states: Mapping[str, Any], device: torch.device) -> None:
-    """Set the generators back to what `generator_states` gave."""
+    """Set the generators to the states that `generator_states` returned."""
     torch.set_rng_state(states["torch"])
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -150,7 +206,7 @@ def differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> list[s
 
 
 def position_state(position: Position) -> dict[str, Any]:
-    """Give a position as plain values."""
+    """Return a position as plain values."""
     return dataclasses.asdict(position)
 
 
@@ -162,6 +218,6 @@ def fill_network(network: nn.Module, weights: Mapping[str, Any], path: Path) -> 
     """
     try:
         network.load_state_dict(dict(weights))
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         reasons = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise CheckpointError(f"{path}: the weights are of another network: {reasons}") from error

@@ -167,13 +167,18 @@ class _Run:
 
     def _restore(self, path: Path) -> None:
         state = checkpoint.read_checkpoint(path)
+        checkpoint.check_weights(state, path)
+        with checkpoint.restoring(path):
+            self._put_back(state, path)
+
+    def _put_back(self, state: dict[str, Any], path: Path) -> None:
         if differences := checkpoint.differences(state["settings"], self._identity()):
             raise CheckpointError(
                 f"{path} is of a run with other settings: {'; '.join(differences)}. Set them back to resume it, or "
                 "give another folder to start again"
             )
         self.stepper.restore(state, path)
-        self.position = Position(**state["position"])
+        self.position = checkpoint.read_position(state, path)
         self.saved_step = self.resumed_at = self.position.step
         if self.control.rank == 0:  # the sums are those of all processes
             self.meter.loss_sum, self.meter.images = state["meter"]
@@ -226,9 +231,8 @@ class _Run:
         """Print the line of an epoch that is done."""
         scores = {} if self.result is None or not self.evaluated else dict(self.result.row())
         left = self.pace.seconds_left(self._epochs_done())
-        self.reporter.finish_epoch(
-            self.position.epoch, self.settings.epochs, self.totals, scores, self.task.score, left
-        )
+        epochs = self.settings.epochs
+        self.reporter.finish_epoch(self.position.epoch, epochs, self.totals, scores, self.task.score, left)
         self.totals = EpochTotals()
         self.evaluated = False
 

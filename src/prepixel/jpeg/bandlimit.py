@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 
 from prepixel import _native
 from prepixel.jpeg.batch import check_choice
-from prepixel.jpeg.decode import Kept, Limits, Source, contents_of, kept_bits, named, native_limits
+from prepixel.jpeg.decode import Kept, kept_bits, named, native_limits
+from prepixel.jpeg.source import Limits, Source, read_contents
 
 Metadata: TypeAlias = Literal["all", "icc", "none"]
 
@@ -51,7 +52,7 @@ def bandlimit_jpeg(
     kept = kept_bits(bands)
     return named(
         source,
-        contents_of(source),
+        read_contents(source, limits),
         lambda whole: _native.bandlimit(
             whole,
             kept=kept,

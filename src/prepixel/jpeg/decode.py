@@ -1,28 +1,20 @@
-"""From a file or a buffer to what its JPEG says, by the compiled reader."""
+"""Decode a JPEG to its header and its quantized coefficients, by the compiled core."""
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import index, or_
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from prepixel import _native
 from prepixel.errors import JpegError, TruncatedJpeg
 from prepixel.jpeg.image import Color, Component, JpegImage, Process, upright
-
-Contents: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]
-"""A file's bytes in any contiguous buffer; of a kind not listed, give its ``memoryview``."""
-
-Source: TypeAlias = Contents | str | os.PathLike[str]
-"""A path, or a file's bytes."""
+from prepixel.jpeg.source import Contents, Limits, Source, is_file, open_regular, read_contents, source_name
 
 OnTruncated: TypeAlias = Literal["raise", "keep"]
 
@@ -35,27 +27,6 @@ _HEADER_BYTES = 1 << 16
 _ALL = (1 << 64) - 1
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Hold what a file may ask for before it is refused; the defaults suit files from strangers.
-
-    Attributes:
-        max_pixels: height times width; also the number of blocks that all scans together may visit, which ends
-            a file of countless empty scans after seconds and leaves an image of that size some twenty scans.
-        max_memory_bytes: for all coefficient planes together. While a file is decoded, up to its own size comes on top.
-        max_scans: scans of a file; progressive files have about ten.
-    """
-
-    max_pixels: int = 2**28
-    max_memory_bytes: int = 2**31
-    max_scans: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("max_pixels", "max_memory_bytes", "max_scans"):
-            if not 0 < getattr(self, name) < 2 ** (31 if name == "max_scans" else 63):
-                raise ValueError(f"Limits.{name} is {getattr(self, name)}; give a positive number")
 
 
 class NativeLimits(TypedDict):
@@ -107,18 +78,18 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
 
     Source: ITU-T T.81, Annex B.
     """
-    if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
-            begin = file.read(_HEADER_BYTES)
-            try:
-                return _header(begin, limits)
-            except TruncatedJpeg:
-                rest = file.read()
-            except JpegError as error:
-                error.source = os.fspath(source)
-                raise
-        return named(source, begin + rest, lambda whole: _header(whole, limits))
-    return named(source, source, lambda whole: _header(whole, limits))
+    if not isinstance(source, str | os.PathLike):
+        return named(source, read_contents(source, limits), lambda whole: _header(whole, limits))
+    with open_regular(source, limits) as file:
+        begin = file.read(_HEADER_BYTES)
+        try:
+            return _header(begin, limits)
+        except TruncatedJpeg:
+            rest = file.read()
+        except JpegError as error:
+            error.source = os.fspath(source)
+            raise
+    return named(source, begin + rest, lambda whole: _header(whole, limits))
 
 
 def read_jpeg(
@@ -161,7 +132,7 @@ def read_jpeg(
     Source: ITU-T T.81, Annexes B, F.2.2, G.2.
     """
     kept = (_ALL, _ALL, _ALL) if bands is None else kept_bits(bands)
-    return named(source, contents_of(source), lambda whole: _image(whole, limits, on_truncated, kept))
+    return named(source, read_contents(source, limits), lambda whole: _image(whole, limits, on_truncated, kept))
 
 
 def kept_bits(bands: Kept) -> tuple[int, int, int]:
@@ -177,19 +148,14 @@ def _bits(component: str, indices: tuple[int, ...]) -> int:
     return reduce(or_, (1 << index(i) for i in indices), 0)
 
 
-def contents_of(source: Source) -> Contents:
-    """Give a source's bytes; of a path, read them."""
-    if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
-    return source
-
-
 def named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -> _T:
-    """Call ``read(contents)``; an error learns the source's name."""
+    """Call ``read(contents)``; name the source in its errors."""
     try:
         return read(contents)
     except JpegError as error:
-        if isinstance(source, str | os.PathLike):
+        if is_file(source):
+            error.source = source_name(source)
+        elif isinstance(source, str | os.PathLike):
             error.source = os.fspath(source)
         else:
             size = contents.nbytes if isinstance(contents, memoryview | np.ndarray) else len(contents)

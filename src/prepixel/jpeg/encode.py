@@ -11,8 +11,9 @@ import numpy as np
 
 from prepixel import _native
 from prepixel.files import replace_file
-from prepixel.jpeg.decode import Limits, Source, contents_of, named, native_limits
+from prepixel.jpeg.decode import named, native_limits
 from prepixel.jpeg.image import JpegImage
+from prepixel.jpeg.source import Limits, Source, read_contents
 
 
 class Segment(NamedTuple):
@@ -35,7 +36,7 @@ def read_segments(source: Source, *, limits: Limits = Limits()) -> tuple[Segment
     """
     return named(
         source,
-        contents_of(source),
+        read_contents(source, limits),
         lambda whole: tuple(Segment(*found) for found in _native.header_segments(whole, **native_limits(limits))),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from prepixel.errors import RecipeError, RunError
 from prepixel.recipes import RESUMABLE_KEYS, parse_any_recipe, recipe_values
 from prepixel.records import Records, RunRow, read_records
-from prepixel.reports.text_table import aligned
+from prepixel.reports.text_table import aligned, csv_cell
 
 RECORDS = "records.jsonl"
 
@@ -98,20 +98,26 @@ def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str]) -> s
         *("run", "input", "made from", "values", "bytes", "network", "started from", "params M", "GMAC"),
         *("epochs", "seeds", "n", *shown, "train images/s"),
     ]
-    cells = [_cells(row, list(shown.values())) for row in rows]
+    cells = [_cells(row, list(shown.values()), separator="" if kind == "csv" else ",") for row in rows]
     if kind == "csv":
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([headers, *cells])
+        csv.writer(buffer, lineterminator="\n").writerows(
+            [headers, *([csv_cell(cell) for cell in line] for line in cells)]
+        )
         return buffer.getvalue()
     if kind == "markdown":
         rule = ["---"] * _LEFT + ["---:"] * _COSTS + ["---"] * 2 + ["---:"] * (len(headers) - _LEFT - _COSTS - 2)
         lines = [headers, rule, *cells]
-        text = "".join(f"| {' | '.join(line).replace(chr(10), ' ')} |\n" for line in lines)
+        text = "".join(f"| {' | '.join(map(_markdown_cell, line))} |\n" for line in lines)
         return f"{text}\n{_caption(rows)}\n"
     return "\n".join(aligned(headers, cells, left=_LEFT)) + f"\n\n{_caption(rows)}\n"
 
 
-def _cells(row: TableRow, scores: Sequence[str]) -> list[str]:
+def _markdown_cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def _cells(row: TableRow, scores: Sequence[str], *, separator: str) -> list[str]:
     facts = row.facts
     found = row.last(row.score)
     planned = float(facts.get("epochs", 0))
@@ -123,8 +129,10 @@ def _cells(row: TableRow, scores: Sequence[str]) -> list[str]:
         row.name,
         str(facts.get("input", "-")),
         str(facts.get("source", "-")),
-        f"{facts['values_per_sample']:,}" if "values_per_sample" in facts else "-",
-        f"{facts['bytes_per_sample']:,}" if "bytes_per_sample" in facts else "-",
+        *(
+            f"{facts[name]:,}".replace(",", separator) if name in facts else "-"
+            for name in ("values_per_sample", "bytes_per_sample")
+        ),
         str(facts.get("network", "-")),
         _start(row.runs[0].recipe),
         f"{facts['parameters'] / 1e6:.3f}" if "parameters" in facts else "-",

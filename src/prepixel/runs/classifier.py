@@ -18,6 +18,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.jpeg.source import Source, source_name
 from prepixel.models.weight_files import check_finite
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
@@ -32,7 +33,7 @@ class Prediction:
     """Hold what a network takes one image for.
 
     Attributes:
-        source: the image's path, or "buffer".
+        source: the image's path, or "buffer of N bytes".
         classes: the most probable classes, most probable first.
         probabilities: theirs, 0..1, by softmax; not calibrated.
     """
@@ -80,12 +81,12 @@ class Classifier(abc.ABC):
         return next(self.network.parameters()).device
 
     def predict(
-        self, paths: Sequence[str | os.PathLike[str]], *, top: int = 5, batch_size: int = 32, threads: int = 0
+        self, paths: Sequence[Source], *, top: int = 5, batch_size: int = 32, threads: int = 0
     ) -> Iterator[Prediction | ReadFailure]:
         """Say of each file what it shows, in order; a file that cannot be read gives its failure instead.
 
         Args:
-            paths: image files; no more of them are open or in memory than a batch.
+            paths: image files, or their bytes; no more of them are open or in memory than a batch.
             top: how many classes to name.
             batch_size: images that pass the network together.
             threads: threads to read on; 0 for one a processor.
@@ -94,13 +95,14 @@ class Classifier(abc.ABC):
         crop = CenterCrop(self.crop_fraction)
         generator = sample_generator(0, 0, 0)  # a center crop draws nothing
         for start in range(0, len(paths), batch_size):
-            names = [os.fspath(path) for path in paths[start : start + batch_size]]
-            measured = read_sizes(names, threads=threads, on_error="skip")
+            sources = list(paths[start : start + batch_size])
+            names = [source_name(source) for source in sources]
+            measured = read_sizes(sources, threads=threads, on_error="skip")
             places = measured.kept.tolist()
             params = [
                 crop.make_params((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()
             ]
-            views = reader.read([names[place] for place in places], params, threads)
+            views = reader.read([sources[place] for place in places], params, threads)
             outcomes: dict[int, Prediction | ReadFailure] = {f.index: f for f in measured.failures}
             outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in views.failures}
             if views.kept:

@@ -22,7 +22,8 @@ from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
 from prepixel.runs.classifier import Classifier, load_run
 from prepixel.runs.folded_file import KIND, FoldedFile
-from prepixel.spectrum.reference import Filter
+from prepixel.runs.wordnet import folder_class_names
+from prepixel.spectrum.boxes import Filter
 from prepixel.tasks import Classification, ClassificationResult
 
 Encoding = Literal["float32", "int8"]
@@ -93,7 +94,7 @@ class FoldedClassifier(Classifier):
         if folder is None:
             raise ModelError("a folded network knows of no validation images; give a folder by --data")
         loader = CropLoader(
-            open_dataset(folder, class_names=self.classes),
+            open_dataset(folder, class_names=folder_class_names(folder, self.classes)),
             self.reader,
             batch_size=batch_size or 32,
             crop=CenterCrop(self.crop),

@@ -19,7 +19,7 @@ from torch import nn
 from prepixel.data.loading.channel_statistics import Progress
 from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import DistributedContext, TrainResult, start_accelerator, train
-from prepixel.engine.checkpoint import read_checkpoint
+from prepixel.engine.checkpoint import read_checkpoint, read_position
 from prepixel.engine.protocols import Task
 from prepixel.errors import ReadFailure
 from prepixel.recipes.parsing import AnyRecipe, recipe_values
@@ -193,7 +193,7 @@ def _record_start(place: RunFolder, recipe: AnyRecipe, environment: Environment,
 def _position(place: RunFolder) -> dict[str, Any]:
     """Return where a folder's run is; nothing before its first checkpoint."""
     last = place.checkpoint("last")
-    return dict(read_checkpoint(last)["position"]) if last.exists() else {}
+    return dataclasses.asdict(read_position(read_checkpoint(last), last)) if last.exists() else {}
 
 
 def _lacks_result(place: RunFolder, builder: RunBuilder, epochs: int) -> bool:

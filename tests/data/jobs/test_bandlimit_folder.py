@@ -305,7 +305,7 @@ def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
 
 def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
     with (
-        thinning._claimed(tmp_path / "out", OPTIONS),
+        thinning._locked_state(tmp_path / "out", OPTIONS),
         pytest.raises(FolderInUse, match=r"out: another process is thinning into it; wait until it ends, or end it"),
     ):
         bandlimit_folder(source, tmp_path / "out", OPTIONS)

@@ -35,7 +35,7 @@ def shown(value: Any) -> str:
 
 
 def fault_of_image(image: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with an image's entry; None where nothing is."""
+    """Return what is wrong with an image's entry; None where nothing is."""
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         return "has no file_name"
@@ -50,7 +50,7 @@ def fault_of_image(image: Mapping[str, Any]) -> str | None:
 
 
 def fault_of_annotation(annotation: Mapping[str, Any], height: int, width: int) -> str | None:
-    """Say what is wrong with an annotation's box, mask or crowd mark; None where nothing is."""
+    """Return what is wrong with an annotation's box, mask or crowd mark; None where nothing is."""
     crowd = annotation.get("iscrowd", 0)
     if not (type(crowd) in {int, bool} and crowd in {0, 1}):
         return f"its iscrowd is {shown(crowd)}, not 0 or 1"

@@ -107,7 +107,7 @@ def _voc_objects(tree: ET.Element, root: Path, stem: str, size: tuple[int, int])
 
 
 def _described(tree: ET.Element, root: Path, stem: str) -> tuple[str, int, int]:
-    """Give the photo's file name and size, the size as the file itself has it."""
+    """Return the photo's file name and size, the size as the file itself has it."""
     name = tree.findtext("filename", f"{stem}.jpg").strip()
     path = root / "JPEGImages" / name
     try:

@@ -18,7 +18,7 @@ _TIE = 1e-4  # edges often fall on the middle of a pixel, and rounding is not to
 
 @dataclass(frozen=True)
 class RunLengths:
-    """Hold a mask as COCO's tools do.
+    """Store a mask as COCO's tools do.
 
     Attributes:
         code: its compressed run-length code.
@@ -32,13 +32,13 @@ class RunLengths:
         return int(coco_masks().area(self.code))
 
     def decode(self) -> UInt8[np.ndarray, "h w"]:
-        """Give its pixels, 0 or 1."""
+        """Return its pixels, 0 or 1."""
         mask: np.ndarray = coco_masks().decode(self.code)
         return mask
 
 
 def coco_masks() -> Any:
-    """Give faster-coco-eval's mask tools, which are pycocotools' with a binding that is looked after.
+    """Return faster-coco-eval's mask tools, which are pycocotools' with a binding that is looked after.
 
     Raises:
         MissingDependency: it is not installed.

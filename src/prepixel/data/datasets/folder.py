@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from prepixel.data.datasets.text_formats import LISTING_NAME, read_class_names, read_listing
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
 
 
 class Sample(NamedTuple):
-    """Name one image file and its class.
+    """Locate one image file and its class.
 
     Attributes:
         path: text rather than a Path, since a data set of a million Paths takes half a gigabyte.
@@ -31,29 +31,29 @@ class Sample(NamedTuple):
 
 @runtime_checkable
 class ImageDataset(Protocol):
-    """Tell a data set's samples and their classes, and where samples are read from."""
+    """List a data set's samples and their classes, and what samples are read from."""
 
     @property
     def root(self) -> Path:
-        """Give the folder."""
+        """Return the folder."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Give class names; a sample's label is an index into them."""
+        """Return class names; a sample's label is an index into them."""
 
     @property
     def samples(self) -> Sequence[Sample]:
-        """Give every sample."""
+        """Return every sample."""
 
     def __len__(self) -> int: ...
 
     def sources(self, indices: Sequence[int]) -> Sequence[Source]:
-        """Give what samples are read from: paths or bytes."""
+        """Return what samples are read from: paths or bytes."""
 
 
 @dataclass(frozen=True, init=False)
 class FolderDataset:
-    """Hold the files of a classification data set, with their classes, sorted by class folder and name.
+    """List the files of a classification data set, with their classes, sorted by class folder and name.
 
     Three layouts are read:
 
@@ -89,7 +89,7 @@ class FolderDataset:
 
         Args:
             root: the folder.
-            layout: how classes are told.
+            layout: how files name their classes.
             class_names: the classes in order of their labels, or a text file with one a line. Where given, labels
                 follow it, so that a validation folder, or a part of a data set, numbers classes as a network was
                 trained to. A class folder or a prefix names a class by the whole line or by its first word.
@@ -122,7 +122,7 @@ class FolderDataset:
         return len(self.samples)
 
     def sources(self, indices: Sequence[int]) -> list[str]:
-        """Give what the samples are read from: their paths."""
+        """Return what the samples are read from: their paths."""
         return [self.samples[index].path for index in indices]
 
     def num_per_class(self) -> tuple[int, ...]:
@@ -182,7 +182,7 @@ def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> in
 
 
 def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -> list[int]:
-    """Give, for each class, the label that it has among names, told by the whole line or by its first word.
+    """Return each class's label among names, matched by the whole line or by its first word.
 
     Raises:
         DatasetError: a class is none of them.

@@ -235,7 +235,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def append_finished(folder: Path, number: int, summary: ShardSummary) -> None:
-    """Say that a shard is finished; its tar and its index must be on the disk."""
+    """Record that a shard is finished; its tar and its index must be on the disk."""
     with (folder / JOURNAL).open("ab") as file:
         file.write(_journal_line(number, summary))
         sync_file(file)

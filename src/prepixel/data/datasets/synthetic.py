@@ -1,6 +1,6 @@
 """An embedded data set: pictures made of noise, shapes and textures, written as real JPEG files of many kinds.
 
-Six classes are told by shape and color, at any size. Four differ ONLY in the texture of one object, whose period is a
+Six classes differ by shape and color, at any size. Four differ ONLY in the texture of one object, whose period is a
 fixed part of the image's short side, about 5 pixels in 450: a network that sees 448 pixels can tell them, one that sees
 112 cannot, since antialiasing leaves it a plain object.
 """
@@ -65,7 +65,7 @@ Picture = Float[np.ndarray, "y x 3"]
 
 @dataclass(frozen=True)
 class _Parameters:
-    """Hold what decides every byte of a synthetic data set; kept in its marker file."""
+    """State what decides every byte of a synthetic data set; kept in its marker file."""
 
     version: int
     num_train_per_class: int
@@ -341,7 +341,7 @@ def _shape_of(name: str, generator: np.random.Generator) -> str:
 
 
 def _distance(shape: str, y: Plane, x: Plane, radius: float) -> Plane:
-    """Give the distance from a shape's edge in pixels, negative inside; outside corners it is a lower bound."""
+    """Return the distance from a shape's edge in pixels, negative inside; outside corners it is a lower bound."""
     if shape == "disc":
         return np.hypot(y, x) - radius
     if shape == "ring":

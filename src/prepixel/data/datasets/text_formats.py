@@ -53,7 +53,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _not_utf8(line: str) -> str | None:
-    """Name the first byte of a line that is not UTF-8; None where all are."""
+    """Return the first byte of a line that is not UTF-8; None where all are."""
     letter = next((letter for letter in line if "\udc80" <= letter <= "\udcff"), None)
     return None if letter is None else f"0x{ord(letter) - 0xDC00:02X}"
 

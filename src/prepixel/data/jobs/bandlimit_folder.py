@@ -1,4 +1,4 @@
-"""A folder of JPEGs thinned into another one: foretold, in parallel, verified, and continued where it was stopped.
+"""Band-limit a folder of JPEGs into another one. Parallel, verified, resumable, with an estimate first.
 
 The target has the source's folders and file names, and a folder ``.prepixel-thin`` with what was asked for
 (``options.json``) and a line for each finished file (``files.jsonl``). A file appears under its name when it is whole
@@ -14,15 +14,23 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
-from prepixel.data.jobs.journal import FILES, FinishedFile, append_finished, read_finished, write_finished
+from prepixel.data.jobs.journal import (
+    FILES,
+    BandlimitReport,
+    FinishedFile,
+    append_finished,
+    read_finished,
+    report_files,
+    write_finished,
+)
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, JpegError, ReadFailure, RecordedError
+from prepixel.errors import DatasetError, JpegError
 from prepixel.files import (
     AtomicFile,
     directory_lock,
@@ -30,6 +38,7 @@ from prepixel.files import (
     make_folder,
     publish_files,
     remove_temporary,
+    sync_folder,
     write_json,
 )
 from prepixel.jpeg import Limits, bandlimit_jpeg
@@ -50,7 +59,7 @@ OnBad: TypeAlias = Literal["skip", "copy", "stop"]
 
 @dataclass(frozen=True)
 class BandlimitOptions:
-    """Hold what is asked of every file.
+    """State how each file is band-limited.
 
     Attributes:
         bands: the frequencies to keep.
@@ -58,8 +67,8 @@ class BandlimitOptions:
         restart_rows: instead of it, rows of MCUs.
         metadata: which segments go along, as `bandlimit_jpeg` has it.
         others: what is done with files that are no JPEG, neither by contents nor by name: left out, or copied.
-        on_bad: what is done with JPEGs that cannot be thinned: left out, or copied as they are (both are listed), or
-            the first of them ends the run.
+        on_bad: what is done with JPEGs that cannot be band-limited: left out, or copied as they are (both are
+            listed), or the first of them ends the run.
     """
 
     bands: BandSet
@@ -81,43 +90,6 @@ class BandlimitOptions:
         )
 
 
-@dataclass(frozen=True)
-class BandlimitReport:
-    """Hold what became of a folder.
-
-    Attributes:
-        num_files: files below the source, of any kind.
-        num_earlier: of these, finished by an earlier run.
-        num_thinned: JPEGs thinned, by this run or an earlier one.
-        num_copied: files that are no JPEG, copied.
-        num_skipped: files that are no JPEG, left out.
-        bytes_before: of the thinned files.
-        bytes_after: of what they became.
-        seconds: that this run took.
-        bad: JPEGs that were not thinned, by path below the source.
-    """
-
-    num_files: int
-    num_earlier: int
-    num_thinned: int
-    num_copied: int
-    num_skipped: int
-    bytes_before: int
-    bytes_after: int
-    seconds: float
-    bad: tuple[ReadFailure, ...]
-
-    @property
-    def ratio(self) -> float:
-        """Give bytes after over bytes before; 1 where nothing was thinned."""
-        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Give how many files this run handled a second."""
-        return (self.num_files - self.num_earlier) / self.seconds if self.seconds else 0.0
-
-
 @dataclass
 class _Plan:
     """What is below the source, and what an earlier run has finished."""
@@ -136,7 +108,7 @@ def estimate_bandlimiting(
     threads: int = 0,
     limits: Limits = Limits(),
 ) -> WorkEstimate:
-    """Say how many bytes thinning a folder will leave, and how long it will take, from a sample; nothing is written.
+    """Estimate from a sample how many bytes will be left and how long it will take; nothing is written.
 
     Raises:
         DatasetError: as `bandlimit_folder`.
@@ -179,19 +151,19 @@ def bandlimit_folder(
         source: the folder of JPEGs; links are followed.
         target: a folder that is missing, empty, or was begun by a call with the same options.
         options: what is asked of every file.
-        threads: threads to work on; 0 for one a processor.
+        threads: threads to work on; 0 for one per CPU.
         limits: what each file may ask for.
         progress: called with (files done, files in all) after each, on the calling thread.
 
     Raises:
         DatasetError: there is no such source, or no file below it; the folders lie inside each other; the target holds
             other files, was begun with other options, or is being written by another process.
-        JpegError: a file cannot be thinned, under ``on_bad="stop"``.
+        JpegError: a file cannot be band-limited, under ``on_bad="stop"``.
         OSError: a file cannot be written.
     """
     begin, root, goal = time.perf_counter(), Path(source), Path(target)
     _check(root, goal, options)
-    with _claimed(goal, options) as state:
+    with _locked_state(goal, options) as state:
         plan = _plan(root, goal)
         earlier = len(plan.finished)
         rows = dict(plan.finished)
@@ -208,27 +180,7 @@ def bandlimit_folder(
             _remove_temporary(goal, plan.left)
             raise
         write_finished(state, rows)
-    return _report(rows, earlier, time.perf_counter() - begin)
-
-
-def _report(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> BandlimitReport:
-    thinned = [row for row in rows.values() if row.kind == "thinned"]
-    kinds = [row.kind for row in rows.values() if not row.error]
-    return BandlimitReport(
-        num_files=len(rows),
-        num_earlier=earlier,
-        num_thinned=len(thinned),
-        num_copied=kinds.count("copied"),
-        num_skipped=kinds.count("skipped"),
-        bytes_before=sum(row.before for row in thinned),
-        bytes_after=sum(row.after for row in thinned),
-        seconds=seconds,
-        bad=tuple(
-            ReadFailure(index, row.path, RecordedError(row.error, row.message))
-            for index, (_, row) in enumerate(sorted(rows.items()))
-            if row.error
-        ),
-    )
+    return report_files(rows, earlier, time.perf_counter() - begin)
 
 
 # -- what there is to do -----------------------------------------------------------------------------------------------
@@ -253,7 +205,7 @@ def _plan(root: Path, goal: Path) -> _Plan:
         name = Path(path).relative_to(root).as_posix()
         try:
             status = os.stat(path)  # noqa: PTH116  (a million Paths cost seconds)
-        except OSError:  # a link that leads nowhere; thinning it will say so
+        except OSError:  # a link that leads nowhere; reading it will report that
             plan.files.append(name)
             plan.left.append(name)
             plan.sizes[name] = 0
@@ -280,8 +232,8 @@ def _stands(target: Path, row: FinishedFile) -> bool:
         return False
 
 
-def _told(options: BandlimitOptions) -> dict[str, Any]:
-    """Give the options that decide a file's bytes; a list of bands is told by its channels."""
+def _to_json(options: BandlimitOptions) -> dict[str, Any]:
+    """Return the options that decide a file's bytes, bands as channels."""
     return asdict(options) | {"bands": sorted(options.bands.channels), "name": options.bands.name}
 
 
@@ -293,24 +245,24 @@ def _check_target(goal: Path, options: BandlimitOptions) -> None:
             raise DatasetError(f"{goal}: holds files that thinning did not write; name a new folder, or empty this one")
         return
     try:
-        told = json.loads(state.read_text(encoding="utf-8"))
-        differing = sorted(key for key, value in _told(options).items() if key != "name" and told[key] != value)
+        saved = json.loads(state.read_text(encoding="utf-8"))
+        differing = sorted(key for key, value in _to_json(options).items() if key != "name" and saved[key] != value)
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{state}: cannot be understood ({error}); thin into a new folder") from error
     if differing:
-        were = ", ".join(f"{key} {told['name'] if key == 'bands' else told[key]}" for key in differing)
+        were = ", ".join(f"{key} {saved['name'] if key == 'bands' else saved[key]}" for key in differing)
         raise DatasetError(f"{goal}: was begun with other options ({were}); use these, or thin into a new folder")
 
 
 @contextlib.contextmanager
-def _claimed(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
+def _locked_state(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
     """Make the target, with its options, for this process alone, and give its state folder."""
     state = goal / STATE_NAME
     make_folder(state)
     with directory_lock(state, "thinning into", name=goal):
         _check_target(goal, options)
         if not (state / _OPTIONS).exists():
-            write_json(state / _OPTIONS, _told(options), indent=None)
+            write_json(state / _OPTIONS, _to_json(options), indent=None)
         yield state
 
 
@@ -334,6 +286,7 @@ def _bandlimit_all(
     pending: list[_Result] = []
     begin = time.monotonic()
     with (goal / STATE_NAME / FILES).open("a", encoding="ascii") as journal:
+        sync_folder(goal / STATE_NAME)  # else a power cut may lose the journal, and with it all that it says
         try:
             with contextlib.closing(work) as results:
                 for result in results:
@@ -347,7 +300,7 @@ def _bandlimit_all(
 
 
 def _publish(journal: IO[str], pending: list[_Result]) -> list[FinishedFile]:
-    """Give files their names, sync them, and only then say in the journal that they are finished."""
+    """Sync and rename files, and only then record them in the journal."""
     results, pending[:] = pending[:], []
     publish_files(result.written for result in results if result.written is not None)
     append_finished(journal, (result.row for result in results))
@@ -397,7 +350,7 @@ def _is_named_jpeg(name: str) -> bool:
 
 
 def _words(name: str, error: Exception) -> tuple[str, str]:
-    """Give an error's kind and text; of the system's, without the path that the source was reached by."""
+    """Return an error's kind and text; of the system's, without the path that the source was reached by."""
     text = f"{name}: {error.strerror}" if isinstance(error, OSError) else str(error)
     return type(error).__name__, text
 

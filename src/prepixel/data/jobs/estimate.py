@@ -19,7 +19,7 @@ Source = TypeVar("Source")
 
 @dataclass(frozen=True)
 class WorkEstimate:
-    """Hold what a run will leave and take.
+    """Estimate what a run will leave and take.
 
     Attributes:
         num_files: files, or images, of the source, of any kind.
@@ -60,7 +60,7 @@ def estimate_work(
         left: what is not finished.
         num_bytes_left: of all of these.
         num_files: as the estimate_work has it; so are ``num_finished`` and ``num_bytes``.
-        threads: that the run will have; 0 for one a processor.
+        threads: that the run will have; 0 for one per CPU.
     """
     step = max(1, len(left) // _SAMPLE)
     before, after, seconds = [], [], 0.0

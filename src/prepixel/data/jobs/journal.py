@@ -1,4 +1,4 @@
-"""A line for each file that thinning is done with, so that a run that was stopped goes on where it was."""
+"""The journal of band-limiting, a line for each finished file, and the report made of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from prepixel.errors import ReadFailure, RecordedError
 from prepixel.files import replace_file, sync_file
 
 FILES = "files.jsonl"
@@ -16,7 +17,7 @@ FILES = "files.jsonl"
 
 @dataclass(frozen=True)
 class FinishedFile:
-    """Hold a file that is done with, and how its source was then.
+    """Record a finished file and the state of its source at that time.
 
     Attributes:
         path: below the source.
@@ -61,3 +62,61 @@ def write_finished(state: Path, rows: Mapping[str, FinishedFile]) -> None:
 
 def _line(row: FinishedFile) -> str:
     return json.dumps(asdict(row)) + "\n"
+
+
+@dataclass(frozen=True)
+class BandlimitReport:
+    """Report what became of a folder.
+
+    Attributes:
+        num_files: files below the source, of any kind.
+        num_earlier: of these, finished by an earlier run.
+        num_thinned: JPEGs band-limited, by this run or an earlier one.
+        num_copied: files that are no JPEG, copied.
+        num_skipped: files that are no JPEG, left out.
+        bytes_before: of the band-limited files.
+        bytes_after: of what they became.
+        seconds: that this run took.
+        bad: JPEGs that were not band-limited, by path below the source.
+    """
+
+    num_files: int
+    num_earlier: int
+    num_thinned: int
+    num_copied: int
+    num_skipped: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+    bad: tuple[ReadFailure, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Return bytes after over bytes before; 1 where none was band-limited."""
+        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Return how many files this run handled a second."""
+        return (self.num_files - self.num_earlier) / self.seconds if self.seconds else 0.0
+
+
+def report_files(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> BandlimitReport:
+    """Summarize the files of a journal."""
+    thinned = [row for row in rows.values() if row.kind == "thinned"]
+    kinds = [row.kind for row in rows.values() if not row.error]
+    return BandlimitReport(
+        num_files=len(rows),
+        num_earlier=earlier,
+        num_thinned=len(thinned),
+        num_copied=kinds.count("copied"),
+        num_skipped=kinds.count("skipped"),
+        bytes_before=sum(row.before for row in thinned),
+        bytes_after=sum(row.after for row in thinned),
+        seconds=seconds,
+        bad=tuple(
+            ReadFailure(index, row.path, RecordedError(row.error, row.message))
+            for index, (_, row) in enumerate(sorted(rows.items()))
+            if row.error
+        ),
+    )

@@ -1,4 +1,4 @@
-"""A data set packed into shards: foretold, in parallel, verified, and continued where it was stopped.
+"""Pack a data set into shards. Runs in parallel, is verified and resumable, and starts with an estimate.
 
 A shard appears under its name when it is whole, and counts when its index stands beside it. Each of its bytes follows
 from the source and the options alone; so a run that was killed is continued by the same call, and ends with the bytes
@@ -13,9 +13,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from prepixel.data.datasets.shard_index import (
     CLASSES,
@@ -32,6 +32,7 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.datasets.shards import ShardWriter, stored_ending
 from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
+from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.parallel import map_unordered
 from prepixel.errors import (
@@ -44,96 +45,9 @@ from prepixel.errors import (
     UnsupportedJpeg,
 )
 from prepixel.files import directory_lock, make_folder, remove_temporary, write_text
-from prepixel.jpeg import Limits, pack_jpeg, read_header, read_image
-from prepixel.jpeg.decode import Kept
-from prepixel.jpeg.packed import ALL_BANDS, Compression
-from prepixel.spectrum import BandSet
+from prepixel.jpeg import Limits, read_header, read_image
 
 _SOI = b"\xff\xd8"
-
-OnError: TypeAlias = Literal["store", "skip", "stop"]
-
-
-@dataclass(frozen=True)
-class PackOptions:
-    """Hold what is asked of a folder of shards.
-
-    Attributes:
-        bands: the frequencies to keep; None for all.
-        compression: of each packed image.
-        level: of zstd.
-        shard_size: samples of a shard, the last of a part may have fewer.
-        on_error: what is done with images that have no YCbCr coefficients or cannot be read: ``"store"`` stores the
-            former as the files they are and leaves out the latter, ``"skip"`` leaves out both (they are listed), and
-            at ``"stop"`` the first of them ends the run.
-    """
-
-    bands: BandSet | None
-    compression: Compression = "zstd"
-    level: int = 1
-    shard_size: int = 1000
-    on_error: OnError = "store"
-
-    @property
-    def kept(self) -> Kept:
-        """Give the frequencies of each component, as natural indices."""
-        if self.bands is None:
-            return ALL_BANDS
-        return self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)
-
-    def pack(self, contents: bytes, limits: Limits) -> bytes:
-        """Pack one image's file."""
-        return pack_jpeg(contents, self.kept, compression=self.compression, level=self.level, limits=limits)
-
-    def to_manifest(self) -> dict[str, Any]:
-        """Return what decides the shards' bytes, for the manifest."""
-        return {
-            "bands": "all" if self.bands is None else self.bands.name,
-            "frequencies": [sorted(indices) for indices in self.kept],
-            "compression": self.compression,
-            "level": self.level if self.compression == "zstd" else 0,
-            "shard_size": self.shard_size,
-            "on_error": self.on_error,
-        }
-
-
-@dataclass(frozen=True)
-class PackReport:
-    """Hold what became of a source.
-
-    Attributes:
-        num_samples: images of the source.
-        num_earlier: of these, finished by an earlier run.
-        num_packed: packed, by this run or an earlier one.
-        num_stored: stored as they are.
-        num_shards: shards of this source.
-        bytes_before: of the packed images' files.
-        bytes_after: of what they became, without the tar's headers.
-        bytes_on_disk: of the shards.
-        seconds: that this run took.
-        bad: images that were left out.
-    """
-
-    num_samples: int
-    num_earlier: int
-    num_packed: int
-    num_stored: int
-    num_shards: int
-    bytes_before: int
-    bytes_after: int
-    bytes_on_disk: int
-    seconds: float
-    bad: tuple[ReadFailure, ...]
-
-    @property
-    def ratio(self) -> float:
-        """Give bytes after over bytes before; 1 where nothing was packed."""
-        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Give how many images this run handled a second."""
-        return (self.num_samples - self.num_earlier) / self.seconds if self.seconds else 0.0
 
 
 class _Packed(NamedTuple):
@@ -163,7 +77,7 @@ def pack_source(
         target: a folder that is missing, empty, or was begun by a call with the same options.
         options: what is asked for.
         append: whether a source that the folder does not know yet is added behind those it has.
-        threads: threads to work on; 0 for one a processor.
+        threads: threads to work on; 0 for one per CPU.
         limits: what each image may ask for.
         progress: called with (images done, images in all) after each, on the calling thread.
 
@@ -204,7 +118,7 @@ def estimate_packing(
     threads: int = 0,
     limits: Limits = Limits(),
 ) -> WorkEstimate:
-    """Say how many bytes packing a source will leave, and how long it will take, from a sample; nothing is written.
+    """Estimate from a sample how many bytes packing will leave and how long it will take; nothing is written.
 
     Raises:
         DatasetError: as `pack_source`.
@@ -325,7 +239,7 @@ def _numbers(part: Part) -> range:
 
 
 def _places(source: PackSource, part: Part, options: PackOptions, number: int) -> range:
-    """Give the places of a shard's entries."""
+    """Return the places of a shard's entries."""
     begin = (number - part.first_shard) * options.shard_size
     return range(begin, min(begin + options.shard_size, len(source.entries)))
 
@@ -365,7 +279,7 @@ def _pack_shards(
 
 
 def _in_order(results: Iterable[_Packed], places: Iterable[int]) -> Iterator[_Packed]:
-    """Hold back results until those before them are there."""
+    """Yield results in the order of their places."""
     waiting: dict[int, _Packed] = {}
     source = iter(results)
     for place in places:

@@ -21,7 +21,7 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
 
 class PackEntry(NamedTuple):
-    """Name one image of a source.
+    """Locate one image of a source.
 
     Attributes:
         name: its path below the source, with forward slashes; for a tar's member, the tar's name in front.
@@ -50,7 +50,7 @@ class PackEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class PackSource:
-    """Hold what is to be packed, in an order that never changes.
+    """List what is to be packed, in an order that never changes.
 
     Attributes:
         name: for messages, and for the list of a target's parts.
@@ -106,14 +106,16 @@ def open_coco(annotations: str | os.PathLike[str], images: str | os.PathLike[str
         DatasetError: the annotations cannot be read, have a mistake, or name a file that is not there.
     """
     dataset = CocoDataset(annotations, images)
-    told: dict[int, list[dict[str, Any]]] = {}
+    annotated: dict[int, list[dict[str, Any]]] = {}
     for one in dataset.ground_truth()["annotations"]:
-        told.setdefault(one["image_id"], []).append({key: value for key, value in one.items() if key != "image_id"})
+        annotated.setdefault(one["image_id"], []).append(
+            {key: value for key, value in one.items() if key != "image_id"}
+        )
     entries = []
     for image in dataset.samples:
         name = Path(image.path).relative_to(dataset.root).as_posix()
         kept: dict[str, Any] = {"image_id": image.image_id, "height": image.height, "width": image.width}
-        kept |= {"annotations": told.get(image.image_id, [])}
+        kept |= {"annotations": annotated.get(image.image_id, [])}
         entries.append(PackEntry(name, 0, Path(image.path).stat().st_size, image.path, 0, kept))
     return PackSource(f"{Path(annotations).name} of {dataset.root.name}", ("photo",), tuple(entries))
 

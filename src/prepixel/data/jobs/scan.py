@@ -18,7 +18,7 @@ from prepixel.jpeg import JpegImage, Limits, read_image
 
 @dataclass(frozen=True)
 class ScanReport:
-    """Hold what a folder of images holds; every counter is by files.
+    """Report what a folder of images holds; every counter counts files.
 
     Attributes:
         root: the folder.
@@ -91,7 +91,7 @@ def scan_folder(
 
     Args:
         root: the folder.
-        threads: threads to read on; 0 for one a processor.
+        threads: threads to read on; 0 for one per CPU.
         limits: what each file may ask for.
         progress: called with the number of files done after each, on the calling thread.
 
@@ -113,7 +113,7 @@ def scan_folder(
             if progress is not None:
                 progress(done)
     if not done:
-        raise DatasetError(f"{folder}: no image below it; files are told by their endings, .jpg and others")
+        raise DatasetError(f"{folder}: no image below it; images are recognized by their endings, .jpg and others")
     return ScanReport(
         root=str(folder),
         num_files=done,
@@ -132,7 +132,7 @@ def scan_folder(
 
 
 def name_sampling(image: JpegImage) -> str:
-    """Name the chroma sampling as people do: "4:2:0"; where it has no such name, by factors: "2x2 1x2 1x2" (h x v).
+    """Return the usual name of a chroma sampling, such as "4:2:0", or its factors: "2x2 1x2 1x2" (h x v).
 
     Source: ITU-T T.81, A.1.1; the names are those of ITU-R BT.601's practice.
     """

@@ -1,20 +1,27 @@
-"""What verbs say of detectors' runs."""
+"""Evaluate detectors' runs, and detect objects with them: the detector halves of `evaluate` and `predict`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prepixel.cli.console import percent, print_pairs, print_table
+from prepixel.cli.console import (
+    percent,
+    print_error,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    report_skipped,
+)
 from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
+from prepixel.cli.open_network import describe_checkpoint, open_detector
+from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
-from prepixel.errors import RecipeError
 from prepixel.jpeg import ReadFailure
-from prepixel.runs import FoundInPhoto, load_detector
+from prepixel.runs import FoundInPhoto
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {
@@ -24,22 +31,22 @@ _FIGURES: Mapping[str, str] = {
     "ap_small": "AP, small",
     "ap_medium": "AP, medium",
     "ap_large": "AP, large",
-    "ar1": "AR, 1 a photo",
-    "ar10": "AR, 10 a photo",
-    "ar100": "AR, 100 a photo",
+    "ar1": "AR, 1 per image",
+    "ar10": "AR, 10 per image",
+    "ar100": "AR, 100 per image",
     "ar_small": "AR, small",
     "ar_medium": "AR, medium",
     "ar_large": "AR, large",
 }
 
 
-def print_detection(result: DetectionResult) -> None:
-    """Print COCO's twelve figures, a column for boxes and one for masks."""
-    pairs = [("photos", str(result.images)), ("objects", str(result.objects))]
+def print_detection(result: DetectionResult, *, weights: str) -> None:
+    """Print COCO's twelve figures, a column for boxes and one for masks, and which weights they are of."""
+    pairs = [("weights", weights), ("images", str(result.images)), ("objects", str(result.objects))]
     if result.channels_on is not None:
         pairs.append(("channels on", f"{result.channels_on:.1f}"))
     print_pairs(pairs)
-    print()
+    print_line()
     rows = [
         [words, *(_cell(scores.figures[name]) for scores in result.scores.values())] for name, words in _FIGURES.items()
     ]
@@ -47,41 +54,42 @@ def print_detection(result: DetectionResult) -> None:
 
 
 def evaluate_detector(options: argparse.Namespace) -> int:
-    """Score a detector's run on its validation photos, and write what it found in COCO's format beside it."""
-    if options.data is not None or options.plot is not None:
-        raise RecipeError(
-            f"{options.run}: is a detector's run, scored on its recipe's photos; leave out --data, --plot"
+    """Score a detector's run on its validation images, and write its detections in COCO's format into its folder."""
+    if options.data is not None or options.plot is not None or options.build is not None:
+        raise UsageError(
+            f"{options.run_path}: is a detector's run, scored on its recipe's images; leave out --data, --plot, --build"
         )
     disable_malloc_trim()
-    trained = load_detector(options.run, weights=options.weights)
+    trained = open_detector(options, options.run_path)
+    weights = describe_checkpoint(trained, options.weights)
     result, photos, failures = trained.evaluate(batch_size=options.batch_size, threads=options.threads or None)
-    files = {kind: options.run / f"found-{kind}.json" for kind in result.scores}
+    files = {kind: options.run_path / f"found-{kind}.json" for kind in result.scores}
     for kind, path in files.items():
         write_detections(path, result.found, kind)
     classes = result.class_rows(photos.ground_truth()["categories"])
     if options.json:
-        shown = [{name: _finite(value) for name, value in row.items()} for row in classes]
-        report = {"run": str(options.run), "images": result.images, "objects": result.objects, **result.row()}
-        print(json.dumps({**report, "classes": shown}, ensure_ascii=False))
+        report = {"run": str(options.run_path), "weights": weights, "images": result.images}
+        print_json({**report, "objects": result.objects, **result.row(), "classes": classes})
     else:
-        print_detection(result)
-        print()
+        print_detection(result, weights=weights)
+        print_line()
         seen = [row for row in classes if not all(value != value for name, value in row.items() if name != "class")]
         names = ("class", *(f"{kind}_ap" for kind in result.scores))
         print_table(names, [[_cell(row[name]) for name in names] for row in seen])
-        print("\nwritten: " + ", ".join(map(str, files.values())))
-    if failures:
-        print(f"{len(failures)} photos could not be read and were left out", file=sys.stderr)
-    return 1 if failures else 0
+        print_line()
+        print_line("written: " + ", ".join(map(str, files.values())))
+    return report_skipped(failures)
 
 
 def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int:
-    """Say what objects photos show, draw them, beside what others found and what there is, and write COCO's format."""
+    """Detect objects in images, draw them beside other detectors' and the annotations, and write COCO's format."""
+    if options.build is not None:
+        raise UsageError(f"{options.run_path}: is not a folded network's file; leave out --build")
     disable_malloc_trim()
-    trained = load_detector(options.run, weights=options.weights)
-    detectors = [trained, *(load_detector(path, weights=options.weights) for path in options.beside)]
+    trained = open_detector(options, options.run_path)
+    detectors = [trained, *(open_detector(options, path) for path in options.beside)]
     truth = None if options.annotations is None else Annotated.read(options.annotations, Path(paths[0]).parent)
-    output = options.output or options.run / "predictions"
+    output = options.output or options.run_path / "predictions"
     output.mkdir(parents=True, exist_ok=True)
     names = [{category["id"]: str(category["name"]) for category in one.categories()} for one in detectors]
     min_score = 0.5 if options.min_score is None else options.min_score
@@ -92,11 +100,11 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
         first = outcomes[0]
         if failures := [outcome for outcome in outcomes if isinstance(outcome, ReadFailure)]:
             bad += 1
-            print(f"prepixel: {failures[0].source}: {failures[0].error}", file=sys.stderr)
+            print_error(f"prepixel: {failures[0].source}: {failures[0].error}")
         if isinstance(first, ReadFailure):
             continue
         done.append(first)
-        drawing = output / f"{number:06d}-{Path(first.source).stem}.png"
+        drawing = output / f"{number:06d}-{_short_stem(first.source)}.png"
         titles = [Path(first.source).name] if len(detectors) == 1 else [one.name for one in detectors]
         shown = [
             (title, found_objects(outcome, known))
@@ -107,17 +115,30 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
             shown.append(("annotated", annotated))
         draw_photo(first, shown, drawing)
         if options.json:
-            print(json.dumps({"file": first.source, "image_id": number, "drawn": str(drawing), "found": first.found}))
+            print_json({"file": first.source, "image_id": number, "drawn": str(drawing), "found": first.found})
+    _finish_predictions(options, done, output, names[0], masks=trained.network.has_masks)
+    if bad:
+        print_error(f"{bad} of {len(paths)} files could not be read")
+    return 1 if bad else 0
+
+
+def _finish_predictions(
+    options: argparse.Namespace, done: Sequence[FoundInPhoto], output: Path, names: Mapping[int, str], *, masks: bool
+) -> None:
+    """Write all detections in COCO's format, and print the best of each image."""
     found = [one for photo in done for one in photo.found]
-    for kind in ("box", "mask") if trained.network.has_masks else ("box",):
+    for kind in ("box", "mask") if masks else ("box",):
         write_detections(output / f"found-{kind}.json", found, kind)
     if done and not options.json:
-        rows = [[photo.source, str(len(photo.found)), _named(photo, names[0], options.top)] for photo in done]
+        rows = [[photo.source, str(len(photo.found)), _named(photo, names, options.top)] for photo in done]
         print_table(("file", "objects", "best"), rows, left=3)
-        print(f"\ndrawn, and in COCO's format: {output}")
-    if bad:
-        print(f"{bad} of {len(paths)} files could not be read", file=sys.stderr)
-    return 1 if bad else 0
+        print_line()
+        print_line(f"drawn, and in COCO's format: {output}")
+
+
+def _short_stem(source: str) -> str:
+    """Return a file's stem, short enough to be part of another name."""
+    return Path(source).stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")
 
 
 def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> str:
@@ -128,7 +149,3 @@ def _cell(value: str | float) -> str:
     if isinstance(value, str):
         return value
     return "-" if math.isnan(value) else percent(value)
-
-
-def _finite(value: str | float) -> str | float | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

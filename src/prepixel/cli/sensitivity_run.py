@@ -1,21 +1,21 @@
-"""The verb that asks a network which frequency channels it needs."""
+"""Measure, draw and print which frequency channels a network needs: the work of the command `sensitivity`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prepixel.cli.console import percent, print_table, progress_bar
-from prepixel.cli.predict import load_classifier
+from prepixel.cli.console import percent, print_error, print_line, print_table, progress_lines
+from prepixel.cli.open_network import UNTRAINED, is_trained, open_classifier
+from prepixel.cli.parser import UsageError
 from prepixel.data import CenterCrop, FolderDataset
 from prepixel.data.random_streams import sample_generator
-from prepixel.errors import DatasetError, RecipeError
+from prepixel.errors import DatasetError
 from prepixel.files import image_files
 from prepixel.gates import GatedNetwork
 from prepixel.jpeg import ReadFailure, read_sizes
@@ -24,6 +24,7 @@ from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measu
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_sensitivity
 from prepixel.runs import Classifier
+from prepixel.runs.wordnet import folder_class_names
 from prepixel.spectrum import BandSet, Spectrum
 from prepixel.spectrum.bands import PUBLISHED_NAMES, zigzag_ids
 
@@ -31,44 +32,49 @@ _BATCH = 32
 _SQUARES = ("S-6", "S-12", "S-24", "S-32", "S-48", "S-64")
 
 
-def sensitivity(options: argparse.Namespace) -> int:
-    """Ask a network which frequency channels it needs."""
-    classifier = load_classifier(options)
+def run_sensitivity(options: argparse.Namespace) -> int:
+    """Measure which frequency channels a network needs, and write, draw and print the result."""
+    classifier = open_classifier(options)
     network = classifier.network
     if isinstance(network, GatedNetwork):
-        raise RecipeError(f"{options.run}: has a gate, which says which channels it uses: prepixel heatmap")
+        raise UsageError(f"{options.run_path}: has a gate, which shows the channels it uses: prepixel heatmap")
     if not isinstance(network, FoldedNetwork | FrequencyNetwork):
-        raise RecipeError(f"{options.run}: takes pixels, not frequencies; fold it: prepixel fold")
+        raise UsageError(f"{options.run_path}: takes pixels, not frequencies; fold it: prepixel fold")
     paths, labels = _images(options.folder, classifier, options.images)
     failures: list[ReadFailure] = []
     kept: list[int] = []
-    spectra = _spectra(classifier, paths, options.threads, kept, failures)
-    probe = ChannelProbe(network, spectra)
+    with progress_lines("reading images") as progress:
+        probe = ChannelProbe(network, _spectra(classifier, paths, options.threads, kept, failures, progress))
     if labels is not None:
         probe.labels = labels[torch.tensor(kept)]
     sets = [BandSet.parse(name) for name in PUBLISHED_NAMES if name != "192"]
     sets += zigzag_like([BandSet.parse(name) for name in _SQUARES])
-    with progress_bar("leaving channels out") as progress:
+    with progress_lines("measuring channels, passes over the images") as progress:
         found = measure_sensitivity(probe, sets=sets, greedy_images=options.greedy_images, progress=progress)
-    rows = sensitivity_rows(found, f"{classifier.name}, {options.folder.name}")
+    trained = is_trained(classifier)
+    name = classifier.name
     if options.records is not None:
-        append_records(options.records, rows)
+        append_records(options.records, sensitivity_rows(found, f"{name}, {options.folder.name}"))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if found.order:
         count = min(options.channels, len(found.order))
-        origin = f"greedy elimination on {options.greedy_images} images of {options.folder.name}, {classifier.name}"
+        origin = f"greedy elimination on {options.greedy_images} images of {options.folder.name}, {name}"
         found.best(count, origin).write(options.output)
     plot = options.plot or options.output.with_suffix(".png")
-    draw(found, plot, title=options.title or f"{classifier.name}, {probe.num_images} images")
+    draw(found, plot, title=options.title or f"{name}, {probe.num_images} images")
+    if not trained:
+        print_line(f"note: {UNTRAINED}")
+        print_line()
     _print(found)
-    print(f"\nwritten: {options.output}; drawn: {plot}" if found.order else f"\ndrawn: {plot}")
+    print_line()
+    print_line(f"written: {options.output}; drawn: {plot}" if found.order else f"drawn: {plot}")
     for failure in failures:
-        print(f"prepixel: {failure.error}", file=sys.stderr)
+        print_error(f"prepixel: {failure.error}")
     return 1 if failures else 0
 
 
 def sensitivity_rows(found: Sensitivity, case: str) -> list[ScoreRow]:
-    """Give what was measured as records."""
+    """Return the results as records."""
     environment = describe_environment()
 
     def row(subject: str, channels: int, effect: Effect) -> ScoreRow:
@@ -86,7 +92,7 @@ def sensitivity_rows(found: Sensitivity, case: str) -> list[ScoreRow]:
 
 
 def draw(found: Sensitivity, output: Path, *, title: str) -> None:
-    """Draw what was measured: accuracy where labels are known, else agreement with the network of all channels."""
+    """Draw the results: accuracy if labels are known, else agreement with the network of all channels."""
     effects = np.zeros((3, 8, 8))
     for channel, effect in found.without.items():
         effects[channel // 64, channel % 64 // 8, channel % 8] = 1000 * effect.divergence
@@ -105,36 +111,39 @@ def draw(found: Sensitivity, output: Path, *, title: str) -> None:
         curves,
         output,
         quantity="top-1" if by_top1 else "same answer as with all channels",
-        title=f"{title}: divergence when one channel is left out, thousandths of a nat",
+        title=f"{title}: divergence without one channel, in thousandths of a nat",
         ids=zigzag_ids(),
     )
 
 
 def _images(folder: Path, classifier: Classifier, count: int) -> tuple[list[str], Tensor | None]:
-    """List images, evenly spaced, with labels where the folders are named by the network's classes."""
+    """List images, evenly spaced, with labels if the folders are named by the network's classes."""
     try:
-        files = FolderDataset(folder, class_names=classifier.classes)
+        files = FolderDataset(folder, class_names=folder_class_names(folder, classifier.classes))
         chosen = [files.samples[index] for index in _evenly(len(files), count)]
         return [sample.path for sample in chosen], torch.tensor([sample.label for sample in chosen])
     except DatasetError as error:
         paths = list(image_files(folder))
         if not paths:
             raise
-        print(f"no labels ({error}); measured against the network's own answers", file=sys.stderr)
+        print_error(f"no labels ({error}); measured against the network's own answers")
         return [paths[index] for index in _evenly(len(paths), count)], None
 
 
 def _evenly(length: int, count: int) -> list[int]:
-    if count < 1:
-        raise RecipeError(f"--images is {count}; it must be 1 or greater")
     count = min(count, length)
     return [place * length // count for place in range(count)]
 
 
 def _spectra(
-    classifier: Classifier, paths: list[str], threads: int, kept: list[int], failures: list[ReadFailure]
+    classifier: Classifier,
+    paths: list[str],
+    threads: int,
+    kept: list[int],
+    failures: list[ReadFailure],
+    progress: Callable[[int, int], None],
 ) -> Iterator[Spectrum]:
-    """Read batch after batch; note which images could be read, and which not."""
+    """Read batch by batch; append the places of images that could be read, and the failures of others."""
     crop, generator = CenterCrop(classifier.crop_fraction), sample_generator(0, 0, 0)
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
@@ -147,6 +156,7 @@ def _spectra(
         kept += [start + places[place] for place in views.kept]
         if isinstance(views.inputs, Spectrum) and views.kept:
             yield views.inputs
+        progress(min(start + _BATCH, len(paths)), len(paths))
 
 
 def _print(found: Sensitivity) -> None:

@@ -1,4 +1,4 @@
-"""The verb thin: what it foretells, what it says afterwards, and what it refuses."""
+"""The command bandlimit: its estimate, its report, and what it refuses."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "photos", {"dog/notes.txt": b"not an image"})
 
 
-def test_thin_foretells_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+def test_bandlimit_estimates_then_reports(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["thin", str(folder), str(out), "--bands", "S-24"]
+    words = ["bandlimit", str(folder), str(out), "--bands", "S-24"]
     assert main([*words, "--dry-run"]) == 0
-    foretold = facts(capsys.readouterr().out)
+    estimated = facts(capsys.readouterr().out)
     assert not out.exists()
     assert main(words) == 0
     told = capsys.readouterr().out
     names = ["cat/a.jpg", "cat/b.jpg", "dog/c.JPG"]
     before = sum((folder / name).stat().st_size for name in names)
     after = sum((out / name).stat().st_size for name in names)
-    for line in (foretold, facts(told.split("\n\n")[0])):
+    for line in (estimated, facts(told.split("\n\n")[0])):
         assert line["files"] == f"4 ({before:,} bytes of JPEGs)"
         assert line["estimate"].startswith(
             f"{before:,} bytes become about {after:,} bytes ({100 * after / before:.1f} % +- "
         )
         assert line["duration"].endswith(" s (from 3 files, writing not counted)")
     report = facts(told.split("\n\n")[1])
-    assert report["thinned"] == "3 of 4 files, each read back"
+    assert report["rewritten"] == "3 of 4 files, each read back"
     assert report["sizes"] == f"{before:,} bytes became {after:,} bytes ({100 * after / before:.1f} %)"
-    assert report["no JPEGs"] == "0 copied, 1 skipped"
-    assert report["not thinned"] == "none"
+    assert report["not JPEGs"] == "0 copied, 1 skipped"
+    assert report["failed"] == "none"
     assert report["duration"].endswith(" images/s")
     for name in names:
         assert (out / name).read_bytes() == bandlimit_jpeg(folder / name, KEPT)
     assert main(words) == 0
     again = capsys.readouterr().out
     assert facts(again.split("\n\n")[0])["files"].endswith(", 4 of them finished earlier")
-    assert facts(again.split("\n\n")[0])["estimate"] == "no JPEG left that can be thinned"
-    assert facts(again.split("\n\n")[1])["thinned"] == "3 of 4 files, each read back (4 by an earlier run)"
+    assert facts(again.split("\n\n")[0])["estimate"] == "no JPEG left that can be rewritten"
+    assert facts(again.split("\n\n")[1])["rewritten"] == "3 of 4 files, each read back (4 by an earlier run)"
 
 
-def test_thin_lists_bad_files_and_says_so_by_its_status(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+def test_bandlimit_lists_bad_files_and_says_so_by_its_status(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     (folder / "cat" / "cut.jpg").write_bytes(jpeg()[:500])
-    assert main(["thin", str(folder), str(tmp_path / "out"), "--threads", "1", "--others", "copy"]) == 1
+    assert main(["bandlimit", str(folder), str(tmp_path / "out"), "--threads", "1", "--others", "copy"]) == 1
     told = capsys.readouterr().out
-    assert facts(told)["not thinned"] == "1, listed below"
-    assert facts(told)["no JPEGs"] == "1 copied, 0 skipped"
+    assert facts(told)["failed"] == "1, listed below"
+    assert facts(told)["not JPEGs"] == "1 copied, 0 skipped"
     assert told.splitlines()[-1].startswith("TruncatedJpeg: cat/cut.jpg, byte ")
     assert (tmp_path / "out/dog/notes.txt").read_bytes() == b"not an image"
-    assert main(["thin", str(folder), str(tmp_path / "copied"), "--bad", "copy"]) == 1
+    assert main(["bandlimit", str(folder), str(tmp_path / "copied"), "--bad", "copy"]) == 1
     assert (tmp_path / "copied/cat/cut.jpg").read_bytes() == (folder / "cat" / "cut.jpg").read_bytes()
     capsys.readouterr()
-    assert main(["thin", str(folder), str(tmp_path / "stopped"), "--bad", "stop"]) == 2
+    assert main(["bandlimit", str(folder), str(tmp_path / "stopped"), "--bad", "stop"]) == 2
     assert capsys.readouterr().err.startswith(f"prepixel: {folder / 'cat' / 'cut.jpg'}, byte ")
 
 
-def test_thin_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> None:
-    words = ["thin", str(folder), str(tmp_path / "out"), "--json"]
+def test_bandlimit_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+    words = ["bandlimit", str(folder), str(tmp_path / "out"), "--json"]
     assert main([*words, "--dry-run"]) == 0
-    foretold = json.loads(capsys.readouterr().out)
-    assert list(foretold) == ["estimate"]
+    estimated = json.loads(capsys.readouterr().out)
+    assert list(estimated) == ["estimate"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["estimate"]["num_bytes"] == foretold["estimate"]["num_bytes"] == told["report"]["bytes_before"]
+    assert told["estimate"]["num_bytes"] == estimated["estimate"]["num_bytes"] == told["report"]["bytes_before"]
     assert told["report"]["ratio"] == pytest.approx(told["estimate"]["ratio"])
     assert (told["report"]["num_thinned"], told["report"]["bad"]) == (3, [])
     (folder / "cat" / "cut.jpg").write_bytes(jpeg()[:500])
@@ -87,17 +87,17 @@ def test_thin_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     assert json.loads(capsys.readouterr().out)["report"]["bad"][0]["kind"] == "TruncatedJpeg"
 
 
-def test_thin_of_one_file(capsys: Captured, folder: Path, tmp_path: Path) -> None:
+def test_bandlimit_of_one_file(capsys: Captured, folder: Path, tmp_path: Path) -> None:
     source, target = folder / "cat/a.jpg", tmp_path / "small.jpg"
     expected = bandlimit_jpeg(source, KEPT)
     share = f"{100 * len(expected) / source.stat().st_size:.1f} % of {source.stat().st_size:,} bytes\n"
-    assert main(["thin", str(source), str(target), "--dry-run"]) == 0
+    assert main(["bandlimit", str(source), str(target), "--dry-run"]) == 0
     assert capsys.readouterr().out == f"{target}: would be {len(expected):,} bytes, {share}"
     assert not target.exists()
-    assert main(["thin", str(source), str(target)]) == 0
+    assert main(["bandlimit", str(source), str(target)]) == 0
     assert capsys.readouterr().out == f"{target}: {len(expected):,} bytes, {share}"
     assert target.read_bytes() == expected
-    assert main(["thin", str(source), str(tmp_path), "--json"]) == 0
+    assert main(["bandlimit", str(source), str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["report"]
     assert told == {
         "bytes_before": source.stat().st_size,
@@ -109,11 +109,14 @@ def test_thin_of_one_file(capsys: Captured, folder: Path, tmp_path: Path) -> Non
 
 def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
     (folder / "cat/a.jpg").write_bytes(jpeg(subsampling="4:2:0", comment=b"words", icc_profile=bytes(200)))
-    assert main(["thin", str(folder), str(tmp_path / "out"), "--bands", "T-12", "--restart-rows", "1", "--strip"]) == 0
+    assert (
+        main(["bandlimit", str(folder), str(tmp_path / "out"), "--bands", "T-12", "--restart-rows", "1", "--strip"])
+        == 0
+    )
     thinned = tmp_path / "out/cat/a.jpg"
     assert read_jpeg(thinned).restart_interval == 6
     assert [s.marker for s in read_segments(thinned)] == [0xE0]
-    assert main(["thin", str(folder / "cat/a.jpg"), str(tmp_path / "b.jpg"), "--restart", "4"]) == 0
+    assert main(["bandlimit", str(folder / "cat/a.jpg"), str(tmp_path / "b.jpg"), "--restart", "4"]) == 0
     assert read_jpeg(tmp_path / "b.jpg").restart_interval == 4
     assert [s.marker for s in read_segments(tmp_path / "b.jpg")] == [0xE0, 0xE2, 0xFE]
 
@@ -122,10 +125,22 @@ def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["{0}", "{1}/out", "--bands", "S-25"], "no band set 'S-25'; nearest: "),
-        (["{0}", "{1}/out", "--restart", "65536"], "--restart 65536: give 0 to 65535 MCUs; 0 for no restart markers"),
-        (["{0}", "{1}/out", "--restart-rows", "9"], "--restart-rows 9: give 0 to 8 rows of MCUs"),
-        (["{0}", "{1}/out", "--restart", "0", "--restart-rows", "1"], "--restart and --restart-rows are two ways"),
-        (["{0}", "{1}/out", "--threads", "-1"], "--threads -1: give how many, or 0 for one a core"),
+        (
+            ["{0}", "{1}/out", "--restart", "65536"],
+            "argument --restart: '65536' is out of range",
+        ),
+        (
+            ["{0}", "{1}/out", "--restart-rows", "9"],
+            "argument --restart-rows: '9' is out of range",
+        ),
+        (
+            ["{0}", "{1}/out", "--restart", "0", "--restart-rows", "1"],
+            "--restart and --restart-rows set the same",
+        ),
+        (
+            ["{0}", "{1}/out", "--threads", "-1"],
+            "argument --threads: '-1' is out of range",
+        ),
         (["{0}", "{0}/cat"], "{0}/cat: lies inside {0}, or holds it; thin into a folder beside it"),
         (["{0}/cat/a.jpg", "{0}/cat"], "{0}/cat/a.jpg: is the source itself; name another file to write"),
         (["{0}/dog/notes.txt", "{1}/out"], "{0}/dog/notes.txt, byte 0: not a JPEG"),
@@ -138,7 +153,7 @@ def test_what_cannot_be_is_one_line(
     capsys: Captured, folder: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    assert main(["thin", *(word.format(folder, tmp_path) for word in words)]) == 2
+    assert main(["bandlimit", *(word.format(folder, tmp_path) for word in words)]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"prepixel: {message.format(folder, tmp_path)}")
     assert captured.err.count("\n") == 1
@@ -156,7 +171,7 @@ def test_interrupted_thinning_ends_quietly_and_goes_on(folder: Path, tmp_path: P
     for index in range(300):
         (folder / "cat" / f"{index:03}.jpg").write_bytes(large)
     out = tmp_path / "out"
-    words = ["thin", str(folder), str(out), "--threads", "1"]
+    words = ["bandlimit", str(folder), str(out), "--threads", "1"]
     with start_command(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: list(out.glob("cat/*.jpg")), process)
         process.send_signal(signal.SIGINT)

@@ -1,29 +1,38 @@
-"""The verb env: what prepixel runs on."""
+"""The command `env`: print what prepixel runs on."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
-from prepixel.cli.console import print_pairs
-from prepixel.records import describe_environment
+from prepixel.cli.common_options import add_json
+from prepixel.cli.console import print_json, print_line, print_pairs
+
+SUMMARY = "print what prepixel runs on, for bug reports"
+ABOUT = "Print what prepixel runs on: processor, instruction sets, threads, devices,\nversions."
+EXAMPLE = "prepixel env"
 
 
-def env(options: argparse.Namespace) -> int:
-    """Say what prepixel runs on."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `env`."""
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what prepixel runs on."""
     found = _gather()
     if options.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print_json(found)
         return 0
     versions = found.pop("versions")
-    print_pairs([(name, _words(value)) for name, value in found.items()])
-    print()
+    print_pairs([(name, _format(value)) for name, value in found.items()])
+    print_line()
     print_pairs(list(versions.items()))
     return 0
 
 
 def _gather() -> dict[str, Any]:
+    from prepixel.records import describe_environment
     from prepixel.spectrum.simd import simd_levels
 
     environment = describe_environment()
@@ -40,7 +49,7 @@ def _gather() -> dict[str, Any]:
 
 
 def _torch() -> dict[str, Any]:
-    """Return what torch runs on; None for each where it is not installed."""
+    """Return what torch runs on; None for each if it is not installed."""
     try:
         import torch
     except ModuleNotFoundError:
@@ -53,7 +62,7 @@ def _torch() -> dict[str, Any]:
     }
 
 
-def _words(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

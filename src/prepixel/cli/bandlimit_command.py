@@ -1,0 +1,134 @@
+"""The command `bandlimit`: rewrite JPEGs with chosen frequencies only, one file or a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from prepixel.cli.common_options import add_bands, add_dry_run, add_json, add_threads
+from prepixel.cli.console import percent, print_error, print_json, print_line, size_bytes
+from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
+from prepixel.cli.option_types import STDIN, integer, path
+from prepixel.cli.parser import UsageError
+
+SUMMARY = "make JPEGs smaller by keeping chosen frequencies only"
+ABOUT = """\
+Rewrite JPEGs with only the frequencies of a band set, unchanged, as files
+that any program opens: one file, or a folder and everything below it. For a
+folder, size and duration are first estimated from a sample. Every file is
+read back. The same command resumes a run that was stopped. JPEGs that cannot
+be rewritten are listed, and the exit status is then 1."""
+EXAMPLE = "prepixel bandlimit photos/train bandlimited/train --bands S-24 --strip"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bandlimit`."""
+    parser.add_argument("source", type=path, metavar="SOURCE", help="a JPEG, or a folder; - reads stdin")
+    parser.add_argument(
+        "target", type=path, metavar="DEST", help="the file to write, or a new folder beside the source; - is stdout"
+    )
+    add_bands(parser, "S-24")
+    parser.add_argument(
+        "--restart", type=integer(0, 65_535), metavar="N", help="MCUs between restart markers (default: unchanged)"
+    )
+    parser.add_argument(
+        "--restart-rows",
+        type=integer(0, 8),  # the widest image has 8192 MCUs per row, and an interval is at most 65535
+        default=0,
+        metavar="N",
+        help="rows of MCUs between restart markers instead; with 1, decoding can start at a crop's first row",
+    )
+    parser.add_argument("--strip", action="store_true", help="drop metadata except color and orientation")
+    parser.add_argument(
+        "--others", choices=("skip", "copy"), default="skip", help="files that are not JPEGs (default: skip)"
+    )
+    parser.add_argument(
+        "--bad",
+        choices=("skip", "copy", "stop"),
+        default="skip",
+        help="JPEGs that cannot be rewritten: leave them out, copy them unchanged, or stop (default: skip)",
+    )
+    add_dry_run(parser)
+    add_json(parser)
+    add_threads(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rewrite one file, or a folder into another."""
+    from prepixel.data.jobs.bandlimit_folder import BandlimitOptions, bandlimit_folder, estimate_bandlimiting
+    from prepixel.spectrum import BandSet
+
+    if options.restart is not None and options.restart_rows:
+        raise UsageError("--restart and --restart-rows set the same thing; give one")
+    settings = BandlimitOptions(
+        bands=BandSet.parse(options.bands),
+        restart_interval=options.restart,
+        restart_rows=options.restart_rows,
+        metadata="none" if options.strip else "all",
+        others=options.others,
+        on_bad=options.bad,
+    )
+    if not options.source.is_dir():
+        return _bandlimit_file(options, settings)
+    if options.target == STDIN:
+        raise UsageError(f"{options.source}: is a folder, which cannot be written to standard output")
+    estimate = estimate_bandlimiting(options.source, options.target, settings, threads=options.threads)
+    return run_estimated(
+        options,
+        estimate,
+        lambda progress: bandlimit_folder(
+            options.source, options.target, settings, threads=options.threads, progress=progress
+        ),
+        progress_name="rewriting",
+        done="rewritten",
+        describe=_describe,
+    )
+
+
+def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
+    from prepixel.errors import JpegError
+    from prepixel.files import replace_file
+    from prepixel.jpeg import Limits
+
+    from_stdin, to_stdout = options.source == STDIN, options.target == STDIN
+    if to_stdout and options.json:
+        raise UsageError("--json and the image cannot both go to standard output; name a file to write")
+    contents = sys.stdin.buffer.read() if from_stdin else options.source.read_bytes()
+    target = options.target / options.source.name if options.target.is_dir() else options.target
+    if from_stdin and options.target.is_dir():
+        raise UsageError(f"{options.target}: is a folder; name a file to write")
+    if not from_stdin and target.exists() and target.samefile(options.source):
+        raise UsageError(f"{target}: is the source itself; name another file to write")
+    try:
+        smaller = settings.thin(contents, Limits())
+    except JpegError as error:
+        error.source = "standard input" if from_stdin else str(options.source)
+        raise
+    ratio = len(smaller) / len(contents)
+    if not options.dry_run:
+        if to_stdout:
+            sys.stdout.buffer.write(smaller)
+            sys.stdout.buffer.flush()
+        else:
+            replace_file(target, smaller)
+    if options.json:
+        result = {"bytes_before": len(contents), "bytes_after": len(smaller), "ratio": ratio}
+        print_json({"estimate" if options.dry_run else "report": result})
+        return 0
+    would = "would be " if options.dry_run else ""
+    name = "standard output" if to_stdout else target
+    line = f"{name}: {would}{size_bytes(len(smaller))}, {percent(ratio)} of {size_bytes(len(contents))}"
+    (print_error if to_stdout else print_line)(line)
+    return 0
+
+
+def _describe(report: Any) -> list[tuple[str, str]]:
+    pairs = [
+        ("rewritten", f"{report.num_thinned:,} of {report.num_files:,} files, each read back{earlier(report)}"),
+        ("sizes", sizes(report)),
+        ("not JPEGs", f"{report.num_copied:,} copied, {report.num_skipped:,} skipped"),
+        ("failed", failed(report)),
+        ("duration", duration_and_rate(report)),
+    ]
+    return pairs if report.num_copied or report.num_skipped else [pair for pair in pairs if pair[0] != "not JPEGs"]

@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from prepixel.cli.option_types import integer, words
+
+MAX_IMAGES = 1_000_000_000
+MAX_BATCH = 65_536
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=integer(0, 1024),
+        default=0,
+        metavar="N",
+        help="threads that read images (default: 0, one per CPU)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "one JSON object") -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help=f"print {what} instead of text")
+
+
+def add_bands(parser: argparse.ArgumentParser, default: str, note: str = "") -> None:
+    """Add ``--bands``; the band set itself is parsed by the command, which may need torch."""
+    help_text = f"band set, such as S-24, or a .json file (default: {default}{note})"
+    parser.add_argument("--bands", type=words, default=default, metavar="BANDS", help=help_text)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights``, the choice of a run's checkpoint."""
+    parser.add_argument(
+        "--weights", choices=("best", "last"), default="best", help="checkpoint of the run to load (default: best)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        type=words,
+        default="auto",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps (default: auto, an accelerator if there is one)",
+    )
+
+
+def add_build(parser: argparse.ArgumentParser) -> None:
+    """Add ``--build``, the caller's code for folded files of networks that no library has."""
+    parser.add_argument(
+        "--build",
+        type=words,
+        metavar="FILE.py:FUNCTION",
+        help="function that builds the pixel network of a folded file, if it is your own",
+    )
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run`` and its hidden former name."""
+    parser.add_argument("--dry-run", action="store_true", help="print the estimate of size and duration; write nothing")
+    parser.add_argument("--forecast-only", dest="dry_run", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_title(parser: argparse.ArgumentParser) -> None:
+    """Add ``--title``."""
+    parser.add_argument("--title", type=words, metavar="TEXT", help="printed above the figure")

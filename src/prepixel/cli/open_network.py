@@ -1,0 +1,112 @@
+"""Open the network that a command names: a run's folder or a folded file, on the device asked for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from prepixel.cli.option_types import shorten
+from prepixel.cli.parser import UsageError
+from prepixel.engine import disable_malloc_trim
+from prepixel.errors import PrepixelError
+from prepixel.models import import_build_function
+from prepixel.runs import (
+    Classifier,
+    FoldedClassifier,
+    TrainedDetector,
+    TrainedRun,
+    load_detector,
+    load_run,
+    read_folded,
+)
+
+UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
+
+
+class UnusableWeights(PrepixelError, ValueError):
+    """Report weights that are not finite numbers."""
+
+
+def open_classifier(options: argparse.Namespace) -> Classifier:
+    """Open a run's folder or a folded network's file.
+
+    Raises:
+        UsageError: there is no such device, or ``--build`` is given for a run.
+        UnusableWeights: some weights are NaN or infinite.
+        PrepixelError: the run or the file cannot be read.
+    """
+    disable_malloc_trim()
+    device = choose_device(getattr(options, "device", "auto"))
+    build = getattr(options, "build", None)
+    classifier: Classifier
+    if options.run_path.is_dir() or not options.run_path.exists():
+        if build is not None:
+            raise UsageError(f"{options.run_path}: is not a folded network's file; leave out --build")
+        classifier = load_run(options.run_path, weights=options.weights, device=device)
+    else:
+        classifier = read_folded(
+            options.run_path, device=device, build=None if build is None else import_build_function(build)
+        )
+    check_weights(classifier.network, options.run_path)
+    return classifier
+
+
+def open_detector(options: argparse.Namespace, path: Path) -> TrainedDetector:
+    """Open a detector's run; errors are those of `open_classifier`."""
+    detector = load_detector(path, weights=options.weights, device=choose_device(options.device))
+    check_weights(detector.network, path)
+    return detector
+
+
+def is_trained(classifier: Classifier) -> bool:
+    """Return whether the network's weights come from training."""
+    return not isinstance(classifier, FoldedClassifier) or classifier.trained
+
+
+def describe_checkpoint(network: TrainedRun | TrainedDetector, wanted: str) -> str:
+    """Return which of a run's checkpoints was loaded."""
+    kind = wanted if network.folder.checkpoint("best").exists() else "last"
+    return f"{kind}, of step {network.position.step:,}"
+
+
+def choose_device(name: str) -> torch.device | None:
+    """Return the device of a name; None for auto.
+
+    Raises:
+        UsageError: it is no device's name, or there is no such device.
+    """
+    if name == "auto":
+        return None
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {shorten(name)} is not a device; give auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) < count:
+            return device
+        raise UsageError(f"--device {name}: torch finds {count or 'no'} CUDA devices here; give auto or cpu")
+    if device.type == "mps" and torch.backends.mps.is_available():
+        return device
+    raise UsageError(f"--device {name}: torch finds no such device here; give auto or cpu")
+
+
+def check_weights(network: nn.Module, source: Path) -> None:
+    """Raise if some weights are not finite.
+
+    Raises:
+        UnusableWeights: a parameter holds NaN or infinity, or a buffer NaN.
+    """
+    bad = [name for name, value in network.named_parameters() if not bool(torch.isfinite(value).all())]
+    bad += [name for name, value in network.named_buffers() if bool(torch.isnan(value).any())]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise UnusableWeights(
+            f"{source}: weights that are not finite numbers, in {bad[0]}{more}; the training has diverged or the file "
+            "is damaged"
+        )

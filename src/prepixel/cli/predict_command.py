@@ -1,0 +1,134 @@
+"""The command `predict`: classify images, or detect objects in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prepixel.cli.common_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
+from prepixel.cli.console import percent, print_error, print_json, print_line, print_table
+from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
+from prepixel.cli.parser import UsageError
+
+SUMMARY = "classify images, or detect objects in them"
+ABOUT = """\
+Classify images, or detect objects in them, with a run's or a folded network.
+Files that cannot be read are listed on standard error, the others are
+handled all the same, and the exit status is then 1."""
+EXAMPLE = "prepixel predict runs/demo_dct24 photo.jpg photos/ --json"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `predict`."""
+    parser.add_argument("run_path", type=path, metavar="RUN", help="a run's folder, or a folded network's file")
+    parser.add_argument(
+        "files", type=path, nargs="+", metavar="FILE", help="image files, or folders of them; - reads one from stdin"
+    )
+    parser.add_argument("--top", type=integer(1, 100_000), default=5, metavar="K", help="classes to list (default: 5)")
+    parser.add_argument(
+        "--min-score", type=number(0.0, 1.0), metavar="S", help="detector: leave out lower scores (default: .5)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        help="detector: where to draw (default: RUN/predictions)",
+    )
+    parser.add_argument(
+        "--beside", type=path, nargs="+", default=[], metavar="RUN", help="detector: other runs to draw beside it"
+    )
+    parser.add_argument(
+        "--annotations", type=path, metavar="FILE", help="detector: COCO .json file of these images, drawn beside it"
+    )
+    add_checkpoint(parser)
+    add_build(parser)
+    parser.add_argument(
+        "--batch-size", type=integer(1, MAX_BATCH), default=32, metavar="N", help="images per batch (default: 32)"
+    )
+    add_device(parser)
+    add_json(parser, "one JSON object per line")
+    add_threads(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what images show."""
+    from prepixel.runs import is_detector
+
+    detects = is_detector(options.run_path)
+    if detects and STDIN in options.files:
+        raise UsageError(f"{options.run_path}: a detector draws on named files; it does not read standard input")
+    paths = _image_paths(options.files)
+    if detects:
+        from prepixel.cli.detector_commands import predict_detections
+
+        return predict_detections(options, [str(one) for one in paths])
+    if options.output is not None or options.min_score is not None or options.beside or options.annotations is not None:
+        raise UsageError(
+            f"{options.run_path}: is not a detector's run; leave out --output, --min-score, --beside and --annotations"
+        )
+    return _classify(options, paths)
+
+
+def _classify(options: argparse.Namespace, sources: Sequence[Any]) -> int:
+    from prepixel.cli.open_network import UNTRAINED, is_trained, open_classifier
+    from prepixel.jpeg import ReadFailure
+
+    network = open_classifier(options)
+    trained = is_trained(network)
+    bad = 0
+    rows: list[list[str]] = []
+    outcomes = network.predict(sources, top=options.top, batch_size=options.batch_size, threads=options.threads)
+    for source, outcome in zip(sources, outcomes, strict=True):
+        name = "standard input" if isinstance(source, bytes) else source
+        if isinstance(outcome, ReadFailure):
+            bad += 1
+            print_error(_failure_message(outcome, name))
+        elif options.json:
+            pairs = zip(outcome.classes, outcome.probabilities, strict=True)
+            classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]
+            print_json({"file": name, "trained": trained, "classes": classes})
+        else:
+            pairs = zip(outcome.classes, outcome.probabilities, strict=True)
+            rows.append([name, *(f"{label} {percent(share)}" for label, share in pairs)])
+    if rows:
+        if not trained:
+            print_line(f"note: {UNTRAINED}")
+            print_line()
+        top = len(rows[0]) - 1
+        headers = ["file", *(["top-1"] if top == 1 else [str(place) for place in range(1, top + 1)])]
+        print_table(headers, rows, left=top + 1)
+    if bad:
+        print_error(f"{bad} of {len(sources)} files could not be read")
+    return 1 if bad else 0
+
+
+def _image_paths(given: Sequence[Path]) -> list[Any]:
+    """Return the files named, those of folders, and the bytes of standard input."""
+    from prepixel.errors import DatasetError
+    from prepixel.files import image_files
+
+    if given.count(STDIN) > 1:
+        raise UsageError("-: standard input can be read once only")
+    sources: list[Any] = []
+    for one in given:
+        if one == STDIN:
+            sources.append(sys.stdin.buffer.read())
+        elif one.is_dir():
+            found = list(image_files(one))
+            if not found:
+                raise DatasetError(f"{one}: holds no image file; name files, or a folder that holds some")
+            sources += found
+        else:
+            sources.append(str(one))
+    return sources
+
+
+def _failure_message(failure: Any, name: str) -> str:
+    error = failure.error
+    if isinstance(error, OSError):
+        return f"prepixel: {name}: {error.strerror or error}"
+    return f"prepixel: {error}" if name in str(error) else f"prepixel: {name}: {error}"

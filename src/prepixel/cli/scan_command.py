@@ -1,0 +1,82 @@
+"""The command `scan`: describe a folder of images and find broken files."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from prepixel.cli.common_options import add_json, add_threads
+from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, progress_bar, size_bytes
+from prepixel.cli.image_words import COLORS, ORIENTATIONS
+from prepixel.cli.option_types import path
+
+SUMMARY = "describe a folder of images and find broken files"
+ABOUT = """\
+Decode every image below a folder and report sizes, kinds, samplings and
+broken files. The exit status is 1 if a file is broken."""
+EXAMPLE = "prepixel scan photos/train"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `scan`."""
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="the folder; its subfolders are read too")
+    add_json(parser)
+    add_threads(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what a folder of images holds, and which files are broken."""
+    from prepixel.data.jobs.scan import scan_folder
+    from prepixel.files import image_files
+
+    with progress_bar("reading") as progress:
+        total = sum(1 for _ in image_files(options.folder)) if options.folder.is_dir() else 0
+        report = scan_folder(options.folder, threads=options.threads, progress=lambda done: progress(done, total))
+    if options.json:
+        print_json(report)
+        return 1 if report.broken else 0
+    _print_summary(report)
+    if rows := _kinds(report):
+        print_line()
+        print_table(("what", "kind", "files", "share"), rows, left=2)
+    if report.broken:
+        print_line()
+        for file in report.broken:
+            why = file.message if file.message.startswith(file.source) else f"{file.source}: {file.message}"
+            print_line(f"{file.kind}: {why}")
+    return 1 if report.broken else 0
+
+
+def _print_summary(report: Any) -> None:
+    good = report.num_files - len(report.broken)
+    bits = f", {8 * report.num_bytes / report.num_pixels:.2f} bits per pixel" if report.num_pixels else ""
+    smallest, median, largest = zip(report.heights, report.widths, strict=True)
+    sizes = f"smallest {_size(smallest)}, median {_size(median)}, largest {_size(largest)}, each side on its own"
+    print_pairs(
+        [
+            ("folder", report.root),
+            ("files", f"{report.num_files} ({size_bytes(report.num_bytes)}{bits})"),
+            ("readable", f"{good}, {len(report.broken)} broken, {report.warnings} with a warning"),
+            ("height x width", sizes),
+            ("restart markers", f"in {report.restarts}"),
+        ]
+    )
+
+
+def _kinds(report: Any) -> list[list[str]]:
+    good = report.num_files - len(report.broken)
+    counts = {
+        "process": report.processes,
+        "color": {COLORS.get(name, name): count for name, count in report.colors.items()},
+        "sampling": report.samplings,
+        "orientation": {f"{n} ({ORIENTATIONS.get(n, '?')})": count for n, count in report.orientations.items()},
+    }
+    return [
+        [what, str(name), str(count), percent(count / good)]
+        for what, counter in counts.items()
+        for name, count in counter.items()
+    ]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

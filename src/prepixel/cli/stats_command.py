@@ -1,0 +1,67 @@
+"""The command `stats`: measure the statistics of frequency channels."""
+
+from __future__ import annotations
+
+import argparse
+
+from prepixel.cli.common_options import MAX_IMAGES, add_bands, add_threads
+from prepixel.cli.console import print_line, progress_bar
+from prepixel.cli.option_types import integer, number, output_file, path
+
+SUMMARY = "measure the mean and spread of each frequency channel"
+ABOUT = """\
+Measure each frequency channel's mean, spread and extremes over the centered
+crops of a data set. Training does this itself; a file serves several runs
+(recipe key input.statistics)."""
+EXAMPLE = "prepixel stats photos/train --grid 28 28 --bands 192 --output statistics.json"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `stats`."""
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="images, one folder per class")
+    parser.add_argument(
+        "--grid", type=integer(1, 1024), nargs=2, required=True, metavar=("DOWN", "ACROSS"), help="blocks of a crop"
+    )
+    add_bands(parser, "192", ", which serves every other")
+    parser.add_argument(
+        "--crop-fraction",
+        type=number(0.0, 1.0, exclusive=True),
+        default=0.875,
+        metavar="X",
+        help="crop side as a share of the shorter side (default: .875)",
+    )
+    parser.add_argument(
+        "--images", type=integer(1, MAX_IMAGES), metavar="N", help="at most N images, evenly spaced (default: all)"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    parser.add_argument(
+        "-o", "--output", type=output_file(".json"), required=True, metavar="FILE", help="the .json file to write"
+    )
+    add_threads(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure the channels of a data set and write their statistics."""
+    from prepixel.data import open_dataset
+    from prepixel.runs import measure_statistics
+    from prepixel.spectrum import BandSet
+
+    bands = BandSet.parse(options.bands)
+    files = open_dataset(options.folder)
+    with progress_bar("measuring") as progress:
+        statistics = measure_statistics(
+            files,
+            grid=tuple(options.grid),
+            bands=bands,
+            crop_fraction=options.crop_fraction,
+            max_images=options.images,
+            threads=options.threads,
+            skip_bad=options.skip_bad,
+            progress=progress,
+        )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    statistics.write(options.output)
+    left_out = min(len(files), options.images or len(files)) - statistics.num_images
+    note = f", {left_out} unreadable images left out" if left_out else ""
+    print_line(f"{options.output}: {len(bands)} channels over {statistics.num_images} images{note}")
+    return 1 if left_out else 0

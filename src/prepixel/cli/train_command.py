@@ -1,0 +1,60 @@
+"""The command `train`: train a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from prepixel.cli.console import print_line, progress_bar, report_skipped
+from prepixel.cli.option_types import output_folder, path
+
+SUMMARY = "train a recipe"
+ABOUT = """\
+Train a recipe into a folder, which gets weights, records, statistics and
+versions. Any key of the recipe can be changed by --section.key VALUE. Ctrl-C
+stops after the running step with everything saved; --resume continues.
+Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE"""
+EXAMPLE = "prepixel train recipes/demo_dct24.yaml --optimization.learning_rate 0.02 --seed 3 --output runs/trial"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train`."""
+    parser.add_argument("recipe", type=path, metavar="RECIPE", help="a YAML file; see recipes/")
+    parser.add_argument(
+        "-o", "--output", type=output_folder, metavar="FOLDER", help="the run's folder (default: runs/RECIPE)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in that folder; start one if there is none"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a recipe and print the last scores."""
+    from prepixel.cli.detector_commands import print_detection
+    from prepixel.cli.evaluate_command import format_score
+    from prepixel.engine import disable_malloc_trim
+    from prepixel.recipes import read_any_recipe
+    from prepixel.runs import train_run
+    from prepixel.tasks import DetectionResult
+
+    disable_malloc_trim()
+    recipe = read_any_recipe(options.recipe, options.overrides)
+    output = options.output or Path("runs") / options.recipe.stem
+    with progress_bar("measuring the channels") as progress:
+        result = train_run(recipe, output, resume=options.resume, progress=progress)
+    if os.environ.get("RANK", "0") != "0":  # only rank 0 prints
+        return 1 if result.failures else 0
+    for note in result.notes:
+        print_line(note)
+    training = result.training
+    done = f"{output}: {training.steps} steps, {training.seconds:.0f} s"
+    if training.resumed_at:
+        done += f" since step {training.resumed_at}"
+    if isinstance(training.evaluation, DetectionResult):
+        print_line(done)
+        print_detection(training.evaluation, weights=f"last, of step {training.steps:,}")
+    else:
+        scores = training.evaluation.row() if training.evaluation is not None else {}
+        print_line("; ".join([done, *(f"{name} {format_score(name, value)}" for name, value in scores.items())]))
+    return report_skipped(result.failures)
