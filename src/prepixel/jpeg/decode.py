@@ -72,7 +72,6 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
     ``tiff:Orientation`` of 1..8 decides, and without that the picture is upright. PNG (eXIf, XMP), WebP (EXIF, XMP) and
     TIFF (first directory, XMP) follow the same rule.
 
-
     Args:
         source: a path, or a buffer of the file's bytes.
         limits: what the file may ask for.
@@ -123,8 +122,8 @@ def read_jpeg(
             RGB, CMYK and two-component files keep, `bandlimit_jpeg` says. Scans of a progressive file that hold no kept
             frequency are left out, and damage in them with them.
         limits: what the file may ask for.
-        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. Then a block that bits
-            are missing for, or whose bits no code fits, ends its restart interval; reading resumes at the next restart
+        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. A block whose
+            bits are missing, or match no code, ends its restart interval; reading resumes at the next restart
             marker, by its number, or else the rest of the scan is lost. Lost blocks are zero and counted in
             ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning
             names later scans that are.

@@ -73,7 +73,7 @@ def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
 
 
 def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> bytes:
-    """Join header and payload to a packed image: compress the payload, and write the compression and the size into the header."""
+    """Compress the payload, write compression and size into the header, and join the two."""
     code, stored = _RAW, payload
     if compression == "zstd":
         code, stored = _ZSTD, _zstd().compress(payload, level)
