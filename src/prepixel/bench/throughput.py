@@ -27,7 +27,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.errors import PrepixelError
 from prepixel.files import image_files
 from prepixel.jpeg import Limits, read_image, read_sizes
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 from prepixel.models import frequency_network, rgb_network
 from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra
 
