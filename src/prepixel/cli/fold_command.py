@@ -6,12 +6,13 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prepixel.cli.common_options import add_bands
 from prepixel.cli.console import print_line, print_pairs
-from prepixel.cli.option_types import integer, number, output_file, path, words
+from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
 
 SUMMARY = "turn a pretrained RGB network into one on coefficients, without training"
@@ -98,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
             ("written", f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB), folded in {elapsed:.1f} s"),
             ("input", f"{settings.bands} on {settings.grid[0]} x {settings.grid[1]} blocks, {values:,} values"),
             ("replaces", pixels),
+            ("classes", _describe_classes(classifier.classes)),
             ("first layer", f"{settings.form}: {getattr(cost, settings.form) / 1e6:.1f} million multiply-adds"),
             ("the other form", f"{(cost.composed + cost.factored - getattr(cost, settings.form)) / 1e6:.1f} million"),
             ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
@@ -105,6 +107,12 @@ def run(options: argparse.Namespace) -> int:
     )
     _print_if_untrained(classifier)
     return 0
+
+
+def _describe_classes(names: Sequence[str]) -> str:
+    if all(name.isdecimal() for name in names):
+        return f"{len(names):,}, numbered; name them by --classes FILE"
+    return f"{len(names):,}, named: {shorten(', '.join(names))}"
 
 
 def _print_if_untrained(classifier: Any) -> None:

@@ -13,9 +13,11 @@ SUMMARY = "train a recipe"
 ABOUT = """\
 Train a recipe into a folder, which gets weights, records, statistics and
 versions. Any key of the recipe can be changed by --section.key VALUE. Ctrl-C
-stops after the running step with everything saved; --resume continues.
+stops after the running step with everything saved; --resume continues. Files
+that this start left out (data.on_error: skip) are listed, and the exit status
+is then 1.
 Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE"""
-EXAMPLE = "prepixel train recipes/demo_dct24.yaml --optimization.learning_rate 0.02 --seed 3 --output runs/trial"
+EXAMPLE = "prepixel train recipes/demo_dct24.yaml --seed 3 --training.epochs 5 -o runs/trial"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -127,9 +127,10 @@ def _picture(contents: bytes | memoryview, name: str, limits: Limits) -> Iterato
     except (JpegError, UnreadableImage, MemoryError):
         raise
     except UnidentifiedImageError:
+        start = f"it begins with the bytes {bytes(contents[:8]).hex(' ')}" if contents else "it is empty"
         raise UnreadableImage(
-            f"{name}: no image of a format that prepixel or Pillow can open (it begins with the bytes "
-            f"{bytes(contents[:8]).hex(' ') or 'of an empty file'}). Leave it out, or convert it to JPEG or PNG"
+            f"{name}: no image of a format that prepixel or Pillow can open ({start}). Leave it out, or convert it to "
+            "JPEG or PNG"
         ) from None
     except Image.DecompressionBombError as error:
         raise JpegLimitExceeded(str(error), hint="Raise Limits.max_pixels if you trust the file") from error

@@ -20,7 +20,6 @@ from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.jpeg.batch import source_name
 from prepixel.jpeg.decode import Source
-from prepixel.models.weight_files import check_finite
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
@@ -232,6 +231,5 @@ def load_run(
         raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
     network = build_network(recipe, len(classes), bands, statistics)
     position = load_weights(network, path)
-    check_finite(network, str(path))
     network.to(choose_device(device)).eval()
     return TrainedRun(place, recipe, network, classes, bands, statistics, path.stem, position)

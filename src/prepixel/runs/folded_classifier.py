@@ -255,7 +255,7 @@ def _restore(contents: Mapping[str, Any], path: str, build: BuildFunction | None
         else:
             network = rebuild_folded(pixel_network, file.settings, file.structure)
         network.network.to(file.dtype)
-        check_finite(file.weights, "the file")
+        check_finite(file.weights, "weights")
         network.load_state_dict(file.weights)
     except (PrepixelError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]
