@@ -33,7 +33,7 @@ from prepixel.models import FoldedNetwork, count_macs, example_pixels, example_s
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 from prepixel.records import ScoreRow, append_records, describe_environment
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 BATCH = 32
 PIXELS, GRID = (224, 224), (56, 56)

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "jpeg/encoder.hpp"
+#include "jpeg/orientation.hpp"
 #include "jpeg/plane_pool.hpp"
 #include "jpeg/decoder.hpp"
 #include "jpeg/bandlimit.hpp"
@@ -275,6 +276,17 @@ void bind_jpeg(nb::module_& module) {
   module.def("bandlimit", bound_bandlimit, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,
              "metadata"_a, "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,
              "Encode a JPEG again with chosen frequencies alone, and read it back.");
+
+  module.def(
+      "orientation",
+      [](const std::vector<nb::bytes>& segments) {
+        Orientation orientation;
+        for (const nb::bytes& contents : segments) {
+          read_orientation({static_cast<const std::uint8_t*>(contents.data()), contents.size()}, orientation);
+        }
+        return orientation.value();
+      },
+      "segments"_a, "Return the orientation that the contents of APP1 segments say.");
 
   module.def(
       "header_segments",

@@ -189,7 +189,7 @@ class FileReader {
     image_.process = frame.process;
     image_.precision = frame.precision;
     image_.color = color_of(frame, application_);
-    image_.orientation = application_.orientation.value_or(1);
+    image_.orientation = application_.orientation.value();
     image_.restart_interval = tables_.restart_interval;
     const auto pixels = static_cast<std::uint64_t>(image_.width) * static_cast<std::uint64_t>(image_.height);
     if (pixels > options_.limits.max_pixels) {

@@ -253,7 +253,8 @@ class Encoder {
         said.adobe_transform = ycck ? 2 : 0;
       }
     }
-    const bool turned = image_.orientation != 1 && !said.orientation;
+    // An Exif segment in front of the kept ones overrides what their XMP says.
+    const bool turned = image_.orientation != said.orientation.value() && !said.orientation.exif;
     std::size_t next = 0;  // JFIF's segments come first
     for (; next < image_.segments.size() && image_.segments[next].code == marker::app0; ++next) {
       put_segment(marker::app0, image_.segments[next].contents);
@@ -266,8 +267,8 @@ class Encoder {
       refuse("the kept segments, or the number of components, say another color than the image",
              "Leave JFIF's and Adobe's segments out, or make the color agree");
     }
-    if (!turned && said.orientation.value_or(1) != image_.orientation) {
-      refuse("the kept Exif segment says orientation " + std::to_string(*said.orientation) + ", the image " +
+    if (!turned && said.orientation.value() != image_.orientation) {
+      refuse("the kept Exif segment says orientation " + std::to_string(said.orientation.value()) + ", the image " +
                  std::to_string(image_.orientation),
              "Leave the segment out, or make the orientation agree");
     }

@@ -49,47 +49,6 @@ bool begins_with(std::span<const std::uint8_t> bytes, std::string_view text) {
   return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
 
-// Numbers of a TIFF structure, in either byte order; out of bounds is nothing, not a fault: Exif is no part of the
-// image.
-class Tiff {
- public:
-  explicit Tiff(std::span<const std::uint8_t> bytes) : bytes_(bytes), big_(begins_with(bytes, "MM")) {}
-
-  std::optional<std::uint32_t> number(std::size_t offset, int width) const {
-    if (offset > bytes_.size() || bytes_.size() - offset < static_cast<std::size_t>(width)) return std::nullopt;
-    std::uint32_t value = 0;
-    for (int i = 0; i < width; ++i) {
-      value = value << 8 | bytes_[offset + static_cast<std::size_t>(big_ ? i : width - 1 - i)];
-    }
-    return value;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-  bool big_;
-};
-
-// Tag 0x0112 of the first directory.
-std::optional<int> exif_orientation(std::span<const std::uint8_t> bytes) {
-  if (!begins_with(bytes, "MM") && !begins_with(bytes, "II")) return std::nullopt;
-  const Tiff tiff(bytes);
-  if (tiff.number(2, 2) != 42u) return std::nullopt;
-  const auto directory = tiff.number(4, 4);
-  const auto count = directory ? tiff.number(*directory, 2) : std::nullopt;
-  for (std::size_t i = 0; i < count.value_or(0); ++i) {
-    const std::size_t entry = std::size_t{*directory} + 2 + 12 * i;
-    const auto tag = tiff.number(entry, 2);
-    if (!tag) return std::nullopt;
-    if (*tag != 0x0112) continue;
-    const auto type = tiff.number(entry + 2, 2);  // SHORT by the standard; writers of LONG and BYTE exist
-    const int width = type == 3u ? 2 : type == 4u ? 4 : type == 1u ? 1 : 0;
-    const auto value = width != 0 ? tiff.number(entry + 8, width) : std::nullopt;
-    if (value && *value >= 1 && *value <= 8) return static_cast<int>(*value);
-    return std::nullopt;
-  }
-  return std::nullopt;
-}
-
 bool has_identifiers(const FrameHeader& frame, std::array<int, 3> wanted) {
   for (std::size_t i = 0; i < 3; ++i) {
     if (frame.components[i].identifier != wanted[i]) return false;
@@ -296,9 +255,8 @@ void read_application(const Segment& segment, Application& application) {
     application.jfif = true;
   } else if (segment.code == marker::app14 && contents.size() >= 12 && begins_with(contents, "Adobe")) {
     application.adobe_transform = contents[11];
-  } else if (segment.code == marker::app1 && begins_with(contents, std::string_view("Exif\0", 5)) &&
-             contents.size() > 6) {
-    if (!application.orientation) application.orientation = exif_orientation(contents.subspan(6));
+  } else if (segment.code == marker::app1) {
+    read_orientation(contents, application.orientation);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "jpeg/huffman.hpp"
+#include "jpeg/orientation.hpp"
 #include "jpeg/types.hpp"
 
 namespace prepixel {
@@ -106,7 +107,7 @@ struct DecoderTables {
 struct Application {
   bool jfif = false;
   std::optional<int> adobe_transform;
-  std::optional<int> orientation;
+  Orientation orientation;
 };
 
 void read_quantization(const Segment& segment, DecoderTables& tables);      // DQT

@@ -5,8 +5,8 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from prepixel.jpeg.decode import Contents
 from prepixel.jpeg.image import Color, Process
+from prepixel.jpeg.source import Contents
 
 # jpeg: native/bindings/jpeg.cpp
 
@@ -70,6 +70,7 @@ def bandlimit(
     max_memory_bytes: int,
     max_scans: int,
 ) -> bytes: ...
+def orientation(segments: list[bytes]) -> int: ...
 def header_segments(
     buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int
 ) -> list[tuple[int, bytes]]: ...

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxtyping import Bool as Bool
     from jaxtyping import Float as Float
+    from jaxtyping import Float32 as Float32
     from jaxtyping import Float64 as Float64
+    from jaxtyping import Int8 as Int8
     from jaxtyping import Int16 as Int16
+    from jaxtyping import Int32 as Int32
     from jaxtyping import Int64 as Int64
     from jaxtyping import Integer as Integer
     from jaxtyping import Real as Real
@@ -17,7 +20,21 @@ if TYPE_CHECKING:
     from jaxtyping import UInt16 as UInt16
 else:
     try:
-        from jaxtyping import Bool, Float, Float64, Int16, Int64, Integer, Real, Shaped, UInt8, UInt16
+        from jaxtyping import (
+            Bool,
+            Float,
+            Float32,
+            Float64,
+            Int8,
+            Int16,
+            Int32,
+            Int64,
+            Integer,
+            Real,
+            Shaped,
+            UInt8,
+            UInt16,
+        )
     except ModuleNotFoundError:
 
         class Shaped:
@@ -26,4 +43,4 @@ else:
             def __class_getitem__(cls, described: tuple[Any, str]) -> Any:
                 return described[0]
 
-        Bool = Float = Float64 = Int16 = Int64 = Integer = Real = UInt8 = UInt16 = Shaped
+        Bool = Float = Float32 = Float64 = Int8 = Int16 = Int32 = Int64 = Integer = Real = UInt8 = UInt16 = Shaped

@@ -208,7 +208,7 @@ def changed(file: bytes, at: int, contents: bytes) -> bytes:
     ("at", "contents", "text"),
     [
         (0, b"ppx\x02", r"byte 0: no packed image: it does not begin with 'ppx' and the version 1"),
-        (4, b"\x07", r"byte 4: there is no compression 7\. Fetch or pack the file anew"),
+        (4, b"\x07", r"byte 4: there is no compression 7\. Fetch or pack the file again"),
         (8, b"\xff", r"byte \d+: the packed image should have \d+ \+ \d+ bytes; it has \d+"),
         (16, b"\0", r"byte 16: the checksum is not that of the contents"),
         (28, b"\0\0\1\0", r"byte 28: an image of 65536 x 59 pixels; sides are 1 to 65535"),

@@ -11,9 +11,9 @@ import torch
 from prepixel import _native
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.geometry import Box, axis_order
+from prepixel.spectrum.boxes import Box, Filter, axis_order
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
-from prepixel.spectrum.reference import Filter, axis_matrix, dequantize
+from prepixel.spectrum.reference import axis_matrix, dequantize
 
 # Half the distance from 1 to the next float32.
 ROUNDOFF = 2.0**-24

@@ -16,8 +16,9 @@ from torch import Tensor
 from prepixel.jpeg import read_jpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum import geometry
+from prepixel.spectrum.boxes import Box, axis_order
 from prepixel.spectrum.dct import block_dct
-from prepixel.spectrum.geometry import Box, axis_order, transform, upright
+from prepixel.spectrum.geometry import transform, upright
 
 # What each function does to a picture, in numpy's words.
 TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -19,7 +19,7 @@ from prepixel import _native
 from prepixel.errors import JpegLimitExceeded, UnsupportedJpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum import BandSet, Box, Spectrum, encode_int8, resample, spectrum_of
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 FILTERS: tuple[Filter, ...] = ("bilinear", "bicubic")
 ALL = BandSet.parse("192")
@@ -279,7 +279,7 @@ def test_what_cannot_be_computed_is_refused() -> None:
         spectrum_of(image, grid=(2, 3), bands=bands, dtype=torch.int8)
     with pytest.raises(ValueError, match="a unit must be above 0 in every channel; the smallest is 0"):
         spectrum_of(image, grid=(2, 3), bands=bands, unit=torch.tensor([1.0, 1, 1, 0, 1, 1]))
-    with pytest.raises(ValueError, match="shift must be 6 finite numbers, one a channel of S-6"):
+    with pytest.raises(ValueError, match="shift must be 6 finite numbers, one per channel of S-6"):
         spectrum_of(image, grid=(2, 3), bands=bands, shift=torch.full((6,), math.nan))
     with pytest.raises(ValueError, match=r"the smallest unit, .*, is too small for float32 values"):
         spectrum_of(image, grid=(2, 3), bands=bands, unit=torch.full((6,), 1e-45))

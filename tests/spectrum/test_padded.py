@@ -47,7 +47,7 @@ def test_spectra_that_differ_in_more_than_their_grids_are_refused() -> None:
 
 
 def test_grids_must_be_one_an_image_and_lie_inside() -> None:
-    with pytest.raises(ValueError, match=r"1 grids for 2 images; give one an image"):
+    with pytest.raises(ValueError, match=r"1 grids for 2 images; give one per image"):
         PaddedSpectrum(drawn(2, 3, 3), ((3, 3),))
     with pytest.raises(ValueError, match=r"image 1: a grid of 4 x 3 blocks does not lie in 3 x 3"):
         PaddedSpectrum(drawn(2, 3, 3), ((3, 3), (4, 3)))

@@ -13,8 +13,9 @@ from tests.spectrum.test_geometry import ORIENTATIONS, assert_same_coefficients,
 
 from prepixel.jpeg import read_jpeg
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.boxes import Box
 from prepixel.spectrum.dct import block_dct
-from prepixel.spectrum.geometry import Box, transform
+from prepixel.spectrum.geometry import transform
 from prepixel.spectrum.photometry import rgb_to_ycbcr
 from prepixel.spectrum.reference import resample
 from prepixel.spectrum.spectrum import Spectrum, encode_int8

@@ -19,8 +19,9 @@ from torch.nn import functional
 from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.boxes import Box
 from prepixel.spectrum.dct import block_dct
-from prepixel.spectrum.geometry import Box, upright
+from prepixel.spectrum.geometry import upright
 from prepixel.spectrum.reference import _check_axis, axis_matrix, dequantize, resample, resample_plane
 
 # Coefficients of these tests reach some hundreds; a sum of a few thousand float64 products errs by 1e-11 at most.

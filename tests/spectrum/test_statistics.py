@@ -156,9 +156,7 @@ def test_for_bands_takes_channels_in_the_order_asked() -> None:
     assert torch.equal(chosen.std(), statistics.std()[[3, 0]])
     assert torch.equal(chosen.int8_unit(), statistics.int8_unit()[[3, 0]])
     assert chosen.num_images == 4
-    with pytest.raises(
-        StatisticsError, match=r"band set own lack channels \[5\] of other; make them anew over all 192"
-    ):
+    with pytest.raises(StatisticsError, match=r"band set own lack channels \[5\] of other; measure all 192 channels"):
         statistics.for_bands(BandSet("other", (0, 5)))
 
 

@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.readers import CropBatch
-from prepixel.jpeg.decode import Source, contents_of
+from prepixel.jpeg.source import Source, read_contents
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 
@@ -55,7 +55,7 @@ class BaselineReader:
         return CropBatch(torch.stack(pixels), list(range(len(sources))), ())
 
     def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
-        return _crop(self.decode(bytes(contents_of(source))), params, self.size)
+        return _crop(self.decode(bytes(read_contents(source))), params, self.size)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class BatchReader:
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on one thread; the work is the device's."""
-        buffers = [torch.frombuffer(bytearray(contents_of(source)), dtype=torch.uint8) for source in sources]
+        buffers = [torch.frombuffer(bytearray(read_contents(source)), dtype=torch.uint8) for source in sources]
         decoded = decode_jpeg(buffers, mode=ImageReadMode.RGB, device=self.device)
         pixels = torch.stack([_crop(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
         if self.device.type == "cuda":

@@ -10,21 +10,23 @@ if TYPE_CHECKING:
     from prepixel.errors import ReadFailure
     from prepixel.jpeg.bandlimit import bandlimit_jpeg
     from prepixel.jpeg.batch import SizesRead, read_sizes
-    from prepixel.jpeg.decode import JpegHeader, Limits, read_header, read_jpeg
+    from prepixel.jpeg.decode import JpegHeader, read_header, read_jpeg
     from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
     from prepixel.jpeg.image import Component, JpegImage
     from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
-    from prepixel.jpeg.pixel_fallback import read_image, read_size
+    from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
+    from prepixel.jpeg.source import Limits, Source
 
 _PLACES = {
     "Component": "prepixel.jpeg.image",
     "JpegHeader": "prepixel.jpeg.decode",
     "JpegImage": "prepixel.jpeg.image",
-    "Limits": "prepixel.jpeg.decode",
+    "Limits": "prepixel.jpeg.source",
     "PackHeader": "prepixel.jpeg.packed",
     "ReadFailure": "prepixel.errors",
     "Segment": "prepixel.jpeg.encode",
     "SizesRead": "prepixel.jpeg.batch",
+    "Source": "prepixel.jpeg.source",
     "bandlimit_jpeg": "prepixel.jpeg.bandlimit",
     "encode_jpeg": "prepixel.jpeg.encode",
     "is_packed": "prepixel.jpeg.packed",
@@ -34,6 +36,7 @@ _PLACES = {
     "read_jpeg": "prepixel.jpeg.decode",
     "read_pack": "prepixel.jpeg.packed",
     "read_pack_header": "prepixel.jpeg.packed",
+    "read_pixels": "prepixel.jpeg.pixel_fallback",
     "read_segments": "prepixel.jpeg.encode",
     "read_size": "prepixel.jpeg.pixel_fallback",
     "read_sizes": "prepixel.jpeg.batch",
@@ -49,6 +52,7 @@ __all__ = [
     "ReadFailure",
     "Segment",
     "SizesRead",
+    "Source",
     "bandlimit_jpeg",
     "encode_jpeg",
     "is_packed",
@@ -58,6 +62,7 @@ __all__ = [
     "read_jpeg",
     "read_pack",
     "read_pack_header",
+    "read_pixels",
     "read_segments",
     "read_size",
     "read_sizes",

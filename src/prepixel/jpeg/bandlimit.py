@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 
 from prepixel import _native
 from prepixel.jpeg.batch import check_choice
-from prepixel.jpeg.decode import Kept, Limits, Source, contents_of, kept_bits, named, native_limits
+from prepixel.jpeg.decode import Kept, kept_bits, named, native_limits
+from prepixel.jpeg.source import Limits, Source, read_contents
 
 Metadata: TypeAlias = Literal["all", "icc", "none"]
 
@@ -20,7 +21,7 @@ def bandlimit_jpeg(
     metadata: Metadata = "all",
     limits: Limits = Limits(),
 ) -> bytes:
-    """Encode a JPEG anew with chosen frequencies alone, losslessly for these, and zeros for the others.
+    """Re-encode a JPEG with chosen frequencies alone, losslessly for these, and zeros for the others.
 
     Any program opens the result: a sequential Huffman JPEG of the same size, sampling, tables, color and orientation,
     with Huffman tables that suit what is left. It is decoded again before it is returned, and holds exactly the kept
@@ -51,7 +52,7 @@ def bandlimit_jpeg(
     kept = kept_bits(bands)
     return named(
         source,
-        contents_of(source),
+        read_contents(source, limits),
         lambda whole: _native.bandlimit(
             whole,
             kept=kept,

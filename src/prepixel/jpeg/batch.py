@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from errno import ENODEV, ENXIO
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from prepixel import _native
 from prepixel.array_types import Int64
-from prepixel.errors import JpegError, PrepixelError, ReadFailure
-from prepixel.jpeg.decode import Limits, Source, native_limits
-from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack
+from prepixel.errors import JpegError, PrepixelError, ReadFailure, UnsupportedJpeg
+from prepixel.jpeg.decode import native_limits
+from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack, payload_size
 from prepixel.jpeg.pixel_fallback import read_size
+from prepixel.jpeg.source import (
+    Limits,
+    Source,
+    check_sources,
+    is_file,
+    is_path,
+    read_contents,
+    source_name,
+    special_file_error,
+)
 
 OnError: TypeAlias = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
 class SizesRead:
-    """Hold upright sizes of the sources whose header could be read.
+    """Upright sizes of the sources whose header could be read.
 
     Attributes:
         sizes: (height, width) in luma pixels, upright.
-        kept: for each size its source's place.
+        kept: for each size the place of its source.
         failures: the sources that are left out; none under ``on_error="raise"``.
     """
 
@@ -46,8 +58,8 @@ def read_sizes(
     """Read the upright sizes of many images from their headers: of a JPEG's path, as a rule, the first 64 KiB.
 
     Args:
-        sources: paths, or buffers of files' bytes.
-        threads: threads to read on; 0 for one a processor.
+        sources: paths, buffers of files' bytes, or open binary files (each is read to its end).
+        threads: threads to read on; 0 for one per CPU.
         limits: what each file may ask for.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out,
             and list them.
@@ -55,72 +67,112 @@ def read_sizes(
     Raises:
         PrepixelError: a header cannot be read, as `read_size`; not under ``"skip"``.
         OSError: a file cannot be opened; not under ``"skip"``.
+        TypeError: ``sources`` is one source.
     """
     check_choice("on_error", on_error, ("raise", "skip"))
-    given, errors = native_sources(sources, limits, sizes_only=True)
-    failed, others, found = _native.read_sizes(given, **native_limits(limits), threads=checked_threads(threads))
+    checked_threads(threads)
+    given, errors = native_sources(check_sources(sources), limits)
+    failed, others, found = _native.read_sizes(given, **native_limits(limits), threads=threads)
 
     def by_pillow(index: int) -> None:
-        found[index] = read_size(sources[index], limits=limits)
+        found[index] = read_size(given[index], limits=limits)
 
     others = [index for index in others if index not in errors]
-    errors |= dict(failed) | run_each(by_pillow, others, threads)
+    errors = native_errors(given, failed) | run_each(by_pillow, others, threads) | errors
     kept, failures = sort_out(sources, errors, on_error)
     sizes = np.array([found[i] for i in kept.tolist()], dtype=np.int64).reshape(len(kept), 2)
     return SizesRead(sizes, kept, failures)
 
 
-def native_sources(
-    sources: Sequence[Source], limits: Limits, *, threads: int = 1, sizes_only: bool = False
-) -> tuple[list[Any], dict[int, Exception]]:
-    """Give sources as the compiled module takes them: paths as str, contiguous buffers, opened packed images.
+def native_sources(sources: Sequence[Source], limits: Limits) -> tuple[list[Any], dict[int, Exception]]:
+    """Return sources as the compiled module takes them, paths as str and buffers, and what was raised for some.
 
-    Args:
-        limits: what each may ask for.
-        threads: threads to decompress on; 0 for one a processor.
-        sizes_only: whether headers are enough.
-
-    Returns:
-        The sources, and what was raised for packed images that cannot be opened; an empty buffer stands for each.
+    Open files and files that are named as packed images are read; an empty buffer stands for each that cannot be.
     """
-    packs = [i for i, source in enumerate(sources) if _is_pack(source)]
     given: list[Any] = [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
     errors: dict[int, Exception] = {}
+    for index, source in enumerate(given):
+        if source.endswith(PACK_ENDING) if isinstance(source, str) else is_file(source):
+            try:
+                given[index] = read_contents(source, limits)
+            except (PrepixelError, OSError) as error:
+                errors[index], given[index] = error, b""
+    return given, errors
+
+
+def pack_groups(given: Sequence[Any], limits: Limits) -> Iterator[list[int]]:
+    """Yield the places of sources in runs whose packed payloads together fit into the limit on memory.
+
+    A batch without packed images, or with small ones, is one run.
+    """
+    run, total = list[int](), 0
+    for index, source in enumerate(given):
+        size = 0 if isinstance(source, str) else payload_size(source)
+        if run and total + size > limits.max_memory_bytes:
+            yield run
+            run, total = [], 0
+        run.append(index)
+        total += size
+    yield run
+
+
+def open_packs(given: Sequence[Any], limits: Limits, threads: int) -> tuple[list[Any], dict[int, Exception]]:
+    """Decompress the packed images among sources of the compiled module; an empty buffer stands for damaged ones."""
+    opened, errors = list(given), dict[int, Exception]()
+    packs = [index for index, source in enumerate(given) if not isinstance(source, str) and is_packed(source)]
 
     def open_some(part: Sequence[int]) -> None:
         for index in part:
             try:
-                whole = given[index]
-                contents = Path(whole).read_bytes() if isinstance(whole, str) else whole
-                packed = is_packed(contents) and not sizes_only
-                given[index] = open_pack(contents, limits) if packed else contents
+                opened[index] = open_pack(given[index], limits)
             except (PrepixelError, OSError) as error:
-                errors[index], given[index] = error, b""
+                errors[index], opened[index] = error, b""
 
     count = min(threads or os.cpu_count() or 1, len(packs))
-    if count < 2 or sizes_only:
+    if count < 2:
         open_some(packs)
-    else:  # zstd leaves the interpreter's lock free
+    else:  # zstd releases the interpreter lock
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(open_some, [packs[place::count] for place in range(count)]))
-    return given, errors
+    return opened, errors
 
 
-def _is_pack(source: Source) -> bool:
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source).endswith(PACK_ENDING)
-    return is_packed(source)
+def native_errors(given: Sequence[Any], failed: Sequence[tuple[int, Exception]]) -> dict[int, Exception]:
+    """Return what the compiled module reports; what is no regular file is named."""
+    errors = dict(failed)
+    for index, error in failed:
+        unplaced = isinstance(error, UnsupportedJpeg) and error.byte_offset is None
+        if is_path(given[index]) and (unplaced or (isinstance(error, OSError) and error.errno in (ENODEV, ENXIO))):
+            errors[index] = special_file_error(given[index]) or error
+    return errors
 
 
-def source_name(source: Source) -> str:
-    """Name a source in messages: its path, or the size of its buffer."""
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    return f"buffer of {memoryview(source).nbytes} bytes"  # type: ignore[arg-type]
+class MemoryBudget:
+    """Memory that the images of one batch share: who would exceed the limit waits until others are done.
+
+    One image alone may always run: it has been held to the same limit before.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._used = limit, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, num_bytes: int) -> Iterator[None]:
+        """Wait until so many bytes are free, and count them as used inside the context."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + num_bytes <= self._limit)
+            self._used += num_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= num_bytes
+                self._changed.notify_all()
 
 
 def run_each(work: Callable[[int], None], indices: Sequence[int], threads: int) -> dict[int, Exception]:
-    """Call ``work(index)`` for each index on threads, and give what was raised."""
+    """Call ``work(index)`` for each index on threads; return what was raised."""
 
     def attempt(index: int) -> Exception | None:
         try:
@@ -140,10 +192,9 @@ def run_each(work: Callable[[int], None], indices: Sequence[int], threads: int) 
 def sort_out(
     sources: Sequence[Source], errors: Mapping[int, Exception], on_error: OnError
 ) -> tuple[Int64[np.ndarray, " kept"], tuple[ReadFailure, ...]]:
-    """Give the places of good sources, and a `ReadFailure` for each bad one; or raise, the lowest place first.
+    """Return the places of good sources and a `ReadFailure` for each bad one; or raise, the lowest place first.
 
-    Only what a file is to blame for is ever skipped: a box outside its image is the caller's mistake, and want of
-    memory the machine's.
+    Only per-file errors are skipped. Invalid boxes and MemoryError always propagate.
     """
     failures = []
     for index in sorted(errors):
@@ -160,13 +211,13 @@ def sort_out(
 
 
 def checked_threads(threads: int) -> int:
-    """Give the number of threads back, unless it is none."""
+    """Return a number of threads that is 0 or more."""
     if threads < 0:
-        raise ValueError(f"threads is {threads}; give how many, or 0 for one a processor")
+        raise ValueError(f"threads is {threads}; give how many, or 0 for one per CPU")
     return threads
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of a few words."""
+    """Raise ValueError for a value that is none of a few words."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; it can be {' or '.join(map(repr, choices))}")

@@ -1,28 +1,20 @@
-"""From a file or a buffer to what its JPEG says, by the compiled reader."""
+"""Decode a JPEG to its header and its quantized coefficients, by the compiled core."""
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import index, or_
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from prepixel import _native
 from prepixel.errors import JpegError, TruncatedJpeg
 from prepixel.jpeg.image import Color, Component, JpegImage, Process, upright
-
-Contents: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]
-"""A file's bytes in any contiguous buffer; of a kind not listed, give its ``memoryview``."""
-
-Source: TypeAlias = Contents | str | os.PathLike[str]
-"""A path, or a file's bytes."""
+from prepixel.jpeg.source import Contents, Limits, Source, is_file, open_regular, read_contents, source_name
 
 OnTruncated: TypeAlias = Literal["raise", "keep"]
 
@@ -37,29 +29,8 @@ _ALL = (1 << 64) - 1
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Hold what a file may ask for before it is refused; the defaults suit files from strangers.
-
-    Attributes:
-        max_pixels: height times width; also the number of blocks that all scans together may visit, which ends
-            a file of countless empty scans after seconds and leaves an image of that size some twenty scans.
-        max_memory_bytes: for all coefficient planes together. While a file is decoded, up to its own size comes on top.
-        max_scans: scans of a file; progressive files have about ten.
-    """
-
-    max_pixels: int = 2**28
-    max_memory_bytes: int = 2**31
-    max_scans: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("max_pixels", "max_memory_bytes", "max_scans"):
-            if not 0 < getattr(self, name) < 2 ** (31 if name == "max_scans" else 63):
-                raise ValueError(f"Limits.{name} is {getattr(self, name)}; give a positive number")
-
-
 class NativeLimits(TypedDict):
-    """Name the limits as the compiled module does."""
+    """The limits by the names of the compiled module."""
 
     max_pixels: int
     max_memory_bytes: int
@@ -67,7 +38,7 @@ class NativeLimits(TypedDict):
 
 
 def native_limits(limits: Limits) -> NativeLimits:
-    """Give limits as the compiled module takes them."""
+    """Return limits as the compiled module takes them."""
     return NativeLimits(
         max_pixels=limits.max_pixels, max_memory_bytes=limits.max_memory_bytes, max_scans=limits.max_scans
     )
@@ -75,7 +46,7 @@ def native_limits(limits: Limits) -> NativeLimits:
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Hold what a JPEG says before its first scan; every field means what it means in `JpegImage`."""
+    """A JPEG's header: what it says before its first scan. Every field means what it means in `JpegImage`."""
 
     height: int
     width: int
@@ -85,7 +56,7 @@ class JpegHeader:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Give height and width after orientation: orientations 5..8 exchange them."""
+        """Return height and width after orientation: orientations 5..8 exchange them."""
         return upright(self.height, self.width, self.orientation)
 
 
@@ -94,6 +65,12 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
 
     Of a path, only as many bytes are read as the header needs, as a rule 64 KiB; the height of a file that leaves it
     to a DNL segment costs the whole file.
+
+    Orientation follows one rule in every reader of the library. The first Exif segment decides whose first directory
+    (IFD0) holds tag 0x0112 with at least one value of an integer type (BYTE, SHORT, LONG, or signed): its first value
+    counts where it is 1..8, and any other means upright. Without such a segment the first XMP packet with
+    ``tiff:Orientation`` of 1..8 decides, and without that the picture is upright. PNG (eXIf, XMP), WebP (EXIF, XMP) and
+    TIFF (first directory, XMP) follow the same rule.
 
     Args:
         source: a path, or a buffer of the file's bytes.
@@ -107,18 +84,18 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
 
     Source: ITU-T T.81, Annex B.
     """
-    if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
-            begin = file.read(_HEADER_BYTES)
-            try:
-                return _header(begin, limits)
-            except TruncatedJpeg:
-                rest = file.read()
-            except JpegError as error:
-                error.source = os.fspath(source)
-                raise
-        return named(source, begin + rest, lambda whole: _header(whole, limits))
-    return named(source, source, lambda whole: _header(whole, limits))
+    if not isinstance(source, str | os.PathLike):
+        return named(source, read_contents(source, limits), lambda whole: _header(whole, limits))
+    with open_regular(source, limits) as file:
+        begin = file.read(_HEADER_BYTES)
+        try:
+            return _header(begin, limits)
+        except TruncatedJpeg:
+            rest = file.read()
+        except JpegError as error:
+            error.source = os.fspath(source)
+            raise
+    return named(source, begin + rest, lambda whole: _header(whole, limits))
 
 
 def read_jpeg(
@@ -130,7 +107,7 @@ def read_jpeg(
 ) -> JpegImage:
     """Decode a JPEG as far as its quantized coefficients.
 
-    Baseline, extended and progressive Huffman files of 8 bits a sample and 1 to 4 components are read, and give
+    Baseline, extended and progressive Huffman files of 8 bits per sample and 1 to 4 components are read, and give
     libjpeg's coefficients integer for integer. Nothing is dequantized, and nothing becomes a pixel. The interpreter
     lock is free meanwhile; any number of threads may read at once. Memory of arrays that are gone, up to 64 MiB, is
     kept for the next files: fresh pages cost up to as much as decoding into them.
@@ -145,11 +122,11 @@ def read_jpeg(
             RGB, CMYK and two-component files keep, `bandlimit_jpeg` says. Scans of a progressive file that hold no kept
             frequency are left out, and damage in them with them.
         limits: what the file may ask for.
-        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or cut file still holds. Then a block that bits
-            are missing for, or whose bits no code fits, ends its restart interval; reading resumes at the next restart
+        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. A block whose
+            bits are missing, or match no code, ends its restart interval; reading resumes at the next restart
             marker, by its number, or else the rest of the scan is lost. Lost blocks are zero and counted in
-            ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning tells
-            of later scans that are.
+            ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning
+            names later scans that are.
 
     Raises:
         ValueError: a band is outside 0..63.
@@ -161,11 +138,11 @@ def read_jpeg(
     Source: ITU-T T.81, Annexes B, F.2.2, G.2.
     """
     kept = (_ALL, _ALL, _ALL) if bands is None else kept_bits(bands)
-    return named(source, contents_of(source), lambda whole: _image(whole, limits, on_truncated, kept))
+    return named(source, read_contents(source, limits), lambda whole: _image(whole, limits, on_truncated, kept))
 
 
 def kept_bits(bands: Kept) -> tuple[int, int, int]:
-    """Give kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
+    """Return kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
     return _bits("Y", tuple(bands[0])), _bits("Cb", tuple(bands[1])), _bits("Cr", tuple(bands[2]))
 
 
@@ -177,19 +154,14 @@ def _bits(component: str, indices: tuple[int, ...]) -> int:
     return reduce(or_, (1 << index(i) for i in indices), 0)
 
 
-def contents_of(source: Source) -> Contents:
-    """Give a source's bytes; of a path, read them."""
-    if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
-    return source
-
-
 def named(source: Source, contents: Contents, read: Callable[[Contents], _T]) -> _T:
-    """Call ``read(contents)``; an error learns the source's name."""
+    """Call ``read(contents)``; name the source in its errors."""
     try:
         return read(contents)
     except JpegError as error:
-        if isinstance(source, str | os.PathLike):
+        if is_file(source):
+            error.source = source_name(source)
+        elif isinstance(source, str | os.PathLike):
             error.source = os.fspath(source)
         else:
             size = contents.nbytes if isinstance(contents, memoryview | np.ndarray) else len(contents)
@@ -224,7 +196,7 @@ def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated, kept: 
 
 
 def image_of_fields(fields: Any) -> JpegImage:
-    """Give the compiled module's image as the value that crosses rooms."""
+    """Return the compiled module's image as the value that crosses rooms."""
     return JpegImage(
         height=fields["height"],
         width=fields["width"],

@@ -10,18 +10,10 @@ from typing import Literal, TypeAlias
 
 from prepixel import _native
 from prepixel.jpeg.batch import check_choice
-from prepixel.jpeg.decode import (
-    Kept,
-    Limits,
-    Source,
-    contents_of,
-    image_of_fields,
-    kept_bits,
-    named,
-    native_limits,
-)
+from prepixel.jpeg.decode import Kept, image_of_fields, kept_bits, named, native_limits
 from prepixel.jpeg.image import Color, JpegImage, upright
 from prepixel.jpeg.packed_container import close_pack, is_packed, open_pack
+from prepixel.jpeg.source import Limits, Source, read_contents
 
 Compression: TypeAlias = Literal["zstd", "none"]
 
@@ -30,7 +22,7 @@ ALL_BANDS: Kept = (range(64), range(64), range(64))
 
 @dataclass(frozen=True)
 class PackHeader:
-    """Hold what a packed image says of itself; size, color and orientation mean what they mean in `JpegImage`.
+    """What a packed image says of itself; size, color and orientation mean what they mean in `JpegImage`.
 
     Attributes:
         kept: for each component the frequencies that it has, as natural indices (8 v + u).
@@ -44,12 +36,12 @@ class PackHeader:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Give height and width after orientation: orientations 5..8 exchange them."""
+        """Return height and width after orientation: orientations 5..8 exchange them."""
         return upright(self.height, self.width, self.orientation)
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether all frequencies of all components are there."""
+        """Return whether all frequencies of all components are there."""
         return all(len(frequencies) == 64 for frequencies in self.kept)
 
 
@@ -67,7 +59,7 @@ def pack_jpeg(
     bands, of the JPEG itself. It is read back before it is returned. The interpreter lock is free meanwhile.
 
     Args:
-        source: a path, or a buffer of the file's bytes.
+        source: a path, a buffer of the file's bytes, or an open binary file.
         bands: natural indices to keep of Y, Cb and Cr; components of other colors as in `bandlimit_jpeg`.
         compression: of the payload; ``"none"`` is larger and read without decompression.
         level: of zstd, 1 to 19; higher ones take longer, and make S-24 and all bands of photos no smaller.
@@ -82,7 +74,7 @@ def pack_jpeg(
         raise ValueError(f"level is {level}; zstd has 1 to 19")
     kept = kept_bits(bands)
     header, payload = named(
-        source, contents_of(source), lambda whole: _native.pack(whole, kept=kept, **native_limits(limits))
+        source, read_contents(source, limits), lambda whole: _native.pack(whole, kept=kept, **native_limits(limits))
     )
     return close_pack(header, payload, compression, level)
 
@@ -93,7 +85,7 @@ def read_pack(source: Source, *, limits: Limits = Limits()) -> JpegImage:
     Whatever the JPEG's process was, the image's is ``"baseline"``: how it was coded is not kept.
 
     Raises:
-        MalformedPack: it is no packed image, is cut or damaged.
+        MalformedPack: it is no packed image, or is truncated or damaged.
         JpegLimitExceeded: it asks for more than `limits` allow.
     """
 
@@ -101,7 +93,7 @@ def read_pack(source: Source, *, limits: Limits = Limits()) -> JpegImage:
         parts = open_pack(whole, limits)
         return image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits)))
 
-    return named(source, contents_of(source), read)
+    return named(source, read_contents(source, limits), read)
 
 
 def read_pack_header(source: Source, *, limits: Limits = Limits()) -> PackHeader:
@@ -111,7 +103,9 @@ def read_pack_header(source: Source, *, limits: Limits = Limits()) -> PackHeader
         MalformedPack: it is no packed image, or its header is damaged.
         JpegLimitExceeded: it asks for more than `limits` allow.
     """
-    fields = named(source, contents_of(source), lambda whole: _native.read_pack_header(whole, **native_limits(limits)))
+    fields = named(
+        source, read_contents(source, limits), lambda whole: _native.read_pack_header(whole, **native_limits(limits))
+    )
     kept = tuple(frozenset(k for k in range(64) if bits >> k & 1) for bits in fields["kept"])
     return PackHeader(fields["height"], fields["width"], fields["color"], fields["orientation"], kept)
 

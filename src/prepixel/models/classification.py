@@ -118,7 +118,7 @@ class PixelNetwork(_Network):
 
 def frequency_network(
     name: str,
-    bands: BandSet,
+    bands: BandSet | str,
     num_classes: int,
     *,
     layer2_stride: int = 2,
@@ -129,7 +129,7 @@ def frequency_network(
 
     Args:
         name: one of `NAMES`.
-        bands: the channels it sees.
+        bands: the channels it sees: a band set, or the name of one.
         num_classes: logits.
         layer2_stride: see `frequency_resnet`; only 2 for trunks that have no layer2.
         shift: normalization, see `SpectrumInput`.
@@ -149,7 +149,7 @@ def frequency_network(
 
 def frequency_resnet(
     depth: int,
-    bands: BandSet,
+    bands: BandSet | str,
     num_classes: int,
     layer2_stride: int = 2,
     *,
@@ -165,7 +165,7 @@ def frequency_resnet(
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        bands: the channels it sees.
+        bands: the channels it sees: a band set, or the name of one.
         num_classes: logits.
         layer2_stride: 2 as in the RGB network; 1 is the graph of the paper's released code, at 3.4 times the
             multiply-adds for ResNet-50.
@@ -175,6 +175,7 @@ def frequency_resnet(
     Raises:
         ModelError: no ResNet of that depth, or another stride.
     """
+    bands = BandSet.of(bands)
     _check_name(f"resnet{depth}")
     if layer2_stride not in {1, 2}:
         raise ModelError(f"layer2_stride is {layer2_stride}; it must be 2, or 1 for the graph of the released code")
@@ -187,7 +188,7 @@ def frequency_resnet(
 
 
 def frequency_mobilenet_v2(
-    bands: BandSet,
+    bands: BandSet | str,
     num_classes: int,
     *,
     shift: Float[Tensor, " f"] | None = None,
@@ -199,6 +200,7 @@ def frequency_mobilenet_v2(
     depthwise convolution as the bands have. An 896 x 896 image gives the 112 x 112 grid at which that block of the
     224 x 224 RGB network works.
     """
+    bands = BandSet.of(bands)
     parts = _mobilenet_parts(num_classes)
     first = InvertedResidual(len(bands), 16, stride=1, expand_ratio=1)
     _initialize(first)

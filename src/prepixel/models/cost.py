@@ -40,8 +40,9 @@ def count_macs(network: nn.Module, example: Spectrum | Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def example_spectrum(bands: BandSet, grid: tuple[int, int]) -> Spectrum:
+def example_spectrum(bands: BandSet | str, grid: tuple[int, int]) -> Spectrum:
     """Make a spectrum of one image that has a size and no values, for counting."""
+    bands = BandSet.of(bands)
     values = torch.empty((1, len(bands), *grid), device="meta")
     return Spectrum.of_coefficients(values, bands)
 

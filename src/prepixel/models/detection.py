@@ -296,12 +296,12 @@ def _backbone(pyramid: Pyramid) -> SpectralBackbone | PixelBackbone:
     return PixelBackbone(pyramid.input, pyramid.body, FRAME_MULTIPLE, pyramid.out_channels)
 
 
-def fold_detector(detector: Detector | nn.Module, bands: BandSet, *, pixels_per_block: int = 4) -> Detector:
+def fold_detector(detector: Detector | nn.Module, bands: BandSet | str, *, pixels_per_block: int = 4) -> Detector:
     """Fold a detector on pixels over coefficients, exactly: a new one with the same heads.
 
     Args:
         detector: on pixels; left as it is.
-        bands: the channels to keep; with all 192 the folded detector is the given one.
+        bands: the channels to keep, a band set or the name of one; with all 192 the folded detector is the given one.
         pixels_per_block: as `prepixel.models.pyramid.fold_pyramid`.
 
     Raises:

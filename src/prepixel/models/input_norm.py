@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
-import prepixel.spectrum.pytree  # noqa: F401  # lets torch.export take spectra
 from prepixel.errors import ModelError
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 from prepixel.spectrum.spectrum import Spectrum
@@ -41,9 +40,10 @@ class SpectrumInput(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, bands: BandSet, shift: Float[Tensor, " f"] | None = None, scale: Float[Tensor, " f"] | None = None
+        self, bands: BandSet | str, shift: Float[Tensor, " f"] | None = None, scale: Float[Tensor, " f"] | None = None
     ) -> None:
         super().__init__()
+        bands = BandSet.of(bands)
         self.bands = bands
         self.register_buffer("shift", _per_channel("shift", shift, 0.0, bands))
         self.register_buffer("scale", _per_channel("scale", scale, 1.0, bands))

@@ -121,7 +121,7 @@ def pixel_pyramid(
 
 def frequency_pyramid(
     trunk: str,
-    bands: BandSet,
+    bands: BandSet | str,
     *,
     weights: Mapping[str, Any] | None = None,
     levels: Levels = "rcnn",
@@ -134,7 +134,7 @@ def frequency_pyramid(
 
     Args:
         trunk: a ResNet's name.
-        bands: the channels it sees.
+        bands: the channels it sees: a band set, or the name of one.
         weights: of an RGB classifier, reused where they fit, see `load_rgb_weights`.
         levels, channels, freeze_norms: as `pixel_pyramid`.
         shift, scale: of the normalization, see `SpectrumInput`.
@@ -154,12 +154,12 @@ def frequency_pyramid(
     return Pyramid(network.input, _with_fpn(stages, widths, levels, channels), channels, _PUBLISHED_PIXELS_PER_BLOCK)
 
 
-def fold_pyramid(pyramid: Pyramid, bands: BandSet, *, pixels_per_block: int = 4) -> Pyramid:
+def fold_pyramid(pyramid: Pyramid, bands: BandSet | str, *, pixels_per_block: int = 4) -> Pyramid:
     """Fold a pyramid on pixels over coefficients, exactly.
 
     Args:
         pyramid: on pixels; left as it is.
-        bands: the channels to keep; with all 192 the folded pyramid is the given one.
+        bands: the channels to keep, a band set or the name of one; with all 192 the folded pyramid is the given one.
         pixels_per_block: pixels of the frame that a block stands for: 4, as the paper's detectors have it (the frame
             is half of the image that the blocks are made from, along each axis), or 8.
 

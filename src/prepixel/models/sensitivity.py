@@ -211,8 +211,9 @@ def _sizes(count: int) -> Iterator[int]:
     return (size for size in (3, 6, 12, 24, 32, 48, 64, 96, 128) if size < count)
 
 
-def reaching_channels(network: nn.Module, bands: BandSet) -> tuple[int, ...]:
+def reaching_channels(network: nn.Module, bands: BandSet | str) -> tuple[int, ...]:
     """List the channels that have a column in the network's first layer."""
+    bands = BandSet.of(bands)
     for module in network.modules():
         if isinstance(module, FoldedStem | Reconstruction):
             return tuple(bands.channels[place] for place in module.live.tolist())

@@ -18,8 +18,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure, read_sizes
-from prepixel.jpeg.batch import source_name
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source, source_name
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task

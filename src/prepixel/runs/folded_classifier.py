@@ -23,7 +23,7 @@ from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
 from prepixel.runs.classifier import Classifier, load_run
 from prepixel.runs.folded_file import KIND, FoldedFile
 from prepixel.runs.wordnet import folder_class_names
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 from prepixel.tasks import Classification, ClassificationResult
 
 Encoding = Literal["float32", "int8"]

@@ -14,7 +14,7 @@ from prepixel.models.file_fields import Fields
 from prepixel.models.folding.impulse_response import Form
 from prepixel.models.folding.reconstruction import Reduction, pixels_per_block
 from prepixel.spectrum import BandSet
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 KIND = "folded network"
 _DTYPES = {

@@ -1,4 +1,7 @@
-"""What networks eat: chosen frequencies of images on a grid of blocks, and the exact maps that lead there."""
+"""Spectra: chosen frequencies of images on a grid of blocks, and the exact maps that lead there.
+
+Names are loaded when first used: band sets, boxes and `read_arrays` need no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from typing import TYPE_CHECKING
 from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
+    from prepixel.spectrum.arrays import SpectraArrays, read_arrays
     from prepixel.spectrum.bands import BandSet
-    from prepixel.spectrum.geometry import Box
+    from prepixel.spectrum.boxes import Box
     from prepixel.spectrum.native import SpectraRead, read_spectra, read_spectrum, spectrum_of
     from prepixel.spectrum.padded import PaddedSpectrum
     from prepixel.spectrum.reference import resample
@@ -17,12 +21,14 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "BandSet": "prepixel.spectrum.bands",
-    "Box": "prepixel.spectrum.geometry",
+    "Box": "prepixel.spectrum.boxes",
     "PaddedSpectrum": "prepixel.spectrum.padded",
+    "SpectraArrays": "prepixel.spectrum.arrays",
     "SpectraRead": "prepixel.spectrum.native",
     "Spectrum": "prepixel.spectrum.spectrum",
     "Statistics": "prepixel.spectrum.statistics",
     "encode_int8": "prepixel.spectrum.spectrum",
+    "read_arrays": "prepixel.spectrum.arrays",
     "read_spectra": "prepixel.spectrum.native",
     "read_spectrum": "prepixel.spectrum.native",
     "resample": "prepixel.spectrum.reference",
@@ -33,10 +39,12 @@ __all__ = [
     "BandSet",
     "Box",
     "PaddedSpectrum",
+    "SpectraArrays",
     "SpectraRead",
     "Spectrum",
     "Statistics",
     "encode_int8",
+    "read_arrays",
     "read_spectra",
     "read_spectrum",
     "resample",

@@ -14,7 +14,7 @@ DC_BOUND = 1024
 
 
 def dct_basis(size: int) -> Float64[Tensor, "u x"]:
-    """Give the orthonormal DCT-II matrix B: coefficients = B @ samples, samples = B.T @ coefficients.
+    """Return the orthonormal DCT-II matrix B: coefficients = B @ samples, samples = B.T @ coefficients.
 
     Args:
         size: samples of one axis; at least 1.

@@ -1,4 +1,4 @@
-"""Images of unequal size as one batch: each on a grid of its own, padded at the bottom and the right."""
+"""Batches of images of unequal size: each on a grid of its own, padded at the bottom and the right."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from prepixel.spectrum.spectrum import Spectrum
+from prepixel.spectrum.tree import register_node
 
 
 @dataclass(frozen=True)
 class PaddedSpectrum:
-    """Hold a batch whose images fill different parts of one grid, from its top left corner on.
+    """A batch whose images fill different parts of one grid, from its top left corner on.
 
     Attributes:
         spectrum: all images; outside their own grids the values are 0, which stands for ``spectrum.shift``: the mean
@@ -20,7 +21,7 @@ class PaddedSpectrum:
         grids: blocks down and across that each image fills.
 
     Raises:
-        ValueError: not one grid an image, or a grid that is empty or larger than the spectrum's.
+        ValueError: not one grid per image, or a grid that is empty or larger than the spectrum's.
     """
 
     spectrum: Spectrum
@@ -28,7 +29,7 @@ class PaddedSpectrum:
 
     def __post_init__(self) -> None:
         if len(self.grids) != len(self.spectrum):
-            raise ValueError(f"{len(self.grids)} grids for {len(self.spectrum)} images; give one an image")
+            raise ValueError(f"{len(self.grids)} grids for {len(self.spectrum)} images; give one per image")
         height, width = self.spectrum.values.shape[2:]
         for index, (rows, columns) in enumerate(self.grids):
             if not (1 <= rows <= height and 1 <= columns <= width):
@@ -38,7 +39,7 @@ class PaddedSpectrum:
 
     @classmethod
     def of(cls, spectra: Sequence[Spectrum], *, multiple: int = 1) -> PaddedSpectrum:
-        """Put spectra of one image or several each into one batch.
+        """Combine spectra of one image or several each into one batch.
 
         Args:
             spectra: at least one, all of the same channels, dtype, shift and unit.
@@ -69,3 +70,11 @@ class PaddedSpectrum:
 
     def __len__(self) -> int:
         return len(self.spectrum)
+
+
+register_node(
+    PaddedSpectrum,
+    ("spectrum",),
+    dump=lambda context: [list(grid) for grid in context[0]],
+    load=lambda said: (tuple((grid[0], grid[1]) for grid in said),),
+)

@@ -1,4 +1,4 @@
-"""JFIF's color matrices, exactly; and the changes of light and color that are exact on coefficients.
+"""JFIF's color matrices, and the photometric changes that are exact on coefficients.
 
 A coefficient scales with its component, and only DC knows of an offset. So brightness, contrast and saturation of a
 `Spectrum` change its shift and unit and touch no value, whatever its dtype. Unlike on pixels nothing is clamped.
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.dct import BLOCK
-from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.spectrum import Spectrum
 
 _KR, _KB = Fraction(299, 1000), Fraction(114, 1000)
@@ -35,12 +35,12 @@ YCBCR_TO_RGB: tuple[tuple[Fraction, ...], ...] = (
 
 
 def color_matrix(rows: tuple[tuple[Fraction, ...], ...]) -> Float64[Tensor, "3 3"]:
-    """Give `RGB_TO_YCBCR` or `YCBCR_TO_RGB` as a tensor, each entry rounded once."""
+    """Return `RGB_TO_YCBCR` or `YCBCR_TO_RGB` as a tensor, each entry rounded once."""
     return torch.tensor([[float(entry) for entry in row] for row in rows], dtype=torch.float64)
 
 
 def rgb_to_ycbcr(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor, "component=3 *rest"]:
-    """Turn R, G, B into Y, Cb, Cr: level-shifted samples or coefficients alike, neither rounded nor clamped.
+    """Convert R, G, B to Y, Cb, Cr: level-shifted samples or coefficients alike, neither rounded nor clamped.
 
     >>> rgb_to_ycbcr(torch.tensor([100.0, 100.0, 100.0])).round(decimals=4).tolist()
     [100.0, 0.0, 0.0]
@@ -49,7 +49,7 @@ def rgb_to_ycbcr(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor
 
 
 def ycbcr_to_rgb(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor, "component=3 *rest"]:
-    """Turn Y, Cb, Cr into R, G, B: level-shifted samples or coefficients alike, neither rounded nor clamped."""
+    """Convert Y, Cb, Cr to R, G, B: level-shifted samples or coefficients alike, neither rounded nor clamped."""
     return torch.einsum("ij,j...->i...", color_matrix(YCBCR_TO_RGB).to(components), components)
 
 

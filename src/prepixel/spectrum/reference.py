@@ -1,19 +1,19 @@
-"""Crop, resize, mirror and enlarge chroma in one banded linear map per axis, on coefficients: the float64 reference.
+"""Crop, resize, mirror and upsample chroma in one banded linear map per axis, on coefficients: the float64 reference.
 
 For one component, with X its plane of coefficients (rows: block row and v; columns: block column and u),
 
     out = L X R^T,    L = D_out A D_in^T,
 
 where D_in^T turns coefficients to samples, A resizes the samples inside the box, and D_out keeps the lowest
-frequencies of the result's blocks. This differs from decoding, cropping and resizing pixels only by what the pixel road
-adds: it rounds and clamps samples, and libjpeg enlarges chroma by a filter of its own first.
+frequencies of the result's blocks. Decoding, cropping and resizing pixels differs from this only in what it adds: it
+rounds and clamps samples, and libjpeg upsamples chroma by a filter of its own first.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,11 +23,9 @@ from torch import Tensor
 from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.boxes import BOX_SLACK, Box, Filter, Real, axis_order
 from prepixel.spectrum.dct import BLOCK, dct_basis
-from prepixel.spectrum.geometry import BOX_SLACK, Box, Real, axis_order
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
-
-Filter = Literal["bilinear", "bicubic"]
 
 
 def axis_matrix(
@@ -117,12 +115,12 @@ def resample(
     image: JpegImage,
     box: Box | None,
     grid: tuple[int, int],
-    bands: BandSet,
+    bands: BandSet | str,
     *,
     flip: bool = False,
     filter: Filter = "bilinear",  # noqa: A002
 ) -> Float64[Tensor, "f bh bw"]:
-    """Turn any box of an image into a grid of blocks of chosen frequencies, in float64, without making pixels.
+    """Convert any box of an image to a grid of blocks of chosen frequencies, in float64, without making pixels.
 
     Orientation is applied by mapping the upright box to the stored axes, so it is exact for odd sizes and subsampled
     chroma as well. Chroma goes straight to luma's grid: its samples are centered in the luma pixels they cover.
@@ -132,7 +130,7 @@ def resample(
             linear, and the level shift cancels because luma's weights sum to 1 and chroma's to 0. So it is exact.
         box: luma pixels of the upright image; None for all of it.
         grid: output blocks (down, across) of the upright result; 8 x 8 pixels each.
-        bands: the channels to form.
+        bands: the channels to form: a band set, or the name of one.
         flip: mirror the upright result left to right.
         filter: "bilinear" or "bicubic", antialiased; see `axis_matrix`.
 
@@ -144,18 +142,19 @@ def resample(
         ValueError: the box is empty or outside the image, the grid is empty, or the filter has no such name.
     """
     _check_color(image)
+    bands = BandSet.of(bands)
     upright_box = Box(0, 0, *image.upright_size) if box is None else box
     upright_box.check_inside(image.upright_size)
     if min(grid) < 1:
         raise ValueError(f"a grid has at least 1 x 1 blocks, not {grid[0]} x {grid[1]}")
-    view = _StoredView.of(image, upright_box, grid, flip, filter)
+    crop = _StoredCrop.of(image, upright_box, grid, flip, filter)
     out = torch.zeros(len(bands), *grid, dtype=torch.float64)
     for index, component in enumerate(image.components):
         weights = [_weight(image, channel, index) for channel in range(3)]
         wanted = [(f, v, u, weights[c]) for f, (c, v, u) in enumerate(bands) if weights[c]]
         if wanted:
             highest = max(v for _, v, _, _ in wanted), max(u for _, _, u, _ in wanted)
-            plane = view.resample(component, (highest[0] + 1, highest[1] + 1))
+            plane = crop.resample(component, (highest[0] + 1, highest[1] + 1))
             for f, v, u, weight in wanted:
                 out[f] += weight * plane[v, u]
     return out
@@ -175,8 +174,8 @@ def _check_color(image: JpegImage) -> None:
 
 
 @dataclass(frozen=True)
-class _StoredView:
-    """Say in stored axes what is asked for in upright ones."""
+class _StoredCrop:
+    """A request in upright axes, expressed in stored ones."""
 
     box: Box
     grid: tuple[int, int]
@@ -186,7 +185,7 @@ class _StoredView:
     filter: Filter
 
     @classmethod
-    def of(cls, image: JpegImage, box: Box, grid: tuple[int, int], flip: bool, name: Filter) -> _StoredView:
+    def of(cls, image: JpegImage, box: Box, grid: tuple[int, int], flip: bool, name: Filter) -> _StoredCrop:
         order = axis_order(image.orientation)
         # A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
         return cls(
@@ -234,7 +233,7 @@ def dequantize(component: Component) -> Float64[Tensor, "bh bw 8 8"]:
 
 
 def _weight(image: JpegImage, channel: int, component: int) -> float:
-    """Give the share of a stored component in one of Y, Cb, Cr."""
+    """Return the weight of a stored component in one of Y, Cb, Cr."""
     if image.color == "rgb":
         return float(RGB_TO_YCBCR[channel][component])
     return float(channel == component)
@@ -243,7 +242,7 @@ def _weight(image: JpegImage, channel: int, component: int) -> float:
 def _axis_band(
     num_samples: int, num_blocks: int, num_frequencies: int, start: Real, length: Real, flip: bool, name: Filter
 ) -> tuple[int, Float64[Tensor, "rows columns"]]:
-    """Give the part of an axis's matrix that the crop touches, and the input block that it begins with."""
+    """Return the input block that the crop begins with, and the part of the axis's matrix that it touches."""
     _check_axis(num_samples, num_blocks, num_frequencies, start, length, name)
     # Within the slack a crop may lie beside the axis altogether; then the sample at the border stands for it.
     first = min(max(0, math.floor(start)), num_samples - 1)
@@ -279,7 +278,7 @@ def _check_axis(
 def _resize_weights(
     first: int, stop: int, num_outputs: int, start: Real, length: Real, name: Filter
 ) -> Float64[Tensor, "outputs taps"]:
-    """Give the antialiased weights of samples first..stop-1 in each output; each row sums to 1.
+    """Return the antialiased weights of samples first..stop-1 in each output; each row sums to 1.
 
     Source: house convention; the same as torch's interpolate(antialias=True) for whole crops.
     """

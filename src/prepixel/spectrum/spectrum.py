@@ -1,4 +1,4 @@
-"""The value that a network eats: chosen frequencies of n images on one block grid."""
+"""The input of networks: chosen frequencies of n images on one block grid."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from prepixel.spectrum.bands import BandSet
+from prepixel.spectrum.tree import register_node
 
 # int8 values are kept within +-127, so that a mirrored channel, which is a negated one, still fits.
 INT8_LIMIT = 127
@@ -17,10 +18,14 @@ INT8_LIMIT = 127
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Hold f frequency channels of n images on one grid of bh x bw blocks.
+    """f frequency channels of n images on one grid of bh x bw blocks.
 
     ``coefficients() == shift + unit * values`` channel by channel, whatever the values' dtype, so one multiply-add
     turns stored values into orthonormal coefficients, or into any other affine scale.
+
+    The values are no pixels: a flip, a crop or RandAugment of torchvision runs on ``values`` and means nothing there. A
+    `Spectrum` is a node of torch's pytrees (`torch.utils._pytree`), and raises TypeError where a transform of
+    torchvision flattens it.
 
     Attributes:
         values: float32, float16, bfloat16, float64, or int8 within +-127.
@@ -47,13 +52,14 @@ class Spectrum:
             )
 
     @classmethod
-    def of_coefficients(cls, coefficients: Float[Tensor, "n f bh bw"], bands: BandSet) -> Spectrum:
+    def of_coefficients(cls, coefficients: Float[Tensor, "n f bh bw"], bands: BandSet | str) -> Spectrum:
         """Wrap orthonormal coefficients, whose shift is 0 and unit 1."""
+        bands = BandSet.of(bands)
         zeros = torch.zeros(len(bands), dtype=torch.float32, device=coefficients.device)
         return cls(coefficients, bands, zeros, torch.ones_like(zeros))
 
     def coefficients(self) -> Float[Tensor, "n f bh bw"]:
-        """Give orthonormal coefficients; int8 values come back within half a unit of what was encoded, if unclipped.
+        """Return orthonormal coefficients; int8 values come back within half a unit of what was encoded, if unclipped.
 
         Returns:
             float64 where the values are float64, float32 otherwise.
@@ -62,7 +68,7 @@ class Spectrum:
         return torch.addcmul(_per_channel(self.shift, dtype), self.values.to(dtype), _per_channel(self.unit, dtype))
 
     def normalized(self, shift: Float[Tensor, " f"], scale: Float[Tensor, " f"]) -> Float[Tensor, "n f bh bw"]:
-        """Give (coefficients - shift) / scale by one multiply-add on the stored values.
+        """Return (coefficients - shift) / scale by one multiply-add on the stored values.
 
         Args:
             shift: per channel, for instance `Statistics.shift`; in coefficient units.
@@ -77,12 +83,13 @@ class Spectrum:
         offset, factor = (own_shift - shift) / scale, own_unit / scale
         return torch.addcmul(_per_channel(offset, dtype), self.values.to(dtype), _per_channel(factor, dtype))
 
-    def select(self, bands: BandSet) -> Spectrum:
-        """Keep some of the channels, in the order of the given set, exactly.
+    def select(self, bands: BandSet | str) -> Spectrum:
+        """Return some of the channels, in the order of the given set (or of the one of a name), exactly.
 
         Raises:
             ValueError: a channel is not here.
         """
+        bands = BandSet.of(bands)
         missing = sorted(set(bands.channels) - set(self.bands.channels))
         if missing:
             raise ValueError(f"band set {self.bands} lacks channels {missing} of {bands}; read them from the images")
@@ -158,6 +165,14 @@ class Spectrum:
             values=self.values.flip(axis) * signs[:, None, None].to(self.values.dtype),
             shift=self.shift * signs.to(self.shift.dtype),
         )
+
+
+register_node(
+    Spectrum,
+    ("values", "shift", "unit"),
+    dump=lambda context: [context[0].name, list(context[0].channels), context[0].origin],
+    load=lambda said: (BandSet(said[0], tuple(said[1]), said[2]),),
+)
 
 
 def encode_int8(spectrum: Spectrum, shift: Float[Tensor, " f"], unit: Float[Tensor, " f"]) -> Spectrum:

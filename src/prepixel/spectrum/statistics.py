@@ -1,4 +1,4 @@
-"""How frequency channels are distributed over a data set: streaming, mergeable, in float64.
+"""Statistics of frequency channels over a data set: streaming, mergeable, in float64.
 
 Mean and standard deviation are taken over all positions of all images, which is what normalizing a network's input
 needs. (The constants published with the method are the spread of each image's own mean: tens of times smaller.)
@@ -20,8 +20,8 @@ from prepixel.errors import StatisticsError
 from prepixel.files import replace_file
 from prepixel.spectrum import strict_json
 from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.dct import DC_BOUND
-from prepixel.spectrum.geometry import Real
 from prepixel.spectrum.spectrum import INT8_LIMIT, Spectrum
 
 _FORMAT = "prepixel statistics 1"
@@ -30,7 +30,7 @@ _ARRAYS = ("mean", "squares", "minimum", "maximum")
 
 @dataclass
 class Statistics:
-    """Hold count, mean, spread and extremes of f channels; grows by `update`.
+    """Count, mean, spread and extremes of f channels; `update` adds images.
 
     Attributes:
         bands: the channels, in order.
@@ -60,14 +60,15 @@ class Statistics:
     maximum: Float64[Tensor, " f"]
 
     @classmethod
-    def empty(cls, bands: BandSet, grid: tuple[int, int], *, source: str = "") -> Statistics:
-        """Begin with no image seen."""
+    def empty(cls, bands: BandSet | str, grid: tuple[int, int], *, source: str = "") -> Statistics:
+        """Return the statistics of no image."""
+        bands = BandSet.of(bands)
         zeros = torch.zeros(len(bands), dtype=torch.float64)
         infinite = torch.full_like(zeros, torch.inf)
         return cls(bands, grid, source, 0, 0, zeros, zeros.clone(), infinite, -infinite)
 
     def update(self, images: Spectrum | Float[Tensor, "n f bh bw"]) -> None:
-        """Take in a batch of images; earlier ones are not needed again.
+        """Add a batch of images; earlier ones are not needed again.
 
         Args:
             images: a spectrum, or orthonormal coefficients, of these bands on this grid.
@@ -101,7 +102,7 @@ class Statistics:
         self.__dict__.update(self.merge(batch).__dict__)
 
     def merge(self, other: Statistics) -> Statistics:
-        """Give the statistics of both collections of images, as if they had been seen together.
+        """Return the statistics of both collections of images, as if they had been seen together.
 
         Up to rounding in float64 the order and grouping of merges do not matter; counts and extremes are exact.
 
@@ -130,23 +131,24 @@ class Statistics:
             maximum=torch.maximum(self.maximum, other.maximum),
         )
 
-    def for_bands(self, bands: BandSet) -> Statistics:
-        """Keep some of the channels, in the order of the given set.
+    def for_bands(self, bands: BandSet | str) -> Statistics:
+        """Return the statistics of some of the channels, in the order of the given set (or of the one of a name).
 
         Raises:
             StatisticsError: a channel is not here.
         """
+        bands = BandSet.of(bands)
         missing = sorted(set(bands.channels) - set(self.bands.channels))
         if missing:
             raise StatisticsError(
-                f"statistics of band set {self.bands} lack channels {missing} of {bands}; make them anew over all 192"
+                f"statistics of band set {self.bands} lack channels {missing} of {bands}; measure all 192 channels"
             )
         index = torch.tensor([self.bands.channels.index(c) for c in bands.channels])
         kept = {name: getattr(self, name)[index] for name in _ARRAYS}
         return replace(self, bands=bands, **kept)
 
     def std(self) -> Float64[Tensor, " f"]:
-        """Give the standard deviation over all positions (of the population: divided by their number).
+        """Return the standard deviation over all positions (of the population: divided by their number).
 
         Raises:
             ValueError: no image has been seen.
@@ -155,7 +157,7 @@ class Statistics:
         return (self.squares / self.num_positions).sqrt()
 
     def shift(self) -> Float64[Tensor, " f"]:
-        """Give the coefficient that a network's 0 stands for: the mean for the three DCs, 0 for AC.
+        """Return the coefficient that a network's 0 stands for: the mean for the three DCs, 0 for AC.
 
         So a block of zeros is the mean color, and padding with zeros is padding with the mean color.
         """
@@ -163,12 +165,12 @@ class Statistics:
         return torch.where(self._is_dc(), self.mean, torch.zeros_like(self.mean))
 
     def scale(self) -> Float64[Tensor, " f"]:
-        """Give the standard deviation, and 1 for a channel that never varies (as chroma of gray images)."""
+        """Return the standard deviation, and 1 for a channel that never varies (as chroma of gray images)."""
         std = self.std()
         return torch.where(std > 0, std, torch.ones_like(std))
 
     def int8_unit(self, *, reach: Real = 28.0) -> Float64[Tensor, " f"]:
-        """Choose the step of each channel's int8 values, so that 127 steps reach as far as the data do.
+        """Compute the step of each channel's int8 values, so that 127 steps reach as far as the data do.
 
         That is: to the farthest coefficient seen, counted from `shift`, but for the three DCs to the farthest one that
         8-bit samples can have, so that no unseen image is clipped there; and never more than ``reach`` standard
@@ -182,7 +184,7 @@ class Statistics:
             reach: in standard deviations, taken about `shift`.
 
         Returns:
-            Coefficient units a step; 1 for a channel that is always at its shift.
+            Coefficient units per step; 1 for a channel that is always at its shift.
 
         Raises:
             ValueError: the reach is not above 0, or no image has been seen.
@@ -197,7 +199,7 @@ class Statistics:
         return torch.where(unit > 0, unit, torch.ones_like(unit))
 
     def normalized(self, spectrum: Spectrum) -> Float[Tensor, "n f bh bw"]:
-        """Give (coefficient - shift) / scale of a spectrum of the same bands, by one multiply-add.
+        """Return (coefficient - shift) / scale of a spectrum of the same bands, by one multiply-add.
 
         Raises:
             ValueError: the bands differ, or no image has been seen.

@@ -15,7 +15,7 @@ from prepixel.data.datasets.shard_index import MANIFEST
 from prepixel.data.datasets.shards import PackedDataset
 from prepixel.errors import DatasetError
 from prepixel.files import read_regular_file
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 
 _Find: TypeAlias = Callable[[str], tuple[str, int]]
 OnError: TypeAlias = Literal["raise", "skip"]

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from prepixel.data.datasets.text_formats import LISTING_NAME, read_class_names, read_listing
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
 

@@ -10,7 +10,7 @@ from prepixel.data.loading.loader import CropDataset
 from prepixel.data.loading.readers import SpectrumReader
 from prepixel.errors import DatasetError, ReadFailure
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 Progress = Callable[[int, int], None]
 
@@ -22,7 +22,7 @@ def measure_statistics(
     files: ImageDataset,
     *,
     grid: tuple[int, int],
-    bands: BandSet,
+    bands: BandSet | str,
     crop_fraction: float = 0.875,
     filter: Filter = "bilinear",  # noqa: A002
     max_images: int | None = None,
@@ -36,7 +36,7 @@ def measure_statistics(
     Args:
         files: the images.
         grid: blocks down and across.
-        bands: the channels.
+        bands: the channels: a band set, or the name of one.
         crop_fraction: side of the crop, as a share of the short side.
         filter: of the resize.
         max_images: of more images, so many are taken, evenly spaced; None for all.
@@ -49,6 +49,7 @@ def measure_statistics(
         PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
         DatasetError: no image could be read.
     """
+    bands = BandSet.of(bands)
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]
     reader = SpectrumReader(grid, bands, filter)

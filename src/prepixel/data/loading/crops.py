@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.geometry import Box
+from prepixel.spectrum.boxes import Box
 
 _DEFAULT_AREAS = (0.08, 1.0)
 _DEFAULT_RATIOS = (3 / 4, 4 / 3)

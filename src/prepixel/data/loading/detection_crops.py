@@ -17,7 +17,7 @@ from prepixel.array_types import Float64, UInt8
 from prepixel.data.datasets.coco import Segmentation
 from prepixel.data.datasets.coco_masks import resize_mask, run_lengths
 from prepixel.data.loading.crops import draw_flip
-from prepixel.spectrum.geometry import Box
+from prepixel.spectrum.boxes import Box
 
 Boxes = Float64[np.ndarray, "k 4"]
 

@@ -14,9 +14,9 @@ from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.detection_crops import ResizeParams
 from prepixel.data.loading.readers import read_rgb
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 
 @runtime_checkable
@@ -56,6 +56,9 @@ class SpectrumFrames:
     shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
     step: Float[Tensor, " f"] | None = field(default=None, compare=False)
     multiple: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", BandSet.of(self.bands))
 
     @property
     def unit(self) -> int:

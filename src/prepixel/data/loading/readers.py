@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.crops import CropParams
-from prepixel.errors import PrepixelError, UnreadableImage
-from prepixel.jpeg import ReadFailure, encode_jpeg, is_packed, read_pack, read_pack_header
-from prepixel.jpeg.batch import source_name
-from prepixel.jpeg.decode import Source
+from prepixel.errors import PrepixelError
+from prepixel.jpeg import ReadFailure, read_pixels
+from prepixel.jpeg.source import Source, source_name
 from prepixel.spectrum import BandSet, Spectrum
+from prepixel.spectrum.boxes import Filter
 from prepixel.spectrum.native import read_spectra
-from prepixel.spectrum.reference import Filter
 
 
 class CropBatch(NamedTuple):
@@ -72,6 +67,9 @@ class SpectrumReader:
     dtype: torch.dtype = torch.float32
     shift: Float[Tensor, " f"] | None = field(default=None, compare=False)
     unit: Float[Tensor, " f"] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", BandSet.of(self.bands))
 
     @property
     def aspect(self) -> float:
@@ -142,33 +140,9 @@ class PixelReader:
 
 
 def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:
-    """Decode a file to upright RGB pixels by Pillow; a packed image of all frequencies as the JPEG of its coefficients.
+    """Decode a file to upright RGB pixels, as `prepixel.jpeg.read_pixels` does.
 
     Raises:
-        UnreadableImage: Pillow cannot open or decode it, or it is a packed image without some frequencies.
-        OSError: the file cannot be opened.
+        PrepixelError, OSError: as `prepixel.jpeg.read_pixels`.
     """
-    name = source_name(source)
-    with io.BytesIO(_pixels_file(source, name)) as contents:
-        try:
-            with Image.open(contents) as picture:
-                pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UnreadableImage(
-                f"{name}: Pillow cannot decode it ({error}); mend the file or leave it out"
-            ) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _pixels_file(source: Source, name: str) -> bytes:
-    """Give the bytes of a file that Pillow opens."""
-    if isinstance(source, (str, os.PathLike)):
-        return Path(source).read_bytes()
-    contents = bytes(memoryview(source))  # type: ignore[arg-type]
-    if not is_packed(contents):
-        return contents
-    if not read_pack_header(contents).is_whole:
-        raise UnreadableImage(
-            f"{name}: a packed image that lacks frequencies, of which pixels would be wrong; pack with --bands all"
-        )
-    return encode_jpeg(read_pack(contents))
+    return torch.from_numpy(read_pixels(source)).permute(2, 0, 1)

@@ -25,9 +25,9 @@ from prepixel.data.loading.readers import SpectrumReader
 from prepixel.errors import DatasetError, ReadFailure
 from prepixel.files import EXTENSIONS
 from prepixel.jpeg.batch import OnError, check_choice, read_sizes
-from prepixel.jpeg.decode import Source
+from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, Box, Spectrum
-from prepixel.spectrum.reference import Filter
+from prepixel.spectrum.boxes import Filter
 
 
 class ReadWarning(UserWarning):

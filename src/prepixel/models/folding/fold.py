@@ -42,7 +42,7 @@ from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, SpectrumInpu
 from prepixel.models.input_size import input_size
 from prepixel.models.weight_files import check_finite
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.geometry import Real
+from prepixel.spectrum.boxes import Real
 from prepixel.spectrum.spectrum import Spectrum
 
 _DEFAULT_PIXELS = 224
@@ -137,7 +137,7 @@ def fold(
     settings = FoldSettings(
         size,
         _pair("grid", default_grid(size) if grid is None else grid),
-        BandSet.parse(bands) if isinstance(bands, str) else bands,
+        BandSet.of(bands),
         _triple("mean", mean),
         _triple("std", std),
         reduction,

@@ -1,0 +1,97 @@
+"""Make values that hold tensors nodes of torch's pytrees, and keep them out of transforms that are made for pixels.
+
+torchvision's v2 transforms flatten whatever they are given by `torch.utils._pytree`, change the tensors and images that
+they find, and pass everything else through. A batch of coefficients that passes through MixUp while its labels are
+mixed is silently wrong, and so is one whose values are flipped as if they were pixels. As nodes of pytrees, spectra are
+asked when they are flattened, and refuse there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+_PIXEL_TRANSFORMS = "torchvision.transforms."
+_BETWEEN = ("torch.utils._pytree", "torch.utils.pytree", "optree", __name__, "beartype", "jaxtyping", "<")
+# Frames between a transform and the flattening of what it was given, at most; deeper containers are not followed.
+_MAX_FRAMES = 64
+_INSTEAD = {
+    "RandomHorizontalFlip": "Spectrum.flip_horizontal, or flips= of read_spectra",
+    "RandomVerticalFlip": "Spectrum.flip_vertical",
+    "Resize": "grid= of read_spectra",
+    "CenterCrop": "boxes= of read_spectra",
+    "RandomCrop": "boxes= of read_spectra",
+    "RandomResizedCrop": "boxes= of read_spectra",
+    "Pad": "Spectrum.pad",
+    "ColorJitter": "adjust_brightness, adjust_contrast and adjust_saturation of prepixel.spectrum.photometry",
+    "Normalize": "Statistics.normalized",
+    "ToDtype": "encode_int8",
+}
+
+
+def register_node(
+    kind: type, children: Iterable[str], dump: Callable[[Any], Any], load: Callable[[Any], tuple[Any, ...]]
+) -> None:
+    """Make a frozen dataclass a node of torch's pytrees, so that torch.export takes networks on it.
+
+    Args:
+        kind: the dataclass.
+        children: its fields that hold tensors, or values that do; the others are the node's context.
+        dump: turns the context, a tuple of the other fields, into what JSON can say.
+        load: turns that back into the context.
+    """
+    names = tuple(children)
+    others = tuple(field.name for field in fields(kind) if field.name not in names)
+
+    def flatten(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        refuse_pixel_transform(kind.__name__)
+        return [getattr(value, name) for name in names], tuple(getattr(value, name) for name in others)
+
+    def unflatten(values: Iterable[Any], context: Any) -> Any:
+        made: Any = object.__new__(kind)  # not checked: leaves may be anything that a map makes of tensors
+        for name, value in (*zip(names, values, strict=True), *zip(others, context, strict=True)):
+            object.__setattr__(made, name, value)
+        return made
+
+    def flatten_with_keys(value: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        values, context = flatten(value)
+        return [(pytree.GetAttrKey(name), child) for name, child in zip(names, values, strict=True)], context
+
+    pytree.register_pytree_node(
+        kind,
+        flatten,
+        unflatten,
+        serialized_type_name=f"{kind.__module__}.{kind.__qualname__}",
+        to_dumpable_context=dump,
+        from_dumpable_context=load,
+        flatten_with_keys_fn=flatten_with_keys,
+    )
+
+
+def refuse_pixel_transform(name: str) -> None:
+    """Raise TypeError where a transform of torchvision flattens its inputs.
+
+    Raises:
+        TypeError: the caller, behind the functions of pytrees, is one.
+    """
+    if torch.compiler.is_compiling():  # which cannot follow frames
+        return
+    frame, count = sys._getframe(1), 0  # noqa: SLF001
+    while (above := frame.f_back) is not None and count < _MAX_FRAMES:
+        frame, count = above, count + 1
+        module = frame.f_globals.get("__name__", "<")
+        if module.startswith(_PIXEL_TRANSFORMS):
+            transform = type(frame.f_locals["self"]).__name__ if "self" in frame.f_locals else "this transform"
+            instead = _INSTEAD.get(transform)
+            hint = f"take {instead}" if instead else "use transforms of prepixel, or the pixel pipeline"
+            raise TypeError(
+                f"torchvision's {transform} is made for pixels, and a {name} holds frequencies, which it would leave "
+                f"as they are or spoil; {hint}"
+            )
+        if not module.startswith(_BETWEEN):
+            return
