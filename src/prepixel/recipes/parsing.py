@@ -11,7 +11,7 @@ import reprlib
 import stat
 import types
 import typing
-from argparse import ArgumentError, ArgumentParser
+from argparse import ArgumentError
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Union
@@ -316,10 +316,10 @@ def _is_union(hint: Any) -> bool:
 
 
 @functools.cache
-def _parser(hint: Any) -> ArgumentParser:
+def _parser(hint: Any) -> Any:
     import jsonargparse  # takes a second to load, and reading records needs none of it
 
-    parser: ArgumentParser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     return parser
 

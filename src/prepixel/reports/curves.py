@@ -83,7 +83,7 @@ def plot_score_over_bytes(
     with figure_file(output, (9.0, 4.6)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _kibibytes(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _kibibytes(float(value))))
         axes.set_xlabel("KiB per sample, as it reaches the network's device")
         axes.set_ylabel(plain_text(quantity))
         # as many decimals as the ticks need to differ
