@@ -14,7 +14,7 @@ from prepixel.gates.settings import GateSettings
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Say which images a run learns from and is scored on.
+    """Settings of the images that a run learns from and is scored on.
 
     ``${NAME}`` in a path stands for the environment variable of that name, ``~`` for the home folder.
 
@@ -23,7 +23,7 @@ class DataSettings:
         val: folder of validation images; null for no evaluation.
         batch_size: images of one training batch, those of all processes together.
         val_batch_size: images of one validation batch; null for twice the training batch.
-        threads: threads that read images; 0 for one a processor.
+        threads: threads that read images; 0 for one per CPU.
         workers: processes that read images; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
         on_error: raise the error of the first bad file, or skip bad files, count and report them.
@@ -52,7 +52,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Say what a network sees of an image.
+    """Settings of the input that a network gets of an image.
 
     Attributes:
         kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
@@ -116,7 +116,7 @@ _EXAMPLES = {
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Say which network is trained.
+    """Settings of the network that is trained.
 
     Attributes:
         name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
@@ -153,7 +153,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Say what is learned.
+    """Settings of the task.
 
     Attributes:
         kind: classification; detection makes the recipe another, see `DetectionRecipe`.
