@@ -222,7 +222,7 @@ def _sync_at_once(files: Sequence[AtomicFile]) -> None:
         worker.join()
     if errors:
         place, error = min(errors.items())
-        raise _about(error, files[place].target) if isinstance(error, OSError) else error
+        raise error_about(error, files[place].target) if isinstance(error, OSError) else error
 
 
 class _ErrorKeepingFile(io.FileIO):
