@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_bandlimit_as_json(capsys: Captured, folder: Path, tmp_path: Path) -> No
     told = json.loads(capsys.readouterr().out)
     assert told["estimate"]["num_bytes"] == estimated["estimate"]["num_bytes"] == told["report"]["bytes_before"]
     assert told["report"]["ratio"] == pytest.approx(told["estimate"]["ratio"])
-    assert (told["report"]["num_thinned"], told["report"]["bad"]) == (3, [])
+    assert (told["report"]["num_bandlimited"], told["report"]["bad"]) == (3, [])
     (folder / "cat" / "cut.jpg").write_bytes(jpeg()[:500])
     assert main(words) == 1
     assert json.loads(capsys.readouterr().out)["report"]["bad"][0]["kind"] == "TruncatedJpeg"
@@ -113,9 +114,9 @@ def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
         main(["bandlimit", str(folder), str(tmp_path / "out"), "--bands", "T-12", "--restart-rows", "1", "--strip"])
         == 0
     )
-    thinned = tmp_path / "out/cat/a.jpg"
-    assert read_jpeg(thinned).restart_interval == 6
-    assert [s.marker for s in read_segments(thinned)] == [0xE0]
+    smaller = tmp_path / "out/cat/a.jpg"
+    assert read_jpeg(smaller).restart_interval == 6
+    assert [s.marker for s in read_segments(smaller)] == [0xE0]
     assert main(["bandlimit", str(folder / "cat/a.jpg"), str(tmp_path / "b.jpg"), "--restart", "4"]) == 0
     assert read_jpeg(tmp_path / "b.jpg").restart_interval == 4
     assert [s.marker for s in read_segments(tmp_path / "b.jpg")] == [0xE0, 0xE2, 0xFE]
@@ -141,12 +142,12 @@ def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
             ["{0}", "{1}/out", "--threads", "-1"],
             "argument --threads: '-1' is out of range",
         ),
-        (["{0}", "{0}/cat"], "{0}/cat: lies inside {0}, or holds it; thin into a folder beside it"),
+        (["{0}", "{0}/cat"], "{0}/cat: lies inside {0}, or holds it; write into a folder beside it"),
         (["{0}/cat/a.jpg", "{0}/cat"], "{0}/cat/a.jpg: is the source itself; name another file to write"),
         (["{0}/dog/notes.txt", "{1}/out"], "{0}/dog/notes.txt, byte 0: not a JPEG"),
         (["{0}/nowhere.jpg", "{1}/out"], "{0}/nowhere.jpg: No such file or directory"),
         (["{0}/cat/a.jpg", "{1}/no/folder.jpg"], "{1}/no/folder.jpg: No such file or directory"),
-        (["{0}", "{1}/out", "--others", "burn"], "argument --others: invalid choice: 'burn'"),
+        (["{0}", "{1}/out", "--others", "burn"], "argument --non-jpegs/--others: invalid choice: 'burn'"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -166,7 +167,7 @@ def test_durations_are_said_in_fitting_units() -> None:
     ]  # fmt: skip
 
 
-def test_interrupted_thinning_ends_quietly_and_goes_on(folder: Path, tmp_path: Path) -> None:
+def test_interrupted_bandlimiting_ends_quietly_and_goes_on(folder: Path, tmp_path: Path) -> None:
     large = jpeg(1500, 1700)
     for index in range(300):
         (folder / "cat" / f"{index:03}.jpg").write_bytes(large)
@@ -181,3 +182,15 @@ def test_interrupted_thinning_ends_quietly_and_goes_on(folder: Path, tmp_path: P
     assert not list(out.rglob("*.partial"))
     assert main(words) == 0
     assert len(list(out.glob("cat/*.jpg"))) == 302
+
+
+def test_huge_files_are_refused_unread(capsys: Captured, tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(20 << 30)  # sparse
+    assert main(["bandlimit", str(tmp_path / "huge.jpg"), str(tmp_path / "out.jpg")]) == 2
+    error = capsys.readouterr().err
+    assert "huge.jpg: a file of 21474836480 bytes is larger than the limit of 2147483648" in error
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert main(["bandlimit", str(tmp_path / "pipe.jpg"), str(tmp_path / "out.jpg")]) == 2
+    assert "pipe.jpg: is no regular file" in capsys.readouterr().err
+    assert not (tmp_path / "out.jpg").exists()

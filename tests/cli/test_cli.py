@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from tests.small_photos import Captured, facts, jpeg, write_folder
 from prepixel import cli
 from prepixel.cli import main
 from prepixel.cli.parser import UsageError, parse_arguments
+from prepixel.data.datasets.text_formats import class_lines
 from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
@@ -289,6 +291,21 @@ def test_scan_names_broken_files_and_says_so_by_its_status(capsys: Captured, fol
     assert report["processes"] == {"baseline": 2, "progressive": 1, "pixels": 1}
 
 
+def test_scan_counts_broken_files_by_kind(capsys: Captured, folder: Path) -> None:
+    (folder / "cat" / "cut.jpg").write_bytes(jpeg()[:500])
+    whole = jpeg()
+    scan = whole.index(b"\xff\xda") + 14
+    damaged = whole[:scan] + b"\xff\x00" * 4 + whole[scan + 8 :]  # 32 ones: no Huffman code
+    Image.open(io.BytesIO(damaged)).load()
+    (folder / "dog" / "damaged.jpg").write_bytes(damaged)
+    assert main(["scan", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "DamagedJpeg (libjpeg reads these with a warning)      1" in out
+    assert "TruncatedJpeg (the file ends before its image)        1" in out
+    assert main(["scan", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["broken_kinds"] == {"DamagedJpeg": 1, "TruncatedJpeg": 1}
+
+
 def test_scan_of_nothing_is_an_error(capsys: Captured, tmp_path: Path) -> None:
     assert main(["scan", str(tmp_path)]) == 2
     assert "no image below it" in capsys.readouterr().err
@@ -330,3 +347,13 @@ def test_env_says_what_it_runs_on(capsys: Captured) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["instruction sets"][0] == "portable"
     assert found["versions"]["torch"] == told["torch"]
+
+
+def test_class_names_of_fold_are_those_of_every_other_file(tmp_path: Path) -> None:
+    from prepixel.cli.fold_command import _class_names
+
+    names = ["plain", " edges ", "a\u2028b", "a\x85b", '"quoted"', "line\nbreak"]
+    (tmp_path / "classes.txt").write_text(class_lines(names), encoding="utf-8", newline="")
+    assert _class_names(tmp_path / "classes.txt") == names
+    (tmp_path / "classes.json").write_text(json.dumps(names), encoding="utf-8")
+    assert _class_names(tmp_path / "classes.json") == names

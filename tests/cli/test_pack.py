@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_pack_lists_what_it_leaves_out(capsys: Captured, folder: Path, tmp_path:
     assert facts(told[1])["left out"] == "2, listed below"
     assert told[2].startswith("TruncatedJpeg: cat/cut.jpg, byte 700: ")
     assert "UnreadableImage: dog/d.png: has no YCbCr coefficients to pack" in told[2]
+
+
+def test_pack_accounts_for_every_member_of_tar_files(capsys: Captured, tmp_path: Path) -> None:
+    members = {"x/a.jpg": jpeg(), "x/a.json": b"{}", "x/b.jpg": jpeg(), "x/b.json": b"{}", "README": b"text"}
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "a.tar", "w") as archive:
+        for name, contents in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            archive.addfile(member, io.BytesIO(contents))
+    words = ["pack", str(tmp_path / "tars"), str(tmp_path / "out")]
+    assert main(words) == 0
+    report = facts(capsys.readouterr().out.split("\n\n")[1])
+    assert report["other members"] == "3 of the tar files are not packed (2 .json, 1 without an ending)"
+    assert main([*words, "--json"]) == 0
+    others = json.loads(capsys.readouterr().out)["report"]["other_members"]
+    assert others == {".json": 2, "without an ending": 1}
 
 
 @pytest.mark.parametrize(

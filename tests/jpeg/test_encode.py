@@ -383,7 +383,7 @@ def test_what_no_jpeg_can_say_is_refused(
 
 
 def test_other_mistakes_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the image has 12 bits a sample; only 8 are written"):
+    with pytest.raises(ValueError, match="the image has 12 bits per sample; only 8 are written"):
         encode_jpeg(changed(precision=12))
     with pytest.raises(ValueError, match="an identifier outside 0 to 255"):
         encode_jpeg(with_component(identifier=256))

@@ -201,7 +201,7 @@ class _Files:
         targets = []
         for place, path in enumerate(paths):
             target = temporary / f"{place}.jpg"
-            target.write_bytes(options.thin(Path(path).read_bytes(), Limits()))
+            target.write_bytes(options.bandlimit(Path(path).read_bytes(), Limits()))
             targets.append(str(target))
         return cls.of(targets)
 
@@ -229,7 +229,7 @@ def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tupl
     for path in chosen:
         contents = Path(path).read_bytes()
         try:
-            options.thin(contents, Limits())
+            options.bandlimit(contents, Limits())
             read_image(contents)
             for decode in decoders:
                 if decode(contents).shape[0] != 3:

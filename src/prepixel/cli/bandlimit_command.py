@@ -41,13 +41,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strip", action="store_true", help="drop metadata except color and orientation")
     parser.add_argument(
-        "--others", choices=("skip", "copy"), default="skip", help="files that are not JPEGs (default: skip)"
+        "--non-jpegs",
+        "--others",
+        choices=("skip", "copy"),
+        default="skip",
+        help="files that are not JPEGs (default: skip); --others is the former name",
     )
     parser.add_argument(
+        "--on-error",
         "--bad",
         choices=("skip", "copy", "stop"),
         default="skip",
-        help="JPEGs that cannot be rewritten: leave them out, copy them unchanged, or stop (default: skip)",
+        help="JPEGs that cannot be rewritten: leave them out, copy them unchanged, or stop (default: skip); --bad is "
+        "the former name",
     )
     add_dry_run(parser)
     add_json(parser)
@@ -66,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
         restart_interval=options.restart,
         restart_rows=options.restart_rows,
         metadata="none" if options.strip else "all",
-        others=options.others,
-        on_bad=options.bad,
+        non_jpegs=options.non_jpegs,
+        on_error=options.on_error,
     )
     if not options.source.is_dir():
         return _bandlimit_file(options, settings)
@@ -87,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
+    from prepixel.data.jobs.bandlimit_folder import read_jpeg_file
     from prepixel.errors import JpegError
     from prepixel.files import replace_file
     from prepixel.jpeg import Limits
@@ -94,14 +101,14 @@ def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
     from_stdin, to_stdout = options.source == STDIN, options.target == STDIN
     if to_stdout and options.json:
         raise UsageError("--json and the image cannot both go to standard output; name a file to write")
-    contents = sys.stdin.buffer.read() if from_stdin else options.source.read_bytes()
     target = options.target / options.source.name if options.target.is_dir() else options.target
     if from_stdin and options.target.is_dir():
         raise UsageError(f"{options.target}: is a folder; name a file to write")
     if not from_stdin and target.exists() and target.samefile(options.source):
         raise UsageError(f"{target}: is the source itself; name another file to write")
     try:
-        smaller = settings.thin(contents, Limits())
+        contents = _read_stdin() if from_stdin else read_jpeg_file(options.source, Limits())
+        smaller = settings.bandlimit(contents, Limits())
     except JpegError as error:
         error.source = "standard input" if from_stdin else str(options.source)
         raise
@@ -123,9 +130,19 @@ def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
     return 0
 
 
+def _read_stdin() -> bytes:
+    from prepixel.jpeg import Limits
+
+    most = Limits().max_memory_bytes
+    contents = sys.stdin.buffer.read(most + 1)
+    if len(contents) > most:
+        raise UsageError(f"standard input holds more than {most} bytes; a JPEG of that size is not read")
+    return contents
+
+
 def _describe(report: Any) -> list[tuple[str, str]]:
     pairs = [
-        ("rewritten", f"{report.num_thinned:,} of {report.num_files:,} files, each read back{earlier(report)}"),
+        ("rewritten", f"{report.num_bandlimited:,} of {report.num_files:,} files, each read back{earlier(report)}"),
         ("sizes", sizes(report)),
         ("not JPEGs", f"{report.num_copied:,} copied, {report.num_skipped:,} skipped"),
         ("failed", failed(report)),

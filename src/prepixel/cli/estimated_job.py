@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from prepixel.cli.console import duration, percent, print_json, print_line, print_pairs, progress_bar, size_bytes
@@ -17,6 +18,7 @@ def run_estimated(
     progress_name: str,
     done: str,
     describe: Callable[[Any], list[tuple[str, str]]],
+    values: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Print a `WorkEstimate`; unless this is a dry run, do the work and print its report.
 
@@ -27,6 +29,7 @@ def run_estimated(
         progress_name: shown at the progress bar, such as "packing".
         done: what becomes of the files, such as "packed".
         describe: returns a report as pairs of name and text.
+        values: what ``--json`` prints in the report beside its own fields.
 
     Returns:
         1 if the report lists files that could not be handled, else 0.
@@ -41,8 +44,8 @@ def run_estimated(
         report = work(progress)
     status = 1 if report.bad else 0
     if options.json:
-        values = vars(report) | {"ratio": report.ratio, "images_per_second": report.images_per_second}
-        print_json({"estimate": estimate, "report": values})
+        row = vars(report) | dict(values) | {"ratio": report.ratio, "images_per_second": report.images_per_second}
+        print_json({"estimate": estimate, "report": row})
         return status
     print_line()
     print_pairs(describe(report))

@@ -13,7 +13,10 @@ from prepixel.cli.common_options import add_bands
 from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, words
 from prepixel.cli.parser import UsageError
+from prepixel.files import read_regular_file
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
+
+_MAX_CLASSES_BYTES = 1 << 28
 
 SUMMARY = "turn a pretrained RGB network into one on coefficients, without training"
 ABOUT = """\
@@ -154,14 +157,16 @@ def _pair(sides: list[int] | None) -> tuple[int, int] | None:
 
 
 def _class_names(file: Path) -> list[str]:
+    if file.suffix != ".json":
+        from prepixel.data.datasets.text_formats import read_class_names
+
+        return list(read_class_names(file) or ())
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        names = json.loads(text) if file.suffix == ".json" else text.split("\n")
+        names = json.loads(read_regular_file(file, _MAX_CLASSES_BYTES).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}, byte {error.start}: not UTF-8; save the class names as UTF-8") from error
     except ValueError as error:
         raise UsageError(f"{file}: not JSON ({error}); give a list of names") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"{file}: holds no list of texts; give the class names in label order")
-    names = [name.removesuffix("\r") for name in names]
-    return names[:-1] if names and not names[-1] else names
+    return names

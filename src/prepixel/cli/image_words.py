@@ -13,3 +13,9 @@ ORIENTATIONS = {
     7: "transposed about the other diagonal",
     8: "to be rotated counterclockwise",
 }
+BROKEN = {
+    "DamagedJpeg": "libjpeg reads these with a warning",
+    "TruncatedJpeg": "the file ends before its image",
+    "UnsupportedJpeg": "a kind of JPEG that is not decoded",
+    "UnreadableImage": "no image that can be opened",
+}

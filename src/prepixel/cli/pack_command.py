@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from prepixel.cli.common_options import add_bands, add_dry_run, add_json, add_threads
@@ -80,11 +81,12 @@ def run(options: argparse.Namespace) -> int:
         ),
         progress_name="packing",
         done="packed",
-        describe=_describe,
+        describe=lambda report: _describe(report, source.other_members),
+        values={"other_members": source.other_members},
     )
 
 
-def _describe(report: Any) -> list[tuple[str, str]]:
+def _describe(report: Any, other_members: Mapping[str, int]) -> list[tuple[str, str]]:
     pairs = [
         ("packed", f"{report.num_packed:,} of {report.num_samples:,} images, each read back{earlier(report)}"),
         ("sizes", sizes(report)),
@@ -93,4 +95,10 @@ def _describe(report: Any) -> list[tuple[str, str]]:
         ("left out", failed(report)),
         ("duration", duration_and_rate(report)),
     ]
-    return pairs if report.num_stored else [pair for pair in pairs if pair[0] != "stored"]
+    pairs = pairs if report.num_stored else [pair for pair in pairs if pair[0] != "stored"]
+    if other_members:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(other_members.items()))
+        pairs.insert(
+            -1, ("other members", f"{sum(other_members.values()):,} of the tar files are not packed ({kinds})")
+        )
+    return pairs

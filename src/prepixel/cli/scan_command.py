@@ -7,13 +7,15 @@ from typing import Any
 
 from prepixel.cli.common_options import add_json, add_threads
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, progress_bar, size_bytes
-from prepixel.cli.image_words import COLORS, ORIENTATIONS
+from prepixel.cli.image_words import BROKEN, COLORS, ORIENTATIONS
 from prepixel.cli.option_types import path
 
 SUMMARY = "describe a folder of images and find broken files"
 ABOUT = """\
 Decode every image below a folder and report sizes, kinds, samplings and
-broken files. The exit status is 1 if a file is broken."""
+broken files. The exit status is 1 if a file is broken. Files of kind
+DamagedJpeg hold contradictory data that libjpeg reads with a warning;
+prepixel refuses them rather than make up coefficients."""
 EXAMPLE = "prepixel scan photos/train"
 
 
@@ -71,11 +73,15 @@ def _kinds(report: Any) -> list[list[str]]:
         "sampling": report.samplings,
         "orientation": {f"{n} ({ORIENTATIONS.get(n, '?')})": count for n, count in report.orientations.items()},
     }
-    return [
+    rows = [
         [what, str(name), str(count), percent(count / good)]
         for what, counter in counts.items()
         for name, count in counter.items()
     ]
+    for kind, count in report.broken_kinds.items():
+        name = f"{kind} ({BROKEN[kind]})" if kind in BROKEN else kind
+        rows.append(["broken", name, str(count), percent(count / report.num_files)])
+    return rows
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -21,7 +21,7 @@ def bandlimit_jpeg(
     metadata: Metadata = "all",
     limits: Limits = Limits(),
 ) -> bytes:
-    """Encode a JPEG anew with chosen frequencies alone, losslessly for these, and zeros for the others.
+    """Re-encode a JPEG with chosen frequencies alone, losslessly for these, and zeros for the others.
 
     Any program opens the result: a sequential Huffman JPEG of the same size, sampling, tables, color and orientation,
     with Huffman tables that suit what is left. It is decoded again before it is returned, and holds exactly the kept

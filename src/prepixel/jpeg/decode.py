@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class NativeLimits(TypedDict):
-    """Name the limits as the compiled module does."""
+    """The limits by the names of the compiled module."""
 
     max_pixels: int
     max_memory_bytes: int
@@ -38,7 +38,7 @@ class NativeLimits(TypedDict):
 
 
 def native_limits(limits: Limits) -> NativeLimits:
-    """Give limits as the compiled module takes them."""
+    """Return limits as the compiled module takes them."""
     return NativeLimits(
         max_pixels=limits.max_pixels, max_memory_bytes=limits.max_memory_bytes, max_scans=limits.max_scans
     )
@@ -46,7 +46,7 @@ def native_limits(limits: Limits) -> NativeLimits:
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Hold what a JPEG says before its first scan; every field means what it means in `JpegImage`."""
+    """A JPEG's header: what it says before its first scan. Every field means what it means in `JpegImage`."""
 
     height: int
     width: int
@@ -56,7 +56,7 @@ class JpegHeader:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Give height and width after orientation: orientations 5..8 exchange them."""
+        """Return height and width after orientation: orientations 5..8 exchange them."""
         return upright(self.height, self.width, self.orientation)
 
 
@@ -65,6 +65,12 @@ def read_header(source: Source, *, limits: Limits = Limits()) -> JpegHeader:
 
     Of a path, only as many bytes are read as the header needs, as a rule 64 KiB; the height of a file that leaves it
     to a DNL segment costs the whole file.
+
+    Orientation follows one rule in every reader of the library. The first Exif segment decides whose first directory
+    (IFD0) holds tag 0x0112 with at least one value of an integer type (BYTE, SHORT, LONG, or signed): its first value
+    counts where it is 1..8, and any other means upright. Without such a segment the first XMP packet with
+    ``tiff:Orientation`` of 1..8 decides, and without that the picture is upright. PNG (eXIf, XMP), WebP (EXIF, XMP) and
+    TIFF (first directory, XMP) follow the same rule.
 
     Args:
         source: a path, or a buffer of the file's bytes.
@@ -101,7 +107,7 @@ def read_jpeg(
 ) -> JpegImage:
     """Decode a JPEG as far as its quantized coefficients.
 
-    Baseline, extended and progressive Huffman files of 8 bits a sample and 1 to 4 components are read, and give
+    Baseline, extended and progressive Huffman files of 8 bits per sample and 1 to 4 components are read, and give
     libjpeg's coefficients integer for integer. Nothing is dequantized, and nothing becomes a pixel. The interpreter
     lock is free meanwhile; any number of threads may read at once. Memory of arrays that are gone, up to 64 MiB, is
     kept for the next files: fresh pages cost up to as much as decoding into them.
@@ -116,11 +122,11 @@ def read_jpeg(
             RGB, CMYK and two-component files keep, `bandlimit_jpeg` says. Scans of a progressive file that hold no kept
             frequency are left out, and damage in them with them.
         limits: what the file may ask for.
-        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or cut file still holds. Then a block that bits
-            are missing for, or whose bits no code fits, ends its restart interval; reading resumes at the next restart
+        on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. A block whose
+            bits are missing, or match no code, ends its restart interval; reading resumes at the next restart
             marker, by its number, or else the rest of the scan is lost. Lost blocks are zero and counted in
-            ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning tells
-            of later scans that are.
+            ``missing_blocks``; blocks of a progressive file are lost if their first DC scan is, and a warning
+            names later scans that are.
 
     Raises:
         ValueError: a band is outside 0..63.
@@ -136,7 +142,7 @@ def read_jpeg(
 
 
 def kept_bits(bands: Kept) -> tuple[int, int, int]:
-    """Give kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
+    """Return kept frequencies as the compiled module takes them: bit 8 v + u, of Y, Cb and Cr."""
     return _bits("Y", tuple(bands[0])), _bits("Cb", tuple(bands[1])), _bits("Cr", tuple(bands[2]))
 
 
@@ -190,7 +196,7 @@ def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated, kept: 
 
 
 def image_of_fields(fields: Any) -> JpegImage:
-    """Give the compiled module's image as the value that crosses rooms."""
+    """Return the compiled module's image as the value that crosses rooms."""
     return JpegImage(
         height=fields["height"],
         width=fields["width"],

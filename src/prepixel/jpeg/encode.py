@@ -17,7 +17,7 @@ from prepixel.jpeg.source import Limits, Source, read_contents
 
 
 class Segment(NamedTuple):
-    """Name one APPn or COM segment of a file.
+    """One APPn or COM segment of a file.
 
     Attributes:
         marker: the marker's second byte: 0xE0 (APP0) to 0xEF (APP15), 0xFE (COM).
@@ -61,8 +61,8 @@ def encode_jpeg(
         restart_interval: MCUs between restart markers, at most 65,535; 0 for none.
         restart_rows: instead of it, rows of MCUs between restart markers.
         segments: further segments to write, as `read_segments` gives them. Where they hold neither JFIF's nor Adobe's,
-            the one that tells the color is added; where they hold no Exif orientation and the image is turned, an Exif
-            segment of that one tag is. An Adobe segment also tells most programs that CMYK is stored inverted, which
+            the one that states the color is added; where they hold no Exif orientation and the image is turned, an Exif
+            segment of that one tag is. To most programs an Adobe segment also means that CMYK is stored inverted, which
             `JpegImage` does not know: give a CMYK file's segments along.
 
     Raises:
@@ -72,7 +72,7 @@ def encode_jpeg(
     Source: ITU-T T.81, Annexes B, F.1.2, K.2.
     """
     if image.precision != 8:
-        raise ValueError(f"the image has {image.precision} bits a sample; only 8 are written")
+        raise ValueError(f"the image has {image.precision} bits per sample; only 8 are written")
     planes = [
         (
             component.identifier,

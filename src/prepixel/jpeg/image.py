@@ -15,13 +15,13 @@ Origin = Literal["jpeg", "pixels"]
 
 
 def upright(height: int, width: int, orientation: int) -> tuple[int, int]:
-    """Give height and width after EXIF orientation: orientations 5..8 exchange them."""
+    """Return height and width after EXIF orientation: orientations 5..8 exchange them."""
     return (width, height) if orientation >= 5 else (height, width)
 
 
 @dataclass(frozen=True)
 class Component:
-    """Hold one component's plane of quantized coefficients.
+    """One component's plane of quantized coefficients.
 
     Attributes:
         identifier: the component's id in the frame header, 0..255.
@@ -45,7 +45,7 @@ class Component:
 
 @dataclass(frozen=True)
 class JpegImage:
-    """Hold what a JPEG file says, decoded as far as its quantized coefficients and no further.
+    """What a JPEG file says, decoded as far as its quantized coefficients and no further.
 
     Attributes:
         height: luma pixels down, as stored, before orientation is applied.
@@ -53,9 +53,9 @@ class JpegImage:
         components: one to four planes, in the frame header's order.
         color: what the components mean; decided from Adobe's and JFIF's markers and the component ids, as
             libjpeg does. ``"unknown"``: two components, for which no convention exists.
-        orientation: EXIF orientation, 1..8; 1 where the file says none.
+        orientation: EXIF orientation, 1..8, by the rule of `read_header`; 1 where the file says none.
         process: the coding process of the frame header.
-        precision: bits a sample; 8 here, others are refused.
+        precision: bits per sample; 8 here, others are refused.
         restart_interval: MCUs between restart markers; 0 for none.
         num_scans: scans read.
         missing_blocks: blocks that the file ended too early to hold, or lost to damage (they are zero); 0 under
@@ -79,10 +79,10 @@ class JpegImage:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Give height and width after orientation: orientations 5..8 exchange them."""
+        """Return height and width after orientation: orientations 5..8 exchange them."""
         return upright(self.height, self.width, self.orientation)
 
     @property
     def max_sampling(self) -> tuple[int, int]:
-        """Give the largest vertical and horizontal sampling factor."""
+        """Return the largest vertical and horizontal sampling factor."""
         return max(c.sampling[0] for c in self.components), max(c.sampling[1] for c in self.components)

@@ -85,7 +85,7 @@ def read_pack(source: Source, *, limits: Limits = Limits()) -> JpegImage:
     Whatever the JPEG's process was, the image's is ``"baseline"``: how it was coded is not kept.
 
     Raises:
-        MalformedPack: it is no packed image, is cut or damaged.
+        MalformedPack: it is no packed image, or is truncated or damaged.
         JpegLimitExceeded: it asks for more than `limits` allow.
     """
 

@@ -44,7 +44,7 @@ def payload_size(contents: Any) -> int:
 
 
 def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
-    """Take a packed image apart and decompress it; its header is not checked.
+    """Split a packed image into header and payload and decompress it; the header is not checked.
 
     Raises:
         MalformedPack: it is truncated or too long, of an unknown compression, or does not decompress to the size in
@@ -73,7 +73,7 @@ def open_pack(contents: Any, limits: Limits = Limits()) -> PackContents:
 
 
 def close_pack(header: bytes, payload: bytes, compression: str, level: int) -> bytes:
-    """Put a packed image together: compress its payload, and write the compression and the size into the header."""
+    """Compress the payload, write compression and size into the header, and join the two."""
     code, stored = _RAW, payload
     if compression == "zstd":
         code, stored = _ZSTD, _zstd().compress(payload, level)

@@ -1,4 +1,4 @@
-"""Quantization tables: which quality of libjpeg's scale a file's tables are those of."""
+"""Estimate the libjpeg quality factor from a file's quantization tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHROMINANCE = """
 
 
 class Quality(NamedTuple):
-    """Hold the quality that a quantization table stands for.
+    """The quality that a quantization table stands for.
 
     Attributes:
         quality: 1..100 on libjpeg's scale.
@@ -34,7 +34,7 @@ class Quality(NamedTuple):
 
 
 def scaled_table(quality: int, *, chroma: bool = False) -> Int64[np.ndarray, "8 8"]:
-    """Give the table that libjpeg writes for a quality, limited to 1..255 as baseline files need.
+    """Return the table that libjpeg writes for a quality, limited to 1..255 as baseline files need.
 
     Args:
         quality: 1..100.

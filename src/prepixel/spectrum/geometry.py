@@ -43,17 +43,17 @@ def transverse(blocks: Num[Tensor, "*lead bh bw v u"]) -> Num[Tensor, "*lead bw 
 
 
 def rotate_90(blocks: Num[Tensor, "*lead bh bw v u"]) -> Num[Tensor, "*lead bw bh u v"]:
-    """Turn coefficients a quarter clockwise, exactly."""
+    """Rotate coefficients a quarter clockwise, exactly."""
     return transpose(flip_vertical(blocks))
 
 
 def rotate_180(blocks: Num[Tensor, "*lead bh bw v u"]) -> Num[Tensor, "*lead bh bw v u"]:
-    """Turn coefficients by half, exactly."""
+    """Rotate coefficients by half, exactly."""
     return flip_vertical(flip_horizontal(blocks))
 
 
 def rotate_270(blocks: Num[Tensor, "*lead bh bw v u"]) -> Num[Tensor, "*lead bw bh u v"]:
-    """Turn coefficients a quarter counter-clockwise (three quarters clockwise), exactly."""
+    """Rotate coefficients a quarter counter-clockwise (three quarters clockwise), exactly."""
     return transpose(flip_horizontal(blocks))
 
 

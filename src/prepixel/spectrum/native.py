@@ -87,7 +87,7 @@ def read_spectra(
         limits: what each file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: use what a damaged JPEG still holds. Under ``"raise"``, rows of blocks
             behind a box are not decoded, nor restart intervals before it, so damage in them goes unseen; a file that
-            does not end with its end marker, as files cut short do not, is decoded to its end all the same.
+            does not end with its end marker, as truncated files do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. Failed sources are never substituted.
         out: where to write, contiguous on the CPU, of shape ``(n, f, *grid)`` and this dtype; page-locked, if it is
@@ -158,7 +158,7 @@ def spectrum_of(
     shift: Float[Tensor, " f"] | None = None,
     unit: Float[Tensor, " f"] | None = None,
 ) -> Spectrum:
-    """Turn any box of a decoded image into a spectrum: `resample` by the compiled core.
+    """Convert any box of a decoded image to a spectrum: `resample` by the compiled core.
 
     Args:
         image: gray, YCbCr or RGB.

@@ -120,7 +120,7 @@ def resample(
     flip: bool = False,
     filter: Filter = "bilinear",  # noqa: A002
 ) -> Float64[Tensor, "f bh bw"]:
-    """Turn any box of an image into a grid of blocks of chosen frequencies, in float64, without making pixels.
+    """Convert any box of an image to a grid of blocks of chosen frequencies, in float64, without making pixels.
 
     Orientation is applied by mapping the upright box to the stored axes, so it is exact for odd sizes and subsampled
     chroma as well. Chroma goes straight to luma's grid: its samples are centered in the luma pixels they cover.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,21 @@ def test_voc_becomes_coco(voc: Path, tmp_path: Path) -> None:
     assert [one["area"] for one in written["annotations"]] == [19 * 30, 5 * 7]
     listed = coco_from_voc(voc, tmp_path / "some.json", names="Main/some")
     assert [image["file_name"] for image in listed["images"]] == ["b.jpg"]
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_voc_lists_hold_any_name(voc: Path, tmp_path: Path) -> None:
+    names = ["a\u2028b", "a\x85b", "a\xa0b", os.fsdecode(b"caf\xe9")]
+    for name in names:
+        (voc / "JPEGImages" / f"{name}.jpg").write_bytes((voc / "JPEGImages" / "b.jpg").read_bytes())
+        (voc / "Annotations" / f"{name}.xml").write_text("<annotation></annotation>")
+    lines = "".join(f"{name}  1\r\n" for name in names)
+    (voc / "ImageSets" / "Main" / "odd.txt").write_bytes(os.fsencode("\ufeff") + os.fsencode(lines))
+    written = coco_from_voc(voc, tmp_path / "odd.json", names="Main/odd")
+    assert [image["file_name"] for image in written["images"]] == [f"{name}.jpg" for name in names]
+    (voc / "ImageSets" / "Main" / "wide.txt").write_bytes("b\n".encode("utf-16"))
+    with pytest.raises(DatasetError, match=r"wide\.txt: the list is in UTF-16; save it as UTF-8"):
+        coco_from_voc(voc, tmp_path / "odd.json", names="Main/wide")
 
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")

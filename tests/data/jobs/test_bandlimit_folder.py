@@ -1,4 +1,4 @@
-"""Folders thinned: what becomes of every file, forecasts, and runs that go on where they were stopped."""
+"""Folders band-limited: what becomes of every file, estimates, and runs that resume where they were stopped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 import io
 import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from tests.jpeg.small_files import by_cjpeg, by_pillow, pixels
 from tests.killed import run_killed
 
 from prepixel.data import DatasetError
-from prepixel.data.jobs import bandlimit_folder as thinning
+from prepixel.data.jobs import bandlimit_folder as bandlimiting
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder, estimate_bandlimiting
-from prepixel.errors import FolderInUse, MalformedJpeg, TruncatedJpeg
+from prepixel.errors import FolderInUse, JpegLimitExceeded, MalformedJpeg, TruncatedJpeg
 from prepixel.jpeg import bandlimit_jpeg
 from prepixel.spectrum import BandSet
 
@@ -59,13 +61,13 @@ def tree(root: Path) -> dict[str, bytes]:
 JPEGS = ("cat/a.jpg", "cat/deeper/b.JPEG", "dog/c.jpg", "dog/named.dat")
 
 
-def test_folder_keeps_its_shape_and_each_jpeg_is_thinned(source: Path, tmp_path: Path) -> None:
+def test_folder_keeps_its_shape_and_each_jpeg_is_bandlimited(source: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = bandlimit_folder(
         source, tmp_path / "out", OPTIONS, progress=lambda done, total: seen.append((done, total))
     )
     assert tree(tmp_path / "out") == {name: bandlimit_jpeg(source / name, KEPT) for name in JPEGS}
-    assert (report.num_files, report.num_thinned, report.num_copied, report.num_skipped) == (6, 4, 0, 2)
+    assert (report.num_files, report.num_bandlimited, report.num_copied, report.num_skipped) == (6, 4, 0, 2)
     assert report.bytes_before == sum((source / name).stat().st_size for name in JPEGS)
     assert report.bytes_after == sum(len(contents) for contents in tree(tmp_path / "out").values())
     assert report.ratio == report.bytes_after / report.bytes_before
@@ -76,7 +78,7 @@ def test_folder_keeps_its_shape_and_each_jpeg_is_thinned(source: Path, tmp_path:
 
 
 def test_options_reach_every_file(source: Path, tmp_path: Path) -> None:
-    options = BandlimitOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", others="copy")
+    options = BandlimitOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", non_jpegs="copy")
     report = bandlimit_folder(source, tmp_path / "out", options, threads=1)
     bands = options.bands
     kept = (bands.of_component(0), bands.of_component(1), bands.of_component(2))
@@ -85,7 +87,7 @@ def test_options_reach_every_file(source: Path, tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == expected | others
     assert (report.num_copied, report.num_skipped) == (2, 0)
     rows = bandlimit_folder(source, tmp_path / "rows", BandlimitOptions(bands, restart_rows=1))
-    assert rows.num_thinned == 4
+    assert rows.num_bandlimited == 4
     assert tree(tmp_path / "rows")["cat/a.jpg"] == bandlimit_jpeg(source / "cat/a.jpg", kept, restart_rows=1)
 
 
@@ -122,12 +124,12 @@ def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> No
     assert report.bad[0].message.startswith("cat/cut.jpg, byte 700: ")
     assert report.bad[1].message.startswith("dog/png.jpg, byte 0: this is a PNG file, not a JPEG")
     assert report.bad[3].message == "gone.jpg: No such file or directory"
-    assert (report.num_thinned, report.num_files) == (4, 10)
+    assert (report.num_bandlimited, report.num_files) == (4, 10)
     assert sorted(tree(tmp_path / "out")) == sorted(JPEGS)
 
 
 def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> None:
-    report = bandlimit_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_bad="copy"))
+    report = bandlimit_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_error="copy"))
     assert len(report.bad) == 4
     assert report.num_copied == 0
     for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg"):
@@ -136,14 +138,14 @@ def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> Non
 
 
 def test_a_bad_file_stops_the_run_where_asked_and_the_rest_is_done_later(with_bad: Path, tmp_path: Path) -> None:
-    options = dataclasses.replace(OPTIONS, on_bad="stop")
+    options = dataclasses.replace(OPTIONS, on_error="stop")
     with pytest.raises(TruncatedJpeg, match=r"source/cat/cut\.jpg, byte 700: "):
         bandlimit_folder(with_bad, tmp_path / "out", options, threads=1)
     for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"):
         (with_bad / name).unlink()
     report = bandlimit_folder(with_bad, tmp_path / "out", options)
     assert report.num_earlier == 1
-    assert report.num_thinned == 4
+    assert report.num_bandlimited == 4
 
 
 def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad: Path, tmp_path: Path) -> None:
@@ -163,10 +165,12 @@ def test_finished_files_are_recognized(source: Path, tmp_path: Path, monkeypatch
     first = bandlimit_folder(source, out, OPTIONS)
     before, state = tree(out), (out / STATE_NAME / "files.jsonl").read_bytes()
     asked: list[int] = []
-    monkeypatch.setattr(thinning, "bandlimit_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew")
+    monkeypatch.setattr(
+        bandlimiting, "bandlimit_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew"
+    )
     again = bandlimit_folder(source, out, OPTIONS)
     assert asked == []
-    assert (again.num_earlier, again.num_thinned, again.num_skipped) == (6, 4, 2)
+    assert (again.num_earlier, again.num_bandlimited, again.num_skipped) == (6, 4, 2)
     assert (again.bytes_before, again.bytes_after) == (first.bytes_before, first.bytes_after)
     assert tree(out) == before
     assert (out / STATE_NAME / "files.jsonl").read_bytes() == state
@@ -195,7 +199,7 @@ def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path
 
 
 def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
-    counts = run_killed("tests.data.jobs.killed_thinning", tmp_path)
+    counts = run_killed("tests.data.jobs.killed_bandlimiting", tmp_path)
     assert counts["writing"] >= 2, "no kill fell into the writing of a file"
     assert len(set(counts["finished"])) >= 3
     straight, killed = (
@@ -213,10 +217,10 @@ def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(
     assert paths == sorted(paths)
 
 
-# -- forecasts ---------------------------------------------------------------------------------------------------------
+# -- estimates ---------------------------------------------------------------------------------------------------------
 
 
-def test_forecast_of_a_small_folder_is_what_will_be(source: Path, tmp_path: Path) -> None:
+def test_estimate_of_a_small_folder_is_what_will_be(source: Path, tmp_path: Path) -> None:
     estimate = estimate_bandlimiting(source, tmp_path / "out", OPTIONS, threads=1)
     assert not (tmp_path / "out").exists()
     (source / "dog/named.dat").unlink()  # without a JPEG's ending, so the estimate did not count its bytes
@@ -231,7 +235,7 @@ def test_forecast_of_a_small_folder_is_what_will_be(source: Path, tmp_path: Path
     assert again.num_bytes == estimate.num_bytes
 
 
-def test_forecast_of_a_large_folder_is_near_by_its_own_account(tmp_path: Path) -> None:
+def test_estimate_of_a_large_folder_is_near_by_its_own_account(tmp_path: Path) -> None:
     root = tmp_path / "many"
     root.mkdir()
     for index in range(110):
@@ -258,10 +262,14 @@ def test_folders_that_cannot_be_are_refused(source: Path, tmp_path: Path) -> Non
         (tmp_path / "nowhere", tmp_path / "out", "nowhere: no such folder; name one that holds JPEGs, at any depth"),
         (tmp_path / "nothing", tmp_path / "out", "nothing: no file below it; name a folder that holds JPEGs"),
         (source, source, "source: lies inside"),
-        (source, source / "cat" / "thin", "or holds it; thin into a folder beside it"),
-        (source / "cat", source, "or holds it; thin into a folder beside it"),
+        (source, source / "cat" / "out", "or holds it; write into a folder beside it"),
+        (source / "cat", source, "or holds it; write into a folder beside it"),
         (source, tmp_path / "file", "file: is a file, not a folder; name another target"),
-        (source, tmp_path / "full", "full: holds files that thinning did not write; name a new folder, or empty this"),
+        (
+            source,
+            tmp_path / "full",
+            "full: holds files that no run of this command wrote; name a new folder",
+        ),
     ):
         for act in (bandlimit_folder, estimate_bandlimiting):
             with pytest.raises(DatasetError) as refused:
@@ -276,7 +284,7 @@ def test_folders_that_cannot_be_are_refused(source: Path, tmp_path: Path) -> Non
     [
         ({"bands": BandSet.parse("S-12")}, "bands S-24"),
         ({"restart_interval": 4, "metadata": "none"}, "metadata all, restart_interval None"),
-        ({"others": "copy"}, "others skip"),
+        ({"non_jpegs": "copy"}, "non_jpegs skip"),
     ],
 )
 def test_other_options_in_one_target_are_refused(
@@ -286,7 +294,7 @@ def test_other_options_in_one_target_are_refused(
     before = tree(tmp_path / "out")
     with pytest.raises(DatasetError) as refused:
         bandlimit_folder(source, tmp_path / "out", dataclasses.replace(OPTIONS, **changes))
-    assert f"was begun with other options ({words}); use these, or thin into a new folder" in str(refused.value)
+    assert f"was begun with other options ({words}); use these, or write into a new folder" in str(refused.value)
     assert tree(tmp_path / "out") == before
 
 
@@ -299,28 +307,28 @@ def test_the_same_bands_by_another_name_go_on(source: Path, tmp_path: Path) -> N
 def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
     bandlimit_folder(source, tmp_path / "out", OPTIONS)
     (tmp_path / "out" / STATE_NAME / "options.json").write_text("{", encoding="ascii")
-    with pytest.raises(DatasetError, match=r"options\.json: cannot be understood \(.*\); thin into a new folder"):
+    with pytest.raises(DatasetError, match=r"options\.json: cannot be understood \(.*\); write into a new folder"):
         bandlimit_folder(source, tmp_path / "out", OPTIONS)
 
 
 def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
     with (
-        thinning._locked_state(tmp_path / "out", OPTIONS),
-        pytest.raises(FolderInUse, match=r"out: another process is thinning into it; wait until it ends, or end it"),
+        bandlimiting._locked_state(tmp_path / "out", OPTIONS),
+        pytest.raises(FolderInUse, match=r"out: another process is band-limiting into it; wait until it ends"),
     ):
         bandlimit_folder(source, tmp_path / "out", OPTIONS)
-    assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_thinned == 4
+    assert bandlimit_folder(source, tmp_path / "out", OPTIONS).num_bandlimited == 4
 
 
 def test_a_full_disk_is_no_fault_of_a_file(source: Path, full_disk: Path) -> None:
     (source / "cat" / "large.bmp").write_bytes(bytes(300_000))
     with pytest.raises(OSError, match="No space left on device; free some space, or name a target on another") as full:
-        bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, others="copy"), threads=1)
+        bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, non_jpegs="copy"), threads=1)
     assert full.value.filename == str(full_disk / "out" / "cat" / "large.bmp")
     assert not list(full_disk.rglob("*.partial"))
     (source / "cat" / "large.bmp").unlink()
-    report = bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, others="copy"))
-    assert (report.num_thinned, report.num_copied) == (4, 2)
+    report = bandlimit_folder(source, full_disk / "out", dataclasses.replace(OPTIONS, non_jpegs="copy"))
+    assert (report.num_bandlimited, report.num_copied) == (4, 2)
     assert report.num_earlier >= 1
 
 
@@ -328,13 +336,64 @@ def test_a_defect_of_ours_names_the_file(source: Path, tmp_path: Path, monkeypat
     def fail(*_: object, **__: object) -> bytes:
         raise RuntimeError("does not read back")
 
-    monkeypatch.setattr(thinning, "bandlimit_jpeg", fail)
+    monkeypatch.setattr(bandlimiting, "bandlimit_jpeg", fail)
     with pytest.raises(RuntimeError, match="does not read back") as found:
         bandlimit_folder(source, tmp_path / "out", OPTIONS, threads=1)
     assert found.value.__notes__ == [f"file: {source / 'cat/a.jpg'}"]
 
 
 def test_malformed_requests_are_the_callers(source: Path, tmp_path: Path) -> None:
-    options = dataclasses.replace(OPTIONS, restart_interval=70000, on_bad="stop")
+    options = dataclasses.replace(OPTIONS, restart_interval=70000, on_error="stop")
     with pytest.raises(MalformedJpeg, match="a restart interval of 70000 MCUs"):
         bandlimit_folder(source, tmp_path / "out", options)
+
+
+# -- files of any size, and the state of older versions ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_error", ["skip", "stop"])
+def test_a_file_above_the_limit_is_not_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: Any
+) -> None:
+    with (source / "cat/huge.jpg").open("wb") as file:
+        file.write(by_pillow())
+        file.truncate(20 << 30)  # sparse
+    monkeypatch.setattr(bandlimiting, "bandlimit_jpeg", _of_at_most(1 << 20))
+    options = dataclasses.replace(OPTIONS, on_error=on_error)
+    assert estimate_bandlimiting(source, tmp_path / "out", options).num_sampled == 3
+    message = r"cat/huge\.jpg: a file of 21474836480 bytes is larger than the limit of 2147483648\. Raise Limits"
+    if on_error == "stop":
+        with pytest.raises(JpegLimitExceeded, match=message):
+            bandlimit_folder(source, tmp_path / "out", options, threads=1)
+        return
+    report = bandlimit_folder(source, tmp_path / "out", options)
+    assert report.num_bandlimited == 4
+    assert [file.kind for file in report.bad] == ["JpegLimitExceeded"]
+    assert re.match(message, report.bad[0].message)
+
+
+def _of_at_most(size: int) -> Callable[..., bytes]:
+    def bandlimit(contents: bytes, *rest: Any, **options: Any) -> bytes:
+        assert len(contents) <= size
+        return bandlimit_jpeg(contents, *rest, **options)
+
+    return bandlimit
+
+
+def test_the_state_of_older_versions_is_resumed(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = dataclasses.replace(OPTIONS, non_jpegs="copy")
+    first = bandlimit_folder(source, out, options)
+    journal, state = out / STATE_NAME / "files.jsonl", out / STATE_NAME / "options.json"
+    journal.write_bytes(journal.read_bytes().replace(b'"bandlimited"', b'"thinned"'))
+    saved = json.loads(state.read_bytes())
+    saved["others"], saved["on_bad"] = saved.pop("non_jpegs"), saved.pop("on_error")
+    state.write_text(json.dumps(saved), encoding="utf-8")
+    again = bandlimit_folder(source, out, options)
+    assert (again.num_earlier, again.num_bandlimited, again.num_copied) == (6, first.num_bandlimited, 2)
+    assert b"thinned" not in journal.read_bytes()
+    with pytest.raises(DatasetError, match=r"begun with other options \(non_jpegs copy\)"):
+        bandlimit_folder(source, out, OPTIONS)
+    state.write_text("[]", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"options\.json: cannot be understood"):
+        bandlimit_folder(source, out, options)

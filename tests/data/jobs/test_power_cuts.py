@@ -89,7 +89,7 @@ def test_band_limiting_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.
         journal = target / STATE_NAME / "files.jsonl"
         rows = [json.loads(line) for line in journal.read_bytes().split(b"\n")[:-1]] if journal.exists() else []
         for row in rows:
-            if row["kind"] == "thinned":
+            if row["kind"] == "bandlimited":
                 assert (target / row["path"]).stat().st_size == row["after"] > 0
         return len(rows)
 

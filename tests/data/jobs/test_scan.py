@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from prepixel.data import DatasetError, scan_folder
+from prepixel.errors import DamagedJpeg, MalformedJpeg, PrepixelError
+from prepixel.jpeg import read_jpeg
 
 
 def picture(mode: str = "RGB") -> Image.Image:
@@ -65,6 +68,32 @@ def test_counts_are_those_of_the_files(folder: Path, threads: int) -> None:
         ("text.jpg", "UnreadableImage"),
     ]
     assert all(file.source in file.message for file in report.broken)
+
+
+def damaged() -> bytes:
+    """Return a JPEG that libjpeg reads with a warning: its scan's last symbol begins no Huffman code."""
+    whole = bytearray(encoded())
+    for place in range(len(whole) - 3, 0, -1):
+        changed = bytes(whole[:place]) + b"\xfe" + bytes(whole[place + 1 :])
+        with contextlib.suppress(PrepixelError):
+            read_jpeg(changed)
+            continue
+        with contextlib.suppress(DamagedJpeg), Image.open(io.BytesIO(changed)) as image:
+            image.load()
+            with pytest.raises(MalformedJpeg) as refused:
+                read_jpeg(changed)
+            if refused.type is DamagedJpeg:
+                return changed
+    raise AssertionError("no change of one byte damages the scan")
+
+
+def test_files_that_libjpeg_reads_with_a_warning_are_a_kind_of_their_own(folder: Path) -> None:
+    assert scan_folder(folder).broken_kinds == {"TruncatedJpeg": 1, "UnreadableImage": 1}
+    for name in ("a/one.jpg", "b/two.jpg"):
+        (folder / name).write_bytes(damaged())
+    report = scan_folder(folder)
+    assert report.broken_kinds == {"DamagedJpeg": 2, "TruncatedJpeg": 1, "UnreadableImage": 1}
+    assert sum(report.broken_kinds.values()) == len(report.broken)
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from prepixel.array_types import Integer
 from prepixel.data.datasets.coco_masks import coco_masks
+from prepixel.data.datasets.text_formats import read_lines
 from prepixel.errors import DatasetError
 from prepixel.files import replace_file
 
@@ -51,7 +52,8 @@ def coco_from_voc(
         listing = root / "ImageSets" / f"{names}.txt"
         if not listing.is_file():
             raise DatasetError(f"{listing}: no such list; name one below ImageSets, such as Main/train")
-        stems = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = read_lines(listing, "the list", "give one name per line, as in ImageSets/Main/train.txt")
+        stems = [words[0] for line in lines if (words := re.findall(r"[^ \t]+", line))]
     images, objects = [], []
     for number, stem in enumerate(stems, start=1):
         tree = _xml(root / "Annotations" / f"{stem}.xml")

@@ -47,6 +47,20 @@ def _text(path: Path, what: str, hint: str) -> str:
     return contents.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
+def read_lines(path: Path, what: str, hint: str) -> list[str]:
+    """Return a text file's lines, split at LF and CR LF alone; bytes that are not UTF-8 become surrogates.
+
+    Args:
+        path: the file.
+        what: what the file is, for messages, such as "the listing".
+        hint: what the file should hold, for messages.
+
+    Raises:
+        DatasetError: the file cannot be read, or is not in UTF-8 by its mark or a zero byte.
+    """
+    return _lines(_text(path, what, hint))
+
+
 def _lines(text: str) -> list[str]:
     """Split at LF and CR LF alone: other separators of Unicode may be part of a name."""
     return [line.removesuffix("\r") for line in text.split("\n")]

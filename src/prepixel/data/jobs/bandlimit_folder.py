@@ -30,12 +30,13 @@ from prepixel.data.jobs.journal import (
     write_finished,
 )
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, JpegError
+from prepixel.errors import DatasetError, JpegError, JpegLimitExceeded
 from prepixel.files import (
     AtomicFile,
     directory_lock,
     image_files,
     make_folder,
+    open_regular_file,
     publish_files,
     remove_temporary,
     sync_folder,
@@ -48,13 +49,16 @@ from prepixel.spectrum import BandSet
 STATE_NAME = ".prepixel-thin"
 _OPTIONS = "options.json"
 # Files that wait for the disk together. A run that is killed repeats at most this many.
-_BATCH = 64
+_BATCH = 128
 _BATCH_SECONDS = 1.0
 _SOI = b"\xff\xd8"
 _JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
-Others: TypeAlias = Literal["skip", "copy"]
-OnBad: TypeAlias = Literal["skip", "copy", "stop"]
+# Names of options in the state that older versions wrote.
+_OLDER_OPTIONS = {"others": "non_jpegs", "on_bad": "on_error"}
+
+NonJpegs: TypeAlias = Literal["skip", "copy"]
+OnError: TypeAlias = Literal["skip", "copy", "stop"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class BandlimitOptions:
         restart_interval: MCUs between restart markers; 0 for none, None for as many as each file has.
         restart_rows: instead of it, rows of MCUs.
         metadata: which segments go along, as `bandlimit_jpeg` has it.
-        others: what is done with files that are no JPEG, neither by contents nor by name: left out, or copied.
-        on_bad: what is done with JPEGs that cannot be band-limited: left out, or copied as they are (both are
+        non_jpegs: what is done with files that are no JPEG, neither by contents nor by name: left out, or copied.
+        on_error: what is done with JPEGs that cannot be band-limited: left out, or copied as they are (both are
             listed), or the first of them ends the run.
     """
 
@@ -75,11 +79,11 @@ class BandlimitOptions:
     restart_interval: int | None = None
     restart_rows: int = 0
     metadata: Metadata = "all"
-    others: Others = "skip"
-    on_bad: OnBad = "skip"
+    non_jpegs: NonJpegs = "skip"
+    on_error: OnError = "skip"
 
-    def thin(self, contents: bytes, limits: Limits) -> bytes:
-        """Thin one file's bytes."""
+    def bandlimit(self, contents: bytes, limits: Limits) -> bytes:
+        """Return one file's bytes, band-limited."""
         return bandlimit_jpeg(
             contents,
             (self.bands.of_component(0), self.bands.of_component(1), self.bands.of_component(2)),
@@ -118,8 +122,8 @@ def estimate_bandlimiting(
     jpegs = [name for name in plan.left if _is_named_jpeg(name)]
 
     def sizes(name: str) -> tuple[int, int]:
-        contents = (Path(source) / name).read_bytes()
-        return len(contents), len(options.thin(contents, limits))
+        contents = read_jpeg_file(Path(source) / name, limits)
+        return len(contents), len(options.bandlimit(contents, limits))
 
     return estimate_work(
         sizes,
@@ -141,7 +145,7 @@ def bandlimit_folder(
     limits: Limits = Limits(),
     progress: Callable[[int, int], None] | None = None,
 ) -> BandlimitReport:
-    """Thin every JPEG below a folder into another folder, or go on with that where a run was stopped.
+    """Band-limit every JPEG below a folder into another folder, or resume that where a run was stopped.
 
     A file counts as finished where its line says so, its source has the size and time of change that it had then, and
     its target has the size that it got. The target ends with the same bytes whatever the threads, and however often
@@ -158,7 +162,7 @@ def bandlimit_folder(
     Raises:
         DatasetError: there is no such source, or no file below it; the folders lie inside each other; the target holds
             other files, was begun with other options, or is being written by another process.
-        JpegError: a file cannot be band-limited, under ``on_bad="stop"``.
+        JpegError: a file cannot be band-limited, under ``on_error="stop"``.
         OSError: a file cannot be written.
     """
     begin, root, goal = time.perf_counter(), Path(source), Path(target)
@@ -191,7 +195,7 @@ def _check(root: Path, goal: Path, options: BandlimitOptions) -> None:
         raise DatasetError(f"{root}: no such folder; name one that holds JPEGs, at any depth")
     inner, outer = root.resolve(), goal.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise DatasetError(f"{goal}: lies inside {root}, or holds it; thin into a folder beside it")
+        raise DatasetError(f"{goal}: lies inside {root}, or holds it; write into a folder beside it")
     if goal.exists() and not goal.is_dir():
         raise DatasetError(f"{goal}: is a file, not a folder; name another target")
     if next(image_files(root, extensions=("",)), None) is None:
@@ -242,24 +246,26 @@ def _check_target(goal: Path, options: BandlimitOptions) -> None:
     if not state.exists():
         # a state folder alone: a run that was killed before it began
         if goal.exists() and any(entry.name != STATE_NAME for entry in goal.iterdir()):
-            raise DatasetError(f"{goal}: holds files that thinning did not write; name a new folder, or empty this one")
+            raise DatasetError(
+                f"{goal}: holds files that no run of this command wrote; name a new folder, or empty this"
+            )
         return
     try:
-        saved = json.loads(state.read_text(encoding="utf-8"))
+        saved = {_OLDER_OPTIONS.get(key, key): value for key, value in json.loads(state.read_bytes()).items()}
         differing = sorted(key for key, value in _to_json(options).items() if key != "name" and saved[key] != value)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{state}: cannot be understood ({error}); thin into a new folder") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{state}: cannot be understood ({error}); write into a new folder") from error
     if differing:
         were = ", ".join(f"{key} {saved['name'] if key == 'bands' else saved[key]}" for key in differing)
-        raise DatasetError(f"{goal}: was begun with other options ({were}); use these, or thin into a new folder")
+        raise DatasetError(f"{goal}: was begun with other options ({were}); use these, or write into a new folder")
 
 
 @contextlib.contextmanager
 def _locked_state(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
-    """Make the target, with its options, for this process alone, and give its state folder."""
+    """Make the target, with its options, for this process alone, and yield its state folder."""
     state = goal / STATE_NAME
     make_folder(state)
-    with directory_lock(state, "thinning into", name=goal):
+    with directory_lock(state, "band-limiting into", name=goal):
         _check_target(goal, options)
         if not (state / _OPTIONS).exists():
             write_json(state / _OPTIONS, _to_json(options), indent=None)
@@ -317,32 +323,54 @@ def _remove_temporary(goal: Path, names: Iterable[str]) -> None:
 def _bandlimit_one(root: Path, goal: Path, name: str, options: BandlimitOptions, limits: Limits) -> _Result:
     """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
     before = modified = 0
-    thinned: bytes | None = None
+    smaller: bytes | None = None
     try:
-        with (root / name).open("rb") as file:
+        with open_regular_file(root / name) as file:
             status = os.fstat(file.fileno())
             before, modified = status.st_size, status.st_mtime_ns
-            begin = file.read(len(_SOI))
-            if begin == _SOI or _is_named_jpeg(name):
-                thinned = options.thin(begin + file.read(), limits)
+            if _is_named_jpeg(name) or file.read(len(_SOI)) == _SOI:
+                smaller = options.bandlimit(_read_jpeg(file, limits), limits)
     except RuntimeError as error:  # a defect of ours: loud, and with the file that shows it
         error.add_note(f"file: {root / name}")
         raise
     except (JpegError, OSError) as error:
         if isinstance(error, JpegError):
-            error.source = name if options.on_bad != "stop" else os.fspath(root / name)
-        if options.on_bad == "stop":
+            error.source = name if options.on_error != "stop" else os.fspath(root / name)
+        if options.on_error == "stop":
             raise
         return _handle_bad(
             root / name, goal / name, FinishedFile(name, "bad", before, 0, modified, *_words(name, error)), options
         )
-    if thinned is None:
+    if smaller is None:
         skipped = FinishedFile(name, "skipped", before, 0, modified)
-        return _copy(root / name, goal / name, skipped) if options.others == "copy" else _Result(skipped)
+        return _copy(root / name, goal / name, skipped) if options.non_jpegs == "copy" else _Result(skipped)
     make_folder((goal / name).parent)
     with AtomicFile(goal / name, publish=False) as target:
-        target.file.write(thinned)
-    return _Result(FinishedFile(name, "thinned", before, len(thinned), modified), target)
+        target.file.write(smaller)
+    return _Result(FinishedFile(name, "bandlimited", before, len(smaller), modified), target)
+
+
+def read_jpeg_file(path: str | os.PathLike[str], limits: Limits) -> bytes:
+    """Read a JPEG's bytes, from a regular file of at most ``limits.max_memory_bytes``.
+
+    Raises:
+        JpegLimitExceeded: the file is larger.
+        OSError: the file cannot be opened, or is no regular file.
+    """
+    with open_regular_file(path) as file:
+        return _read_jpeg(file, limits)
+
+
+def _read_jpeg(file: IO[bytes], limits: Limits) -> bytes:
+    """Read a file from its start, after a look at its size."""
+    size = os.fstat(file.fileno()).st_size
+    if size > limits.max_memory_bytes:
+        raise JpegLimitExceeded(
+            f"a file of {size} bytes is larger than the limit of {limits.max_memory_bytes}",
+            hint="Raise Limits.max_memory_bytes if you trust the file",
+        )
+    file.seek(0)
+    return file.read(size)
 
 
 def _is_named_jpeg(name: str) -> bool:
@@ -356,7 +384,7 @@ def _words(name: str, error: Exception) -> tuple[str, str]:
 
 
 def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> _Result:
-    if options.on_bad == "copy" and source.is_file() and os.access(source, os.R_OK):
+    if options.on_error == "copy" and source.is_file() and os.access(source, os.R_OK):
         return _copy(source, target, row)
     target.unlink(missing_ok=True)  # of a source that was good once
     return _Result(row)

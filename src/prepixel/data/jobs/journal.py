@@ -13,6 +13,7 @@ from prepixel.errors import ReadFailure, RecordedError
 from prepixel.files import replace_file, sync_file
 
 FILES = "files.jsonl"
+_OLDER_KINDS = {"thinned": "bandlimited"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class FinishedFile:
     """
 
     path: str
-    kind: Literal["thinned", "copied", "skipped", "bad"]
+    kind: Literal["bandlimited", "copied", "skipped", "bad"]
     before: int
     after: int
     modified_ns: int
@@ -39,12 +40,16 @@ class FinishedFile:
 
 
 def read_finished(state: Path) -> dict[str, FinishedFile]:
-    """Read what is finished; the last line of a killed run may be cut, and is nothing then."""
+    """Read what is finished; a line that a killed run left truncated counts as nothing.
+
+    Older versions wrote the kind "thinned" for "bandlimited".
+    """
     rows = {}
     with contextlib.suppress(FileNotFoundError):
         for line in (state / FILES).read_bytes().split(b"\n"):
-            with contextlib.suppress(ValueError, TypeError):
-                row = FinishedFile(**json.loads(line))
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                fields = json.loads(line)
+                row = FinishedFile(**fields | {"kind": _OLDER_KINDS.get(fields["kind"], fields["kind"])})
                 rows[row.path] = row
     return rows
 
@@ -71,7 +76,7 @@ class BandlimitReport:
     Attributes:
         num_files: files below the source, of any kind.
         num_earlier: of these, finished by an earlier run.
-        num_thinned: JPEGs band-limited, by this run or an earlier one.
+        num_bandlimited: JPEGs band-limited, by this run or an earlier one.
         num_copied: files that are no JPEG, copied.
         num_skipped: files that are no JPEG, left out.
         bytes_before: of the band-limited files.
@@ -82,7 +87,7 @@ class BandlimitReport:
 
     num_files: int
     num_earlier: int
-    num_thinned: int
+    num_bandlimited: int
     num_copied: int
     num_skipped: int
     bytes_before: int
@@ -103,16 +108,16 @@ class BandlimitReport:
 
 def report_files(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> BandlimitReport:
     """Summarize the files of a journal."""
-    thinned = [row for row in rows.values() if row.kind == "thinned"]
+    bandlimited = [row for row in rows.values() if row.kind == "bandlimited"]
     kinds = [row.kind for row in rows.values() if not row.error]
     return BandlimitReport(
         num_files=len(rows),
         num_earlier=earlier,
-        num_thinned=len(thinned),
+        num_bandlimited=len(bandlimited),
         num_copied=kinds.count("copied"),
         num_skipped=kinds.count("skipped"),
-        bytes_before=sum(row.before for row in thinned),
-        bytes_after=sum(row.after for row in thinned),
+        bytes_before=sum(row.before for row in bandlimited),
+        bytes_after=sum(row.after for row in bandlimited),
         seconds=seconds,
         bad=tuple(
             ReadFailure(index, row.path, RecordedError(row.error, row.message))

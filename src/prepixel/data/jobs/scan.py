@@ -34,6 +34,8 @@ class ScanReport:
         restarts: files with restart markers.
         warnings: files that are read with a warning, such as bytes between segments.
         broken: files that cannot be read.
+        broken_kinds: of these, how many by the name of their error. `DamagedJpeg` counts files that libjpeg, and so
+            most other readers, read with a warning and made-up coefficients; of these only prepixel refuses the rest.
     """
 
     root: str
@@ -49,6 +51,7 @@ class ScanReport:
     restarts: int
     warnings: int
     broken: tuple[ReadFailure, ...]
+    broken_kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -128,6 +131,7 @@ def scan_folder(
         restarts=tally.restarts,
         warnings=tally.warnings,
         broken=tuple(sorted(broken, key=lambda file: file.source)),
+        broken_kinds=_by_count(Counter(file.kind for file in broken)),
     )
 
 

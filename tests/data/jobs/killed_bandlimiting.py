@@ -1,6 +1,6 @@
 """Thin a folder in child processes that are killed at random steps, until one comes to the end. Run as a program.
 
-Usage: python -m tests.data.jobs.killed_thinning FOLDER KILLS
+Usage: python -m tests.data.jobs.killed_bandlimiting FOLDER KILLS
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tests.data.photos import write_photos
 from tests.killed import kill_until_done
 
 from prepixel import files
-from prepixel.data.jobs import bandlimit_folder as thinning
+from prepixel.data.jobs import bandlimit_folder as bandlimiting
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder
 from prepixel.spectrum import BandSet
 
-OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, others="copy")
+OPTIONS = BandlimitOptions(BandSet.parse("S-24"), restart_rows=1, non_jpegs="copy")
 
 
 def main(folder: Path, kills: int) -> None:
@@ -29,7 +29,7 @@ def main(folder: Path, kills: int) -> None:
 
     def work(target: Path, step: Callable[[], None] | None) -> None:
         if step is not None:
-            thinning._BATCH = 4
+            bandlimiting._BATCH = 4
             files._ErrorKeepingFile.write = _in_halves(step)  # type: ignore[method-assign]
         bandlimit_folder(source, target, OPTIONS, threads=3)
 

@@ -1,0 +1,85 @@
+"""List which of timm's families of classifiers fold, and why the others are refused.
+
+A family is the first word of a network's name within a module of timm. One small member of each, by its name and at
+most 150 million weights, is built with random weights and folded over S-24 at its own input size. Folding compares its
+result with the network that it started from, so what folds computes the same. ``-n`` limits the number of families.
+Markdown goes to the output.
+
+    python -m benchmarks.accuracy.timm_families
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+
+import timm
+import torch
+
+from prepixel.errors import PrepixelError
+from prepixel.models import fold
+
+MAX_WEIGHTS = 150_000_000
+# In a name, of the smallest variants first
+SMALL_WORDS = ("zepto", "atto", "femto", "pico", "nano", "xxs", "xx", "xs", "tiny", "tn", "mini", "small", "s")
+
+
+def main() -> None:
+    """Print a row for each family as it is done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=None, help="families to try (default: all)")
+    options = parser.parse_args()
+    print(
+        f"| module of timm {timm.__version__} | family | member | input | result |\n|---|---|---|---|---|", flush=True
+    )
+    for module, family, names in list(families())[: options.n]:
+        name = min(names, key=size_by_name)
+        print(f"| {module} | {family} | {name} | {' | '.join(try_to_fold(name))} |", flush=True)
+
+
+def families() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each family's module, name and members; timm's networks for its own tests are left out."""
+    for module in sorted(timm.list_modules()):
+        members: dict[str, list[str]] = {}
+        for name in timm.list_models(module=module):
+            word = re.match(r"[a-z]+", name)
+            if word and not name.startswith("test_"):
+                members.setdefault(word[0], []).append(name)
+        for family, names in members.items():
+            yield module, family, names
+
+
+def size_by_name(name: str) -> tuple[int, int, int, str]:
+    """Return a key that puts small networks first: by words for sizes, then by the first number."""
+    words = name.split("_")
+    rank = next((place for place, word in enumerate(SMALL_WORDS) if word in words), len(SMALL_WORDS))
+    number = re.search(r"\d+", name.partition("_")[0]) or re.search(r"\d+", name)
+    return rank, int(number[0]) if number else 0, len(name), name
+
+
+def try_to_fold(name: str) -> tuple[str, str]:
+    """Return a network's input size, and the form that it folds to or the reason why it is refused."""
+    torch.manual_seed(0)
+    try:
+        with torch.device("meta"):
+            count = sum(parameter.numel() for parameter in timm.create_model(name, pretrained=False).parameters())
+    except Exception:  # a network that computes with its values while it is built
+        count = 0
+    if count > MAX_WEIGHTS:
+        return "", f"not tried: {count / 1e6:.0f} million weights"
+    try:
+        network = timm.create_model(name, pretrained=False).eval()
+    except Exception as error:  # a part of timm that needs another package
+        return "", f"not tried: it cannot be built ({type(error).__name__}: {error})".replace("\n", " ")
+    configuration = getattr(network, "pretrained_cfg", {})
+    size = " x ".join(map(str, configuration.get("input_size", (3, 0, 0))[1:]))
+    try:
+        folded = fold(network)
+    except PrepixelError as error:
+        return size, f"refused: {error}".replace("|", "\\|").replace("\n", " ")
+    return size, f"folds, {folded.settings.form}"
+
+
+if __name__ == "__main__":
+    main()
