@@ -10,6 +10,7 @@ from typing import Literal
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
 from prepixel.gates.settings import GateSettings
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class InputSettings:
     statistics: str | None = None
     statistics_images: int = 10_000
     pixels: tuple[int, int] | None = None
-    crop_fraction: float = 0.875
+    crop_fraction: float = PUBLISHED_CENTER_FRACTION
     areas: tuple[float, float] = (0.08, 1.0)
     ratios: tuple[float, float] = (3 / 4, 4 / 3)
     flip_probability: float = 0.5

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.boxes import Box
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Box
 
 _DEFAULT_AREAS = (0.08, 1.0)
 _DEFAULT_RATIOS = (3 / 4, 4 / 3)
@@ -143,11 +143,11 @@ class CenterCrop:
         fraction: of the short side, in (0, 1]; see `center_box`.
     """
 
-    fraction: float = 0.875
+    fraction: float = PUBLISHED_CENTER_FRACTION
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: 0.875")
+            raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: {PUBLISHED_CENTER_FRACTION}")
 
     def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
         """Return the centered box; the generator is not touched."""
