@@ -15,6 +15,7 @@ from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
 from prepixel.files import read_regular_file
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 _MAX_CLASSES_BYTES = 1 << 28
 
@@ -71,9 +72,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-fraction",
         type=number(0.0, 1.0, exclusive=True),
-        default=0.875,
+        default=PUBLISHED_CENTER_FRACTION,
         metavar="X",
-        help="crop side as a share of the shorter side (default: .875)",
+        help="crop side as a share of the shorter side (default: %(default)s)",
     )
     parser.add_argument(
         "--filter", choices=("bilinear", "bicubic"), default="bilinear", help="of the resize (default: bilinear)"

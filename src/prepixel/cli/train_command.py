@@ -58,5 +58,6 @@ def run(options: argparse.Namespace) -> int:
         print_detection(training.evaluation, weights=f"last, of step {training.steps:,}")
     else:
         scores = training.evaluation.row() if training.evaluation is not None else {}
-        print_line("; ".join([done, *(f"{name} {format_score(name, value)}" for name, value in scores.items())]))
+        words = ", ".join(f"{name} {format_score(name, value)}" for name, value in scores.items())
+        print_line(f"{done}; validation of the last weights: {words}" if words else done)
     return report_skipped(result.failures)

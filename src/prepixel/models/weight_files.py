@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from prepixel.errors import ModelError
 
 _NESTED = ("state_dict", "model")
+_WRAPPERS = frozenset({"module", "_orig_mod"})  # of DataParallel and DistributedDataParallel, and of torch.compile
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a state dict; only tensors and plain values are unpickled, so no code runs.
+
+    Names that were saved within DataParallel, DistributedDataParallel or torch.compile, around the network or around
+    parts of it, are returned without these wrappers.
 
     Raises:
         ModelError: the file cannot be read, or holds no tensors by name.
@@ -35,7 +39,25 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             state = state[key]
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path}: holds no weights by name; save the network's state_dict() there")
-    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    weights = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    return dict(zip(_without_wrappers(list(weights)), weights.values(), strict=True))
+
+
+def _without_wrappers(names: Sequence[str]) -> list[str]:
+    """Drop the parts of names that are wrappers: `module` or `_orig_mod`, where its parent has no other child."""
+    children: dict[tuple[str, ...], set[str]] = {}
+    split = [tuple(name.split(".")) for name in names]
+    for parts in split:
+        for depth, part in enumerate(parts):
+            children.setdefault(parts[:depth], set()).add(part)
+    return [
+        ".".join(
+            part
+            for depth, part in enumerate(parts)
+            if part not in _WRAPPERS or depth == len(parts) - 1 or len(children[parts[:depth]]) > 1
+        )
+        for parts in split
+    ]
 
 
 def load_by_name_or_order(network: nn.Module, weights: Mapping[str, Tensor], name: str, source: str) -> None:

@@ -69,7 +69,7 @@ def plot_score_over_bytes(
     """Draw what each row of a table scores over the bytes of one sample: seeds as dots, their mean as a bar.
 
     Args:
-        points: bytes a sample, and the score of each seed, 0..1, by the row's name.
+        points: bytes per sample, and the score of each seed, 0..1, by the row's name.
         output: the figure's file.
         quantity: the score's name.
         title: printed above.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from prepixel.data import (
     CenterCrop,
@@ -19,7 +18,7 @@ from prepixel.data import (
     open_dataset,
 )
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
-from prepixel.errors import ReadFailure, RunError
+from prepixel.errors import ModelError, ReadFailure, RunError
 from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
@@ -36,6 +35,7 @@ from prepixel.models import (
     load_rgb_weights,
     rgb_network,
 )
+from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.spectrum import BandSet, Statistics
@@ -46,7 +46,7 @@ Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
 
 @dataclass(frozen=True)
 class DataFolders:
-    """Hold a recipe's images.
+    """Store a recipe's data sets.
 
     Attributes:
         train: what it learns from.
@@ -71,7 +71,7 @@ class DataFolders:
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:
-    """Give a recipe's band set; None for rgb."""
+    """Return a recipe's band set; None for rgb."""
     return None if settings.bands is None else BandSet.parse(settings.bands)
 
 
@@ -262,22 +262,16 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
         raise RunError(f"network.rgb_weights: {path}: {error}") from error
 
 
-def read_rgb_weights(path: Path) -> dict[str, Any]:
+def read_rgb_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights that ``network.rgb_weights`` names.
 
     Raises:
         RunError: the file cannot be read, or holds no weights by name.
     """
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RunError(f"network.rgb_weights: {path} cannot be read as a file of torch weights ({reason})") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise RunError(f"{path}: holds no weights by name; save the network's state_dict() there")
-    return state
+        return read_weights(path)
+    except ModelError as error:
+        raise RunError(f"network.rgb_weights: {error}") from error
 
 
 def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:
@@ -290,7 +284,7 @@ def build_task(recipe: Recipe, num_classes: int, network: Network | None = None)
 def run_metadata(
     recipe: Recipe, network: Network, folders: DataFolders, processes: int
 ) -> dict[str, float | int | str]:
-    """Say what a table's row needs beside scores: what goes in, from which resolution, and what it costs."""
+    """Return what a table's row needs beside scores: the input, its resolution, and its costs."""
     settings = recipe.input
     bands = parse_bands(settings)
     if bands is None or settings.grid is None:
