@@ -1,4 +1,4 @@
-"""Write the benchmarks' tables in docs/results.md and README.md from their records.
+"""Write the benchmarks' tables in docs/ and README.md from their records.
 
 python -m benchmarks.write_tables                                           # print
 python -m benchmarks.write_tables docs/*.md docs/guides/*.md README.md   # replace the text between the markers
@@ -147,7 +147,8 @@ ACCURACIES = (
     ("S-24 in int8, SqueezeNet 1.1", "SqueezeNet 1.1, photos as distributed (training set)", "S-24, dct, int8"),
     ("S-24 in int8, EfficientNet-Lite0, small photos (227 x 227)",
      "EfficientNet-Lite0, validation photos at 227 x 227", "S-24, dct, int8"),
-    ("S-6, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)", "S-6, dct, float32"),
+    ("S-6 in float32, EfficientNet-Lite0", "EfficientNet-Lite0, photos as distributed (training set)",
+     "S-6, dct, float32"),
 )  # fmt: skip
 
 
@@ -163,12 +164,12 @@ def summary(timings: list[TimingRow], scores: list[ScoreRow]) -> str:
     for what, question, case, ours, other in SPEEDS:
         own, theirs = rows[question, case, ours], rows[question, case, other]
         ratio = own.median / theirs.median if own.ratio is None or own.reference != other else own.ratio
-        line(what, f"{own.median:,.0f}/s", f"{theirs.median:,.0f}/s", f"{ratio:.2f}", lost=ratio < 1)
+        line(what, f"{own.median:,.0f} images/s", f"{theirs.median:,.0f} images/s", f"{ratio:.2f}", lost=ratio < 1)
     progressive, baseline = (
         rows["reading", case, "prepixel: coefficients"] for case in ("progressive", "as distributed")
     )
     ratio = progressive.median / baseline.median
-    rates = f"{progressive.median:,.0f}/s", f"{baseline.median:,.0f}/s"
+    rates = f"{progressive.median:,.0f} images/s", f"{baseline.median:,.0f} images/s"
     line("progressive files, against baseline ones", *rates, f"{ratio:.2f}", lost=ratio < 1)
     folded = {(row.case, row.subject): row.scores for row in scores if row.question == "folding"}
     for what, case, ours in ACCURACIES:

@@ -81,7 +81,7 @@ def _child(work: Work, target: Path, last_step: int | None) -> bool:
         def step() -> None:
             if next(calls) == last_step:
                 os.write(writing, b".")
-                threading.Event().wait()  # until the kill, while the other threads go on
+                threading.Event().wait(timeout=300)  # for the kill, while the other threads go on
 
         try:
             work(target, None if last_step is None else step)

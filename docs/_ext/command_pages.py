@@ -76,7 +76,7 @@ def option_row(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 def section(name: str, parser: argparse.ArgumentParser) -> str:
     """Return the section of one command."""
-    example = re.sub(r"^examples?:\s*", "", parser.epilog or "")
+    example = re.sub(r"^examples?:\s*", "", (parser.epilog or "").split("\n\n")[0])  # exit status follows
     example = "\n".join("$ " + line.strip() for line in example.splitlines() if line.strip())
     lines = [f"## prepixel {name}", "", parser.description or "", ""]
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]  # noqa: SLF001

@@ -117,7 +117,7 @@ class AtomicFile:
         try:
             self._raw = _ErrorKeepingFile(self._temporary or self.target, "xb" if self._temporary else "wb")
         except OSError as error:
-            raise _about(error, self.target) from error
+            raise error_about(error, self.target) from error
         self.file = io.BufferedWriter(self._raw)
 
     def commit(self) -> None:
@@ -137,7 +137,7 @@ class AtomicFile:
         except BaseException as error:
             self.discard()
             if isinstance(error, OSError):
-                raise _about(error, self.target) from error
+                raise error_about(error, self.target) from error
             raise
 
     def discard(self) -> None:
@@ -169,7 +169,7 @@ class AtomicFile:
             return
         self.discard()
         if self._raw.error is not None:  # libraries that write into the file hide it behind errors of their own
-            raise _about(self._raw.error, self.target) from error
+            raise error_about(self._raw.error, self.target) from error
 
 
 def publish_files(files: Iterable[AtomicFile]) -> None:
@@ -194,7 +194,7 @@ def publish_files(files: Iterable[AtomicFile]) -> None:
         for file in files:
             file.discard()
         if isinstance(error, OSError):
-            raise _about(error, target) from error
+            raise error_about(error, target) from error
         raise
 
 
@@ -222,7 +222,7 @@ def _sync_at_once(files: Sequence[AtomicFile]) -> None:
         worker.join()
     if errors:
         place, error = min(errors.items())
-        raise _about(error, files[place].target) if isinstance(error, OSError) else error
+        raise error_about(error, files[place].target) if isinstance(error, OSError) else error
 
 
 class _ErrorKeepingFile(io.FileIO):
@@ -342,7 +342,7 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _about(error: OSError, target: Path) -> OSError:
+def error_about(error: OSError, target: Path) -> OSError:
     """Return an error that names the target and a hint, in place of one that names no file or a temporary one."""
     if error.errno is None:
         return error

@@ -1,4 +1,4 @@
-"""The rows that we publish, one JSON object a line: what ran where, what it scored, how long it took.
+"""The rows that we publish, one JSON object per line: what ran where, what it scored, how long it took.
 
 A line is appended by one write, so a run that is killed loses at most the line being written; the next append starts
 a line of its own, and `read_records` reports what it could not read instead of failing or staying silent.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
+import io
 import json
 import math
 import os
@@ -21,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from prepixel.files import error_about
+
 LIBRARIES = ("prepixel", "torch", "torchvision", "accelerate", "numpy", "pillow")
 
 Split = Literal["train", "val"]
@@ -28,7 +31,7 @@ Split = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class Environment:
-    """Hold where a figure was made: a figure without its machine and versions is not a figure.
+    """Store where a figure was measured: machine, versions, commit.
 
     Attributes:
         cpu: the processor's model as the system names it, or "unknown".
@@ -52,7 +55,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class RunRow:
-    """Hold one start (or resumption) of a training run.
+    """Store one start (or resumption) of a training run.
 
     Attributes:
         run: the run's name, that of its folder.
@@ -75,7 +78,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """Hold one number of a run.
+    """Store one number of a run.
 
     Attributes:
         run: the run's name.
@@ -98,7 +101,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class ConfusionRow:
-    """Hold how often each class was taken for each.
+    """Store how many images of each true class were predicted as each class.
 
     Attributes:
         run: the run's name.
@@ -106,7 +109,7 @@ class ConfusionRow:
         epoch: epochs done.
         step: optimization steps done.
         classes: names, in label order.
-        counts: one row a true class, one column a predicted class.
+        counts: one row per true class, one column per predicted class.
     """
 
     run: str
@@ -119,12 +122,12 @@ class ConfusionRow:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """Hold what one road or setting scored when a question was asked without training.
+    """Store the scores of one pipeline or setting, measured without training.
 
     Attributes:
         question: the benchmark, such as ``folding``.
         case: which network and images.
-        subject: which road or setting.
+        subject: which pipeline or setting.
         n: images scored.
         scores: by name; fractions are 0..1, costs in whole units, words as they are.
         environment: where it was measured.
@@ -142,19 +145,19 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class TimingRow:
-    """Hold how fast one road answered one question of a benchmark.
+    """Store the speed of one pipeline in one case of a benchmark.
 
     Attributes:
         question: the benchmark, such as ``reading``.
         case: which inputs, such as ``progressive``.
-        subject: which road.
+        subject: which pipeline.
         unit: the unit of median and spread, such as ``images/s``.
         n: rounds measured.
         median: the rounds' median.
         spread: the lowest and the highest round.
         environment: where it was measured.
-        reference: the road that ``ratio`` compares with; empty where none.
-        ratio: the median over rounds of this road's rate over the reference's in the same round.
+        reference: the pipeline that ``ratio`` compares with; empty where none.
+        ratio: the median over rounds of this pipeline's rate over the reference's in the same round.
         measured: time in UTC, ISO 8601.
     """
 
@@ -174,7 +177,7 @@ class TimingRow:
     def of_rounds(
         cls, question: str, case: str, subject: str, unit: str, rounds: Sequence[float], **more: Any
     ) -> TimingRow:
-        """Summarise the rounds of one road.
+        """Summarize the rounds of one pipeline.
 
         Args:
             more: ``reference``, ``ratio`` or ``environment``, where they are not the defaults.
@@ -203,7 +206,7 @@ _AnyRow = TypeVar("_AnyRow", RunRow, MetricRow, ConfusionRow, TimingRow, ScoreRo
 
 @dataclass(frozen=True)
 class UnreadLine:
-    """Hold a line that is no row: mostly the last one of a run that was killed while writing it."""
+    """Store a line that is not a row, usually the last one of a run that was killed while writing it."""
 
     line: int
     reason: str
@@ -211,7 +214,7 @@ class UnreadLine:
 
 @dataclass(frozen=True)
 class Records:
-    """Hold the rows of one or more files, in file order, and the lines that could not be read."""
+    """Store the rows of one or more files, in file order, and the lines that could not be read."""
 
     rows: tuple[Row, ...]
     unread: tuple[UnreadLine, ...] = ()
@@ -272,19 +275,35 @@ def append_records(path: Path, rows: Iterable[Row], *, sync: bool = False) -> No
         path: the file; it is made where it is missing.
         rows: what to append.
         sync: wait until the system says that the bytes are on the disk.
+
+    Raises:
+        OSError: the rows cannot be written, as on a full disk; none of them is in the file then.
     """
     text = "".join(row_to_json(row) + "\n" for row in rows)
     if not text:
         return
-    with path.open("ab+") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a killed run's last line: it must not swallow ours
-                text = "\n" + text
-        file.write(text.encode())
-        file.flush()
+    try:
+        with path.open("ab+", buffering=0) as file:
+            _append(file, text.encode(), sync=sync)
+    except OSError as error:
+        raise error_about(error, path) from error
+
+
+def _append(file: io.FileIO, contents: bytes, *, sync: bool) -> None:
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":  # a killed run's last line must not run into the new one
+            contents = b"\n" + contents
+    left = memoryview(contents)
+    try:
+        while left:
+            left = left[file.write(left) :]  # a write may be partial where the disk is nearly full
         if sync:
             os.fsync(file.fileno())
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def read_records(path: Path) -> Records:
@@ -334,8 +353,8 @@ def _cpu_model() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (named[0] if named else platform.processor()) or "unknown"
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (models[0] if models else platform.processor()) or "unknown"
 
 
 def _commit(folder: Path) -> str:

@@ -95,6 +95,7 @@ def odd_folder(tmp_path: Path) -> Path:
         ["inspect", "photos/ok/none\x1b[31m.jpg"],
         ["bandlimit", "photos", "out"],
         ["bandlimit", "--dry-run", "photos", "out"],
+        ["pack", os.fsdecode(b"photos/caf\xe9"), "shards"],
         ["pack", "photos/e\x1b]0;owned\x07s", "shards"],
         ["stats", "photos", "--grid", "2", "2", "--skip-bad", "-o", "s.json"],
     ],

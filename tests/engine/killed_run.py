@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # noqa: F401 -- else each child imports it anew
+import torch._dynamo  # noqa: F401 -- else each child imports it again
 from tests.engine.toy import Loader, drawing_network, run
 from tests.killed import kill_until_done
 

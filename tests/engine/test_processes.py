@@ -92,7 +92,7 @@ def test_accelerate_launch_starts_the_same_two_processes(pair: Path, tmp_path: P
 def test_a_signal_to_one_process_stops_both_at_one_step_and_resume_is_to_the_bit(pair: Path) -> None:
     texts = {(pair / "stopped" / f"stopped-{rank}.txt").read_text() for rank in (0, 1)}
     assert len(texts) == 1
-    assert texts.pop().startswith("SIGTERM: stopped after step 9 of 18 (epoch 2 of 3); all of it is in ")
+    assert texts.pop().startswith("SIGTERM: stopped after step 9 of 18 (epoch 2 of 3), and saved it in ")
     cut, straight = (_state(pair / "stopped" / name) for name in ("cut", "straight"))
     # Dropout draws differently in each process, or both would have the same generator.
     first, second = straight["generators"]

@@ -18,7 +18,9 @@ ABOUT = """\
 Train each recipe with each seed into its own folder, skipping what has been
 trained there already, then write table.md, table.csv and
 score_over_bytes.png beside them and print the table. The same command
-resumes after a stop. --section.key VALUE changes a key in every recipe."""
+resumes after a stop. --section.key VALUE changes a key in every recipe. Files
+that these trainings left out (data.on_error: skip) are listed, and the exit
+status is then 1."""
 EXAMPLE = "prepixel compare recipes/imagenette_*.yaml --seeds 0 1 2 -o runs/imagenette"
 
 _QUANTITIES = {"top1": "top-1", "box_ap": "AP of boxes"}
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             print_line(f"{place} of {len(planned)}: {folder}: {outcome}")
     if is_first:
         _report([folder for folder, _ in planned], options.output, options.title or "")
-        return report_skipped(list(dict.fromkeys(failures)))
+        return report_skipped(list({failure.source: failure for failure in failures}.values()))
     return 1 if failures else 0
 
 

@@ -171,5 +171,10 @@ def duration(seconds: float) -> str:
 def report_skipped(failures: Sequence[object]) -> int:
     """Print how many files were left out, if any, and return the exit status: 1 if any, else 0."""
     if failures:
-        print_error(f"{len(failures)} files could not be read and were left out")
+        files = (
+            "1 file could not be read and was"
+            if len(failures) == 1
+            else f"{len(failures):,} files could not be read and were"
+        )
+        print_error(f"{files} left out")
     return 1 if failures else 0

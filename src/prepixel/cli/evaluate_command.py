@@ -85,7 +85,10 @@ def _print_scores(result: Any, classes: Any, weights: str, *, trained: bool) -> 
     print_pairs(pairs)
     print_line()
     names = ("class", "images", "recall", "precision")
-    print_table(names, [[format_cell(row[name]) for name in names] for row in classes])
+    shown = [row for row in classes if row["images"] or not math.isnan(row["precision"])]
+    print_table(names, [[format_cell(row[name]) for name in names] for row in shown])
+    if len(shown) < len(classes):
+        print_line(f"not shown: {len(classes) - len(shown):,} classes without images and without answers")
 
 
 def _plot_name(data: Path | None) -> str:

@@ -6,14 +6,16 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prepixel.cli.common_options import add_bands
 from prepixel.cli.console import print_line, print_pairs
-from prepixel.cli.option_types import integer, number, output_file, path, words
+from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
 from prepixel.files import read_regular_file
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 _MAX_CLASSES_BYTES = 1 << 28
 
@@ -70,9 +72,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-fraction",
         type=number(0.0, 1.0, exclusive=True),
-        default=0.875,
+        default=PUBLISHED_CENTER_FRACTION,
         metavar="X",
-        help="crop side as a share of the shorter side (default: .875)",
+        help="crop side as a share of the shorter side (default: %(default)s)",
     )
     parser.add_argument(
         "--filter", choices=("bilinear", "bicubic"), default="bilinear", help="of the resize (default: bilinear)"
@@ -101,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
             ("written", f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB), folded in {elapsed:.1f} s"),
             ("input", f"{settings.bands} on {settings.grid[0]} x {settings.grid[1]} blocks, {values:,} values"),
             ("replaces", pixels),
+            ("classes", _describe_classes(classifier.classes)),
             ("first layer", f"{settings.form}: {getattr(cost, settings.form) / 1e6:.1f} million multiply-adds"),
             ("the other form", f"{(cost.composed + cost.factored - getattr(cost, settings.form)) / 1e6:.1f} million"),
             ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
@@ -108,6 +111,12 @@ def run(options: argparse.Namespace) -> int:
     )
     _print_if_untrained(classifier)
     return 0
+
+
+def _describe_classes(names: Sequence[str]) -> str:
+    if all(name.isdecimal() for name in names):
+        return f"{len(names):,}, numbered; name them by --classes FILE"
+    return f"{len(names):,}, named: {shorten(', '.join(names))}"
 
 
 def _print_if_untrained(classifier: Any) -> None:

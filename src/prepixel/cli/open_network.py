@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
-from prepixel.errors import PrepixelError
 from prepixel.models import import_build_function
 from prepixel.runs import (
     Classifier,
@@ -26,17 +24,12 @@ from prepixel.runs import (
 UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 
 
-class UnusableWeights(PrepixelError, ValueError):
-    """Report weights that are not finite numbers."""
-
-
 def open_classifier(options: argparse.Namespace) -> Classifier:
     """Open a run's folder or a folded network's file.
 
     Raises:
         UsageError: there is no such device, or ``--build`` is given for a run.
-        UnusableWeights: some weights are NaN or infinite.
-        PrepixelError: the run or the file cannot be read.
+        PrepixelError: the run or the file cannot be read, or some weights are NaN or infinite.
     """
     disable_malloc_trim()
     device = choose_device(getattr(options, "device", "auto"))
@@ -50,15 +43,12 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
         classifier = read_folded(
             options.run_path, device=device, build=None if build is None else import_build_function(build)
         )
-    check_weights(classifier.network, options.run_path)
     return classifier
 
 
 def open_detector(options: argparse.Namespace, path: Path) -> TrainedDetector:
     """Open a detector's run; errors are those of `open_classifier`."""
-    detector = load_detector(path, weights=options.weights, device=choose_device(options.device))
-    check_weights(detector.network, path)
-    return detector
+    return load_detector(path, weights=options.weights, device=choose_device(options.device))
 
 
 def is_trained(classifier: Classifier) -> bool:
@@ -94,19 +84,3 @@ def choose_device(name: str) -> torch.device | None:
     if device.type == "mps" and torch.backends.mps.is_available():
         return device
     raise UsageError(f"--device {name}: torch finds no such device here; give auto or cpu")
-
-
-def check_weights(network: nn.Module, source: Path) -> None:
-    """Raise if some weights are not finite.
-
-    Raises:
-        UnusableWeights: a parameter holds NaN or infinity, or a buffer NaN.
-    """
-    bad = [name for name, value in network.named_parameters() if not bool(torch.isfinite(value).all())]
-    bad += [name for name, value in network.named_buffers() if bool(torch.isnan(value).any())]
-    if bad:
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise UnusableWeights(
-            f"{source}: weights that are not finite numbers, in {bad[0]}{more}; the training has diverged or the file "
-            "is damaged"
-        )

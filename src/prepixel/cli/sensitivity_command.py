@@ -26,7 +26,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=path, metavar="FOLDER", help="images, preferably one folder per class")
     parser.add_argument("--images", type=images, default=128, metavar="N", help="images to use (default: 128)")
     parser.add_argument(
-        "--greedy-images", type=images, default=32, metavar="N", help="images to choose the set by (default: 32)"
+        "--greedy-images",
+        type=integer(0, MAX_IMAGES),
+        default=32,
+        metavar="N",
+        help="images to choose the set by, 0 for none (default: 32)",
     )
     parser.add_argument(
         "--channels", type=integer(1, 192), default=24, metavar="K", help="channels of the band set (default: 24)"

@@ -7,6 +7,7 @@ import argparse
 from prepixel.cli.common_options import MAX_IMAGES, add_bands, add_threads
 from prepixel.cli.console import print_line, progress_bar
 from prepixel.cli.option_types import integer, number, output_file, path
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 SUMMARY = "measure the mean and spread of each frequency channel"
 ABOUT = """\
@@ -26,9 +27,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-fraction",
         type=number(0.0, 1.0, exclusive=True),
-        default=0.875,
+        default=PUBLISHED_CENTER_FRACTION,
         metavar="X",
-        help="crop side as a share of the shorter side (default: .875)",
+        help="crop side as a share of the shorter side (default: %(default)s)",
     )
     parser.add_argument(
         "--images", type=integer(1, MAX_IMAGES), metavar="N", help="at most N images, evenly spaced (default: all)"

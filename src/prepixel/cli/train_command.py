@@ -13,9 +13,11 @@ SUMMARY = "train a recipe"
 ABOUT = """\
 Train a recipe into a folder, which gets weights, records, statistics and
 versions. Any key of the recipe can be changed by --section.key VALUE. Ctrl-C
-stops after the running step with everything saved; --resume continues.
+stops after the running step with everything saved; --resume continues. Files
+that this start left out (data.on_error: skip) are listed, and the exit status
+is then 1.
 Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE"""
-EXAMPLE = "prepixel train recipes/demo_dct24.yaml --optimization.learning_rate 0.02 --seed 3 --output runs/trial"
+EXAMPLE = "prepixel train recipes/demo_dct24.yaml --seed 3 --training.epochs 5 -o runs/trial"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,5 +58,6 @@ def run(options: argparse.Namespace) -> int:
         print_detection(training.evaluation, weights=f"last, of step {training.steps:,}")
     else:
         scores = training.evaluation.row() if training.evaluation is not None else {}
-        print_line("; ".join([done, *(f"{name} {format_score(name, value)}" for name, value in scores.items())]))
+        words = ", ".join(f"{name} {format_score(name, value)}" for name, value in scores.items())
+        print_line(f"{done}; validation of the last weights: {words}" if words else done)
     return report_skipped(result.failures)

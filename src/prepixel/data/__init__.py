@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         TooManyBadFiles,
     )
     from prepixel.data.loading.readers import PixelReader, SpectrumReader
-    from prepixel.data.loading.spectrum_dataset import SpectrumDataset, SpectrumFolder
+    from prepixel.data.loading.spectrum_dataset import ReadWarning, SpectrumDataset, SpectrumFolder
     from prepixel.errors import DatasetError, ReadFailure
 
 _PLACES = {
@@ -37,6 +37,7 @@ _PLACES = {
     "PixelReader": "prepixel.data.loading.readers",
     "RandomCrop": "prepixel.data.loading.crops",
     "ReadFailure": "prepixel.errors",
+    "ReadWarning": "prepixel.data.loading.spectrum_dataset",
     "Sample": "prepixel.data.datasets.folder",
     "ScanReport": "prepixel.data.jobs.scan",
     "SpectrumDataset": "prepixel.data.loading.spectrum_dataset",
@@ -62,6 +63,7 @@ __all__ = [
     "PixelReader",
     "RandomCrop",
     "ReadFailure",
+    "ReadWarning",
     "Sample",
     "ScanReport",
     "SpectrumDataset",

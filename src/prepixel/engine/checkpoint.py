@@ -30,7 +30,7 @@ class CheckpointError(PrepixelError, ValueError):
 
 @dataclass
 class Position:
-    """Hold how far a run is.
+    """Store how far a run is.
 
     Attributes:
         epoch: the epoch being trained, from 0; the number of epochs once the run is finished.

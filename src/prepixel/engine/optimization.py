@@ -58,7 +58,7 @@ def learning_rate(settings: OptimizationSettings, step: int, steps_per_epoch: in
 
 
 class Average(AveragedModel):
-    """Hold the exponential moving average of a network's weights and running statistics.
+    """Maintain the exponential moving average of a network's weights and running statistics.
 
     The decay of update t is ``min(decay, (1 + t) / (10 + t))``, so that the first weights are soon forgotten.
 

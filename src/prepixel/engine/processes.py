@@ -108,7 +108,7 @@ class DistributedContext:
         return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
 
     def gather(self, numbers: Sequence[int]) -> list[list[int]]:
-        """Give every process's integers, by rank."""
+        """Return every process's integers, by rank."""
         if self.world_size == 1:
             return [list(numbers)]
         own = torch.tensor(numbers, dtype=torch.int64)
@@ -117,7 +117,7 @@ class DistributedContext:
         return [row.tolist() for row in rows]
 
     def gather_objects(self, value: T) -> list[T]:
-        """Give every process's value, by rank; values are pickled."""
+        """Return every process's value, by rank; values are pickled."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
@@ -129,7 +129,7 @@ class DistributedContext:
         return [sum(column) for column in zip(*self.gather_objects([float(number) for number in numbers]), strict=True)]
 
     def share_buffers(self, *networks: nn.Module | None) -> None:
-        """Give all processes the first one's running statistics, which each made from its own share of the batches."""
+        """Broadcast the first process's running statistics; each process has those of its own share of the batches."""
         if self.world_size == 1:
             return
         for network in networks:

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class Batch(Protocol):
-    """Hold one process's share of a global batch; it may be empty where its files could not be read."""
+    """Store one process's share of a global batch; it may be empty where its files could not be read."""
 
     @property
     def inputs(self) -> Any:
-        """Give what the network takes."""
+        """Return the network's inputs."""
 
     @property
     def targets(self) -> Any:
-        """Give what the task compares with."""
+        """Return the targets that the task compares with."""
 
     def to(self, device: torch.device) -> Batch:
         """Move all arrays to a device."""
@@ -29,7 +29,7 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Loader(Protocol):
-    """Hold the samples of one process, in an order that depends on the epoch alone.
+    """Load the samples of one process, in an order that depends on the epoch alone.
 
     The s-th batches of all processes together are the same samples for any number of processes, and every process
     gives the same number of batches (the last may be empty on some).
@@ -43,14 +43,14 @@ class Loader(Protocol):
 
 @runtime_checkable
 class Result(Protocol):
-    """Hold what an evaluation found."""
+    """Store the scores of an evaluation."""
 
     @property
     def images(self) -> int:
         """Count the images that it is about."""
 
     def row(self) -> Mapping[str, float]:
-        """Give the numbers to record, by name."""
+        """Return the numbers to record, by name."""
 
 
 @runtime_checkable
@@ -72,12 +72,12 @@ class ProgressAware(Protocol):
         """Take how far training is, 0 at the first step and 1 at the last; called before every step."""
 
     def pop_metrics(self) -> Mapping[str, float]:
-        """Give what this process saw since this was last asked, by name, and forget it."""
+        """Return what this process counted since the last call, by name, and reset it."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """Say what a network is trained for and how it is scored."""
+    """Define what a network is trained for and how it is scored."""
 
     @property
     def score(self) -> str:

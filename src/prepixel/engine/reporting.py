@@ -68,7 +68,7 @@ class EpochTotals:
     def parts(self) -> Iterator[str]:
         """Yield the words of an epoch's line that are about training."""
         if self.images:
-            yield f"loss {self.loss_sum / self.images:.4f}"
+            yield f"loss {_loss(self.loss_sum / self.images)}"
 
     def rate(self) -> Iterator[str]:
         """Yield the speed, where it was measured."""
@@ -154,7 +154,7 @@ class Reporter:
                 self._writer.add_scalar(f"{split}/{row.name}", row.value, step)
             self._writer.flush()
         if self._progress is not None and "loss" in numbers:
-            self._progress.update(self._bar, now=f"{split} loss {numbers['loss']:.4f}")
+            self._progress.update(self._bar, now=f"{split} loss {_loss(numbers['loss'])}")
 
     def show(self, description: str, done: int, total: int) -> None:
         """Move the progress bar."""
@@ -178,7 +178,7 @@ class Reporter:
             return
         parts = list(totals.parts())
         if "loss" in scores:
-            parts.append(f"validation loss {scores['loss']:.4f}")
+            parts.append(f"validation loss {_loss(scores['loss'])}")
         parts += [f"{name} {100 * scores[name]:.1f} %" for name in dict.fromkeys(("top1", score)) if name in scores]
         parts += totals.rate()
         if done < epochs:
@@ -195,6 +195,11 @@ class Reporter:
             self._progress.stop()
         if self._writer is not None:
             self._writer.close()
+
+
+def _loss(value: float) -> str:
+    """Return a loss as text: four decimals, or five digits where it is large, as in a run's first epochs."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4e}"
 
 
 def _duration(seconds: float) -> str:

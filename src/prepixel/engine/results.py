@@ -14,7 +14,7 @@ class LoaderEnded(PrepixelError):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Hold how a run ended.
+    """Store the result of a run.
 
     Attributes:
         steps: optimizer steps of the whole run.

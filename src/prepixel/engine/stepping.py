@@ -23,7 +23,7 @@ class EmptyShare(PrepixelError):
 
 
 class Stepper:
-    """Hold what a step changes: the network, its optimizer, its moving average.
+    """Take optimization steps; owns the network, its optimizer and its moving average.
 
     Args:
         network: trained in place.
@@ -63,7 +63,7 @@ class Stepper:
 
     @property
     def averaged(self) -> nn.Module | None:
-        """Give the network with averaged weights, where an average is kept."""
+        """Return the network with averaged weights, where an average is kept."""
         return None if self.average is None else self.average.module
 
     def set_progress(self, progress: float) -> None:
@@ -113,7 +113,7 @@ class Stepper:
         return not tensors or bool(torch.stack([tensor.detach().isfinite().all() for tensor in tensors]).all())
 
     def weights(self) -> dict[str, Any]:
-        """Give what a network for use is filled from."""
+        """Return the weights that a network for use is filled from."""
         averaged = self.averaged
         return {
             "network": self.network.state_dict(),
@@ -121,7 +121,7 @@ class Stepper:
         }
 
     def state(self) -> dict[str, Any]:
-        """Give all that the next step depends on."""
+        """Return all that the next step depends on."""
         scaler = self._accelerator.scaler
         return {
             **self.weights(),

@@ -25,6 +25,7 @@ TIMM_NETWORK = "timm:"
 RECIPES_NETWORK = "prepixel:"
 _IMAGENET_CLASSES = 1000
 _DEFAULT_PIXELS = (224, 224)
+_HUB_SECONDS = 20.0
 # torchvision's heads that only training uses, and its prefixes of their weights
 _AUXILIARY_HEADS = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
 
@@ -170,6 +171,8 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None) -> Pixel
         raise ModelError(f"timm has no pretrained weights of {architecture}; give a FILE, or {NO_WEIGHTS}")
     options = {} if num_classes is None and pretrained else {"num_classes": num_classes or _IMAGENET_CLASSES}
     try:
+        if pretrained:
+            _check_hub(timm.models.get_pretrained_cfg(known))
         network: Any = timm.create_model(known, pretrained=pretrained, **options)
     except Exception as error:  # of timm, its hub or the network below them
         if not pretrained:
@@ -219,6 +222,17 @@ def _optional(module: str, package: str, wanted_by: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModelError(f"{wanted_by} needs the package {package}; install it: pip install {package}") from error
+
+
+def _check_hub(configuration: Any) -> None:
+    """Ask the hub once for weights that are not in its cache: without a connection, its own retries take a minute."""
+    repository = getattr(configuration, "hf_hub_id", None)
+    if not repository:
+        return
+    hub = importlib.import_module("huggingface_hub")  # required by timm
+    files = ("model.safetensors", "pytorch_model.bin")
+    if not any(isinstance(hub.try_to_load_from_cache(repository, name), str) for name in files):
+        hub.HfApi().model_info(repository, timeout=_HUB_SECONDS)
 
 
 def _download_failed(name: str, weights: str, error: Exception) -> ModelError:

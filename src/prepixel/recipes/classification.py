@@ -10,11 +10,12 @@ from typing import Literal
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
 from prepixel.gates.settings import GateSettings
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Say which images a run learns from and is scored on.
+    """Settings of the images that a run learns from and is scored on.
 
     ``${NAME}`` in a path stands for the environment variable of that name, ``~`` for the home folder.
 
@@ -23,7 +24,7 @@ class DataSettings:
         val: folder of validation images; null for no evaluation.
         batch_size: images of one training batch, those of all processes together.
         val_batch_size: images of one validation batch; null for twice the training batch.
-        threads: threads that read images; 0 for one a processor.
+        threads: threads that read images; 0 for one per CPU.
         workers: processes that read images; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
         on_error: raise the error of the first bad file, or skip bad files, count and report them.
@@ -52,7 +53,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Say what a network sees of an image.
+    """Settings of the input that a network gets of an image.
 
     Attributes:
         kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
@@ -76,7 +77,7 @@ class InputSettings:
     statistics: str | None = None
     statistics_images: int = 10_000
     pixels: tuple[int, int] | None = None
-    crop_fraction: float = 0.875
+    crop_fraction: float = PUBLISHED_CENTER_FRACTION
     areas: tuple[float, float] = (0.08, 1.0)
     ratios: tuple[float, float] = (3 / 4, 4 / 3)
     flip_probability: float = 0.5
@@ -116,7 +117,7 @@ _EXAMPLES = {
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Say which network is trained.
+    """Settings of the network that is trained.
 
     Attributes:
         name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
@@ -153,7 +154,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Say what is learned.
+    """Settings of the task.
 
     Attributes:
         kind: classification; detection makes the recipe another, see `DetectionRecipe`.

@@ -13,7 +13,7 @@ from prepixel.gates.settings import GateSettings
 
 @dataclass(frozen=True)
 class DetectionDataSettings:
-    """Say which photos a detector learns from and is scored on.
+    """Settings of the photos that a detector learns from and is scored on.
 
     ``${NAME}`` in a path stands for the environment variable of that name, ``~`` for the home folder.
 
@@ -25,7 +25,7 @@ class DetectionDataSettings:
         one_class: take all categories for one: learn where objects are, not which.
         batch_size: photos of one training batch, those of all processes together.
         val_batch_size: photos of one validation batch; null for the training batch.
-        threads: threads that read photos; 0 for one a processor.
+        threads: threads that read photos; 0 for one per CPU.
         workers: processes that read photos; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
         on_error: raise the error of the first bad photo or annotation, or skip them, count and report them.
@@ -59,7 +59,7 @@ class DetectionDataSettings:
 
 @dataclass(frozen=True)
 class FrameInputSettings:
-    """Say what a detector sees of a photo.
+    """Settings of the input that a detector gets of a photo.
 
     Attributes:
         kind: spectrum (frequency channels, no pixels) or rgb (the usual pixels, to compare with).
@@ -111,7 +111,7 @@ class FrameInputSettings:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Say which detector is trained.
+    """Settings of the detector that is trained.
 
     Attributes:
         kind: faster_rcnn, mask_rcnn, retinanet or fcos; of these mask_rcnn finds masks.
@@ -147,7 +147,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class DetectionTaskSettings:
-    """Say that objects are found.
+    """Settings of the task: detection.
 
     Attributes:
         kind: detection.

@@ -11,12 +11,12 @@ import reprlib
 import stat
 import types
 import typing
+from argparse import ArgumentError
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Union
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
 from prepixel.errors import PrepixelError, RecipeError
 from prepixel.files import write_text
@@ -316,8 +316,10 @@ def _is_union(hint: Any) -> bool:
 
 
 @functools.cache
-def _parser(hint: Any) -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False)
+def _parser(hint: Any) -> Any:
+    import jsonargparse  # takes a second to load, and reading records needs none of it
+
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     return parser
 

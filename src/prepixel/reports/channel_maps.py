@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, Percent
 from prepixel.array_types import Float, Integer, Real
 from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file, plain_text
 
+_IDS = "the channel's position in zigzag order"
 _COMPONENT_NAMES = {1: ("gray",), 3: ("Y", "Cb", "Cr")}
 
 
@@ -97,7 +98,7 @@ def plot_heat_maps(
         output: the figure's file.
         title: printed above all.
         quantity: what the shades are, for the color bar.
-        ids: numbers printed in the channels of at least half the largest value, such as zigzag positions.
+        ids: zigzag positions, printed in the channels of at least half the largest value.
     """
     components = max(len(values) for values in maps.values())
     top = max(float(values.max()) for values in maps.values())
@@ -128,7 +129,7 @@ def plot_sensitivity(
         quantity: what the share is of.
         effect: what the shades are, for the color bar.
         title: printed above.
-        ids: numbers printed in the channels with the largest effects, such as zigzag positions.
+        ids: zigzag positions, printed in the channels with the largest effects.
     """
     with figure_file(output, (4.2 * len(effects) + 6.6, 5.2)) as figure:
         parts: Any = figure.subfigures(1, 2, width_ratios=(4.2 * len(effects) + 0.6, 6.0))
@@ -189,8 +190,8 @@ def _draw_maps(
         axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
         axes.spines[:].set_visible(False)
         for edge in np.arange(-0.5, 8):
-            axes.axhline(edge, color="#c4ccd4", lw=0.6)
-            axes.axvline(edge, color="#c4ccd4", lw=0.6)
+            axes.axhline(edge, color="#c4ccd4", lw=0.6, clip_on=False)
+            axes.axvline(edge, color="#c4ccd4", lw=0.6, clip_on=False)
         if ids is not None:
             for v, u in np.argwhere(channel >= top * (0.1 if logarithmic else 0.5)):
                 color = "white" if norm(channel[v, u]) > 0.55 else INK
@@ -198,3 +199,5 @@ def _draw_maps(
     bar = figure.colorbar(picture, ax=drawn, shrink=0.75, pad=0.01, format=FuncFormatter(lambda value, _: f"{value:g}"))
     bar.outline.set_visible(False)
     bar.set_label(plain_text(quantity))
+    if ids is not None:
+        figure.supxlabel(f"numbers: {_IDS}", fontsize=9)

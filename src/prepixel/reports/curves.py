@@ -69,7 +69,7 @@ def plot_score_over_bytes(
     """Draw what each row of a table scores over the bytes of one sample: seeds as dots, their mean as a bar.
 
     Args:
-        points: bytes a sample, and the score of each seed, 0..1, by the row's name.
+        points: bytes per sample, and the score of each seed, 0..1, by the row's name.
         output: the figure's file.
         quantity: the score's name.
         title: printed above.
@@ -83,7 +83,7 @@ def plot_score_over_bytes(
     with figure_file(output, (9.0, 4.6)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _kibibytes(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _kibibytes(float(value))))
         axes.set_xlabel("KiB per sample, as it reaches the network's device")
         axes.set_ylabel(plain_text(quantity))
         # as many decimals as the ticks need to differ

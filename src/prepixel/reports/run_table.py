@@ -26,25 +26,25 @@ _WITHIN_ROW = RESUMABLE_KEYS | {"seed"}
 
 @dataclass(frozen=True)
 class TableRow:
-    """Hold the runs of one line: one recipe, several seeds."""
+    """Store the runs of one row: one recipe, several seeds."""
 
     name: str
     runs: tuple[RunRow, ...]
     records: tuple[Records, ...]
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Give what is known of the row before it is trained: input, network, costs."""
+    def metadata(self) -> dict[str, Any]:
+        """Return what is known of the row before it is trained: input, network, costs."""
         return dict(self.runs[0].facts)
 
     def last(self, name: str) -> list[tuple[float, float, int]]:
-        """Give each run's last value of a validation score, with the epochs done and the number of images."""
+        """Return each run's last value of a validation score, with the epochs done and the number of images."""
         found = [records.metrics("val", name) for records in self.records]
         return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
 
     @property
     def detects(self) -> bool:
-        """Say whether these are detectors, which have scores and costs of their own."""
+        """Return whether these are detectors, which have scores and costs of their own."""
         task = self.runs[0].recipe.get("task")
         return isinstance(task, Mapping) and task.get("kind") == "detection"
 
@@ -54,17 +54,17 @@ class TableRow:
         return "box_ap" if self.detects else "top1"
 
     def is_finished(self) -> bool:
-        """Say whether every run has been scored after its last epoch."""
+        """Return whether every run has been scored after its last epoch."""
         scored = self.last(self.score)
-        return len(scored) == len(self.runs) and all(epoch >= float(self.facts["epochs"]) for _, epoch, _ in scored)
+        return len(scored) == len(self.runs) and all(epoch >= float(self.metadata["epochs"]) for _, epoch, _ in scored)
 
     @property
     def bytes_per_sample(self) -> int:
-        """Give the bytes of one sample."""
-        return int(self.facts["bytes_per_sample"])
+        """Return the bytes of one sample."""
+        return int(self.metadata["bytes_per_sample"])
 
     def images_per_second(self) -> float | None:
-        """Give the median over the records of the runs' training speed, where there are any."""
+        """Return the median over the records of the runs' training speed, where there are any."""
         rates = [row.value for records in self.records for row in records.metrics("train", "images_per_second")]
         return statistics.median(rates) if rates else None
 
@@ -86,7 +86,7 @@ _LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
 
 
 def render(rows: Sequence[TableRow], kind: str) -> str:
-    """Give the table as aligned text, as markdown or as csv; classifiers and detectors apart, one below the other."""
+    """Return the table as aligned text, markdown or CSV; detectors follow below classifiers."""
     parts = [part for part in ([r for r in rows if not r.detects], [r for r in rows if r.detects]) if part]
     return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED) for part in parts)
 
@@ -118,25 +118,25 @@ def _markdown_cell(text: str) -> str:
 
 
 def _cells(row: TableRow, scores: Sequence[str], *, separator: str) -> list[str]:
-    facts = row.facts
+    metadata = row.metadata
     found = row.last(row.score)
-    planned = float(facts.get("epochs", 0))
+    planned = float(metadata.get("epochs", 0))
     done = min((epoch for _, epoch, _ in found), default=0.0)
     epochs = f"{planned:g}" if done >= planned else f"{done:g} of {planned:g}"
     rate = row.images_per_second()
     images = sorted({n for _, _, n in found})
     return [
         row.name,
-        str(facts.get("input", "-")),
-        str(facts.get("source", "-")),
+        str(metadata.get("input", "-")),
+        str(metadata.get("source", "-")),
         *(
-            f"{facts[name]:,}".replace(",", separator) if name in facts else "-"
+            f"{metadata[name]:,}".replace(",", separator) if name in metadata else "-"
             for name in ("values_per_sample", "bytes_per_sample")
         ),
-        str(facts.get("network", "-")),
+        str(metadata.get("network", "-")),
         _start(row.runs[0].recipe),
-        f"{facts['parameters'] / 1e6:.3f}" if "parameters" in facts else "-",
-        f"{facts['macs'] / 1e9:.3f}" if "macs" in facts else "-",
+        f"{metadata['parameters'] / 1e6:.3f}" if "parameters" in metadata else "-",
+        f"{metadata['macs'] / 1e9:.3f}" if "macs" in metadata else "-",
         epochs,
         str(len({run.seed for run in row.runs})),
         " ".join(map(str, images)) or "-",
@@ -146,7 +146,7 @@ def _cells(row: TableRow, scores: Sequence[str], *, separator: str) -> list[str]
 
 
 def _start(recipe: Mapping[str, Any]) -> str:
-    """Say from which weights a run started."""
+    """Return a word for the weights that a run started from."""
     network = recipe.get("network", {})
     start = network.get("rgb_weights") or network.get("from_run")
     return "random" if not start else PurePath(start).name
@@ -239,7 +239,7 @@ def _identity(recipe: Mapping[str, Any]) -> str:
 
 
 def _distinguished(rows: Sequence[TableRow]) -> list[TableRow]:
-    """Give rows of one name their runs' names as well."""
+    """Add their runs' names to rows of equal names."""
     names = [row.name for row in rows]
     return [
         row if names.count(row.name) == 1 else TableRow(f"{row.name} ({row.runs[0].run})", row.runs, row.records)

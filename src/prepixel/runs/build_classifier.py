@@ -46,7 +46,7 @@ Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
 
 @dataclass(frozen=True)
 class DataFolders:
-    """Hold a recipe's images.
+    """Store a recipe's data sets.
 
     Attributes:
         train: what it learns from.
@@ -71,7 +71,7 @@ class DataFolders:
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:
-    """Give a recipe's band set; None for rgb."""
+    """Return a recipe's band set; None for rgb."""
     return None if settings.bands is None else BandSet.parse(settings.bands)
 
 
@@ -284,7 +284,7 @@ def build_task(recipe: Recipe, num_classes: int, network: Network | None = None)
 def run_metadata(
     recipe: Recipe, network: Network, folders: DataFolders, processes: int
 ) -> dict[str, float | int | str]:
-    """Say what a table's row needs beside scores: what goes in, from which resolution, and what it costs."""
+    """Return what a table's row needs beside scores: the input, its resolution, and its costs."""
     settings = recipe.input
     bands = parse_bands(settings)
     if bands is None or settings.grid is None:

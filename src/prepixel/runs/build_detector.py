@@ -39,7 +39,7 @@ _TYPICAL_PHOTO = (480, 640)  # height and width of most of COCO
 
 @dataclass(frozen=True)
 class CocoFolders:
-    """Hold a detection recipe's photos.
+    """Store a detection recipe's data sets.
 
     Attributes:
         train: what it learns from.
@@ -226,7 +226,7 @@ def build_detection_task(network: Detector, photos: CocoDataset) -> Detection:
 
 
 def needs_statistics(recipe: DetectionRecipe) -> bool:
-    """Say whether channels are normalized or encoded by statistics of the data; a folded stem brings its own norm."""
+    """Return whether channels are normalized or encoded by statistics of the data; a folded stem has its own norm."""
     settings = recipe.input
     return settings.kind == "spectrum" and (recipe.network.stem == "removed" or settings.encoding == "int8")
 
@@ -256,13 +256,13 @@ def detection_statistics(
         measured = read_sizes(chunk, threads=recipe.data.threads, on_error="skip")
         kept = [chunk[place] for place in measured.kept.tolist()]
         params = [crop.make_params((height, width), 1.0, generator) for height, width in measured.sizes.tolist()]
-        views = reader.read(kept, params, recipe.data.threads)
-        failures = (*measured.failures, *views.failures)
+        crops = reader.read(kept, params, recipe.data.threads)
+        failures = (*measured.failures, *crops.failures)
         if failures and recipe.data.on_error == "raise":
             raise failures[0].error
         if bad is not None:
             bad += failures
-        statistics.update(views.inputs)
+        statistics.update(crops.inputs)
         if progress is not None:
             progress(start + len(chunk), total)
     if not statistics.num_images:
@@ -273,7 +273,7 @@ def detection_statistics(
 def detection_run_metadata(
     recipe: DetectionRecipe, network: Detector, folders: CocoFolders, processes: int
 ) -> dict[str, float | int | str]:
-    """Say what a table's row needs beside scores; costs are of one frame, that of a photo of 480 x 640."""
+    """Return what a table's row needs beside scores; costs are of one frame, that of a photo of 480 x 640."""
     settings = recipe.network
     values, macs = _frame_costs(recipe, network)
     folded = ["folded"] if settings.stem == "folded" else []
@@ -305,7 +305,7 @@ def _frame_costs(recipe: DetectionRecipe, network: Detector) -> tuple[int, int]:
 
 
 def _source(settings: FrameInputSettings) -> str:
-    """Say how large frames are, and of which image the coefficients are."""
+    """Return the size of frames, and the settings of the image that the coefficients are of."""
     sides = settings.min_sizes[-1], settings.max_size
     frame = f"frames of {sides[0]} to {sides[1]}"
     if settings.bands is None or settings.pixels_per_block == 8:

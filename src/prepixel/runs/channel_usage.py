@@ -23,7 +23,7 @@ from prepixel.spectrum import BandSet
 
 @dataclass(frozen=True)
 class Agreement:
-    """Hold how far an order of channels agrees with a set of k of them.
+    """Store how far an order of channels agrees with a set of k of them.
 
     Attributes:
         spearman: rank correlation with being in the set; it cannot reach 1, as the set has no order: at most .573 for
@@ -39,7 +39,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ChannelUse:
-    """Hold how often a gate let each channel pass.
+    """Store how often a gate left each channel on.
 
     Attributes:
         bands: the channels that it chose from.
@@ -55,7 +55,7 @@ class ChannelUse:
 
     @property
     def channels_on(self) -> float:
-        """Give the mean number of channels that were on for an image."""
+        """Return the mean number of channels that were on for an image."""
         return float(self.on.sum())
 
     def best(self, count: int, origin: str) -> BandSet:
@@ -70,7 +70,7 @@ class ChannelUse:
         return BandSet(f"gates-{count}", tuple(sorted(channel for _, _, channel in sorted(keys)[:count])), origin)
 
     def agreement(self, bands: BandSet) -> Agreement:
-        """Say how far the channels most often on are those of a set.
+        """Compare the channels that are most often on with a set.
 
         Raises:
             RunError: the gate does not choose from all of the set's channels, or the set has all that there are.
@@ -89,7 +89,7 @@ class ChannelUse:
         return Agreement(spearman, auc, len(best & set(bands.channels)))
 
     def shares(self) -> dict[int, float]:
-        """Give the share of images for which each channel was on, by its id."""
+        """Return the share of images for which each channel was on, by its id."""
         return {channel: on for on, _, channel in self._rows()}
 
     def _rows(self) -> list[tuple[float, float, int]]:
@@ -140,7 +140,7 @@ def measure_use(
 
 
 def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any], GateOutput]]:
-    """Give the channels that a run's gate chooses from, and what it chooses for a batch."""
+    """Return the channels that a run's gate chooses from, and a function that returns its choice for a batch."""
     network = run.network
     if isinstance(network, GatedNetwork):
         device, gate, normalize = run.device, network.gate, network.network.input

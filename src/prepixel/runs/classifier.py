@@ -19,7 +19,6 @@ from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure, read_sizes
 from prepixel.jpeg.source import Source, source_name
-from prepixel.models.weight_files import check_finite
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
@@ -30,7 +29,7 @@ from prepixel.tasks import ClassificationResult
 
 @dataclass(frozen=True)
 class Prediction:
-    """Hold what a network takes one image for.
+    """Store the classes predicted for one image.
 
     Attributes:
         source: the image's path, or "buffer of N bytes".
@@ -44,7 +43,7 @@ class Prediction:
 
 
 class Classifier(abc.ABC):
-    """Say of image files what they show.
+    """Classify image files.
 
     Attributes:
         network: in evaluation mode.
@@ -57,12 +56,12 @@ class Classifier(abc.ABC):
     @property
     @abc.abstractmethod
     def reader(self) -> SpectrumReader | PixelReader:
-        """Give what turns files into the network's inputs."""
+        """Return the reader that turns files into the network's inputs."""
 
     @property
     @abc.abstractmethod
     def crop_fraction(self) -> float:
-        """Give the side of the centered crop that the network sees, as a share of the short side."""
+        """Return the side of the centered crop that the network sees, as a fraction of the short side."""
 
     @property
     @abc.abstractmethod
@@ -77,19 +76,19 @@ class Classifier(abc.ABC):
 
     @property
     def device(self) -> torch.device:
-        """Say where the network is."""
+        """Return the device of the network."""
         return next(self.network.parameters()).device
 
     def predict(
         self, paths: Sequence[Source], *, top: int = 5, batch_size: int = 32, threads: int = 0
     ) -> Iterator[Prediction | ReadFailure]:
-        """Say of each file what it shows, in order; a file that cannot be read gives its failure instead.
+        """Classify each file, in order; a file that cannot be read yields its failure instead.
 
         Args:
             paths: image files, or their bytes; no more of them are open or in memory than a batch.
             top: how many classes to name.
             batch_size: images that pass the network together.
-            threads: threads to read on; 0 for one a processor.
+            threads: threads to read on; 0 for one per CPU.
         """
         reader = self.reader
         crop = CenterCrop(self.crop_fraction)
@@ -102,12 +101,12 @@ class Classifier(abc.ABC):
             params = [
                 crop.make_params((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()
             ]
-            views = reader.read([sources[place] for place in places], params, threads)
+            crops = reader.read([sources[place] for place in places], params, threads)
             outcomes: dict[int, Prediction | ReadFailure] = {f.index: f for f in measured.failures}
-            outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in views.failures}
-            if views.kept:
-                kept = [places[place] for place in views.kept]
-                outcomes |= zip(kept, self._classify([names[place] for place in kept], views.inputs, top), strict=True)
+            outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in crops.failures}
+            if crops.kept:
+                kept = [places[place] for place in crops.kept]
+                outcomes |= zip(kept, self._classify([names[place] for place in kept], crops.inputs, top), strict=True)
             for place in range(len(names)):
                 yield outcomes[place]
 
@@ -124,7 +123,7 @@ Weights = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class TrainedRun(Classifier):
-    """Hold a trained network with all that it needs to take image files.
+    """Classify image files with the network of a trained run.
 
     Attributes:
         folder: where it is from.
@@ -153,12 +152,12 @@ class TrainedRun(Classifier):
 
     @property
     def reader(self) -> SpectrumReader | PixelReader:
-        """Give what turns files into the network's inputs."""
+        """Return the reader that turns files into the network's inputs."""
         return build_reader(self.recipe.input, self.bands, self.statistics)
 
     @property
     def crop_fraction(self) -> float:
-        """Give the side of the centered crop that the network sees, as a share of the short side."""
+        """Return the side of the centered crop that the network sees, as a fraction of the short side."""
         return self.recipe.input.crop_fraction
 
     def evaluate(
@@ -231,6 +230,5 @@ def load_run(
         raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
     network = build_network(recipe, len(classes), bands, statistics)
     position = load_weights(network, path)
-    check_finite(network, str(path))
     network.to(choose_device(device)).eval()
     return TrainedRun(place, recipe, network, classes, bands, statistics, path.stem, position)

@@ -44,7 +44,7 @@ CATEGORIES = "categories.json"  # COCO's ids and names, in label order
 
 @dataclass(frozen=True)
 class FoundInPhoto:
-    """Hold what a detector found in one photo.
+    """Store the detections of one photo.
 
     Attributes:
         source: the photo's path.
@@ -59,7 +59,7 @@ class FoundInPhoto:
 
 @dataclass(frozen=True)
 class TrainedDetector:
-    """Hold a trained detector with all that it needs to be scored.
+    """Score and apply the detector of a trained run.
 
     Attributes:
         folder: where it is from.
@@ -84,7 +84,7 @@ class TrainedDetector:
 
     @property
     def device(self) -> torch.device:
-        """Say where the network is."""
+        """Return the device of the network."""
         return next(self.network.parameters()).device
 
     def evaluate(
@@ -115,7 +115,7 @@ class TrainedDetector:
     def photos_and_loader(
         self, *, batch_size: int | None = None, threads: int | None = None
     ) -> tuple[CocoDataset, DetectionLoader]:
-        """Give its recipe's validation photos, and a loader of them; arguments and errors are those of `evaluate`."""
+        """Return the recipe's validation photos, and a loader of them; arguments and errors are those of `evaluate`."""
         data = self.recipe.data
         if data.val is None or data.val_annotations is None:
             raise RunError(f"{self.folder.recipe}: names no validation photos to score the detector on")
@@ -135,14 +135,14 @@ class TrainedDetector:
         return photos, build_detection_loader(recipe, photos, statistics, training=False)
 
     def categories(self) -> list[dict[str, Any]]:
-        """Give COCO's categories that the run learned, in label order."""
+        """Return the COCO categories that the run learned, in label order."""
         listed: list[dict[str, Any]] = json.loads((self.folder.path / CATEGORIES).read_text(encoding="utf-8"))
         return listed
 
     def predict(
         self, paths: Sequence[str | os.PathLike[str]], *, min_score: float = 0.5
     ) -> Iterator[FoundInPhoto | ReadFailure]:
-        """Say of each photo what is in it, in order; a photo that cannot be read gives its failure instead.
+        """Detect the objects in each photo, in order; a photo that cannot be read yields its failure instead.
 
         Args:
             paths: photos, read one at a time.
@@ -199,8 +199,8 @@ def build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: in
         frozen = dataclasses.replace(recipe.network, freeze_norms=True)  # as it was with them
         recipe = dataclasses.replace(recipe, network=frozen)
     statistics = read_run_statistics(place, recipe)
-    named = recipe.network.rgb_weights if weights else None
-    state = None if named is None else read_rgb_weights(expand_path(named, "network.rgb_weights"))
+    path = recipe.network.rgb_weights if weights else None
+    state = None if path is None else read_rgb_weights(expand_path(path, "network.rgb_weights"))
     network = build_recipe_detector(recipe, num_classes, statistics, state)
     if weights and recipe.network.from_run is not None:
         start = load_detector(expand_path(recipe.network.from_run, "network.from_run"), weights="last", device="cpu")

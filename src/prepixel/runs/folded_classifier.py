@@ -23,7 +23,7 @@ from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
 from prepixel.runs.classifier import Classifier, load_run
 from prepixel.runs.folded_file import KIND, FoldedFile
 from prepixel.runs.wordnet import folder_class_names
-from prepixel.spectrum.boxes import Filter
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Filter
 from prepixel.tasks import Classification, ClassificationResult
 
 Encoding = Literal["float32", "int8"]
@@ -50,7 +50,7 @@ class FoldedClassifier(Classifier):
     classes: tuple[str, ...]
     source: str
     num_classes: int | None
-    crop: float = 0.875
+    crop: float = PUBLISHED_CENTER_FRACTION
     filter: Filter = "bilinear"
     encoding: Encoding = "float32"
     trained: bool = True
@@ -114,7 +114,7 @@ def fold_pixel_model(
     weights: str | os.PathLike[str] | None = None,
     build: BuildFunction | None = None,
     classes: Sequence[str] | None = None,
-    crop: float = 0.875,
+    crop: float = PUBLISHED_CENTER_FRACTION,
     filter: Filter = "bilinear",  # noqa: A002
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -255,7 +255,7 @@ def _restore(contents: Mapping[str, Any], path: str, build: BuildFunction | None
         else:
             network = rebuild_folded(pixel_network, file.settings, file.structure)
         network.network.to(file.dtype)
-        check_finite(file.weights, "the file")
+        check_finite(file.weights, "weights")
         network.load_state_dict(file.weights)
     except (PrepixelError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]

@@ -31,6 +31,6 @@ def open_run(folder: str | os.PathLike[str], *, weights: Weights = "best") -> Tr
 
 
 def is_detector(folder: str | os.PathLike[str]) -> bool:
-    """Say whether a folder holds a detector's run."""
+    """Return whether a folder holds a detector's run."""
     recipe = RunFolder(Path(folder)).recipe
     return recipe.is_file() and isinstance(read_any_recipe(recipe), DetectionRecipe)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prepixel.errors import RunError
+from prepixel.errors import RecipeError, RunError
 from prepixel.files import directory_lock, make_folder, write_json
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
@@ -112,16 +112,29 @@ class RunFolder:
             )
 
     def start(
-        self, recipe: AnyRecipe, classes: tuple[str, ...], bands: BandSet | None, environment: Environment
+        self,
+        recipe: AnyRecipe,
+        classes: tuple[str, ...],
+        bands: BandSet | None,
+        environment: Environment,
+        *,
+        resume: bool = False,
     ) -> None:
         """Write what a run keeps of itself, each file atomically; the rest of a failed start is removed first.
+
+        Args:
+            recipe: the run's.
+            classes: names, in label order.
+            bands: the channels that the network sees; None for a run on pixels.
+            environment: of this start.
+            resume: whether statistics that a failed start measured for the same input are kept.
 
         Raises:
             RunError: the folder is of a run on other classes.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         if self.is_empty_run():
-            self._clear()
+            self._clear(keep_statistics=resume and self._has_input_of(recipe, classes))
         if self.classes.is_file() and (known := self.read_classes()) != classes:
             changed = sorted(set(known) ^ set(classes)) or ["their order"]
             raise RunError(
@@ -134,10 +147,22 @@ class RunFolder:
             bands.write(self.bands)
         write_recipe(recipe, self.recipe)
 
-    def _clear(self) -> None:
+    def _has_input_of(self, recipe: AnyRecipe, classes: tuple[str, ...]) -> bool:
+        """Return whether a failed start here had the same data, input and classes, and measured the statistics."""
+        if not self.statistics.is_file():
+            return False
+        try:
+            differences = recipe_differences(read_any_recipe(self.recipe), recipe)
+            known = self.read_classes()
+        except (RecipeError, RunError):  # that start may have died while it wrote them
+            return False
+        changed = any(key.startswith(("data.", "input.", "task.")) for key in set(differences) - RESUMABLE_KEYS)
+        return known == classes and recipe.input.statistics is None and not changed
+
+    def _clear(self, *, keep_statistics: bool) -> None:
         """Remove what a start that failed before its first checkpoint left behind."""
         for entry in self.path.iterdir():
-            if entry.name in _NO_RUN_YET:
+            if entry.name in _NO_RUN_YET and not (keep_statistics and entry == self.statistics):
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
                 else:

@@ -41,7 +41,7 @@ _RESUME_HINT = "Resume with: the same command and --resume"
 
 @dataclass(frozen=True)
 class RunResult:
-    """Hold how a run ended.
+    """Store the result of a run.
 
     Attributes:
         training: steps, best score, seconds.
@@ -56,7 +56,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RunParts:
-    """Hold what a recipe becomes.
+    """Store what is built from a recipe.
 
     Attributes:
         network: with its first weights.
@@ -139,7 +139,7 @@ def run_session(
     with _locked(place, main):
         if main:
             place.check_free(recipe, resume=resume)
-            place.start(recipe, builder.classes, builder.bands, environment)
+            place.start(recipe, builder.classes, builder.bands, environment, resume=resume)
             builder.write_inputs(place, progress)
         accelerator.wait_for_everyone()
         parts = builder.build(place, accelerator)

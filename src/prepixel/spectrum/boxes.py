@@ -11,6 +11,10 @@ Filter = Literal["bilinear", "bicubic"]
 # Integers are accepted where real numbers are.
 Real = float | int
 
+# Side of the centered crop of evaluation, as a share of the short side: published, 224 of 256 pixels. The default of
+# recipes, commands, `CenterCrop`, statistics and folded networks alike.
+PUBLISHED_CENTER_FRACTION = 0.875
+
 # A box may stick out of its image by the rounding of float arithmetic, in pixels; taps are clipped to the image anyway.
 BOX_SLACK = 1e-6
 

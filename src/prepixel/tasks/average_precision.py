@@ -31,7 +31,7 @@ _COCO_NAMES: Mapping[Kind, str] = {"box": "bbox", "mask": "segm"}
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Hold what was annotated, image by image, as COCO has it.
+    """Store the annotations of each image in COCO's format.
 
     Attributes:
         categories: COCO's, by label: the first is label 1.
@@ -56,7 +56,7 @@ class GroundTruth:
         )
 
     def only(self, image_ids: Iterable[int]) -> GroundTruth:
-        """Give the part of it that is about some of the images."""
+        """Return the part that is about some of the images."""
         kept = sorted(image_ids)
         images, objects = {i: self.images[i] for i in kept}, {i: self.annotations[i] for i in kept}
         return GroundTruth(self.categories, images, objects)
@@ -72,7 +72,7 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class Scores:
-    """Hold COCO's figures, 0..1; nan where the images have no object that a figure is about.
+    """Store COCO's figures, 0..1; nan where the images have no object that a figure is about.
 
     Attributes:
         figures: by name, see `FIGURES`.
@@ -124,7 +124,7 @@ def score_detections(truth: GroundTruth, found: Sequence[Found], kind: Kind) -> 
 
 
 def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
-    """Give a mask's run-length code, fit for JSON.
+    """Return a mask's run-length code, fit for JSON.
 
     Raises:
         MissingDependency: faster-coco-eval is not installed.
@@ -147,7 +147,7 @@ def write_detections(path: str | os.PathLike[str], found: Sequence[Found], kind:
 
 
 def _annotations(found: Sequence[Found], kind: Kind) -> list[dict[str, Any]]:
-    """Give detections as pycocotools keeps them."""
+    """Return detections as pycocotools keeps them."""
     areas = [one["bbox"][2] * one["bbox"][3] for one in found]
     if kind == "mask":
         masks = _coco_tools().masks

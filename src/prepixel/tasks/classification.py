@@ -15,20 +15,20 @@ from torch.nn import functional
 
 @runtime_checkable
 class LabeledBatch(Protocol):
-    """Hold inputs and one label for each of them."""
+    """Store inputs and one label for each of them."""
 
     @property
     def inputs(self) -> Any:
-        """Give what the network takes."""
+        """Return the network's inputs."""
 
     @property
     def targets(self) -> Tensor:
-        """Give the labels, 0-based."""
+        """Return the labels, 0-based."""
 
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """Hold the scores of a network on a set of images; all are fractions, 0..1, but the loss.
+    """Store the scores of a network on a set of images; all are fractions, 0..1, but the loss.
 
     Attributes:
         images: how many were scored.
@@ -50,12 +50,12 @@ class ClassificationResult:
     confusion: Int64[Tensor, "k k"]
 
     def row(self) -> dict[str, float]:
-        """Give the numbers of one line of a table; top5 only where it says something."""
+        """Return the numbers of one row of a table; top5 only with more than five classes."""
         row = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
         return {name: value for name, value in row.items() if name != "top5" or not math.isnan(value)}
 
     def class_rows(self, classes: Sequence[str]) -> list[dict[str, str | int | float]]:
-        """Give one row a class, in label order.
+        """Return one row per class, in label order.
 
         Raises:
             ValueError: not as many names as classes.
@@ -133,7 +133,7 @@ class ClassificationMetrics:
         )
 
     def __getstate__(self) -> Mapping[str, Tensor]:
-        """Give counters on the CPU: another process may not have this one's device."""
+        """Return counters on the CPU: another process may not have this one's device."""
         return {name: counter.cpu() for name, counter in vars(self).items()}
 
 

@@ -27,20 +27,20 @@ _MASK_THRESHOLD = 0.5
 
 @runtime_checkable
 class DetectionBatch(Protocol):
-    """Hold images, and for each of them what a detector learns and where its frame lies in the photo."""
+    """Store images, and for each of them its targets and where its frame lies in the photo."""
 
     @property
     def inputs(self) -> Any:
-        """Give what the network takes."""
+        """Return the network's inputs."""
 
     @property
     def targets(self) -> list[dict[str, Tensor]]:
-        """Give ``boxes``, ``labels``, ``masks``, ``image_id``, ``original_size``, ``crop``, ``flipped``."""
+        """Return ``boxes``, ``labels``, ``masks``, ``image_id``, ``original_size``, ``crop``, ``flipped``."""
 
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """Hold what a detector found in a set of images, and COCO's figures of it.
+    """Store a detector's detections in a set of images, and their COCO figures.
 
     Attributes:
         images: how many were looked at.
@@ -59,7 +59,7 @@ class DetectionResult:
     budget: float | None = None
 
     def row(self) -> dict[str, float]:
-        """Give the numbers of one line of a table: ``box_ap``, ``mask_ap50``, ...; those that are about no object not.
+        """Return the numbers of one row of a table: ``box_ap``, ``mask_ap50``, ...; those without objects are left out.
 
         ``budget_score``, where there is a budget, is the AP of the masks, else of the boxes, less one for each channel
         more than one above it.
@@ -78,7 +78,7 @@ class DetectionResult:
         return row
 
     def class_rows(self, categories: Sequence[Mapping[str, Any]]) -> list[dict[str, str | float]]:
-        """Give one row a class, in label order: its name and its AP, nan for a class without objects."""
+        """Return one row per class, in label order: its name and its AP, nan for a class without objects."""
         return [
             {
                 "class": str(category["name"]),
@@ -207,7 +207,7 @@ def coco_detections(
     *,
     masks: bool,
 ) -> list[Found]:
-    """Give one image's detections as COCO has them.
+    """Return one image's detections in COCO's format.
 
     Masks are laid out one at a time, since a hundred of a large photo together are gigabytes.
 
@@ -249,6 +249,6 @@ def _whole_size(target: Mapping[str, Tensor]) -> tuple[int, int]:
 
 
 def _gate_and_choice(network: nn.Module) -> tuple[Any, Any]:
-    """Give a detector's gate, and what it let pass in the last batch; None for no gate."""
+    """Return a detector's gate, and its output for the last batch; None for no gate."""
     backbone = getattr(network, "backbone", None)
     return getattr(backbone, "gate", None), getattr(backbone, "choice", None)

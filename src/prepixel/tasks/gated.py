@@ -19,7 +19,7 @@ from prepixel.tasks.classification import (
 
 @dataclass(frozen=True)
 class GatedResult(ClassificationResult):
-    """Hold the scores of a gated network on a set of images.
+    """Store the scores of a gated network on a set of images.
 
     Attributes:
         channels_on: mean number of channels that were on for an image.
@@ -31,7 +31,7 @@ class GatedResult(ClassificationResult):
 
     @property
     def budget_score(self) -> float:
-        """Give top-1, less one for each channel more than one above the budget.
+        """Return top-1, less one for each channel more than one above the budget.
 
         By it any network within its budget is better than any beyond: top-1 alone would prefer one that was scored
         before its channels were off.
@@ -39,7 +39,7 @@ class GatedResult(ClassificationResult):
         return self.top1 if self.budget is None else self.top1 - max(0.0, self.channels_on - self.budget - 1)
 
     def row(self) -> dict[str, float]:
-        """Give the numbers of one line of a table."""
+        """Return the numbers of one line of a table."""
         more = {} if self.budget is None else {"budget_score": self.budget_score}
         return {**super().row(), "channels_on": self.channels_on, **more}
 

@@ -306,7 +306,7 @@ def test_boxes_masks_and_picture_go_together(folder: Path, jitter: tuple[float, 
 
 
 def rgb_pipeline(segmentation: Any, photo: tuple[int, int], draw: ResizeParams) -> np.ndarray:
-    """Draw the mask in the photo, and treat it as the pixel road treats the photo: Pillow cuts, resizes, mirrors."""
+    """Draw the mask in the photo, and treat it as the RGB baseline treats the photo: Pillow cuts, resizes, mirrors."""
     full = Image.fromarray(run_lengths(segmentation, *photo).decode().astype(np.float32))
     box = draw.box
     part = full.crop((int(box.left), int(box.top), int(box.left + box.width), int(box.top + box.height)))
@@ -365,9 +365,9 @@ def test_frames_of_packed_photos_are_those_of_their_files(dataset: CocoDataset, 
     assert [image[2:-1] for image in packed.samples] == [image[2:-1] for image in dataset.samples]
     assert packed.samples[3].path == str(shards / "shard-000001.tar" / "00000003.ppx")
     with tarfile.open(shards / "shard-000000.tar") as archive:
-        told = json.load(archive.extractfile("00000000.json") or io.BytesIO())
-    assert told["coco"]["image_id"] == 1
-    assert [one["bbox"] for one in told["coco"]["annotations"]] == [[20, 10, 40, 40], [100, 90, 1, 1]]
+        member = json.load(archive.extractfile("00000000.json") or io.BytesIO())
+    assert member["coco"]["image_id"] == 1
+    assert [one["bbox"] for one in member["coco"]["annotations"]] == [[20, 10, 40, 40], [100, 90, 1, 1]]
     frames = FrameSettings((64, 80), 130, 8, jitter=(0.5, 2.0))
     keys = [(2, index) for index in (3, 0, 2, 1)]
     for reader in (SpectrumFrames(SQUARE, 4), PixelFrames(4)):

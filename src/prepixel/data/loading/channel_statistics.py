@@ -10,7 +10,7 @@ from prepixel.data.loading.loader import CropDataset
 from prepixel.data.loading.readers import SpectrumReader
 from prepixel.errors import DatasetError, ReadFailure
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.spectrum.boxes import Filter
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Filter
 
 Progress = Callable[[int, int], None]
 
@@ -23,7 +23,7 @@ def measure_statistics(
     *,
     grid: tuple[int, int],
     bands: BandSet | str,
-    crop_fraction: float = 0.875,
+    crop_fraction: float = PUBLISHED_CENTER_FRACTION,
     filter: Filter = "bilinear",  # noqa: A002
     max_images: int | None = None,
     threads: int = 0,

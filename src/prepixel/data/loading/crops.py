@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.boxes import Box
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Box
 
 _DEFAULT_AREAS = (0.08, 1.0)
 _DEFAULT_RATIOS = (3 / 4, 4 / 3)
@@ -20,7 +20,7 @@ _TRIES = 10
 
 
 class CropParams(NamedTuple):
-    """Hold what was drawn for one sample.
+    """Store the crop parameters of one sample.
 
     Attributes:
         box: the part of the upright image to keep.
@@ -75,7 +75,7 @@ def draw_random_resized_crop(
 
 
 def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
-    """Give the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
+    """Return the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
 
     The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
     first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
@@ -101,7 +101,7 @@ def _whole_box(top: int, left: int, height: int, width: int) -> Box:
 
 @runtime_checkable
 class Crop(Protocol):
-    """Say which part of an image a sample is."""
+    """Choose the part of an image that a sample shows."""
 
     def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
         """Draw box and flip for an upright image of (height, width) and an output of ``aspect`` = width / height."""
@@ -143,12 +143,12 @@ class CenterCrop:
         fraction: of the short side, in (0, 1]; see `center_box`.
     """
 
-    fraction: float = 0.875
+    fraction: float = PUBLISHED_CENTER_FRACTION
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: 0.875")
+            raise ValueError(f"fraction {self.fraction} is outside (0, 1]; published: {PUBLISHED_CENTER_FRACTION}")
 
     def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
-        """Give the centered box; the generator is not touched."""
+        """Return the centered box; the generator is not touched."""
         return CropParams(center_box(*size, self.fraction, aspect=aspect), flipped=False)

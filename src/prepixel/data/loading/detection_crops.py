@@ -23,7 +23,7 @@ Boxes = Float64[np.ndarray, "k 4"]
 
 
 class ResizeParams(NamedTuple):
-    """Hold what was drawn for one photo.
+    """Store the resize and flip of one photo.
 
     Attributes:
         box: the part of the upright photo that fills the frame, in whole pixels.
@@ -37,13 +37,13 @@ class ResizeParams(NamedTuple):
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Give how much higher and wider the frame is than the part of the photo."""
+        """Return how much higher and wider the frame is than the part of the photo."""
         return self.size[0] / self.box.height, self.size[1] / self.box.width
 
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """Say how photos become frames.
+    """Settings of how photos become frames.
 
     Attributes:
         min_sizes: the shorter side of the frame in pixels; while training one of them is drawn, in evaluation the last

@@ -28,7 +28,7 @@ _SMALLEST_SIDE = 1.0
 
 @dataclass(frozen=True)
 class DetectionBatch:
-    """Hold one process's share of a global batch; smaller than asked for where files could not be read.
+    """Store one process's share of a global batch; smaller than asked for where files could not be read.
 
     Attributes:
         inputs: spectra, each on its own grid; or uint8 RGB images of unequal size.
@@ -71,7 +71,7 @@ class DetectionDataset(Dataset[FetchResult]):
         reader: how files become frames.
         frames: which part of a photo, and how large.
         seed: of the random parameters.
-        threads: that read; 0 for one a processor.
+        threads: that read; 0 for one per CPU.
         training: draw random parameters, leave out crowds, and clip boxes to the frame.
         masks: whether targets have masks.
     """

@@ -25,7 +25,7 @@ class FrameReader(Protocol):
 
     @property
     def unit(self) -> int:
-        """Give the pixels of which sides of frames must be multiples."""
+        """Return the number of pixels that the sides of frames must be multiples of."""
 
     def read(self, source: Source, params: ResizeParams) -> Any:
         """Read one frame."""
@@ -62,7 +62,7 @@ class SpectrumFrames:
 
     @property
     def unit(self) -> int:
-        """Give the pixels of a block."""
+        """Return the side of a block in pixels."""
         return self.pixels_per_block
 
     def read(self, source: Source, params: ResizeParams) -> Spectrum:
@@ -98,7 +98,7 @@ class PixelFrames:
     """Read frames as RGB pixels: Pillow decodes, torchvision cuts and resizes.
 
     Attributes:
-        unit: pixels of which sides of frames are multiples, so that both roads see the same frames.
+        unit: pixels of which sides of frames are multiples, so that both pipelines see the same frames.
     """
 
     unit: int = 4
@@ -111,5 +111,5 @@ class PixelFrames:
         return part.flip(-1) if params.flipped else part
 
     def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Give the frames as they are."""
+        """Return the frames unchanged."""
         return list(frames)

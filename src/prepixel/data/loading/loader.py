@@ -42,7 +42,7 @@ class TooManyBadFiles(PrepixelError, ValueError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Hold one process's share of a global batch; smaller than asked for where files could not be read.
+    """Store one process's share of a global batch; smaller than asked for where files could not be read.
 
     Attributes:
         inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
@@ -77,7 +77,7 @@ class Batch:
 
 
 class FetchResult(NamedTuple):
-    """Hold a batch and the failures met on the way; what worker processes send."""
+    """Store a batch and its read failures, as sent by worker processes."""
 
     batch: Any
     failures: tuple[ReadFailure, ...]
@@ -93,7 +93,7 @@ class CropDataset(Dataset[FetchResult]):
         reader: how files become inputs.
         crop: which part of an image a sample is.
         seed: of the random parameters.
-        threads: of the native pool; 0 for one a processor.
+        threads: of the native pool; 0 for one per CPU.
     """
 
     def __init__(self, files: ImageDataset, reader: CropReader, crop: Crop, seed: int, threads: int) -> None:
@@ -103,11 +103,11 @@ class CropDataset(Dataset[FetchResult]):
         return len(self.files)
 
     def __getitem__(self, key: tuple[int, int]) -> FetchResult:
-        """Fetch one view as a batch of one."""
+        """Fetch one crop as a batch of one."""
         return self.__getitems__([key])
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
-        """Fetch the views of (epoch, index) pairs; files that cannot be read are left out and listed."""
+        """Fetch the crops of (epoch, index) pairs; files that cannot be read are left out and listed."""
         samples = [self.files.samples[index] for _, index in keys]
         sources = self.files.sources([index for _, index in keys])
         measured = read_sizes(sources, threads=self.threads, on_error="skip")
@@ -117,14 +117,14 @@ class CropDataset(Dataset[FetchResult]):
             generator = sample_generator(self.seed, epoch, index)
             params.append(self.crop.make_params((height, width), self.reader.aspect, generator))
             places.append(place)
-        views: CropBatch = self.reader.read([sources[place] for place in places], params, self.threads)
-        kept = [places[i] for i in views.kept]
+        crops: CropBatch = self.reader.read([sources[place] for place in places], params, self.threads)
+        kept = [places[i] for i in crops.kept]
         targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
         indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
-        later = tuple(replace(failure, index=places[failure.index]) for failure in views.failures)
+        later = tuple(replace(failure, index=places[failure.index]) for failure in crops.failures)
         met = sorted(measured.failures + later, key=lambda failure: failure.index)
         failures = tuple(_named(failure, samples[failure.index].path) for failure in met)
-        return FetchResult(Batch(views.inputs, targets, indices), failures)
+        return FetchResult(Batch(crops.inputs, targets, indices), failures)
 
 
 def _named(failure: ReadFailure, path: str) -> ReadFailure:
@@ -199,7 +199,7 @@ class BatchLoader:
         return n // self.batch_size if self.training else math.ceil(n / self.batch_size)
 
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
-        """Give the order of an epoch's samples."""
+        """Return the order of an epoch's samples."""
         n = len(self.dataset)
         return draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
 
@@ -248,7 +248,7 @@ class BatchLoader:
 
 
 class CropLoader(BatchLoader):
-    """Yield an epoch's batches of views of a classification data set.
+    """Yield an epoch's batches of crops of a classification data set.
 
     Args:
         files: the data set on disk.
@@ -256,7 +256,7 @@ class CropLoader(BatchLoader):
         batch_size: samples of a global batch, those of all ranks together.
         crop: which part of an image a sample is.
         seed: of the order and the random parameters.
-        threads: of the native pool; 0 for one a processor.
+        threads: of the native pool; 0 for one per CPU.
         options: as `BatchLoader`.
     """
 

@@ -23,7 +23,7 @@ from prepixel.spectrum.native import read_spectra
 
 
 class CropBatch(NamedTuple):
-    """Hold what a network takes, and which of the files it is made of.
+    """Store a network's inputs, and which of the files they are made of.
 
     Attributes:
         inputs: a spectrum or pixels, of the files that could be read.
@@ -42,7 +42,7 @@ class CropReader(Protocol):
 
     @property
     def aspect(self) -> float:
-        """Give width / height of the result."""
+        """Return width / height of the result."""
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read what can be read; files that cannot are left out and listed, never replaced."""
@@ -73,7 +73,7 @@ class SpectrumReader:
 
     @property
     def aspect(self) -> float:
-        """Give width / height of the result."""
+        """Return width / height of the result."""
         return self.grid[1] / self.grid[0]
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
@@ -97,7 +97,7 @@ class SpectrumReader:
 
 @dataclass(frozen=True)
 class PixelReader:
-    """Read files as RGB pixels, by the road everybody takes: Pillow decodes, torchvision crops and resizes.
+    """Read files as RGB pixels, the RGB baseline: Pillow decodes, torchvision crops and resizes.
 
     Attributes:
         size: pixels down and across.
@@ -107,7 +107,7 @@ class PixelReader:
 
     @property
     def aspect(self) -> float:
-        """Give width / height of the result."""
+        """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
     def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
