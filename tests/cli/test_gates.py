@@ -101,7 +101,7 @@ def test_the_static_network_starts_as_the_gated_one(capsys: Captured, runs: Path
     train += ["--input.bands", str(tmp_path / "learned.json"), "--network.from_run", str(runs / "static")]
     train += ["--training.epochs", "1", "--optimization.learning_rate", "1e-9"]
     assert main(train) == 0
-    assert "columns kept: input.shift, input.scale, trunk.layer1.0.conv1.weight" in capsys.readouterr().out
+    assert "input channels kept: input.shift, input.scale, trunk.layer1.0.conv1.weight" in capsys.readouterr().out
     recipe = read_recipe(runs / "static.yaml", train[4:])
     gated = load_run(runs / "static")
     bands = BandSet.read(tmp_path / "learned.json")

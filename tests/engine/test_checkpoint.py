@@ -192,3 +192,16 @@ def test_weights_that_are_not_finite_answer_nothing(tmp_path: Path) -> None:
     write_checkpoint(path, {name: value for name, value in state.items() if name != "format"})
     with pytest.raises(CheckpointError, match=r"last\.pt: 0\.bias is not finite; nothing can be predicted with it"):
         load_weights(plain_network(), path)
+
+
+@pytest.mark.parametrize("key", ["network", "position", "format"])
+def test_a_missing_key_is_one_line(tmp_path: Path, key: str) -> None:
+    run(tmp_path, plain_network(), Loader(7), epochs=1)
+    path = tmp_path / "checkpoints" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    del state[key]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"^{path}: ") as refused:
+        load_weights(plain_network(), path)
+    assert "\n" not in str(refused.value)
+    assert key in str(refused.value) or "holds no checkpoint of prepixel" in str(refused.value)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.gates import DynamicGate, Gate, GateError, GateSettings, StaticGate, build_gate
-from prepixel.spectrum import BandSet
+from prepixel.gates import DynamicGate, Gate, GatedNetwork, GateError, GateSettings, StaticGate, build_gate
+from prepixel.models import BatchTooSmall, fold
+from prepixel.spectrum import BandSet, Spectrum
 
 ALL = BandSet.parse("192")
 SMALL = BandSet.parse("S-6")
@@ -299,3 +300,12 @@ def test_few_images_a_batch_are_normed_by_what_all_batches_showed() -> None:
     nn.init.normal_(gate.pair.weight, generator=generator)
     trained, used = gate.scores(images), gate.eval().scores(images)
     assert (trained - used).abs().max() < 0.2  # what training sees is what use sees; in units of each pair, it was not
+
+
+def test_a_single_image_with_batch_norms_says_what_to_do() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, 4, 4), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(5), nn.Flatten())
+    gated = GatedNetwork(fold(network, pixels=40, grid=5, bands=SMALL), gate_of("dynamic")).train()
+    one = Spectrum.of_coefficients(torch.randn(1, len(SMALL), 5, 5), SMALL)
+    with pytest.raises(BatchTooSmall, match=r"a single image .*take batches of 2 images or more"):
+        gated(one)
+    assert gated.eval()(one).shape == (1, 5)

@@ -54,7 +54,7 @@ def test_kept_columns_compute_what_all_do_with_the_others_off(name: str) -> None
     }
     assert not reuse.fresh
     assert str(reuse).endswith(
-        "columns kept: input.shift, input.scale, trunk.layer1.0.conv1.weight, trunk.layer1.0.downsample.0.weight"
+        "input channels kept: input.shift, input.scale, trunk.layer1.0.conv1.weight, trunk.layer1.0.downsample.0.weight"
     )
     after = source.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items() if isinstance(value, torch.Tensor))

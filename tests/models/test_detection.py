@@ -13,6 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from prepixel.errors import ModelError
 from prepixel.gates import GateSettings, build_gate
+from prepixel.models import BatchTooSmall, CannotFold
 from prepixel.models.detection import (
     Detector,
     DetectorKind,
@@ -231,5 +232,22 @@ def test_what_does_not_fit_is_refused() -> None:
         build_detector("yolo", pyramid, 2)
     with pytest.raises(ModelError, match="num_classes is 0; a detector finds objects of 1 class or more"):
         build_detector("fcos", pyramid, 0)
+    spectral = build_detector("faster_rcnn", pyramid, 2)
+    with pytest.raises(ModelError, match="the detector is on coefficients already; fold the one on pixels"):
+        fold_detector(spectral, SQUARE)
+    with pytest.raises(
+        CannotFold, match=r"FasterRCNN is no prepixel Detector: build one on pixels by build_detector\(kind"
+    ):
+        fold_detector(spectral.detector, SQUARE)
     with pytest.raises(TypeError, match="the detector takes a PaddedSpectrum, not list"):
         build_detector("faster_rcnn", pyramid, 2)([torch.zeros(3, 8, 8, dtype=torch.uint8)])
+
+
+def test_a_single_image_with_batch_norms_says_what_to_do() -> None:
+    network = build_detector("fcos", frequency_pyramid("resnet18", SQUARE, levels="dense", channels=32), 2).train()
+    inputs = drawn([(8, 8)], SQUARE)
+    with pytest.raises(BatchTooSmall, match=r"a single image .*take batches of 2 images or more"):
+        network(inputs, targets(inputs.grids, 4))
+    two = drawn([(8, 8), (8, 8)], SQUARE)
+    assert all(bool(loss.isfinite()) for loss in network(two, targets(two.grids, 4)).values())
+    assert len(network.eval()(inputs)) == 1

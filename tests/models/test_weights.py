@@ -7,6 +7,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from prepixel.errors import ModelError
 from prepixel.models import (
     NAMES,
     FrequencyNetwork,
@@ -119,7 +120,7 @@ def test_a_head_for_other_classes_stays_as_drawn_and_the_parallel_prefix_goes() 
     before = _drawn(network)
     report = load_rgb_weights(network, state)
     assert {key for key in report.fresh if "num_batches" not in key} == {"fc.weight", "fc.bias"}
-    assert "drawn anew: " in str(report)
+    assert "left at random: " in str(report)
     assert torch.equal(_loaded(network)["fc.weight"], before["fc.weight"])
     mobile = frequency_mobilenet_v2(BandSet.parse("S-32"), 7)
     assert load_rgb_weights(mobile, _rgb("mobilenet_v2", 11)).fresh == ("classifier.1.weight", "classifier.1.bias")
@@ -151,3 +152,13 @@ def test_reused_weights_compute() -> None:
     network = frequency_network("resnet18", BandSet.parse("S-12"), 7)
     load_rgb_weights(network, _rgb("resnet18"))
     assert all(value.isfinite().all() for value in _loaded(network).values())
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    state = torchvision.models.resnet18().state_dict()
+    state["layer4.1.conv2.weight"][0, 0, 0, 0] = float("nan")
+    network = frequency_network("resnet18", BandSet.parse("S-24"), 10)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ModelError, match=r"the checkpoint: layer4\.1\.conv2\.weight holds 1 of 2,359,296 values"):
+        load_rgb_weights(network, state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -1,4 +1,4 @@
-"""Gates: a bit for each channel, drawn while training, told by a sign in evaluation.
+"""Gates: a bit for each channel, drawn while training, decided by a sign in evaluation.
 
 A gate scores every channel; ``log-odds = sharpness x (score - price x cost)`` is how much rather the channel is on than
 off. While training, logistic noise (the difference of two Gumbel draws) decides, forward by a bit, backward by the soft
@@ -41,7 +41,7 @@ _NORM_MOMENTUM = 0.1
 
 @dataclass(frozen=True)
 class GateOutput:
-    """Hold which channels a gate let pass.
+    """Record which channels a gate let pass.
 
     Attributes:
         bits: 1 on, 0 off; while training their gradient is the soft sample's.
@@ -55,7 +55,7 @@ class GateOutput:
 
     @property
     def probabilities(self) -> Float[Tensor, "n f"]:
-        """Give P(on); 1 for channels that a floor keeps on."""
+        """Return P(on); 1 for channels that a floor keeps on."""
         return self.log_odds.sigmoid().masked_fill(self.forced, 1.0)
 
 
@@ -155,13 +155,13 @@ class Gate(nn.Module, abc.ABC):
         return settings.strength * self._settling() * distance.sum(1).mean()
 
     def set_progress(self, progress: float) -> None:
-        """Say how far training is, 0..1: temperature and budget follow."""
+        """Set how far training is, 0..1: temperature and budget follow."""
         self.progress.fill_(progress)
         self.temperature.fill_(self.settings.temperature(progress))
 
     @torch.no_grad()
     def pop_metrics(self) -> dict[str, float]:
-        """Give what was seen since this was last asked, and forget it.
+        """Return what was seen since the last call, and reset it.
 
         Returns:
             Nothing, if no image passed; else the mean number of channels on, their mean entropy in nats, how many went
@@ -201,14 +201,14 @@ class Gate(nn.Module, abc.ABC):
         return forced
 
     def _settling(self) -> Tensor:
-        """Give how far the second half is, 0..1."""
+        """Return how far the second half is, 0..1."""
         return ((self.progress - _DESCENT) / (_SETTLED - _DESCENT)).clamp(0, 1)
 
     def _sharpness(self) -> Tensor:
         return (self._settling() * math.log(_SHARPEST)).exp()
 
     def _target(self) -> Tensor:
-        """Give the mean cost of an image that is aimed at now; costs are 1 a channel in the mean."""
+        """Return the mean cost of an image that is the target now; costs are 1 a channel in the mean."""
         start = len(self.bands) / (1 + math.exp(BIAS_OFF - BIAS_ON))
         assert self.budget is not None
         done = (self.progress / _DESCENT).clamp(max=1)
@@ -299,7 +299,7 @@ class StaticGate(Gate):
         self.score = nn.Parameter(torch.full((len(bands),), BIAS_ON - BIAS_OFF))
 
     def scores(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n f"]:
-        """Give the scores, the same for every image."""
+        """Return the scores, the same for every image."""
         return self.score.expand(len(normalized), -1)
 
 
@@ -315,7 +315,7 @@ def build_gate(bands: BandSet, settings: GateSettings, costs: Float[Tensor, " f"
 
 
 def _budget(bands: BandSet, settings: GateSettings, costs: Tensor) -> float | None:
-    """Give the budget in channels of mean cost; None without one. Checks it, and the floors."""
+    """Return the budget in channels of mean cost, checked with the floors; None without one."""
     for name, floor, has in zip(COMPONENT_NAMES, settings.floors, bands.counts, strict=True):
         if floor > has:
             raise GateError(f"floors keeps {floor} channels of {name} on, and band set {bands} has {has}")

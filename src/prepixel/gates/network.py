@@ -46,11 +46,11 @@ class GatedNetwork(nn.Module):
 
     @property
     def bands(self) -> BandSet:
-        """Name the channels that the gate chooses from."""
+        """Return the channels that the gate chooses from."""
         return self.gate.bands
 
     def run(self, spectrum: Spectrum) -> GatedOutput:
-        """Compute the network's output, and say which channels it saw."""
+        """Compute the network's output and the channels that it saw."""
         return (self._compiled or self._run)(spectrum)
 
     def forward(self, spectrum: Spectrum) -> Any:

@@ -1,4 +1,4 @@
-"""A network on some of another's channels, started from that one's weights: the columns of those channels are kept."""
+"""A network on some of another's channels, started from that one's weights for these channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prepixel.models.weights import WeightReuse, WeightsMismatch
 
 
 def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyNetwork | FoldedNetwork) -> WeightReuse:
-    """Fill a network with another's weights, of those that see the input only the columns of its own channels.
+    """Fill a network with another's weights, of those that see the input only its own input channels.
 
     The normalization's constants come along, since the weights were made for them. In a ResNet, and in a folded
-    network, a channel without columns is a channel whose normalized values are zero, so the filled network computes
+    network, a channel that is left out is a channel whose normalized values are zero, so the filled network computes
     what the source computes with the other channels off. In a MobileNetV2 without stem the first layer is depthwise,
     and a channel of zeros still leaves a constant, which is lost with it. A head for other classes stays as drawn.
 
@@ -51,8 +51,8 @@ def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyN
             kinds["copied"].append(name)
         elif isinstance(network, FrequencyNetwork) and name.startswith("head."):
             kinds["fresh"].append(name)
-        elif (columns := _columns(weights[name], value, places)) is not None:
-            new[name] = columns
+        elif (kept := _slice_input_channels(weights[name], value, places)) is not None:
+            new[name] = kept
             kinds["cut"].append(name)
         else:
             problems.append(f"{name} is {tuple(weights[name].shape)}, the network's {tuple(value.shape)}")
@@ -61,11 +61,11 @@ def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyN
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise WeightsMismatch(f"not the weights of this network: {'; '.join(problems[:5])}{more}")
     network.load_state_dict(new, strict=False)
-    return WeightReuse(tuple(kinds["copied"]), tuple(kinds["cut"]), tuple(kinds["fresh"]), (), "columns kept")
+    return WeightReuse(tuple(kinds["copied"]), tuple(kinds["cut"]), tuple(kinds["fresh"]), (), "input channels kept")
 
 
-def _columns(source: Tensor, target: Tensor, places: dict[tuple[int, int], list[int]]) -> Tensor | None:
-    """Take the columns that a weight keeps, along every axis that counts channels; None where it does not fit."""
+def _slice_input_channels(source: Tensor, target: Tensor, places: dict[tuple[int, int], list[int]]) -> Tensor | None:
+    """Return the input channels that a weight keeps, on every axis of channels; None where it does not fit."""
     if source.ndim != target.ndim:
         return None
     for axis, sizes in enumerate(zip(source.shape, target.shape, strict=True)):

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and its multiply-adds for one input."""
+"""Count a network's parameters, and its multiply-adds for one input."""
 
 from __future__ import annotations
 

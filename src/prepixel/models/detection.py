@@ -24,6 +24,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 from prepixel.errors import ModelError
 from prepixel.gates import Gate, GateOutput
+from prepixel.models.batch_norm import run_network
 from prepixel.models.folding.input_trace import CannotFold
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.pyramid import FRAME_MULTIPLE, Pyramid, fold_pyramid
@@ -45,7 +46,7 @@ _MASK_PREDICTOR_CHANNELS = 256  # what torchvision's mask predictor takes from i
 
 @dataclass(frozen=True)
 class Frames:
-    """Stand for a batch of images inside torchvision's detectors, which ask it for sizes alone.
+    """Represent a batch of images inside torchvision's detectors, which ask it for sizes alone.
 
     Attributes:
         inputs: what the backbone takes.
@@ -61,7 +62,7 @@ class Frames:
 
     @property
     def tensors(self) -> Frames:
-        """Give what torchvision takes for the pixels."""
+        """Return what torchvision takes for the pixels."""
         return self
 
     def __iter__(self) -> Any:
@@ -83,7 +84,7 @@ class FrameTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvi
     def forward(
         self, images: Frames, targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[Frames, list[dict[str, Tensor]] | None]:
-        """Give the frames back."""
+        """Return the frames unchanged."""
         return images, targets
 
     def postprocess(
@@ -232,6 +233,9 @@ class Detector(nn.Module):
         Returns:
             Losses by name; or for each image ``boxes``, ``scores``, ``labels``, best first, and for masks ``masks``:
             a probability for each of 28 x 28 places of the box, see `paste_mask`.
+
+        Raises:
+            BatchTooSmall: in training, a batch norm gets a single value per channel.
         """
         spectral = isinstance(self.backbone, SpectralBackbone)
         if spectral != isinstance(inputs, PaddedSpectrum):
@@ -242,7 +246,7 @@ class Detector(nn.Module):
         if len(sizes) != len(frames.image_sizes):
             raise ValueError(f"{len(sizes)} original sizes for {len(frames.image_sizes)} images; give one an image")
         frames = Frames(frames.inputs, frames.image_sizes, frames.shape, sizes)
-        computed = self.detector(frames, targets)
+        computed = run_network(self.detector, frames, targets, training=self.training)
         if self.training:
             self._note(computed)
         return computed
@@ -251,7 +255,7 @@ class Detector(nn.Module):
         """Take how far training is; nothing here depends on it."""
 
     def pop_metrics(self) -> dict[str, float]:
-        """Give the mean of each loss since this was last asked, by torchvision's name after ``loss_``."""
+        """Return the mean of each loss since the last call, by torchvision's name after ``loss_``."""
         numbers = {name: float(value) / self._num_losses for name, value in self._loss_sums.items()}
         self._loss_sums, self._num_losses = {}, 0
         return numbers
@@ -305,7 +309,7 @@ def fold_detector(detector: Detector | nn.Module, bands: BandSet | str, *, pixel
         pixels_per_block: as `prepixel.models.pyramid.fold_pyramid`.
 
     Raises:
-        ValueError: it is on coefficients already.
+        ModelError: it is on coefficients already.
         CannotFold: it is no `Detector`, or as `fold_pyramid`.
         ModelError: as `fold_pyramid`.
     """
@@ -316,7 +320,7 @@ def fold_detector(detector: Detector | nn.Module, bands: BandSet | str, *, pixel
         )
     backbone = detector.backbone
     if not isinstance(backbone, PixelBackbone):
-        raise ValueError("the detector is on coefficients already; fold the one on pixels")
+        raise ModelError("the detector is on coefficients already; fold the one on pixels")
     pyramid = Pyramid(backbone.input, backbone.body, backbone.out_channels)
     folded = fold_pyramid(pyramid, bands, pixels_per_block=pixels_per_block)
     made = copy.deepcopy(detector)
@@ -325,7 +329,7 @@ def fold_detector(detector: Detector | nn.Module, bands: BandSet | str, *, pixel
 
 
 def small_heads(kind: DetectorKind | str, channels: int) -> dict[str, Any]:
-    """Give options that make a detector of torchvision's about a tenth of the work: for small frames and machines.
+    """Return options that make a detector of torchvision's about a tenth of the work: for small frames and machines.
 
     Of Faster and Mask R-CNN: 200 proposals an image, 64 of them learned from, one layer for masks, as wide as the
     pyramid. Of RetinaNet and FCOS nothing is made smaller than the pyramid's channels make it.

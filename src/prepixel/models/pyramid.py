@@ -29,7 +29,7 @@ _PUBLISHED_PIXELS_PER_BLOCK = 4
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Hold a feature pyramid and what comes before it.
+    """Describe a feature pyramid and what comes before it.
 
     Attributes:
         input: the normalization.
@@ -198,7 +198,7 @@ def freeze_batch_norms(module: nn.Module) -> nn.Module:
 
 
 def _tapped(network: FrequencyNetwork | PixelNetwork) -> tuple[nn.Module, tuple[int, ...]]:
-    """Give the stages at strides 4, 8, 16 and 32, and their channels."""
+    """Return the stages at strides 4, 8, 16 and 32, and their channels."""
     if network.name == "mobilenet_v2":
         names, widths = ("3", "6", "13", "18"), (24, 32, 96, 1280)
     else:

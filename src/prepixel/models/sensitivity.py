@@ -1,6 +1,6 @@
 """Which frequency channels a network needs, asked without training: leave channels out and see what its answers do.
 
-A channel is left out by setting its normalized values to zero, which is what dropping its columns does.
+A channel is left out by setting its normalized values to zero, which is what dropping its input channel does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHARE_DROPPED = 0.125  # of the channels that are left, in a round of greedy el
 
 @dataclass(frozen=True)
 class Effect:
-    """Hold what leaving channels out does to a network's answers.
+    """Report what leaving channels out does to a network's answers.
 
     Attributes:
         divergence: mean Kullback-Leibler divergence of the softmax from that with all channels, in nats; 0 for none.
@@ -43,7 +43,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Hold what was found about a network's channels.
+    """Report what was found about a network's channels.
 
     Attributes:
         everything: with all channels.
@@ -58,7 +58,7 @@ class Sensitivity:
     order: tuple[int, ...] = ()
 
     def best(self, count: int, origin: str = "") -> BandSet:
-        """Name the channels that greedy elimination kept longest, in the order of their ids.
+        """Return the channels that greedy elimination kept longest, in the order of their ids.
 
         Raises:
             ModelError: there are not so many.
@@ -191,7 +191,7 @@ def measure_sensitivity(
 
 
 def zigzag_like(sets: Sequence[BandSet]) -> list[BandSet]:
-    """Give, for each set, the first in zigzag order, as many of each component."""
+    """Return, for each set, the first in zigzag order, as many of each component."""
     return [BandSet.parse("zigzag-{}-{}-{}".format(*bands.counts)) for bands in sets]
 
 
@@ -212,7 +212,7 @@ def _sizes(count: int) -> Iterator[int]:
 
 
 def reaching_channels(network: nn.Module, bands: BandSet | str) -> tuple[int, ...]:
-    """List the channels that have a column in the network's first layer."""
+    """Return the channels that the network's first layer has as inputs."""
     bands = BandSet.of(bands)
     for module in network.modules():
         if isinstance(module, FoldedStem | Reconstruction):

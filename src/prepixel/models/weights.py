@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prepixel.errors import ModelError
 from prepixel.models.classification import FrequencyNetwork, PixelNetwork
+from prepixel.models.weight_files import check_finite
 
 _HEADS = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}
 
@@ -20,12 +21,12 @@ class WeightsMismatch(ModelError):
 
 @dataclass(frozen=True)
 class WeightReuse:
-    """Hold what became of each weight, by torchvision's names.
+    """Report what became of each weight, by torchvision's names.
 
     Attributes:
         copied: taken as they are.
         cut: those that see the input, of which the first channels were kept.
-        fresh: drawn anew: those that see the input where it has more channels, and a head for other classes.
+        fresh: left at random: those that see the input where it has more channels, and a head for other classes.
         unused: in the checkpoint, but of the stem that a frequency network does not have.
         cutting: what was kept of those that were cut.
     """
@@ -38,7 +39,7 @@ class WeightReuse:
 
     def __str__(self) -> str:
         parts = [f"{len(self.copied)} weights copied"]
-        named = ((self.cutting, self.cut), ("drawn anew", self.fresh), ("left out", self.unused))
+        named = ((self.cutting, self.cut), ("left at random", self.fresh), ("left out", self.unused))
         parts += [f"{what}: {', '.join(names)}" for what, names in named if names]
         return "; ".join(parts)
 
@@ -46,7 +47,7 @@ class WeightReuse:
 def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mapping[str, Any]) -> WeightReuse:
     """Copy an RGB network's weights into a network of the same trunk, as the paper's training starts.
 
-    The layers that see the input keep the first of their columns where the bands are fewer than the RGB network's
+    The layers that see the input keep the first of their channels where the bands are fewer than the RGB network's
     channels at that place (64 in a ResNet, 32 in MobileNetV2), are taken untouched where they are as many, and stay
     as drawn where they are more. A head for another number of classes, or none, stays as drawn. All the rest is copied.
 
@@ -56,6 +57,7 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
 
     Raises:
         WeightsMismatch: weights are missing, of another size, or of another trunk.
+        ModelError: some are NaN or infinite.
 
     Source: "Learning in the Frequency Domain" (CVPR 2020), released code.
     """
@@ -64,6 +66,7 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
         raise WeightsMismatch(
             f"the checkpoint holds no tensors at its top, only {_some(state_dict)}; give its state_dict entry"
         )
+    check_finite(given, "the checkpoint")
     own = {name: (key, value) for key, value in network.state_dict().items() if (name := network.torchvision_key(key))}
     seen = _names_that_see_the_input(network)
     added = frozenset(name for name in seen if "downsample" in name and network.name in {"resnet18", "resnet34"})
@@ -91,7 +94,7 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
 def _choose(
     name: str, value: Tensor, given: Mapping[str, Tensor], seen: frozenset[str], added: frozenset[str]
 ) -> tuple[str, Tensor | None]:
-    """Say what becomes of one weight, and from what it is filled; anything but a kind is a problem."""
+    """Return what becomes of one weight, and what it is filled from; anything but a kind is a problem."""
     source = given.get(name)
     if source is None:
         # Checkpoints older than torch 0.4 lack this counter, and only momentum=None reads it.
@@ -109,7 +112,7 @@ def _choose(
 
 
 def _names_that_see_the_input(network: nn.Module) -> frozenset[str]:
-    """Name the weights whose size depends on the number of bands."""
+    """Return the names of the weights whose size depends on the number of bands."""
     if not isinstance(network, FrequencyNetwork):
         return frozenset()
     if network.name == "mobilenet_v2":

@@ -227,7 +227,7 @@ def _plan(root: Path, goal: Path) -> _Plan:
 
 
 def _stands(target: Path, row: FinishedFile) -> bool:
-    """Whether what a line tells of is still true of the target; bad files are tried again."""
+    """Return whether a line is still true of the target; bad files are tried again."""
     if row.kind == "skipped" or row.error:
         return not row.error
     try:

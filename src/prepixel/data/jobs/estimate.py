@@ -1,4 +1,4 @@
-"""What a long run over many files will leave and take, judged by a sample of them."""
+"""Estimate the result and the duration of a long run over many files from a sample of them."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def estimate_work(
     num_bytes: int,
     threads: int,
 ) -> WorkEstimate:
-    """Do the work on a sample of what is left, and say what the whole will be.
+    """Do the work on a sample of what is left, and estimate the whole.
 
     Args:
-        work: handles one source and writes nothing; gives its bytes before and after. What it cannot read is passed
+        work: handles one source and writes nothing; returns its bytes before and after. What it cannot read is passed
             over.
         left: what is not finished.
         num_bytes_left: of all of these.
-        num_files: as the estimate_work has it; so are ``num_finished`` and ``num_bytes``.
+        num_files: as in `WorkEstimate`; so are ``num_finished`` and ``num_bytes``.
         threads: that the run will have; 0 for one per CPU.
     """
     step = max(1, len(left) // _SAMPLE)

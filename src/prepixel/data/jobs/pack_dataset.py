@@ -70,7 +70,7 @@ def pack_source(
     limits: Limits = Limits(),
     progress: Callable[[int, int], None] | None = None,
 ) -> PackReport:
-    """Pack a source into a folder of shards, or go on with that where a run was stopped.
+    """Pack a source into a folder of shards, or resume that where a run was stopped.
 
     Args:
         source: what to pack.
@@ -325,7 +325,7 @@ def _pack_one(place: int, key: str, entry: PackEntry, class_name: str, options: 
 
 
 def _has_coefficients(contents: bytes, limits: Limits) -> bool:
-    """Whether an image is a JPEG of which YCbCr coefficients can be read; raise where it is a damaged one."""
+    """Return whether YCbCr coefficients can be read of an image; raise where it is a damaged JPEG."""
     if contents[: len(_SOI)] != _SOI:
         return False
     try:

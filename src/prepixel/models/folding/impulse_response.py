@@ -1,4 +1,4 @@
-"""A network's linear part, from coefficients to its first layer's output, read off as a matrix by probing it."""
+"""Measure a network's linear part, from coefficients to its first layer's output, by its impulse response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Form = Literal["composed", "factored"]
 
 @dataclass(frozen=True)
 class FoldSettings:
-    """Hold what a network was folded for.
+    """State what a network was folded for.
 
     Attributes:
         pixels: height and width that the pixel network takes.
@@ -78,7 +78,7 @@ class Probe:
         self.columns = block_pixels(settings.bands, size, settings.reduction)
 
     def run(self, images: Float64[Tensor, "n 3 y x"]) -> Float64[Tensor, "n d h w"]:
-        """Give the stem's output, as maps, for RGB images in fractions of full scale."""
+        """Return the stem's output, as maps, for RGB images in fractions of full scale."""
         values = stem_output(self.network, (images - self.mean) / self.std)
         height, width = (plan.num_outputs for plan in self.plans)
         if self.layout == "maps":
@@ -217,7 +217,7 @@ class Probe:
         return max(1, _PROBE_VALUES // (pixels + base.numel()))
 
     def check(self, stem: FoldedStem, shift: Tensor, scale: Tensor) -> None:
-        """Hold the folded stem against the pixel road on a random spectrum, borders included.
+        """Compare the folded stem with the RGB baseline on a random spectrum, borders included.
 
         Raises:
             CannotFold: they differ.
@@ -260,13 +260,13 @@ class Probe:
             raise CannotFold(f"the folded layer differs from the network's own by {worst:.1e} {why}; {self._story()}")
 
     def _story(self) -> str:
-        """Tell what is done to the image before the layer."""
+        """Return a description of what is done to the image before the layer."""
         names = list(dict.fromkeys(what for _, what in self.steps))
         return f"before its first layer: {', '.join(names)}" if names else "the image goes straight to its first layer"
 
 
 def _plans(use: ImageUse, settings: FoldSettings, size: int, layout: Layout) -> tuple[AxisPlan, AxisPlan]:
-    """Say which outputs there are along each axis, and how far they are apart in pixels.
+    """Return which outputs there are along each axis, and how far they are apart in pixels.
 
     Raises:
         CannotFold: outputs do not lie on a regular grid.
@@ -310,7 +310,7 @@ def random_spectrum(bands: BandSet, grid: tuple[int, int], dtype: torch.dtype) -
 
 
 def _unevenness(maps: Float64[Tensor, "1 d h w"]) -> Float64[Tensor, "1 d h w"]:
-    """Give by how much outputs differ from the one in the middle."""
+    """Return by how much outputs differ from the one in the middle."""
     height, width = maps.shape[2:]
     return maps - maps[:, :, height // 2, width // 2][:, :, None, None]
 
