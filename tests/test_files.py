@@ -200,10 +200,10 @@ def test_a_disk_that_fails_is_not_carried_on_with(tmp_path: Path, monkeypatch: p
 
 
 def test_no_other_file_of_the_library_renames_or_opens_to_write() -> None:
-    """Ways around `AtomicFile`; journals and records, which are appended to, are opened with "a"."""
+    """Find ways around `AtomicFile`; journals and records are opened with "a", and buffers are memory."""
     pattern = re.compile(
         r"os\.(replace|rename)|\.rename\(|\.replace\((self\.)?_?(path|target)|write_bytes\(|\.write_text\("
-        r"|open\((\w+, )?[\"'][wx]b?[\"']|savefig\((?!target\.file)|torch\.save\((?!.*target\.file)"
+        r"|open\((\w+, )?[\"'][wx]b?[\"']|savefig\((?!target\.file)|torch\.save\((?!.*(target\.file|buffer))"
     )
     known = {
         "data/datasets/synthetic.py": 2,  # files of a folder that is itself renamed once, synced

@@ -150,7 +150,7 @@ def test_other_detectors_and_inputs_train(changes: list[str], recipe: Path, tmp_
         ("--network.stem=folded --input.pixels_per_block=3", "pixels_per_block is 3; it can be 1, 2, 4 or 8"),
         ("--input.pixels_per_block=8", "a trunk without its stem has 4; set it, or take network.stem: folded"),
         ("--input.bands=null", "kind spectrum needs bands, for example bands: S-24"),
-        ("--input.max_size=32", "1 <= every min size <= max size"),
+        ("--input.max_size=32", "1 <= every min size <= max_size"),
         ("--data.val=null", "val and val_annotations go together; give both, or neither"),
         ("--data.batch_size=0", "batch_size is 0; it must be 1 or greater"),
         ("--data.batch_size=4", "data.batch_size is 4, and"),

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
 
 from prepixel.array_types import Bool, Float, UInt8
 from prepixel.reports.figure import COLORS, figure_file, plain_text
@@ -96,7 +95,7 @@ def _draw(axes: Axes, shown: Shown) -> list[Annotation]:
 def _separate(axes: Axes, labels: Sequence[Annotation], boxes: Float[np.ndarray, "k 4"]) -> None:
     """Move labels within their picture so that they do not overlap, where there is room; the first stay in place."""
     picture = axes.get_window_extent()
-    taken: list[Bbox] = []
+    taken: list[Float[np.ndarray, " 4"]] = []
     for label, (left, top, right, bottom) in zip(labels, boxes, strict=True):
         extent = label.get_window_extent()
         width, height = extent.width + 4, extent.height + 4
@@ -111,21 +110,17 @@ def _separate(axes: Axes, labels: Sequence[Annotation], boxes: Float[np.ndarray,
             (x0, y0 - height),
         ]
         corners += [(x, y1 + sign * step) for step in steps for sign in (-1, 1) for x in (x0, x1 - width)]
-        places = [
-            Bbox.from_bounds(
-                min(max(x, picture.x0), max(picture.x1 - width, picture.x0)),
-                min(max(y, picture.y0), max(picture.y1 - height, picture.y0)),
-                width,
-                height,
-            )
-            for x, y in corners
-        ]
-        place = min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
+        places = np.array(corners)
+        places = np.maximum(np.minimum(places, [picture.x1 - width, picture.y1 - height]), [picture.x0, picture.y0])
+        places = np.hstack([places, places + np.array([width, height])])
+        shared = _shared_area(places, np.array(taken).reshape(-1, 4)).sum(axis=1)
+        place = places[int(shared.argmin())]  # the first of the best
         taken.append(place)
-        label.set_position(tuple(axes.transData.inverted().transform((place.x0 + 2, place.y0 + 2))))
+        label.set_position(tuple(axes.transData.inverted().transform((place[0] + 2, place[1] + 2))))
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    """Return the area that two boxes share."""
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
+def _shared_area(places: Float[np.ndarray, "p 4"], taken: Float[np.ndarray, "t 4"]) -> Float[np.ndarray, "p t"]:
+    """Return the area that each of some boxes (x0, y0, x1, y1) shares with each of others."""
+    low = np.maximum(places[:, None, :2], taken[None, :, :2])
+    high = np.minimum(places[:, None, 2:], taken[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(axis=2)
