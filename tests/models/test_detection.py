@@ -250,4 +250,4 @@ def test_a_single_image_with_batch_norms_says_what_to_do() -> None:
         network(inputs, targets(inputs.grids, 4))
     two = drawn([(8, 8), (8, 8)], SQUARE)
     assert all(bool(loss.isfinite()) for loss in network(two, targets(two.grids, 4)).values())
-    assert len(network.eval()(inputs)) == 1
+    assert len(network.eval()(two)) == 2

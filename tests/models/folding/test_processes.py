@@ -43,7 +43,7 @@ def spectrum(n: int, seed: int = 3) -> Spectrum:
 
 
 def test_gated_networks_are_copied_and_pickled() -> None:
-    gated = GatedNetwork(folded_network(), build_gate(SQUARE, GateSettings(kind="dynamic"))).eval()
+    gated = GatedNetwork(folded_network(), build_gate(SQUARE, GateSettings(kind="dynamic", loss="paper"))).eval()
     buffer = io.BytesIO()
     torch.save(gated, buffer)
     buffer.seek(0)
@@ -94,6 +94,7 @@ def test_a_folded_network_trains_in_two_processes_as_in_one(tmp_path: Path) -> N
 
 def _train_share(rank: int, network: FoldedNetwork, folder: Path) -> None:
     torch.set_num_threads(1)
+    network = copy.deepcopy(network)  # what is passed to a process lies in memory that all processes share
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     _step(DistributedDataParallel(network), network, slice(2 * rank, 2 * rank + 2))
     torch.save(network.state_dict(), folder / f"{rank}.pt")
