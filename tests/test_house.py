@@ -80,6 +80,12 @@ def test_files_are_short_enough_to_be_read() -> None:
     assert statistics.median(lengths.values()) < 150
 
 
+def test_no_file_name_stands_twice() -> None:
+    """`__init__.py` apart: a name in a traceback or an editor's tab says which file it is."""
+    names = [path.name for path in SOURCES if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_no_path_of_a_machine_in_tracked_files() -> None:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listing.returncode:

@@ -31,7 +31,7 @@ from torchvision.ops import box_iou
 
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
-from prepixel.models.detection import fold_detector
+from prepixel.models.detectors import fold_detector
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
 from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections

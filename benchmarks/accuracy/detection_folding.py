@@ -22,7 +22,7 @@ from benchmarks.harness import ROOT, photos
 from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.engine import evaluate
-from prepixel.models.detection import fold_detector
+from prepixel.models.detectors import fold_detector
 from prepixel.models.pyramid import FRAME_MULTIPLE
 from prepixel.recipes import DetectionRecipe, read_any_recipe
 from prepixel.records import ScoreRow, append_records, describe_environment

@@ -23,12 +23,12 @@ from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
 from prepixel.data.loading.detection_readers import FrameReader, SpectrumFrames
 from prepixel.engine import OptimizationSettings, TrainSettings, train
-from prepixel.models.detection import Detector, build_detector, small_heads
+from prepixel.models.detectors import Detector, build_detector, small_heads
 from prepixel.models.pyramid import Pyramid, fold_pyramid, pixel_pyramid
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum import BandSet
 from prepixel.tasks.average_precision import GroundTruth
-from prepixel.tasks.detection import Detection, DetectionResult
+from prepixel.tasks.detection_task import Detection, DetectionResult
 
 BANDS = BandSet.parse("S-24")
 PIXELS_PER_BLOCK, CHANNELS, PHOTOS, BATCH = 4, 64, 10, 2

@@ -20,7 +20,7 @@ MODULES = {
     "prepixel.spectrum.reference": "the reference implementation of crop, resize and flip",
     "prepixel.data": "data sets, random crops and loaders",
     "prepixel.models": "networks on coefficients; folding of RGB networks",
-    "prepixel.models.detection": "detectors on coefficients",
+    "prepixel.models.detectors": "detectors on coefficients",
     "prepixel.models.pyramid": "feature pyramids for detectors",
     "prepixel.gates": "learned selection of channels",
     "prepixel.tasks": "losses and scores",

@@ -22,7 +22,7 @@ from tests.oracles import folded_reference as folded_road
 from prepixel.cli import main
 from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.data.loading.detection_readers import SpectrumFrames
-from prepixel.models.detection import SpectralBackbone
+from prepixel.models.detectors import SpectralBackbone
 from prepixel.recipes import DetectionRecipe, read_any_recipe
 from prepixel.records import MetricRow, RunRow, ScoreRow, read_records
 from prepixel.runs import RunFolder, load_detector

@@ -13,8 +13,8 @@ from prepixel.data.loading.detection_readers import SpectrumFrames
 from prepixel.data.loading.readers import SpectrumReader
 from prepixel.jpeg import read_jpeg
 from prepixel.models import frequency_mobilenet_v2, frequency_resnet
-from prepixel.models.classification import frequency_network
 from prepixel.models.cost import example_spectrum
+from prepixel.models.frequency_network import frequency_network
 from prepixel.models.input_norm import SpectrumInput
 from prepixel.models.pyramid import frequency_pyramid
 from prepixel.spectrum import (

@@ -1,6 +1,6 @@
 """Learned choice of frequency channels: gates between a network's normalization and its trunk.
 
-Names are loaded when first used, so that `prepixel.gates.settings` can be imported without torch.
+Names are loaded when first used, so that `prepixel.gates.gate_settings` can be imported without torch.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
+    from prepixel.gates.gate_settings import GateError, GateSettings
     from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
-    from prepixel.gates.settings import GateError, GateSettings
 
 _MODULES = {
     "DynamicGate": "gate",

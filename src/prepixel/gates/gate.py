@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prepixel.gates.settings import GateError, GateSettings
+from prepixel.gates.gate_settings import GateError, GateSettings
 from prepixel.spectrum.bands import COMPONENT_NAMES, BandSet
 
 BIAS_OFF, BIAS_ON = 0.1, 2.0  # at the start P(on) is sigmoid(1.9) = .870

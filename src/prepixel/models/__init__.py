@@ -4,7 +4,13 @@ from prepixel.errors import ModelError
 from prepixel.models.batch_norm import BatchTooSmall
 from prepixel.models.build_function import import_build_function
 from prepixel.models.channel_slicing import slice_channels
-from prepixel.models.classification import (
+from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
+from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
+from prepixel.models.folding.folded_stem import GridMismatch
+from prepixel.models.folding.impulse_response import FoldSettings
+from prepixel.models.folding.input_trace import CannotFold
+from prepixel.models.folding.structure import FoldStructure, StemCost
+from prepixel.models.frequency_network import (
     NAMES,
     FrequencyNetwork,
     PixelNetwork,
@@ -13,12 +19,6 @@ from prepixel.models.classification import (
     frequency_resnet,
     rgb_network,
 )
-from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
-from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
-from prepixel.models.folding.folded_stem import GridMismatch
-from prepixel.models.folding.impulse_response import FoldSettings
-from prepixel.models.folding.input_trace import CannotFold
-from prepixel.models.folding.structure import FoldStructure, StemCost
 from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
 from prepixel.models.weight_files import check_finite

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prepixel.models.classification import FrequencyNetwork
 from prepixel.models.folding.fold import FoldedNetwork
+from prepixel.models.frequency_network import FrequencyNetwork
 from prepixel.models.sensitivity import reaching_channels
 from prepixel.models.weights import WeightReuse, WeightsMismatch
 
@@ -37,13 +37,12 @@ def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyN
         (reaching_channels(network, own), reaching_channels(source, given)),
     ):
         places[len(offered), len(kept)] = [offered.index(channel) for channel in kept]
-    weights = {name: value for name, value in source.state_dict().items() if isinstance(value, Tensor)}
+    weights = _parameters(source)
     new: dict[str, Tensor] = {}
     kinds: dict[str, list[str]] = {"copied": [], "cut": [], "fresh": []}
     problems: list[str] = []
-    for name, value in network.state_dict().items():
-        if not isinstance(value, Tensor):
-            continue
+    own_weights = _parameters(network)
+    for name, value in own_weights.items():
         if name not in weights:
             problems.append(f"{name} is missing")
         elif weights[name].shape == value.shape:
@@ -51,17 +50,22 @@ def slice_channels(network: FrequencyNetwork | FoldedNetwork, source: FrequencyN
             kinds["copied"].append(name)
         elif isinstance(network, FrequencyNetwork) and name.startswith("head."):
             kinds["fresh"].append(name)
-        elif (kept := _slice_input_channels(weights[name], value, places)) is not None:
-            new[name] = kept
+        elif (sliced := _slice_input_channels(weights[name], value, places)) is not None:
+            new[name] = sliced
             kinds["cut"].append(name)
         else:
             problems.append(f"{name} is {tuple(weights[name].shape)}, the network's {tuple(value.shape)}")
-    problems += [f"{name} has no place in the network" for name in weights if name not in network.state_dict()]
+    problems += [f"{name} has no place in the network" for name in weights if name not in own_weights]
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise WeightsMismatch(f"not the weights of this network: {'; '.join(problems[:5])}{more}")
     network.load_state_dict(new, strict=False)
     return WeightReuse(tuple(kinds["copied"]), tuple(kinds["cut"]), tuple(kinds["fresh"]), (), "input channels kept")
+
+
+def _parameters(network: FrequencyNetwork | FoldedNetwork) -> dict[str, Tensor]:
+    """Return parameters and buffers; extra states say which bands a network is of, which slicing must not copy."""
+    return {name: value for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
 
 
 def _slice_input_channels(source: Tensor, target: Tensor, places: dict[tuple[int, int], list[int]]) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prepixel.errors import ModelError
 from prepixel.models.build_function import BuildFunction, call_build_function
-from prepixel.models.classification import NAMES, rgb_network
+from prepixel.models.frequency_network import NAMES, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 from prepixel.models.input_size import input_size
 from prepixel.models.weight_files import check_finite, load_by_name_or_order, read_weights

@@ -14,8 +14,8 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from prepixel.errors import ModelError
-from prepixel.models.classification import NAMES, FrequencyNetwork, PixelNetwork, frequency_network, rgb_network
 from prepixel.models.folding.fold import fold
+from prepixel.models.frequency_network import NAMES, FrequencyNetwork, PixelNetwork, frequency_network, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.pretrained import EFFICIENTNET_LITE0, pixel_model
 from prepixel.models.weights import load_rgb_weights

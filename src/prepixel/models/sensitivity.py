@@ -13,10 +13,10 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from prepixel.errors import ModelError
-from prepixel.models.classification import FrequencyNetwork
 from prepixel.models.folding.fold import FoldedNetwork
 from prepixel.models.folding.folded_stem import FoldedStem
 from prepixel.models.folding.reconstruction import Reconstruction
+from prepixel.models.frequency_network import FrequencyNetwork
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prepixel.errors import ModelError
-from prepixel.models.classification import FrequencyNetwork, PixelNetwork
+from prepixel.models.frequency_network import FrequencyNetwork, PixelNetwork
 from prepixel.models.weight_files import check_finite
 
 _HEADS = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}

@@ -9,7 +9,7 @@ from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
-from prepixel.gates.settings import GateSettings
+from prepixel.gates.gate_settings import GateSettings
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
-from prepixel.gates.settings import GateSettings
+from prepixel.gates.gate_settings import GateSettings
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class DetectorSettings:
         stem: for kind spectrum, removed as in the paper, or folded: the RGB trunk itself over the coefficients.
         channels: of every map of the feature pyramid.
         heads: full, as torchvision has them, or small, for small frames and machines: see
-            `prepixel.models.detection.small_heads`.
+            `prepixel.models.detectors.small_heads`.
         rgb_weights: a torch file with the weights of the RGB classifier of that name; null starts from random weights.
         from_run: the folder of a run of a detector of the same kind, trunk and classes, whose last weights are taken
             after ``rgb_weights``: of one on the same channels; or on pixels, which is then folded.

@@ -123,4 +123,5 @@ def _shared_area(places: Float[np.ndarray, "p 4"], taken: Float[np.ndarray, "t 4
     """Return the area that each of some boxes (x0, y0, x1, y1) shares with each of others."""
     low = np.maximum(places[:, None, :2], taken[None, :, :2])
     high = np.minimum(places[:, None, 2:], taken[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(axis=2)
+    shared: Float[np.ndarray, "p t"] = np.clip(high - low, 0, None).prod(axis=2)
+    return shared

@@ -19,7 +19,7 @@ from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.gates import build_gate
 from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
-from prepixel.models.detection import (
+from prepixel.models.detectors import (
     Detector,
     PixelBackbone,
     SpectralBackbone,

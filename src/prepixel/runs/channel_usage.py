@@ -15,7 +15,7 @@ from prepixel.data.loading.loader import BatchLoader
 from prepixel.engine import NothingToEvaluate
 from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork, GateOutput
-from prepixel.models.detection import Detector, SpectralBackbone
+from prepixel.models.detectors import Detector, SpectralBackbone
 from prepixel.runs.classifier import TrainedRun
 from prepixel.runs.detector import TrainedDetector
 from prepixel.spectrum import BandSet

@@ -19,7 +19,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import DatasetError, PrepixelError, RunError
 from prepixel.jpeg import ReadFailure, read_sizes
-from prepixel.models.detection import Detector
+from prepixel.models.detectors import Detector
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.recipes.parsing import expand_path, read_any_recipe
 from prepixel.runs.build_classifier import read_rgb_weights

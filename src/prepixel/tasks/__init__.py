@@ -1,8 +1,8 @@
 """What a network is trained for, and how it is scored."""
 
 from prepixel.tasks.average_precision import GroundTruth, score_detections, write_detections
-from prepixel.tasks.classification import Classification, ClassificationMetrics, ClassificationResult
-from prepixel.tasks.detection import Detection, DetectionMetrics, DetectionResult, coco_detections
+from prepixel.tasks.classification_task import Classification, ClassificationMetrics, ClassificationResult
+from prepixel.tasks.detection_task import Detection, DetectionMetrics, DetectionResult, coco_detections
 from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
 
 __all__ = [

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from prepixel.gates import GatedNetwork, GatedOutput, GateOutput
-from prepixel.tasks.classification import (
+from prepixel.tasks.classification_task import (
     Classification,
     ClassificationMetrics,
     ClassificationResult,

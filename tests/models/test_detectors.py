@@ -14,7 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from prepixel.errors import ModelError
 from prepixel.gates import GateSettings, build_gate
 from prepixel.models import BatchTooSmall, CannotFold
-from prepixel.models.detection import (
+from prepixel.models.detectors import (
     Detector,
     DetectorKind,
     SpectralBackbone,

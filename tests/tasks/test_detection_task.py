@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from prepixel.engine import OptimizationSettings, TrainSettings, evaluate, train
 from prepixel.gates import GateSettings, build_gate
-from prepixel.models.detection import Detector, SpectralBackbone, build_detector
+from prepixel.models.detectors import Detector, SpectralBackbone, build_detector
 from prepixel.models.pyramid import frequency_pyramid
 from prepixel.records import MetricRow
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum
