@@ -19,7 +19,8 @@ from tests.power_cut import SyncedDisk
 from prepixel import files
 from prepixel.engine.checkpoint import write_checkpoint
 from prepixel.errors import FolderInUse
-from prepixel.files import AtomicFile, directory_lock, json_bytes, publish_files, replace_file, write_json, write_text
+from prepixel.files import AtomicFile, json_bytes, publish_files, replace_file, write_json, write_text
+from prepixel.folder_lock import directory_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -233,7 +234,7 @@ def test_a_folder_is_locked_and_given_free(tmp_path: Path) -> None:
 
 HOLD = """
 import sys, time
-from prepixel.files import directory_lock
+from prepixel.folder_lock import (directory_lock)
 with directory_lock(sys.argv[1], "packing into"):
     print("locked", flush=True)
     time.sleep(600)

@@ -15,22 +15,17 @@ import os
 import secrets
 import stat
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from prepixel.errors import FolderInUse
-
 _TEMPORARY = (".prepixel-", ".partial")
-_LOCK_NAME = ".prepixel-lock"
 _SYNC_THREADS = 16
 _MAX_PART = 1 << 31  # bytes of one image's file
 
 # errno of a file system that has no such operation, or of a folder that cannot be opened or synced
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
-_CANNOT_LOCK = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 _HINTS = {
     errno.ENOSPC: "free some space, or name a target on another disk",
     getattr(errno, "EDQUOT", -1): "free some of your quota, or name a target on another disk",
@@ -182,7 +177,7 @@ def publish_files(files: Iterable[AtomicFile]) -> None:
         OSError: a file cannot be synced or renamed; the error names its target, and no temporary file is left behind.
     """
     files = list(files)
-    target = Path()
+    target: Path | None = None  # _sync_at_once names it by itself
     try:
         _sync_at_once(files)
         for file in files:
@@ -193,7 +188,7 @@ def publish_files(files: Iterable[AtomicFile]) -> None:
     except BaseException as error:
         for file in files:
             file.discard()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and target is not None:
             raise error_about(error, target) from error
         raise
 
@@ -348,51 +343,6 @@ def error_about(error: OSError, target: Path) -> OSError:
         return error
     hint = _HINTS.get(error.errno, "")
     return OSError(error.errno, f"{error.strerror}; {hint}" if hint else error.strerror, os.fspath(target))
-
-
-@contextlib.contextmanager
-def directory_lock(
-    folder: str | os.PathLike[str], activity: str, *, name: str | os.PathLike[str] | None = None
-) -> Iterator[None]:
-    """Lock a folder against other processes that ask for its lock, until the block ends or this process dies.
-
-    The lock is that of an empty file ``.prepixel-lock`` in the folder, which stays. On file systems without `flock`
-    the existence of a second file, which names the process, stands in for it; the next process removes that of a
-    process that has died on the same machine.
-
-    Args:
-        folder: it must exist.
-        activity: what the holder does, for the message to another process, such as "packing into".
-        name: what the message calls the folder; None for its own path.
-
-    Raises:
-        FolderInUse: another process has the lock.
-        OSError: the lock file cannot be written.
-    """
-    from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
-
-    path = Path(folder) / _LOCK_NAME
-    if not path.parent.is_dir():  # filelock would make it
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
-    lock: BaseFileLock = FileLock(path, thread_local=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # filelock's, where it falls back by itself
-            try:
-                lock.acquire(timeout=0)
-            except (OSError, NotImplementedError) as error:
-                if isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno not in _CANNOT_LOCK):
-                    raise
-                lock = SoftFileLock(path.with_name(f"{_LOCK_NAME}-owner"), thread_local=False)
-                lock.acquire(timeout=0)
-    except Timeout:
-        raise FolderInUse(
-            f"{os.fspath(name or folder)}: another process is {activity} it; wait until it ends, or end it"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 EXTENSIONS: tuple[str, ...] = (

@@ -25,7 +25,6 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from prepixel.files import error_about
 
 LIBRARIES = ("prepixel", "torch", "torchvision", "accelerate", "numpy", "pillow")
-
 Split = Literal["train", "val"]
 
 

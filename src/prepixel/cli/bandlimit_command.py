@@ -6,11 +6,11 @@ import argparse
 import sys
 from typing import Any
 
-from prepixel.cli.common_options import add_bands, add_dry_run, add_json, add_threads
 from prepixel.cli.console import percent, print_error, print_json, print_line, size_bytes
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
 from prepixel.cli.option_types import STDIN, integer, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_bands, add_dry_run, add_json, add_threads
 
 SUMMARY = "make JPEGs smaller by keeping chosen frequencies only"
 ABOUT = """\

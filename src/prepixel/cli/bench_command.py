@@ -6,10 +6,10 @@ import argparse
 import statistics
 from typing import Any
 
-from prepixel.cli.common_options import MAX_BATCH, MAX_IMAGES, add_bands, add_json, add_threads
 from prepixel.cli.console import percent, print_json, print_line, print_table, progress_bar
 from prepixel.cli.option_types import FIGURES, integer, output_file, path, words
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import MAX_BATCH, MAX_IMAGES, add_bands, add_json, add_threads
 
 SUMMARY = "time reading coefficients beside RGB baselines on your images"
 ABOUT = """\

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line, print_text, progress_bar, report_skipped
 from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_title
 
 SUMMARY = "train several recipes with several seeds and compare them"
 ABOUT = """\

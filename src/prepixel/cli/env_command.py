@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from prepixel.cli.common_options import add_json
 from prepixel.cli.console import print_json, print_line, print_pairs
+from prepixel.cli.shared_options import add_json
 
 SUMMARY = "print what prepixel runs on, for bug reports"
 ABOUT = "Print what prepixel runs on: processor, instruction sets, threads, devices,\nversions."

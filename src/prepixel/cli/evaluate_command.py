@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.common_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, report_skipped
 from prepixel.cli.option_types import FIGURES, integer, output_file, path
+from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
 SUMMARY = "score a network: top-1, top-5, per class, confusion; or AP"
 ABOUT = """\

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.common_options import add_bands
 from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_bands
 from prepixel.files import read_regular_file
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 

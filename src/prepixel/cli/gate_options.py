@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.common_options import add_checkpoint, add_threads
 from prepixel.cli.option_types import path
+from prepixel.cli.shared_options import add_checkpoint, add_threads
 
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:

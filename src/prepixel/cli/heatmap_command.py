@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from prepixel.array_types import Float64
-from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line, print_table, report_skipped
 from prepixel.cli.gate_options import add_gate_options, dataset_name
 from prepixel.cli.option_types import FIGURES, output_file, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_title
 
 SUMMARY = "draw how often each frequency channel is on in gated runs"
 ABOUT = """\

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from prepixel.cli.common_options import add_json
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, size_bytes
 from prepixel.cli.image_words import COLORS, ORIENTATIONS
 from prepixel.cli.option_types import FIGURES, STDIN, output_file, path
+from prepixel.cli.shared_options import add_json
 from prepixel.errors import PrepixelError
 from prepixel.jpeg import Component, JpegImage, read_image, read_jpeg
 from prepixel.jpeg.quality import estimate_quality

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from prepixel.cli.common_options import add_bands, add_dry_run, add_json, add_threads
 from prepixel.cli.console import size_bytes
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
 from prepixel.cli.option_types import integer, output_folder, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_bands, add_dry_run, add_json, add_threads
 
 SUMMARY = "pack a data set's coefficients into shards that load faster than JPEGs"
 ABOUT = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from prepixel.cli.common_options import add_title
 from prepixel.cli.console import print_line
 from prepixel.cli.option_types import FIGURES, output_file, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import add_title
 
 SUMMARY = "draw runs' loss and score over epochs"
 ABOUT = """\

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.common_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 from prepixel.cli.console import percent, print_error, print_json, print_line, print_table
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
+from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
 SUMMARY = "classify images, or detect objects in them"
 ABOUT = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from prepixel.cli.common_options import add_json, add_threads
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, progress_bar, size_bytes
 from prepixel.cli.image_words import BROKEN, COLORS, ORIENTATIONS
 from prepixel.cli.option_types import path
+from prepixel.cli.shared_options import add_json, add_threads
 
 SUMMARY = "describe a folder of images and find broken files"
 ABOUT = """\

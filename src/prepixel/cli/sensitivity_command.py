@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.common_options import MAX_IMAGES, add_build, add_checkpoint, add_device, add_threads, add_title
 from prepixel.cli.option_types import FIGURES, integer, output_file, path
+from prepixel.cli.shared_options import MAX_IMAGES, add_build, add_checkpoint, add_device, add_threads, add_title
 
 SUMMARY = "measure which frequency channels a network needs, without training"
 ABOUT = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.common_options import MAX_IMAGES, add_bands, add_threads
 from prepixel.cli.console import print_line, progress_bar
 from prepixel.cli.option_types import integer, number, output_file, path
+from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_threads
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 SUMMARY = "measure the mean and spread of each frequency channel"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.common_options import add_threads
 from prepixel.cli.console import print_line, progress_bar
 from prepixel.cli.option_types import MAX_SEED, integer, output_folder
+from prepixel.cli.shared_options import add_threads
 
 SUMMARY = "write the embedded data set: ten classes of JPEG files"
 ABOUT = """\

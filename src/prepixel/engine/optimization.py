@@ -83,6 +83,7 @@ class Average(AveragedModel):
 
     @updates.setter
     def updates(self, count: int) -> None:
+        """Set how many updates were made, on resume."""
         self.n_averaged.fill_(count + 1)  # the copied weights are the first that were averaged
 
     def _average(self, averages: Tensors, values: Tensors, _: Tensor | int) -> None:

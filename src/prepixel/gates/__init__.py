@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "DynamicGate": "gate",
     "Gate": "gate",
-    "GateError": "settings",
+    "GateError": "gate_settings",
     "GateOutput": "gate",
-    "GateSettings": "settings",
+    "GateSettings": "gate_settings",
     "GatedNetwork": "network",
     "GatedOutput": "network",
     "SpectralNetwork": "network",

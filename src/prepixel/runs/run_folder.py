@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prepixel.errors import RecipeError, RunError
-from prepixel.files import directory_lock, make_folder, write_json
+from prepixel.files import make_folder, write_json
+from prepixel.folder_lock import directory_lock
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, recipe_differences, write_recipe
 from prepixel.recipes.resuming import RESUMABLE_KEYS

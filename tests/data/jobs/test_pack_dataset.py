@@ -14,7 +14,7 @@ from prepixel.data import DatasetError, PackedDataset
 from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.errors import FolderInUse, TruncatedJpeg, UnreadableImage
-from prepixel.files import directory_lock
+from prepixel.folder_lock import directory_lock
 from prepixel.spectrum import BandSet
 
 S24, S6 = BandSet.parse("S-24"), BandSet.parse("S-6")

@@ -33,7 +33,6 @@ from prepixel.data.parallel import map_unordered
 from prepixel.errors import DatasetError, JpegError, JpegLimitExceeded
 from prepixel.files import (
     AtomicFile,
-    directory_lock,
     image_files,
     make_folder,
     open_regular_file,
@@ -42,6 +41,7 @@ from prepixel.files import (
     sync_folder,
     write_json,
 )
+from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
 from prepixel.spectrum import BandSet

@@ -44,7 +44,8 @@ from prepixel.errors import (
     UnreadableImage,
     UnsupportedJpeg,
 )
-from prepixel.files import directory_lock, make_folder, remove_temporary, write_text
+from prepixel.files import make_folder, remove_temporary, write_text
+from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits, read_header, read_image
 
 _SOI = b"\xff\xd8"
