@@ -242,8 +242,8 @@ def test_inspect_says_orientation(capsys: Captured, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
-        (b"some words", "no image of a format that prepixel or Pillow can open"),
-        (b"", "no image of a format that prepixel or Pillow can open"),
+        (b"some words", "no image of a format that is read (packed images, JPEG, PNG"),
+        (b"", "no image of a format that is read (packed images, JPEG, PNG"),
         (b"\xff\xd8\xff\xd9", "byte 2: "),
         (jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1), "arithmetic"),
     ],

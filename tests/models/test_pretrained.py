@@ -116,6 +116,7 @@ def test_timm_tags_choose_pretrained_weights(monkeypatch: pytest.MonkeyPatch) ->
         return network
 
     monkeypatch.setattr(timm, "create_model", record)
+    monkeypatch.setattr("prepixel.models.pretrained._check_hub", lambda configuration: None)
     for name, weights in (("resnet18.a1_in1k", None), ("resnet18", "a1_in1k"), ("resnet18", "DEFAULT")):
         model = pixel_model(f"timm:{name}", weights=weights)
         assert model.trained

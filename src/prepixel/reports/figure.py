@@ -40,9 +40,9 @@ MARKERS = ("o", "^", "D", "s", "x", "v")
 
 
 def plain_text(text: str, longest: int = 80) -> str:
-    """Return a name as it is drawn: no control characters, nothing that is not Unicode, and not too long.
+    r"""Return a name as it is drawn: no control characters, nothing that is not Unicode, and not too long.
 
-    >>> plain_text("a\x1b[1m\udcff_b")
+    >>> plain_text("a\x1b[1m" + chr(0xDCFF) + "_b")
     'a\\x1b[1m\\udcff_b'
     """
     shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -133,7 +133,9 @@ def fold(
         ModelError: pixels and grid do not fit (the message names grids that do), or weights are not finite.
     """
     network, dtype = _prepare(network)
-    size = _pair("pixels", pixels or input_size(network) or _DEFAULT_PIXELS)
+    if pixels is None:
+        pixels = input_size(network) or _DEFAULT_PIXELS
+    size = _pair("pixels", pixels)
     settings = FoldSettings(
         size,
         _pair("grid", default_grid(size) if grid is None else grid),
