@@ -78,7 +78,7 @@ def test_what_was_trained_is_not_trained_again(output: Path, recipes: Path, caps
     words = ["compare", str(recipes / "dct.yaml"), str(recipes / "rgb.yaml"), "--seeds", "3", "5"]
     assert main([*words, "-o", str(output), "--optimization.learning_rate", "0.02"]) == 0
     assert {path: path.read_bytes() for path in output.glob("*/records.jsonl")} == before
-    assert len(re.findall(r"\d of 4: .*: was trained before", capsys.readouterr().out)) == 4
+    assert len(re.findall(r"\d of 4: .*: already trained", capsys.readouterr().out)) == 4
 
 
 def test_what_was_stopped_is_gone_on_with(

@@ -88,7 +88,7 @@ def test_run_keeps_all_that_tells_about_it(runs: Path) -> None:
     kept = {path.relative_to(runs / "dct-3").as_posix() for path in (runs / "dct-3").rglob("*") if path.is_file()}
     assert kept == {
         *("recipe.yaml", "environment.json", "classes.json", "bands.json", "statistics.json", "records.jsonl"),
-        *("checkpoints/last.pt", "checkpoints/best.pt"),
+        *("checkpoints/last.pt", "checkpoints/best.pt", ".prepixel-lock"),
     }
     assert "${SYNTHETIC_DATA}/train" in (runs / "dct-3" / "recipe.yaml").read_text(encoding="utf-8")
     assert not (runs / "rgb-3" / "bands.json").exists()
