@@ -48,7 +48,7 @@ def recode_progressive(files: list[bytes]) -> list[bytes]:
     return [subprocess.run(command, input=file, capture_output=True, check=True).stdout for file in files]
 
 
-def own_roads(library: ctypes.CDLL) -> dict[str, Read]:
+def own_readers(library: ctypes.CDLL) -> dict[str, Read]:
     """Return the readers of coefficients: libjpeg-turbo's and ours, by name."""
     return {
         REFERENCE: _by_c(library.read_coefficients),
@@ -57,7 +57,7 @@ def own_roads(library: ctypes.CDLL) -> dict[str, Read]:
     }
 
 
-def peer_roads(library: ctypes.CDLL, paths: dict[bytes, str]) -> dict[str, Read]:
+def peer_readers(library: ctypes.CDLL, paths: dict[bytes, str]) -> dict[str, Read]:
     """Return the peers' readers that can run here, by name."""
     tensors = {file: torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in paths}
     pipelines: dict[str, Read] = {}
@@ -117,13 +117,13 @@ def main() -> None:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         library = compile_peer(Path(folder))
-        own = own_roads(library)
+        own = own_readers(library)
         paths = {}
         for index, file in enumerate([*distributed, *progressive]):
             path = Path(folder, f"{index}.jpg")
             path.write_bytes(file)
             paths[file] = str(path)
-        everything = own | peer_roads(library, paths)
+        everything = own | peer_readers(library, paths)
         cases = [("as distributed", distributed, everything), ("progressive", progressive, everything)]
         cases += [(f"as distributed, {kind}", files, own) for kind, files in by_sampling(distributed).items()]
         for case, files, pipelines in cases:

@@ -1,4 +1,4 @@
-"""Does it pay: every road is timed on the same images, and what is reported is what was measured."""
+"""Throughput: every pipeline is timed on the same images, and the report holds what was measured."""
 
 from __future__ import annotations
 

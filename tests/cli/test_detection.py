@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 from tests.older_runs import forget
-from tests.oracles import folded_reference as folded_road
+from tests.oracles import folded_reference
 
 from prepixel.cli import main
 from prepixel.data.loading.detection_crops import FrameSettings
@@ -225,7 +225,7 @@ def test_a_detector_on_pixels_is_folded_and_goes_on_behind_a_gate(
     draw = FrameSettings((64,), 96, 8).make_params((87, 121), np.random.default_rng(0), training=False)
     values = SpectrumFrames(BandSet.parse("192"), 8, multiple=4)
     spectrum = values.read(photo, draw)
-    exact = torch.from_numpy(folded_road.rgb(spectrum.values[0].double().numpy(), 8, "dct")).float()
+    exact = torch.from_numpy(folded_reference.rgb(spectrum.values[0].double().numpy(), 8, "dct")).float()
     with torch.inference_mode():
         ours = trained.network(values.batch([spectrum]))[0]
         theirs = original.network([exact])[0]

@@ -1,4 +1,4 @@
-"""From a gated run to a set and to a network on it: trained, selected, drawn, started anew."""
+"""From a gated run to a set and to a network on it: trained, selected, drawn, trained again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pixel road: what becomes of images that have no YCbCr coefficients."""
+"""Pixels: how images are read that have no YCbCr coefficients."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_a_file_cut_anywhere_raises_what_is_documented(kind: str) -> None:
             read_image(small[:length])
 
 
-def test_jpegs_that_are_damaged_or_unsupported_do_not_take_the_pixel_road(files: dict[str, bytes]) -> None:
+def test_jpegs_that_are_damaged_or_unsupported_are_not_read_as_pixels(files: dict[str, bytes]) -> None:
     arithmetic = files["baseline-420"].replace(b"\xff\xc0", b"\xff\xc9", 1)
     with pytest.raises(UnsupportedJpeg, match=r"buffer of .*rithmetic"):
         read_image(arithmetic)

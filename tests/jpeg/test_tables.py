@@ -1,4 +1,4 @@
-"""Quantization and Huffman tables: which is in force, how it is read, and codes that take the long road."""
+"""Quantization and Huffman tables: which is in force, how it is read, and codes that no lookup holds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_huffman_tables_may_change_between_scans() -> None:
     assert [int(c.quantized[0, 0, 0, 0]) for c in read_jpeg(file).components] == [0, -1]
 
 
-def test_long_codes_and_large_values_take_the_long_road() -> None:
+def test_long_codes_and_large_values_are_decoded() -> None:
     # Sixteen-bit codes, and coefficients of 15 bits: nothing fits in a lookup.
     counts = (1,) + (0,) * 14 + (1,)
     tables = huffman(0, 0, counts, b"\0\x0f") + huffman(1, 0, counts, b"\0\x0f")

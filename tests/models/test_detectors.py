@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from tests.oracles import folded_reference as folded_road
+from tests.oracles import folded_reference
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
@@ -116,7 +116,7 @@ def test_a_folded_detector_is_its_rgb_original(trunk: str, pixels_per_block: int
 def pixels_of(inputs: PaddedSpectrum, size: int) -> list[Tensor]:
     """Give each image's own pixels: linear, neither rounded nor clamped."""
     return [
-        torch.from_numpy(folded_road.rgb(values[:, :down, :across].numpy(), size, "dct"))
+        torch.from_numpy(folded_reference.rgb(values[:, :down, :across].numpy(), size, "dct"))
         for values, (down, across) in zip(inputs.spectrum.values, inputs.grids, strict=True)
     ]
 

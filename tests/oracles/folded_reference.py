@@ -1,4 +1,4 @@
-"""The road that folding replaces, in float64, from definitions: blocks to pixels to a smaller image to RGB.
+"""The pipeline that folding replaces, in float64, from definitions: blocks to pixels to a smaller image to RGB.
 
 No code of ours; the transforms are written as sums of cosines.
 """

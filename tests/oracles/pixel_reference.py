@@ -1,4 +1,4 @@
-"""The slow road in float64: decode to pixels, crop, resize with antialiasing, transform block by block.
+"""The reference pipeline in float64: decode to pixels, crop, resize with antialiasing, transform block by block.
 
 No code of ours. Everything is written from definitions, point by point: the DCT as T.81's double sum, orientation as a
 map of points, a filter as a function of distance. Nothing is rounded or clamped, and chroma is not enlarged first.

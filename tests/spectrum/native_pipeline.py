@@ -1,4 +1,4 @@
-"""What the tests of the native road share: a derived bound on its rounding errors, and its instruction sets."""
+"""Shared by tests of the native implementation: a derived bound on its rounding errors, its instruction sets."""
 
 from __future__ import annotations
 

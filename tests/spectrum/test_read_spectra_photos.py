@@ -1,4 +1,4 @@
-"""What the native road makes of real photos, beside the float64 reference and the libraries' own decoders."""
+"""Real photos read by the native implementation, beside the float64 reference and the libraries' own decoders."""
 
 from __future__ import annotations
 
@@ -92,5 +92,5 @@ def test_every_readable_file_of_other_projects_gives_finite_spectra(
     with capsys.disabled():
         print(
             f"\n{len(paths)} files of other projects: {len(read.kept)} read, {len(read.from_pixels)} of them by the "
-            f"pixel road, {len(read.failures)} reported"
+            f"RGB pipeline, {len(read.failures)} reported"
         )

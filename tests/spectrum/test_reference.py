@@ -1,4 +1,4 @@
-"""The map on coefficients and the pixel road lead to one place."""
+"""The map on coefficients equals the pixel pipeline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def by_pixels(
     filter_name: str = "bilinear",
 ) -> torch.Tensor:
     v_max, h_max = image.max_sampling
-    road = rgb_pipeline.spectrum(
+    expected = rgb_pipeline.spectrum(
         [
             rgb_pipeline.decode_plane(c.quantized.astype(float) * c.quantization, c.height, c.width)
             for c in image.components
@@ -54,7 +54,7 @@ def by_pixels(
         flip=flip,
         filter_name=filter_name,
     )
-    return torch.from_numpy(road.reshape(192, *grid))
+    return torch.from_numpy(expected.reshape(192, *grid))
 
 
 @settings(max_examples=250, deadline=None)
@@ -151,7 +151,7 @@ def test_fewer_bands_are_those_of_all(name: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:0", "4:1:1"])
 def test_orientation_is_what_turning_the_file_gives(sampling: str, orientation: int) -> None:
-    """Where a lossless turn of the stored planes is exact, resampling the turned file is a third road."""
+    """Where a lossless turn of the stored planes is exact, resampling the turned file is a third way."""
     image = make_image(48, 64, sampling=sampling, orientation=orientation)
     turned = upright(image)
     assert turned.orientation == 1

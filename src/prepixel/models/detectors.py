@@ -124,7 +124,7 @@ class SpectralBackbone(nn.Module):
         self.choice: GateOutput | None = None
 
     def frames(self, inputs: PaddedSpectrum) -> Frames:
-        """Say which sizes a batch has in pixels."""
+        """Return the sizes of a batch's images in pixels."""
         p = self.pixels_per_block
         n, _, rows, columns = inputs.spectrum.values.shape
         return Frames(inputs, [(p * down, p * across) for down, across in inputs.grids], (n, 3, p * rows, p * columns))
@@ -165,7 +165,7 @@ class PixelBackbone(nn.Module):
         self.out_channels = out_channels
 
     def frames(self, inputs: Pixels) -> Frames:
-        """Say which sizes a batch has."""
+        """Return the sizes of a batch's images."""
         sizes = [(int(image.shape[1]), int(image.shape[2])) for image in inputs]
         height, width = (-(-max(sides) // self.multiple) * self.multiple for sides in zip(*sizes, strict=True))
         return Frames(inputs, sizes, (len(sizes), 3, height, width))
@@ -206,13 +206,13 @@ class Detector(nn.Module):
 
     @property
     def backbone(self) -> SpectralBackbone | PixelBackbone:
-        """Give the backbone."""
+        """Return the backbone."""
         backbone: SpectralBackbone | PixelBackbone = self.detector.backbone  # type: ignore[assignment]
         return backbone
 
     @property
     def has_masks(self) -> bool:
-        """Say whether it finds masks as well."""
+        """Return whether it finds masks as well."""
         return self.kind == "mask_rcnn"
 
     def forward(
@@ -270,7 +270,7 @@ class Detector(nn.Module):
 def paste_mask(
     mask: Float[Tensor, "28 28"], box: Float[Tensor, 4], size: tuple[int, int], threshold: float = 0.5
 ) -> Bool[Tensor, "h w"]:
-    """Lay one detection's mask out over its image, of (height, width) pixels, by torchvision's road.
+    """Lay one detection's mask out over its image, of (height, width) pixels, as torchvision does.
 
     One at a time, since a hundred masks of a large photo, laid out together, are gigabytes.
     """
@@ -348,7 +348,7 @@ def small_heads(kind: DetectorKind | str, channels: int) -> dict[str, Any]:
 
 
 def _inside(grids: Sequence[tuple[int, int]], values: Tensor) -> Bool[Tensor, "n 1 bh bw"]:
-    """Say which blocks are of an image."""
+    """Return which blocks belong to an image."""
     rows = torch.arange(values.shape[2], device=values.device)[:, None]
     columns = torch.arange(values.shape[3], device=values.device)[None]
     sizes = torch.tensor(grids, device=values.device)

@@ -33,7 +33,7 @@ _RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 @dataclass(frozen=True)
 class _Parts:
-    """Hold a torchvision network taken apart; names are torchvision's."""
+    """Store the parts of a torchvision network; names are torchvision's."""
 
     trunk: nn.Sequential
     head: nn.Sequential
@@ -260,7 +260,7 @@ def _widen_resnet_input(block: Any, channels: int) -> None:
 
 
 def _remove_stride(block: Any) -> None:
-    """Give a stage's first block stride 1, in its branch and in its shortcut."""
+    """Set stride 1 in a stage's first block, in its branch and in its shortcut."""
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)

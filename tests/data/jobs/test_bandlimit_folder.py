@@ -166,7 +166,7 @@ def test_finished_files_are_recognized(source: Path, tmp_path: Path, monkeypatch
     before, state = tree(out), (out / STATE_NAME / "files.jsonl").read_bytes()
     asked: list[int] = []
     monkeypatch.setattr(
-        bandlimiting, "bandlimit_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"anew"
+        bandlimiting, "bandlimit_jpeg", lambda contents, *_, **__: asked.append(len(contents)) or b"again"
     )
     again = bandlimit_folder(source, out, OPTIONS)
     assert asked == []
@@ -181,7 +181,7 @@ def test_finished_files_are_recognized(source: Path, tmp_path: Path, monkeypatch
     (out / "cat/deeper/b.JPEG").unlink()
     assert bandlimit_folder(source, out, OPTIONS).num_earlier == 2
     assert len(asked) == 4
-    assert set(tree(out).values()) == {b"anew"}
+    assert set(tree(out).values()) == {b"again"}
 
 
 def test_a_torn_line_and_a_partial_file_are_nothing(source: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Packing into shards: foretold, continued, appended to, refused where it would mix, and the same bytes every time."""
+"""Packing into shards: estimated, resumed, appended to, refused where it would mix, and the same bytes every time."""
 
 from __future__ import annotations
 

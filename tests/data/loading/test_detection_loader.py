@@ -317,7 +317,7 @@ def rgb_pipeline(segmentation: Any, photo: tuple[int, int], draw: ResizeParams) 
 
 
 @pytest.mark.data
-def test_masks_of_real_photos_equal_the_pixel_roads(photos: Path) -> None:
+def test_masks_of_real_photos_equal_the_pixel_pipelines(photos: Path) -> None:
     root = photos / "coco_mini"
     images = CocoDataset(root / "annotations" / "instances_val.json", root / "val")
     overlaps: list[tuple[int, float]] = []

@@ -14,7 +14,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from tests.oracles import folded_reference as folded_road
+from tests.oracles import folded_reference
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -75,7 +75,7 @@ def build(name: str, size: tuple[int, int]) -> nn.Module:
         warnings.simplefilter("ignore")  # timm's and torchvision's own
         if name in FAMILIES:
             extra: dict[str, Any] = {"aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
-            if extra:  # as their ImageNet weights come: normalized anew inside
+            if extra:  # as their ImageNet weights come: normalized again inside
                 extra |= {"transform_input": True, "init_weights": False}
             network: nn.Module = getattr(torchvision.models, name)(weights=None, num_classes=11, **extra)
         else:
@@ -104,7 +104,7 @@ def rgb_pipeline(
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Tensor:
     """Run a network on the pixels that a spectrum of all channels stands for."""
-    images = np.stack([folded_road.rgb(one, size, reduction) for one in spectrum.values.double().numpy()])
+    images = np.stack([folded_reference.rgb(one, size, reduction) for one in spectrum.values.double().numpy()])
     normalized = (images - np.array(mean)[:, None, None]) / np.array(std)[:, None, None]
     with torch.no_grad():
         output: Tensor = network(torch.from_numpy(normalized).to(next(network.parameters()).dtype))

@@ -29,7 +29,7 @@ class CannotFold(ModelError):
 
 @dataclass
 class ImageUse:
-    """Hold what a watched network does with its image.
+    """Store what a watched network does with its image.
 
     Attributes:
         stem: path of the module that consumes it; "" for the network itself.
@@ -266,7 +266,7 @@ def _cannot_run(network: nn.Module, image: Tensor, error: Exception) -> str:
 
 
 def _pair(args: Any, kwargs: Any, place: int, name: str, default: int) -> tuple[int, int]:
-    """Give a convolution's argument for both axes."""
+    """Return a convolution's argument for both axes."""
     value = _argument(args, kwargs, place, name)
     value = default if value is None else value
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
@@ -294,7 +294,7 @@ def _ancestors(path: str) -> set[str]:
 
 
 def _topmost(path: str, above: set[str]) -> str:
-    """Give the outermost module on the way to ``path`` that does not contain the stem."""
+    """Return the outermost module on the way to ``path`` that does not contain the stem."""
     parts = path.split(".")
     return next(".".join(parts[:n]) for n in range(1, len(parts) + 1) if ".".join(parts[:n]) not in above)
 

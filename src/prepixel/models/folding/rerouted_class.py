@@ -1,4 +1,4 @@
-"""Give one module other code: a subclass of its class whose ``forward`` is traced code, and which can be pickled."""
+"""Replace the code of one module by a subclass whose ``forward`` is traced code, and which can be pickled."""
 
 from __future__ import annotations
 
