@@ -3,7 +3,7 @@
 A family is the first word of a network's name within a module of timm. One small member of each, by its name and at
 most 150 million weights, is built with random weights and folded over S-24 at its own input size. Folding compares its
 result with the network that it started from, so what folds computes the same. ``-n`` limits the number of families.
-Markdown goes to the output.
+The table is Markdown.
 
     python -m benchmarks.accuracy.timm_families
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import timm
 import torch
@@ -29,13 +30,19 @@ def main() -> None:
     """Print a row for each family as it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=None, help="families to try (default: all)")
+    parser.add_argument("--output", type=Path, help="append the table to this file as well")
     options = parser.parse_args()
-    print(
-        f"| module of timm {timm.__version__} | family | member | input | result |\n|---|---|---|---|---|", flush=True
-    )
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+        if options.output:
+            with options.output.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+    write(f"| module of timm {timm.__version__} | family | member | input | result |\n|---|---|---|---|---|")
     for module, family, names in list(families())[: options.n]:
         name = min(names, key=size_by_name)
-        print(f"| {module} | {family} | {name} | {' | '.join(try_to_fold(name))} |", flush=True)
+        write(f"| {module} | {family} | {name} | {' | '.join(try_to_fold(name))} |")
 
 
 def families() -> Iterator[tuple[str, str, list[str]]]:

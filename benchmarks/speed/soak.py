@@ -55,7 +55,11 @@ def main() -> int:
     """Read, and sample memory and handles."""
     options = arguments(__doc__)
     if THRESHOLD not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {THRESHOLD: str(1 << 20)})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "benchmarks.speed.soak", *sys.argv[1:]],
+            os.environ | {THRESHOLD: str(1 << 20)},
+        )
     data = photos()
     files = [path for path in sorted((data / "jpeg_corpus").rglob("*")) if path.is_file()]
     files += sorted((data / "imagenet_samples").glob("*.JPEG"))
