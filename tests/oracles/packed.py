@@ -27,7 +27,7 @@ class Plane(NamedTuple):
 
 
 def read(file: bytes) -> tuple[tuple[int, int, int, int], list[Plane]]:
-    """Give (height, width, color, orientation) and the components."""
+    """Return (height, width, color, orientation) and the components."""
     assert file[:4] == b"ppx\x01"
     stored, header_size = struct.unpack_from("<II", file, 8)
     size, height, width = struct.unpack_from("<III", file, 24)
