@@ -8,14 +8,15 @@ file that is written last and atomically. Records of all units are merged into t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prepixel.errors import DatasetError
-from prepixel.files import make_folder, read_regular_file, replace_file
+from prepixel.files import make_folder, read_regular_file, remove_temporary, replace_file
 
 RECORDS = ".prepixel-parts"
 _FORMAT = "prepixel unit 1"
@@ -39,8 +40,8 @@ class PartNumber:
         if not 1 <= self.index <= self.count:
             raise ValueError(f"part {self.index}/{self.count}: parts count from 1 to {self.count}")
 
-    def of(self, items: Sequence[int]) -> Sequence[int]:
-        """Return this part of a sequence; the parts are contiguous, disjoint and differ in length by at most one."""
+    def of(self, items: range) -> range:
+        """Return this part of a range; the parts are contiguous, disjoint and differ in length by at most one."""
         begin, end = (len(items) * place // self.count for place in (self.index - 1, self.index))
         return items[begin:end]
 
@@ -77,9 +78,15 @@ class UnitRecords:
         fields = {"format": _FORMAT, "unit": number, **vars(self.header), "result": result}
         replace_file(self.folder / _record_name(number), json.dumps(fields, allow_nan=False).encode("ascii") + b"\n")
 
-    def make_folder(self) -> None:
-        """Make the folder; call it once before units are done."""
+    def begin(self) -> None:
+        """Make the folder; call it once before units are done.
+
+        Raises:
+            DatasetError: it holds records of another job.
+        """
         make_folder(self.folder)
+        for number in itertools.islice(recorded_units(self.folder), 1):
+            self.read(number)
 
     def present(self) -> set[int]:
         """List the units that have a record."""
@@ -100,8 +107,23 @@ class UnitRecords:
             )
         return result
 
-    def read_all(self) -> list[Any]:
-        """Return the results of all units, in order.
+    def unfinished(self, numbers: Iterable[int]) -> list[int]:
+        """List those of some units that have no record.
+
+        Raises:
+            DatasetError: a record cannot be read, or is that of another job.
+        """
+        present = self.present()
+        left = []
+        for number in numbers:
+            if number in present:
+                self.read(number)
+            else:
+                left.append(number)
+        return left
+
+    def read_all(self) -> Iterator[Any]:
+        """Check that all units are finished, and return an iterator over their results, in order.
 
         Raises:
             DatasetError: units are missing, or a record cannot be read or is that of another job.
@@ -112,7 +134,7 @@ class UnitRecords:
                 f"{self.folder}: {len(missing)} of {self.header.num_units} units are not finished "
                 f"({_numbers_in_words(missing)}); run their parts again, then merge"
             )
-        return [self.read(number) for number in range(self.header.num_units)]
+        return map(self.read, range(self.header.num_units))
 
 
 def recorded_units(folder: Path) -> Iterable[int]:
@@ -142,6 +164,9 @@ def find_records(folder: Path) -> UnitRecords | None:
 
 def remove_records(folder: Path) -> None:
     """Remove all records and their folder, after their merged result is durable."""
+    if not folder.is_dir():
+        return
+    remove_temporary(folder)  # of workers that were killed
     for number in list(recorded_units(folder)):
         (folder / _record_name(number)).unlink(missing_ok=True)
     try:

@@ -182,7 +182,7 @@ def read_index(folder: Path, manifest: Manifest, number: int) -> list[ShardRow]:
 def _unfinished(folder: Path, manifest: Manifest, number: int) -> DatasetError:
     return DatasetError(
         f"{folder}: {shard_name(number)}, one of {manifest.num_shards}, is missing; "
-        "let prepixel pack come to its end, by the command that began it"
+        "let prepixel pack come to its end, by the command that began it; after all parts: prepixel merge"
     )
 
 
