@@ -125,7 +125,15 @@ JpegIndex read_fields(IndexReader& reader) {
 }  // namespace
 
 JpegIndex index_jpeg(std::span<const std::uint8_t> file, const Limits& limits, int every) {
-  NotedFile noted = note_checkpoints(file, limits, every);
+  const auto decode_whole = [&] { const PooledImage whole(file, {.limits = limits}); };
+  NotedFile noted;
+  try {
+    noted = note_checkpoints(file, limits, every);
+  } catch (const JpegFault&) {
+    decode_whole();  // whose fault names the block
+    throw;
+  }
+  if (noted.header.process == Process::progressive) decode_whole();  // its scans were found, not decoded
   return {.file_size = file.size(),
           .file_checksum = xxh64(file, 0),
           .every = every,

@@ -80,9 +80,10 @@ void ScanDecoder::check_end(const ScanCheckpoints& known) {
   const std::span<const std::uint8_t> file = segments_.file();
   const std::uint64_t bit = known.checkpoints.back().bit;
   const std::size_t begin = bit % 8 == 0 ? bit / 8 : segments_.behind_byte(bit / 8);
-  const bool has_marker = known.data_end < file.size() - 1 && file[known.data_end] == 0xFF &&
-                          file[known.data_end + 1] != 0 && file[known.data_end - 1] != 0xFF;
-  if (!has_marker || begin > known.data_end) refuse(known.data_end, "the index has the end of this scan elsewhere");
+  const std::size_t behind = segments_.behind_byte(known.data_end);  // the end of the file may stand for the marker
+  const bool ends = known.data_end == file.size() ||
+                    (file[known.data_end] == 0xFF && file[known.data_end - 1] != 0xFF && file[behind - 1] != 0);
+  if (!ends || begin > known.data_end) refuse(known.data_end, "the index has the end of this scan elsewhere");
   const EntropySegment left = segments_.read(begin, known.data_end);
   if (left.marker != 0 || left.file_end != known.data_end)
     refuse(left.file_end, "the index has the end of this scan elsewhere");

@@ -100,7 +100,7 @@ def test_an_index_forged_in_one_byte_costs_time_alone(files: dict[str, bytes]) -
                     assert_is_part(read_jpeg(file, region=region, index=index), whole, region, (name, at))
                 except AssertionError:  # predictors raised from one checkpoint on, beyond the first of the region
                     assert is_consistent_forgery(data, bytes(forged)), (name, at)
-    assert refusals > 1000
+    assert refusals > 500, refusals
 
 
 def is_consistent_forgery(true: bytes, forged: bytes) -> bool:

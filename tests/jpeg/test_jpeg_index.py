@@ -250,8 +250,9 @@ def test_all_files_of_the_corpus(photos: Path) -> None:
         try:
             whole = read_jpeg(file, limits=limits)
         except JpegError as error:
-            with pytest.raises(type(error)):
+            with pytest.raises(type(error)) as ours:
                 index_jpeg(file, limits=limits)
+            assert str(ours.value) == str(error)
             continue
         index = index_jpeg(file, every=(0, 1, 5, 16)[number % 4], limits=limits)
         indexed += 1
@@ -259,4 +260,4 @@ def test_all_files_of_the_corpus(photos: Path) -> None:
             part = read_jpeg(file, region=region, index=index, threads=1 + number % 2, limits=limits)
             assert not refused(part), path
             assert_is_part(part, whole, region, path)
-    assert indexed > 300
+    assert indexed > 200, indexed

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from typing import Any
 
-from prepixel.cli.console import percent, print_json, print_pairs, print_table, progress_bar, size_bytes
+from prepixel.cli.console import percent, print_json, print_line, print_pairs, progress_bar, size_bytes
 from prepixel.cli.option_types import integer, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_json, add_threads
@@ -47,42 +46,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Index a folder, or verify its indexes."""
-    from prepixel.data.jobs.index_folder import embed_folder, index_folder, verify_folder
+    from prepixel.data.jobs.index_folder import embed_folder, index_folder, jpegs_below, verify_folder
 
     if options.embed and options.output is not None:
         raise UsageError("--embed writes into the JPEGs and --output names one file for all; give one")
-    with progress_bar("verifying" if options.verify else "indexing", show=not options.json) as progress:
+    with progress_bar("verifying" if options.verify else "indexing") as bar:
+        total = sum(1 for _ in jpegs_below(options.folder)) if options.folder.is_dir() else 0
+        shared: dict[str, Any] = {"threads": options.threads, "progress": lambda done: bar(done, total)}
         if options.verify:
-            report = verify_folder(
-                options.folder,
-                path=options.output,
-                embedded=options.embed,
-                threads=options.threads,
-                progress=progress,
-            )
+            report = verify_folder(options.folder, path=options.output, embedded=options.embed, **shared)
         elif options.embed:
-            report = embed_folder(options.folder, every=options.every, threads=options.threads, progress=progress)
+            report = embed_folder(options.folder, every=options.every, **shared)
         else:
-            report = index_folder(
-                options.folder, every=options.every, output=options.output, threads=options.threads, progress=progress
-            )
+            report = index_folder(options.folder, every=options.every, output=options.output, **shared)
     _print(options, report)
     return 1 if report.bad else 0
 
 
 def _print(options: argparse.Namespace, report: Any) -> None:
-    bad = [{"path": failure.source, "error": failure.kind, "message": failure.message} for failure in report.bad]
     if options.json:
-        print_json(asdict(report) | {"bad": bad})
+        print_json(report)
         return
     earlier = f", {report.num_earlier:,} by an earlier run" if report.num_earlier else ""
     verb = "verified" if options.verify else "indexed"
     print_pairs(
         [
             (verb, f"{report.num_indexed:,} of {report.num_files:,} JPEGs{earlier}"),
-            ("size", f"{size_bytes(report.index_bytes)}, {percent(report.ratio)} of {size_bytes(report.file_bytes)}"),
+            (
+                "indexes",
+                f"{size_bytes(report.index_bytes)}, {percent(report.ratio)} of {size_bytes(report.file_bytes)}",
+            ),
             ("rate", f"{report.images_per_second:,.0f} files/s"),
         ]
     )
-    if bad:
-        print_table([["file", "error"], *([failure["path"], failure["message"]] for failure in bad)])
+    for failure in report.bad:
+        print_line(f"{failure.kind}: {failure.source}: {failure.message}")

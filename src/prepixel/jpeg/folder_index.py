@@ -151,9 +151,7 @@ class FolderIndex:
         return MalformedIndex(what, hint=_HINT, source=os.fspath(self.path))
 
 
-def open_folder_index(
-    root: str | os.PathLike[str], path: str | os.PathLike[str] | None = None
-) -> FolderIndex | None:
+def open_folder_index(root: str | os.PathLike[str], path: str | os.PathLike[str] | None = None) -> FolderIndex | None:
     """Open the indexes of a folder; None where there are none.
 
     Args:

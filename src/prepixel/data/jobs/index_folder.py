@@ -95,9 +95,7 @@ class _Tally:
     def report(self, bad: dict[str, Exception]) -> IndexReport:
         failures = tuple(ReadFailure(i, path, error) for i, (path, error) in enumerate(sorted(bad.items())))
         seconds = time.perf_counter() - self.begun
-        return IndexReport(
-            self.files, self.indexed, self.earlier, self.file_bytes, self.index_bytes, seconds, failures
-        )
+        return IndexReport(self.files, self.indexed, self.earlier, self.file_bytes, self.index_bytes, seconds, failures)
 
 
 def index_folder(
@@ -136,7 +134,7 @@ def index_folder(
         written = _resume(file, every)
         earlier = _Earlier(_open_earlier(folder, target, every), {p: r for p, (_, r) in written.items()})
         offsets = dict[str, int]()
-        outcomes = map_unordered(lambda path: earlier.index(folder, path, every, limits), _jpegs(folder), threads)
+        outcomes = map_unordered(lambda path: earlier.index(folder, path, every, limits), jpegs_below(folder), threads)
         with contextlib.closing(outcomes):
             for path, outcome in outcomes:
                 tally.files += 1
@@ -230,7 +228,9 @@ def verify_folder(
     folder = _folder(root)
     indexes = None if embedded else open_folder_index(folder, path)
     if indexes is None and not embedded:
-        raise DatasetError(f"{path or folder / SIDECAR_NAME}: no such file of indexes; make it: prepixel index {folder}")
+        raise DatasetError(
+            f"{path or folder / SIDECAR_NAME}: no such file of indexes; make it: prepixel index {folder}"
+        )
 
     def verify(name: str) -> tuple[int, int, bool]:
         contents = read_contents(folder / name, limits)
@@ -257,7 +257,7 @@ def _each(
         except (PrepixelError, OSError) as error:
             return path, error
 
-    with contextlib.closing(map_unordered(attempt, _jpegs(folder), threads)) as outcomes:
+    with contextlib.closing(map_unordered(attempt, jpegs_below(folder), threads)) as outcomes:
         for path, outcome in outcomes:
             tally.files += 1
             if isinstance(outcome, Exception):
