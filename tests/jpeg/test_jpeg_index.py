@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from pathlib import Path
 
@@ -250,9 +251,8 @@ def test_all_files_of_the_corpus(photos: Path) -> None:
         try:
             whole = read_jpeg(file, limits=limits)
         except JpegError as error:
-            with pytest.raises(type(error)) as ours:
+            with pytest.raises(type(error), match=re.escape(str(error))):
                 index_jpeg(file, limits=limits)
-            assert str(ours.value) == str(error)
             continue
         index = index_jpeg(file, every=(0, 1, 5, 16)[number % 4], limits=limits)
         indexed += 1

@@ -67,8 +67,10 @@ class FolderIndex:
         self.path = Path(path if path is not None else Path(root, SIDECAR_NAME))
         self._prefix = os.path.join(self.root, "")  # noqa: PTH118
         with open_regular_file(self.path) as file:
-            self._bytes = _mapped(file)
-        size = len(self._bytes)
+            size = os.fstat(file.fileno()).st_size
+            if size < _HEADER.size + _FOOTER.size:
+                raise self._damaged("it is too short to be an index of a folder")
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         count, table, told_size, magic, zero = _FOOTER.unpack_from(self._bytes, size - _FOOTER.size)
         _, self.every, _ = _HEADER.unpack_from(self._bytes, 0)
         fits = told_size == size and count <= size // 16 and table + 16 * count + _FOOTER.size == size
@@ -223,10 +225,3 @@ def finish_records(file: IO[bytes], offsets: dict[str, int]) -> None:
     for column in zip(*pairs, strict=True) if pairs else ():
         file.write(np.array(column, dtype="<u8").tobytes())
     file.write(_FOOTER.pack(len(pairs), table, file.tell() + _FOOTER.size, MAGIC, 0))
-
-
-def _mapped(file: IO[bytes]) -> Any:
-    least = _HEADER.size + _FOOTER.size
-    if os.fstat(file.fileno()).st_size < least:
-        raise MalformedIndex("it is too short to be an index of a folder", hint=_HINT, source=file.name)
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

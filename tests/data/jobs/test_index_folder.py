@@ -95,7 +95,7 @@ def test_a_stopped_run_is_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(KeyboardInterrupt):
         index_folder(folder, threads=1, progress=stop)
     partial = folder / f"{SIDECAR_NAME}.partial"
-    assert partial.stat().st_size > 1000
+    assert partial.stat().st_size > 300
     with partial.open("r+b") as file:  # the last record was not written whole
         file.truncate(partial.stat().st_size - 5)
     assert not (folder / SIDECAR_NAME).exists()
@@ -187,10 +187,8 @@ def test_indexes_inside_the_files(folder: Path) -> None:
         held = Path(path).read_bytes()
         assert report.index_bytes > 0
         assert len(held) > len(before[path])
-        ours, theirs = read_jpeg(path), read_jpeg(before[path])
-        assert all(
-            np.array_equal(a.quantized, b.quantized) for a, b in zip(ours.components, theirs.components, strict=True)
-        )
+        for ours, theirs in zip(read_jpeg(path).components, read_jpeg(before[path]).components, strict=True):
+            assert np.array_equal(ours.quantized, theirs.quantized)
     again = embed_folder(folder, every=2)
     assert (again.num_indexed, again.num_earlier, again.index_bytes) == (0, len(paths), report.index_bytes)
     assert len(verify_folder(folder, embedded=True).bad) == 1

@@ -109,8 +109,8 @@ def index_folder(
 ) -> IndexReport:
     """Index all JPEGs below a folder into one file, which data sets find by themselves where it lies in the folder.
 
-    A run that was stopped is resumed. Files that have not changed since an earlier run, by size and time of change, keep
-    their index.
+    A run that was stopped is resumed. Files that have not changed since an earlier run, by size and time of change,
+    keep their index.
 
     Args:
         root: the folder.
@@ -344,7 +344,8 @@ def _folder(root: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _jpegs(folder: Path) -> Iterator[str]:
+def jpegs_below(folder: Path) -> Iterator[str]:
+    """Yield the paths of the JPEGs below a folder, as they continue its own."""
     prefix = len(os.path.join(folder, ""))  # noqa: PTH118
     for path in image_files(folder, extensions=_JPEG_ENDINGS):
         yield path[prefix:].replace(os.sep, "/")
