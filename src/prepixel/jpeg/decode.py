@@ -163,7 +163,7 @@ def read_jpeg(
             **native_limits(limits),
             keep_truncated=on_truncated == "keep",
             kept=kept,
-            region=None if region is None else tuple(region),
+            region=None if region is None else Region(*region),
             index=b"" if index is None else index.data,
             threads=threads or os.cpu_count() or 1,
         )

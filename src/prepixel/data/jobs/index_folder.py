@@ -233,14 +233,14 @@ def verify_folder(
         )
 
     def verify(name: str) -> tuple[int, int, bool]:
-        contents = read_contents(folder / name, limits)
+        contents = bytes(read_contents(folder / name, limits))
         data = embedded_index(contents) if indexes is None else indexes.find([os.path.join(folder, name)])[0]  # noqa: PTH118
         if data is None:
             raise MalformedIndex("it has no index", hint=f"Index the folder again: prepixel index {folder}")
         index = data if isinstance(data, JpegIndex) else JpegIndex(bytes(data))
         if not verify_index(contents, index, limits=limits):
             raise MalformedIndex("the index is not of this file", hint="Index the folder again")
-        return memoryview(contents).nbytes, len(index.data), True
+        return len(contents), len(index.data), True
 
     return _each(folder, verify, threads, progress)
 
@@ -289,7 +289,8 @@ class _Earlier:
         """Return the record of a file: an earlier one where the file has not changed, or a new one."""
         try:
             status = (folder / path).stat()
-            for record in (self._stopped.get(path), self._finished and self._finished.record(path)):
+            finished = None if self._finished is None else self._finished.record(path)
+            for record in (self._stopped.get(path), finished):
                 if record is not None and _is_current(record, status):
                     return path, record
             data = index_jpeg(folder / path, every=every, limits=limits).data
