@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from prepixel.recipes.augmentation import AugmentSettings
+from prepixel.spectrum import Spectrum
 from prepixel.spectrum.dct import BLOCK
 from prepixel.transforms import LINEAR_OPERATIONS, CutMix, MixUp, RandAugment, RandomErasing, TrivialAugmentWide
 from prepixel.transforms.auto_augment import AugmentParams
@@ -29,13 +30,25 @@ class PixelAugmentation:
         self.settings, self.num_classes = settings, num_classes
 
     def __call__(
-        self, pixels: UInt8[Tensor, "n 3 y x"], labels: Tensor, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "n 3 y x"] | UInt8[Tensor, "n 3 y x"], Tensor]:
-        """Change a batch.
+        self, inputs: Spectrum | Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Spectrum | Tensor, Tensor]:
+        """Change a batch of pixels.
 
         Returns:
             The pixels, as fractions where images are mixed, and labels, as probabilities where images are mixed.
+
+        Raises:
+            TypeError: the batch is one of spectra.
         """
+        if isinstance(inputs, Spectrum):
+            raise TypeError(
+                "this changes batches of RGB pixels; for spectra take the transforms of prepixel.transforms"
+            )
+        return self._change(inputs, labels, generator)
+
+    def _change(
+        self, pixels: UInt8[Tensor, "n 3 y x"], labels: Tensor, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "n 3 y x"] | UInt8[Tensor, "n 3 y x"], Tensor]:
         settings, n = self.settings, len(pixels)
         grid = (-(-pixels.shape[2] // BLOCK), -(-pixels.shape[3] // BLOCK))
         if settings.rand_augment:
@@ -74,8 +87,9 @@ def augment_pixels(pixels: UInt8[Tensor, "n 3 y x"], params: AugmentParams) -> U
 
 def _apply(image: UInt8[Tensor, "3 y x"], name: str, magnitude: float) -> UInt8[Tensor, "3 y x"]:
     if name in ("TranslateX", "TranslateY"):
-        moved = [int(magnitude), 0] if name == "TranslateX" else [0, int(magnitude)]
-        return functional.affine(image, angle=0.0, translate=moved, scale=1.0, shear=[0.0, 0.0])
+        distances = [int(magnitude), 0] if name == "TranslateX" else [0, int(magnitude)]
+        moved: Tensor = functional.affine(image, angle=0.0, translate=distances, scale=1.0, shear=[0.0, 0.0])
+        return moved
     if name == "Identity":
         return image
     change = {
