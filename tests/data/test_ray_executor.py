@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import threading
@@ -40,7 +42,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.usefixtures("cluster")
 def test_a_killed_worker_costs_its_units_alone(tmp_path: Path) -> None:
     write_source(tmp_path / "source", 119)
-    pack_source(open_source(tmp_path / "source"), tmp_path / "one", OPTIONS)
+    options = dataclasses.replace(OPTIONS, shard_size=3)
+    pack_source(open_source(tmp_path / "source"), tmp_path / "one", options)
     killed = list[int]()
     thread = threading.Thread(target=_kill_one_worker, args=(tmp_path / "ray", killed), daemon=True)
     thread.start()
@@ -48,7 +51,7 @@ def test_a_killed_worker_costs_its_units_alone(tmp_path: Path) -> None:
     report = pack_units(
         open_source(tmp_path / "source"),
         tmp_path / "ray",
-        OPTIONS,
+        options,
         executor=RayExecutor(),
         threads=1,
         progress=lambda done, total: seen.append((done, total)),
@@ -61,19 +64,17 @@ def test_a_killed_worker_costs_its_units_alone(tmp_path: Path) -> None:
 
 
 def _kill_one_worker(target: Path, killed: list[int]) -> None:
-    """Kill a process that packs, once the first unit is recorded."""
-    for _ in range(3000):
-        if list(recorded_units(target / RECORDS)):
-            break
-        time.sleep(0.01)
-    workers = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if " ".join(process.cmdline()[:1]).startswith("ray::_call")
-    ]
-    for process in workers[:1]:
-        os.kill(process.pid, signal.SIGKILL)
-        killed.append(process.pid)
+    """Kill a process that packs, after the first unit is recorded."""
+    for _ in range(12_000):
+        time.sleep(0.005)
+        if not list(recorded_units(target / RECORDS)):
+            continue
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[:1] == ["ray::_call"]:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+                    return
 
 
 @pytest.mark.usefixtures("cluster")

@@ -116,6 +116,7 @@ def _read_jpeg(file: IO[bytes], limits: Limits) -> bytes:
 
 
 def is_named_jpeg(name: str) -> bool:
+    """Return whether a file's name is that of a JPEG."""
     return name.lower().endswith(_JPEG_ENDINGS)
 
 
