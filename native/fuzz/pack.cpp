@@ -1,5 +1,6 @@
 // libFuzzer target: packed images that lie uncompressed, their checksum left out so that what is behind it is met, and
-// JPEGs, which are packed first. Spectra of the planes as they lie must be those of the blocks unpacked. .ci/fuzz seeds it.
+// JPEGs, which are packed first. Spectra of the planes as they lie must be those of the blocks unpacked. .ci/fuzz seeds
+// it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and band-limited. A crop, whose planes hold what
-// the image before left there, must give what the whole image gives. .ci/fuzz seeds it.
+// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and band-limited. A crop, whose planes
+// hold what the image before left there, must give what the whole image gives. .ci/fuzz seeds it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -9,7 +9,7 @@ namespace prepixel {
 
 namespace {
 
-// Put the lowest bits of `values`, one after another, where `mask` has ones.
+// Deposit the lowest bits of `values`, in order, at the ones of `mask` (PDEP).
 template <bool fast>
 [[gnu::always_inline]] inline std::uint64_t deposit(std::uint64_t values, std::uint64_t mask) {
 #if PREPIXEL_X86
@@ -25,7 +25,7 @@ template <bool fast>
   return result;
 }
 
-// The one of `mask` before which `count` others stand, alone; 0 where there are not so many.
+// Return the one of `mask` that has `count` lower ones; 0 if there are fewer.
 template <bool fast>
 [[gnu::always_inline]] inline std::uint64_t select(std::uint64_t mask, int count) {
   if constexpr (fast) return deposit<true>(std::uint64_t{1} << count, mask);
@@ -40,27 +40,27 @@ inline std::uint64_t reverse_bits(std::uint64_t word) {
   return byte_swap(word);
 }
 
-// The correction bits of a block's known coefficients, in zigzag order, wherever between the symbols they stand: which
-// coefficients they change is found once, at the end, so that nothing branches on them.
+// The correction bits of a block's coefficients with nonzero history, in zigzag order, collected from between its
+// symbols. They are applied once, at the end, so that no branch depends on them.
 class Corrections {
  public:
-  [[gnu::always_inline]] void take(BitReader& bits, std::uint64_t which) {
+  [[gnu::always_inline]] void receive(BitReader& bits, std::uint64_t which) {
     int count = std::popcount(which);
     num_bits_ += count;
     for (; count > 32; count -= 32) {
       bits.refill();
-      bits_ = bits_ << 32 | bits.take(32);
+      bits_ = bits_ << 32 | bits.receive(32);
     }
     bits.ensure(count);
     bits_ = bits_ << count | bits.window() >> 1 >> (63 - count);
     bits.consume(count);
   }
 
-  // The coefficients of `known`, all of which have their bit, that grow.
+  // Return the coefficients of `history` whose correction bit is 1; each of them has received its bit.
   template <bool fast>
-  [[gnu::always_inline]] std::uint64_t grown(std::uint64_t known) const {
+  [[gnu::always_inline]] std::uint64_t corrected(std::uint64_t history) const {
     if (num_bits_ == 0) return 0;
-    return deposit<fast>(reverse_bits(bits_) >> (64 - num_bits_), known);
+    return deposit<fast>(reverse_bits(bits_) >> (64 - num_bits_), history);
   }
 
  private:
@@ -71,49 +71,49 @@ class Corrections {
 template <bool fast>
 [[gnu::always_inline]] inline BlockStatus decode(Refinement& state, const HuffmanCode& code, BitReader& bits,
                                                  Block& block, std::uint64_t& nonzero) {
-  const std::uint64_t known = nonzero & state.band;
-  std::uint64_t left = state.band;  // behind the place reached
+  const std::uint64_t history = nonzero & state.band;  // coefficients with nonzero history
+  std::uint64_t left = state.band;                     // positions that are still to be coded
   std::uint64_t added = 0;
   Corrections corrections;
-  while (state.eob_run == 0 && left != 0) {
+  while (state.eobrun == 0 && left != 0) {
     bits.refill();
-    const Symbol symbol = code.find(bits.window());
+    const Symbol symbol = code.decode(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
     bits.consume(symbol.length);
     const int size = symbol.value & 15;
     const int run = symbol.value >> 4;
     if (size == 0 && run != 15) {
-      state.eob_run = 1u << run;
-      if (run != 0) state.eob_run += bits.take(run);
+      state.eobrun = 1u << run;
+      if (run != 0) state.eobrun += bits.receive(run);
       break;
     }
-    if (size > 1) return BlockStatus::bad_code;  // a new coefficient is +-1 at its first bit
-    const std::uint64_t here = select<fast>(left & ~known, run);  // 0: the run reaches past the band
-    const std::uint64_t passed = left & (here - 1);
+    if (size > 1) return BlockStatus::bad_code;  // a new coefficient is +1 or -1
+    const std::uint64_t here = select<fast>(left & ~history, run);  // 0: the run exceeds the band
+    const std::uint64_t skipped = left & (here - 1);
     if (size == 1) {
       if (here == 0) return BlockStatus::past_band;
-      const int value = bits.take(1) != 0 ? 1 << state.low : -(1 << state.low);
-      block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(here))]] = store(value);
+      const int value = bits.receive(1) != 0 ? 1 << state.al : -(1 << state.al);
+      block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(here))]] = to_int16(value);
       added |= here;
     }
-    corrections.take(bits, known & passed);
-    left &= ~passed & ~here;
+    corrections.receive(bits, history & skipped);
+    left &= ~skipped & ~here;
   }
-  if (state.eob_run != 0) {
-    corrections.take(bits, known & left);
-    --state.eob_run;
+  if (state.eobrun != 0) {
+    corrections.receive(bits, history & left);
+    --state.eobrun;
   }
-  for (std::uint64_t grown = corrections.grown<fast>(known); grown != 0; grown &= grown - 1) {
-    // Bit `low` is clear until now, since scans out of order are refused.
-    std::int16_t& coefficient = block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(grown))]];
+  for (std::uint64_t rest = corrections.corrected<fast>(history); rest != 0; rest &= rest - 1) {
+    // Bit Al is clear until now, since scans out of order are refused.
+    std::int16_t& coefficient = block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(rest))]];
     const int sign = coefficient >> 15;
-    coefficient = store(coefficient + (((1 << state.low) ^ sign) - sign));
+    coefficient = to_int16(coefficient + (((1 << state.al) ^ sign) - sign));
   }
   nonzero |= added;
   return BlockStatus::ok;
 }
 
-// The window stays in registers meanwhile.
+// A copy of the reader, so that its window stays in registers.
 template <bool fast>
 [[gnu::always_inline]] inline BlockStatus refine(Refinement& state, const HuffmanCode& code, BitReader& reader,
                                                  Block& block, std::uint64_t& nonzero) {

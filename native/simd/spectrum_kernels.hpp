@@ -26,11 +26,11 @@ struct Kernels {
   // out[c][r] = in[r][c]; both sides multiples of 8.
   void (*transpose)(const float* in, std::size_t in_stride, std::size_t rows, std::size_t columns, float* out,
                     std::size_t out_stride);
-  // rows[i][8 * block + u] += weight[j] * basis[(first + j) % 8][u], with first + j = 8 * block + ..: samples' weights in
-  // coefficients. first >= 0.
+  // rows[i][8 * block + u] += weight[j] * basis[(first + j) % 8][u], with first + j = 8 * block + ..: samples' weights
+  // in coefficients. first >= 0.
   void (*add_samples)(const double* weights, std::size_t count, std::size_t first, double* row);
-  // For each of `num_blocks` 8 x 8 parts of 8 rows, their `num_frequencies` lowest vertical frequencies, rounded to float:
-  // out[k][u] = signs[k] * sum over i of basis[i][k] * rows[i][8 * block + u], block after block.
+  // For each of `num_blocks` 8 x 8 parts of 8 rows, their `num_frequencies` lowest vertical frequencies, rounded to
+  // float: out[k][u] = signs[k] * sum over i of basis[i][k] * rows[i][8 * block + u], block after block.
   void (*keep_frequencies)(const double* rows, std::size_t num_blocks, std::size_t num_frequencies, const double* signs,
                            float* out);
   // out = in * factor + offset

@@ -1,4 +1,5 @@
-// Fused: quantized coefficients -> dequantized, cropped, resized, mirrored, upright, in YCbCr, chosen frequencies, scaled.
+// Fused: quantized coefficients -> dequantized, cropped, resized, mirrored, upright, in YCbCr, chosen frequencies,
+// scaled.
 //
 // One banded linear map per axis and component; no pixel is formed. The result depends on the image, the box, the flip
 // and the request alone: not on threads, not on the instruction set, not on what a workspace was used for before.
@@ -53,8 +54,8 @@ struct ImageView {
 ImageView view_of(const Image& image);  // of an image without blocks, too
 ImageView view_of(const PackedImage& packed);
 
-// The blocks of each component that a spectrum of the box is made from; `box` null: the whole image. Of an image that no
-// spectrum can be made of, or with a box that is none, all blocks: making it says what is wrong.
+// The blocks of each component that a spectrum of the box is made from; `box` null: the whole image. Of an image that
+// no spectrum can be made of, or with a box that is none, all blocks: making it says what is wrong.
 std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box);
 
 struct Channel {

@@ -1,7 +1,8 @@
-// Packed planes through the spectrum pipeline: frequency by frequency, as they lie, so that what was left out costs nothing.
+// Packed planes through the spectrum pipeline: frequency by frequency, as they lie, so that what was left out costs
+// nothing.
 //
-// Lines of the second axis hold one frequency's blocks side by side, where the pipeline on blocks has one block's frequencies
-// side by side. Each output is the same sum in the same order, less products with zero: the same bits.
+// Lines of the second axis hold one frequency's blocks side by side, where the pipeline on blocks has one block's
+// frequencies side by side. Each output is the same sum in the same order, less products with zero: the same bits.
 #include <algorithm>
 #include <cstring>
 

@@ -1,6 +1,7 @@
-// Out of memory at every allocation: decoding, batch reading, packing, encoding and band-limiting each run with the k-th
-// allocation failing, for k = 1, 2, ... until none fails. Every failure is std::bad_alloc, or the outcome out_of_memory of
-// an image of a batch; never std::terminate. LeakSanitizer sees what is not freed. Linked with --wrap=calloc.
+// Out of memory at every allocation: decoding, batch reading, packing, encoding and band-limiting each run with the
+// k-th allocation failing, for k = 1, 2, ... until none fails. Every failure is std::bad_alloc, or the outcome
+// out_of_memory of an image of a batch; never std::terminate. LeakSanitizer sees what is not freed. Linked with
+// --wrap=calloc.
 //
 // Usage: allocation_failure [FILE_OR_FOLDER...]: JPEGs to run, beside those made here.
 #include <algorithm>

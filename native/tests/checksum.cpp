@@ -1,5 +1,6 @@
 // Prints one checksum of files, coefficients, packed bytes and spectra made of generated images, so that compilers and
-// processors can be compared: all must print the same. Every instruction set of this machine must give the same spectra.
+// processors can be compared: all must print the same. Every instruction set of this machine must give the same
+// spectra.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

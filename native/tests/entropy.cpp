@@ -52,7 +52,7 @@ void bits_come_in_order_and_their_end_is_seen() {
       std::uint32_t expected = 0;
       for (int i = 0; i < length; ++i, ++at) expected = expected << 1 | (file[at / 8] >> (7 - at % 8) & 1u);
       bits.refill();
-      check(bits.take(length) == expected, "bits");
+      check(bits.receive(length) == expected, "bits");
       check(!bits.overrun() && bits.consumed_bits() == at && bits.unread_bytes() == (8 * size - at) / 8, "their count");
     }
     bits.refill();
@@ -105,7 +105,7 @@ void symbols_are_found(std::mt19937& random) {
     const std::uint64_t window =
         static_cast<std::uint64_t>(random()) << 32 | (i % 2 == 0 ? 0 : 0xFFFFFFFFu << (i % 32));
     const Symbol expected = decode_slowly(spec, window);
-    const Symbol found = code->find(window);
+    const Symbol found = code->decode(window);
     check(found.length == expected.length && (found.length == 0 || found.value == expected.value), "symbol");
   }
 }
@@ -130,7 +130,7 @@ struct Slow {
     run = symbol.value >> 4;
     size = symbol.value & 15;
     ends = size == 0 && run != 15;
-    if (ends) size = end == EndOfBlock::run ? run : 0;
+    if (ends) size = end == EndOfBlock::eobn ? run : 0;
     value = additional(window, code_length, size);
     length = code_length + size;
     advance = ends ? AcEntry::advance_end : run + 1;
@@ -222,11 +222,11 @@ int main() {
   std::mt19937 random(20020);
   for (int i = 0; i < 40; ++i) {
     symbols_are_found(random);
-    lookups_agree_with_symbols(random, random_spec(random, 256), i % 2 == 0 ? EndOfBlock::alone : EndOfBlock::run);
+    lookups_agree_with_symbols(random, random_spec(random, 256), i % 2 == 0 ? EndOfBlock::eob : EndOfBlock::eobn);
     differences_agree_with_symbols(random, random_spec(random, 16));
   }
   for (int id = 0; id < 2; ++id) {
-    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id), EndOfBlock::alone);
+    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id), EndOfBlock::eob);
     differences_agree_with_symbols(random, standard_huffman(HuffmanClass::dc, id));
   }
   std::printf("%d checks\n", checks);

@@ -1,5 +1,5 @@
-// Packed images cut at every byte and corrupted at random, with their checksum left out, so that what lies behind it is met:
-// every result is an image that keeps its promises or a JpegFault. Built with the sanitizers in CI.
+// Packed images cut at every byte and corrupted at random, with their checksum left out, so that what lies behind it is
+// met: every result is an image that keeps its promises or a JpegFault. Built with the sanitizers in CI.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

@@ -1,6 +1,6 @@
-// The spectrum pipeline at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
-// both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked for what needs no
-// second implementation: constants, bounds, agreement of instruction sets and of thread counts.
+// The spectrum pipeline at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme
+// scales both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked for
+// what needs no second implementation: constants, bounds, agreement of instruction sets and of thread counts.
 #include "spectrum/resampler.hpp"
 
 #include <algorithm>

@@ -76,7 +76,7 @@ CASES = [
     Case(b"hello", MalformedJpeg, "not a JPEG: it does not begin with SOI (0xFF 0xD8). Check that", b"hello"),
     # Kinds that are not read.
     unsupported(
-        "12-bit extended sequential JPEG (SOF1, precision 12); only 8 bits a sample are read. Decode it with "
+        "12-bit extended sequential JPEG (SOF1, precision 12); only 8 bits per sample are read. Decode it with "
         "libjpeg-turbo 3's djpeg and code it again with 8 bits",
         DQT,
         frame(marker=0xC1, precision=12),
