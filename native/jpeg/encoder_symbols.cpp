@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "simd/nonzero_mask.hpp"
 
 namespace prepixel {
 
@@ -32,23 +30,6 @@ constexpr RowBits make_row_bits() {
 }
 
 constexpr RowBits row_bits = make_row_bits();
-
-// Return the mask of the nonzero coefficients, natural order.
-std::uint64_t nonzero(const std::int16_t* block) {
-  std::uint64_t zero = 0;
-#if defined(__SSE2__)
-  const __m128i none = _mm_setzero_si128();
-  for (int pair = 0; pair < 4; ++pair) {
-    const auto* rows = reinterpret_cast<const __m128i*>(block + 16 * pair);
-    const __m128i bytes = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(rows), none),
-                                          _mm_cmpeq_epi16(_mm_loadu_si128(rows + 1), none));
-    zero |= static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm_movemask_epi8(bytes))) << (16 * pair);
-  }
-#else
-  for (int i = 0; i < 64; ++i) zero |= static_cast<std::uint64_t>(block[i] == 0) << i;
-#endif
-  return ~zero;
-}
 
 struct Magnitude {
   std::uint32_t value;
@@ -125,7 +106,7 @@ void Tokens::add_block(unsigned component, const std::int16_t* block, std::uint6
   put(at, dc_slot, difference.size, difference.bits);
 
   // Figure F.2: runs of zeros and the coefficients after them.
-  std::uint64_t left = zigzag_bits(nonzero(block)) & kept_zigzag & ~std::uint64_t{1};
+  std::uint64_t left = zigzag_bits(nonzero_mask(block)) & kept_zigzag & ~std::uint64_t{1};
   int before = 0;
   while (left != 0) {
     const int k = std::countr_zero(left);

@@ -24,5 +24,6 @@ using RefineBlock = BlockStatus (*)(Refinement& state, const HuffmanCode& code, 
 // The fastest version for this machine; all give the same result.
 RefineBlock best_refine_block();
 RefineBlock portable_refine_block();
+RefineBlock bmi2_refine_block();  // x86-64 with CpuFeatures::fast_deposit; null on other architectures
 
 }  // namespace prepixel

@@ -72,7 +72,7 @@ void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter
   request.grid_across = 7;
   request.filter = filter;
   std::vector<float> first;
-  for (const Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+  for (const Simd level : simd_levels) {
     if (!has_simd(level)) continue;
     request.simd = level;
     std::vector<float> values(request.num_values());

@@ -73,7 +73,7 @@ void read(const Bytes& header, const Bytes& payload, Counts& counts) {
       prepixel::DctResampler(request).make(prepixel::view_of(image), nullptr, false, by_blocks.data());
     ++counts.images;
   } catch (const prepixel::JpegFault& fault) {
-    expect(fault.byte_offset == prepixel::no_offset || fault.byte_offset <= head.size(), "a fault's place is in the header");
+    expect(fault.byte_offset == prepixel::no_offset || fault.byte_offset <= head.size(), "the offset of a fault is in the header");
     expect(fault.what()[0] != '\0' && !fault.hint.empty(), "a fault says what, and what to do");
     ++counts.faults;
   }
@@ -88,9 +88,10 @@ Bytes corrupt(Bytes bytes, std::mt19937_64& random) {
   return bytes;
 }
 
-// What was chosen for this machine does what the other does, at every length, and reads nothing behind the end.
-void compare_kernels(std::mt19937_64& random) {
-  const prepixel::PackKernels &chosen = prepixel::pack_kernels(), &portable = prepixel::portable_pack_kernels();
+// Every level gives what the portable one does, at every length, and reads nothing after the end.
+void compare_kernels(prepixel::Simd level, std::mt19937_64& random) {
+  if (!prepixel::has_simd(level)) return;
+  const prepixel::PackKernels &chosen = prepixel::pack_kernels(level), &portable = prepixel::portable_pack_kernels();
   for (std::size_t size = 0; size < 67; ++size) {
     Bytes bits(size);
     for (std::uint8_t& byte : bits) byte = static_cast<std::uint8_t>(random() & random());
@@ -119,7 +120,7 @@ void compare_kernels(std::mt19937_64& random) {
 
 int main() {
   std::mt19937_64 random(20020);
-  compare_kernels(random);
+  for (const prepixel::Simd level : prepixel::simd_levels) compare_kernels(level, random);
   Counts cut, corrupted;
   for (const prepixel::Color color : {prepixel::Color::gray, prepixel::Color::ycbcr, prepixel::Color::rgb}) {
     const prepixel::Image image = image_of(color, 37, 53, random);

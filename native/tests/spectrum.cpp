@@ -112,7 +112,7 @@ Box draw_box(double height, double width) {
 void run(const ImageView& image, SpectrumRequest request, const Box& box, bool flip) {
   const std::size_t size = request.num_values() * (request.int8 ? 1 : sizeof(float));
   std::vector<std::uint8_t> first;
-  for (const Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+  for (const Simd level : prepixel::simd_levels) {
     if (!prepixel::has_simd(level)) continue;
     request.simd = level;
     for (const std::uint8_t fill : {std::uint8_t{0x80}, std::uint8_t{0x7F}}) {
