@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -30,11 +31,19 @@ class SegmentReader {
  public:
   explicit SegmentReader(std::span<const std::uint8_t> file) : file_(file) {}
 
-  // Read the segment that begins at `offset` and ends at the next marker.
-  EntropySegment read(std::size_t offset);
+  // Read the segment that begins at `offset` and ends at the next marker, or at `limit` as if the file ended there.
+  EntropySegment read(std::size_t offset, std::size_t limit = std::numeric_limits<std::size_t>::max());
 
   // Return the offset in the file of the segment's byte `index`.
   std::size_t file_offset(const EntropySegment& segment, std::size_t index) const;
+
+  // The offset of the byte that stands `count` bytes of the same segment behind that at `offset`.
+  std::size_t advance(std::size_t offset, std::size_t count) const;
+
+  // The offset behind the byte at `offset`, which a stuffed zero may follow; the file's size where there is no byte.
+  std::size_t behind_byte(std::size_t offset) const;
+
+  std::span<const std::uint8_t> file() const { return file_; }
 
  private:
   std::span<const std::uint8_t> file_;

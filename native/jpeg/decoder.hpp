@@ -20,7 +20,8 @@
 // Frequencies that are not kept and blocks outside the regions are decoded and discarded, so damage in them is
 // detected. Not read are scans without a kept frequency, rows after the regions and, in sequential scans, restart
 // intervals before them; damage there goes unnoticed. Files that do not end with EOI (truncated ones) and
-// keep_truncated read everything.
+// keep_truncated read everything. With checkpoints, damage in MCUs outside the decoded
+// runs goes unnoticed, too.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@
 #include <span>
 #include <vector>
 
+#include "jpeg/checkpoints.hpp"
 #include "jpeg/types.hpp"
 #include "jpeg/plane_pool.hpp"
 #include "jpeg/frequency_mask.hpp"
@@ -40,6 +42,11 @@ struct DecodeOptions {
   FrequencyMask kept = all_masks;         // other frequencies are zero
   // Return the wanted blocks of each component, given the frame without its planes. Other blocks are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
+  // Checkpoints of this file; not used with keep_truncated. If a run of MCUs between two of them does not end as the second
+  // says, the file is decoded without them, with a warning. Null: none.
+  const FileCheckpoints* checkpoints = nullptr;
+  // Threads that share the runs of a sequential scan between checkpoints or restart markers, if there are any.
+  int num_threads = 1;
   // Pool that planes are acquired from, and released to if decoding fails; not with keep_truncated. Null: new memory.
   PlanePool* planes = nullptr;
 };
@@ -49,6 +56,14 @@ Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 
 // Decode every scan of a baseline, extended or progressive Huffman file with 8 bits per sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
+
+// Read all scans of a file and note checkpoints: at the start of each row of MCUs and, if `every` is not 0, every `every`
+// MCUs within rows; of progressive files the offsets of the scans. JpegFault: as decode().
+struct NotedFile {
+  Header header;
+  FileCheckpoints scans;
+};
+NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& limits, int every);
 
 // A decoded image with planes from the pool, for use within one call.
 class PooledImage {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "jpeg/bit_reader.hpp"
+#include "jpeg/checkpoints.hpp"
 #include "jpeg/types.hpp"
 #include "jpeg/huffman_lookup.hpp"
 #include "jpeg/markers.hpp"
@@ -18,6 +19,8 @@
 namespace prepixel {
 
 enum class BlockStatus : std::uint8_t;  // sequential_block.hpp
+template <bool selected>
+struct SequentialScan;
 
 using NonzeroMasks = ZeroedArray<std::uint64_t>;
 
@@ -36,7 +39,8 @@ struct Progress {
 // region and restart intervals before it are not read. With `keep`, damage ends a restart interval with a warning;
 // without it, it is thrown. decoder.hpp describes the policy.
 //
-// scan_decoder.cpp: the loop over MCUs; scan_setup.cpp: the interpretation of scan headers.
+// scan_decoder.cpp: the loop over MCUs; scan_setup.cpp: the interpretation of scan headers; scan_runs.cpp: runs of MCUs
+// between checkpoints.
 class ScanDecoder {
  public:
   struct Options {
@@ -49,6 +53,20 @@ class ScanDecoder {
 
   // Decode the scan whose data begin at `offset`. Return the offset of the marker that ends it.
   std::size_t decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset);
+
+  // Decode the scan by checkpoints, on threads: only MCUs between the checkpoints around the wanted ones; of progressive
+  // files only scans that hold a kept frequency. JpegFault: a run of MCUs is damaged, or does not end as the next
+  // checkpoint says; the planes are then undefined, and decoding without checkpoints finds the cause.
+  std::size_t decode_between(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
+                             const ScanCheckpoints& known, int num_threads);
+
+  // Read a scan and note checkpoints at the start of each row of MCUs and, if `every` is not 0, every `every` MCUs within
+  // rows. Of progressive scans only the offset is noted. Planes are not written.
+  ScanCheckpoints note_checkpoints(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset, int every);
+
+  // Decode a sequential scan with restart markers; threads share its restart intervals.
+  std::size_t decode_intervals(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
+                               int num_threads);
 
   // Return the number of blocks that the scan visits, without padding of MCUs: a measure of its work.
   std::uint64_t count_visits(const ScanHeader& scan) const;
@@ -83,13 +101,15 @@ class ScanDecoder {
     BlockStatus status{};
     const Slot* slot = nullptr;
   };
-  void enter_row(Slot& slot, std::uint64_t row, std::uint64_t column) const;
+  void enter_row(Slot& slot, std::uint64_t row, std::uint64_t column, std::uint64_t column_end) const;
+  void begin_scan(const ScanHeader& scan, const DecoderTables& tables);
+  bool keeps_all() const;
   void check_progression(const ScanHeader& scan);
   void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
   void plan_mcu(const ScanHeader& scan);
   void count_mcus(const ScanHeader& scan);
   template <bool selected>
-  std::size_t decode_sequential(const DecoderTables& tables, std::size_t offset);
+  SequentialScan<selected> sequential_coder(const DecoderTables& tables);
   std::size_t decode_progressive(const DecoderTables& tables, std::size_t offset);
   std::size_t skip_scan(std::size_t offset);
   const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
@@ -105,6 +125,21 @@ class ScanDecoder {
   template <class Coder>
   std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
                                            std::uint64_t end);
+  template <class Coder>
+  std::optional<JpegFault> decode_rows(Coder& coder, BitReader& bits, const EntropySegment& segment,
+                                       std::uint64_t first, std::uint64_t end);
+  void warn_of_unread(const BitReader& bits, const EntropySegment& segment);
+  // In scan_runs.cpp.
+  struct Run {
+    const Checkpoint* begin;
+    const Checkpoint* end;
+  };
+  std::vector<Run> needed_runs(const ScanCheckpoints& known) const;
+  template <bool selected>
+  void decode_runs(const DecoderTables& tables, const std::vector<Run>& runs, int num_threads);
+  template <class Coder>
+  void decode_run(Coder& coder, const Run& run, int restart_interval);
+  void check_end(const ScanCheckpoints& known);
   bool resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval);
   void damage(const JpegFault& fault);
   JpegFault describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment,
@@ -125,6 +160,7 @@ class ScanDecoder {
   std::uint64_t stop_mcu_ = 0;       // end of the wanted MCUs
   bool damaged_ = false;
   std::uint64_t uncounted_ = 0;
+  std::vector<std::string>* held_warnings_ = nullptr;  // of a worker, which must not touch the image's
 };
 
 // Add a warning to the image, up to a maximum number.
