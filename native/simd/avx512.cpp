@@ -6,8 +6,12 @@
 
 #include <immintrin.h>
 
-#define PREPIXEL_TARGET \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi2,popcnt,prefer-vector-width=512")))
+#if defined(__clang__)  // has no such attribute, and would ignore all of it
+#define PREPIXEL_WIDTH
+#else
+#define PREPIXEL_WIDTH ",prefer-vector-width=512"
+#endif
+#define PREPIXEL_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi2,popcnt" PREPIXEL_WIDTH)))
 
 namespace prepixel {
 
