@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -13,7 +14,8 @@
 #include "jpeg/frame_geometry.hpp"
 #include "jpeg/memory.hpp"
 
-static_assert(sizeof(void*) == 8, "prepixel needs a 64-bit machine");
+static_assert(sizeof(void*) == 8 && std::endian::native == std::endian::little,
+              "prepixel needs a 64-bit little-endian machine");
 
 namespace prepixel {
 

@@ -12,8 +12,8 @@ namespace prepixel {
 
 namespace {
 
-// For each byte of bits, which of the next values goes to each of its eight places; 255 for bits that are not set,
-// which a table lookup turns into zero.
+// For each byte of bits, the index of the value for each of its eight places; 255 for bits that are not set, which the
+// table lookup turns into zero.
 constexpr std::array<std::array<std::uint8_t, 8>, 256> source_of = [] {
   std::array<std::array<std::uint8_t, 8>, 256> table{};
   for (unsigned bits = 0; bits < 256; ++bits) {
