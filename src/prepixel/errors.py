@@ -169,3 +169,11 @@ class FolderInUse(PrepixelError):
 
 class ClusterError(PrepixelError, RuntimeError):
     """Report a cluster that cannot be reached, or whose workers die again and again."""
+
+
+class StoreError(PrepixelError):
+    """Report an object store that cannot be reached, refuses, or holds something else than it should."""
+
+
+class ObjectReplaced(StoreError):
+    """Report an object that another one has replaced since it was listed."""

@@ -14,11 +14,16 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+
+from prepixel.file_listing import EXTENSIONS as EXTENSIONS
+from prepixel.file_listing import image_files as image_files
+from prepixel.stores.remote_path import AnyPath, RemotePath, is_url, read_listed, to_path
 
 _TEMPORARY = (".prepixel-", ".partial")
 _SYNC_THREADS = 16
@@ -41,7 +46,10 @@ def read_regular_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
     Raises:
         OSError: the file cannot be opened, is no regular file, or is larger than ``max_bytes``.
+        StoreError: the store that holds it does not answer, or refuses.
     """
+    if isinstance(path, RemotePath):
+        return path.read_bytes(max_bytes=max_bytes)
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
@@ -73,14 +81,20 @@ def read_regular_file_part(path: str | os.PathLike[str], offset: int, size: int)
     """
     if size > _MAX_PART:
         raise OSError(errno.EFBIG, f"has {size} bytes; {_MAX_PART} are read at most", os.fspath(path))
+    if is_url(path):
+        return _whole(read_listed(str(path), offset, size), size, path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (what is checked is what is read)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
         file.seek(offset)
         contents = file.read(size)
-    if contents is None or len(contents) != size:
-        raise OSError(errno.EIO, f"became shorter while it was read ({len(contents or b'')} of {size} bytes)", path)
+    return _whole(contents or b"", size, path)
+
+
+def _whole(contents: bytes, size: int, path: str | os.PathLike[str]) -> bytes:
+    if len(contents) != size:
+        raise OSError(errno.EIO, f"became shorter while it was read ({len(contents)} of {size} bytes)", os.fspath(path))
     return contents
 
 
@@ -106,7 +120,7 @@ class AtomicFile:
         Raises:
             OSError: the file cannot be made; the error names the target.
         """
-        self.target = Path(target)
+        self.target = to_path(target)
         self._publish = publish
         self._temporary: Path | None = None if _is_special(self.target) else temporary_name(self.target)
         try:
@@ -128,7 +142,8 @@ class AtomicFile:
             self._raw.close()
             if self._publish:
                 self._rename()
-                sync_folder(self.target.parent)
+                if isinstance(self.target, Path):
+                    sync_folder(self.target.parent)
         except BaseException as error:
             self.discard()
             if isinstance(error, OSError):
@@ -149,9 +164,15 @@ class AtomicFile:
                 _sync(file.fileno())
 
     def _rename(self) -> None:
-        if self._temporary is not None:
+        if self._temporary is None:
+            return
+        if isinstance(self.target, Path):
             self._temporary.replace(self.target)
-            self._temporary = None
+        else:
+            with self._temporary.open("rb") as file:
+                self.target.upload(file)
+            self._temporary.unlink()
+        self._temporary = None
 
     def __enter__(self) -> AtomicFile:
         return self
@@ -177,14 +198,15 @@ def publish_files(files: Iterable[AtomicFile]) -> None:
         OSError: a file cannot be synced or renamed; the error names its target, and no temporary file is left behind.
     """
     files = list(files)
-    target: Path | None = None  # _sync_at_once names it by itself
+    target: AnyPath | None = None  # _sync_at_once names it by itself
     try:
         _sync_at_once(files)
         for file in files:
             target = file.target
             file._rename()  # noqa: SLF001
         for target in dict.fromkeys(file.target.parent for file in files):
-            sync_folder(target)
+            if isinstance(target, Path):
+                sync_folder(target)
     except BaseException as error:
         for file in files:
             file.discard()
@@ -264,10 +286,14 @@ def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
         return json.dumps(value, indent=indent, allow_nan=False).encode("ascii")
 
 
-def temporary_name(target: Path) -> Path:
-    """Return a fresh temporary name in the target's folder; its length does not depend on the target's name."""
+def temporary_name(target: AnyPath) -> Path:
+    """Return a fresh temporary name in the target's folder; its length does not depend on the target's name.
+
+    Of a target in a store, the name is in the system's folder of temporary files.
+    """
     begin, end = _TEMPORARY
-    return target.parent / f"{begin}{secrets.token_hex(6)}{end}"
+    folder = target.parent if isinstance(target, Path) else Path(tempfile.gettempdir())
+    return folder / f"{begin}{secrets.token_hex(6)}{end}"
 
 
 def is_temporary(name: str) -> bool:
@@ -275,8 +301,13 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1])
 
 
-def remove_temporary(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; call it under the folder's lock."""
+def remove_temporary(folder: AnyPath) -> None:
+    """Remove the temporary files that killed processes left in a folder; call it under the folder's lock.
+
+    A store has none: an object appears when it is whole.
+    """
+    if not isinstance(folder, Path):
+        return
     with os.scandir(folder) as entries:
         left = [entry.path for entry in entries if is_temporary(entry.name)]
     for path in left:
@@ -310,8 +341,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, each synced into the one that holds it."""
+def make_folder(folder: AnyPath) -> None:
+    """Make a folder and those above it that are missing, each synced into the one that holds it.
+
+    A store needs none.
+    """
+    if not isinstance(folder, Path):
+        return
     missing = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
@@ -328,8 +364,10 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _is_special(path: Path) -> bool:
+def _is_special(path: AnyPath) -> bool:
     """Return whether a path is neither a regular file nor a folder, such as a device or a pipe."""
+    if not isinstance(path, Path):
+        return False
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -337,37 +375,9 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def error_about(error: OSError, target: Path) -> OSError:
+def error_about(error: OSError, target: AnyPath) -> OSError:
     """Return an error that names the target and a hint, in place of one that names no file or a temporary one."""
     if error.errno is None:
         return error
     hint = _HINTS.get(error.errno, "")
     return OSError(error.errno, f"{error.strerror}; {hint}" if hint else error.strerror, os.fspath(target))
-
-
-EXTENSIONS: tuple[str, ...] = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-)
-
-
-def image_files(
-    root: str | os.PathLike[str], *, extensions: Sequence[str] = EXTENSIONS, follow_links: bool = True
-) -> Iterator[str]:
-    """Yield the paths of the image files below a folder, folder by folder, each folder's names sorted.
-
-    Names that begin with a dot are passed over. A folder that links lead to twice is read once, so that a link to a
-    parent ends.
-    """
-    endings = tuple(extension.lower() for extension in extensions)
-    seen: set[str] = set()
-    for folder, inner, names in os.walk(root, followlinks=follow_links):
-        real = os.path.realpath(folder)
-        if real in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(endings) and not name.startswith("."):
-                yield os.path.join(folder, name)  # noqa: PTH118  (a million Paths cost seconds)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prepixel.errors import FolderInUse
+from prepixel.stores.remote_path import is_url
 
 _LOCK_NAME = ".prepixel-lock"
 
@@ -38,6 +39,9 @@ def directory_lock(
     """
     from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+    if is_url(os.fspath(folder)):  # a store has no locks; what is written there is the same whoever writes it
+        yield
+        return
     path = Path(folder) / _LOCK_NAME
     if not path.parent.is_dir():  # filelock would make it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))

@@ -11,6 +11,7 @@ from typing import Any
 from prepixel.cli.console import print_json, print_pairs, progress_lines
 from prepixel.cli.estimated_job import print_report
 from prepixel.cli.parser import UsageError
+from prepixel.stores.remote_path import AnyPath
 
 
 def is_distributed(options: argparse.Namespace) -> bool:
@@ -36,7 +37,7 @@ def run_distributed(
     options: argparse.Namespace,
     work: Callable[[Callable[[int, int], None]], Any],
     *,
-    target: Path,
+    target: AnyPath,
     progress_name: str,
     describe: Callable[[Any], list[tuple[str, str]]],
     values: Mapping[str, Any] = MappingProxyType({}),
@@ -65,7 +66,7 @@ def run_distributed(
     return print_report(report, describe)
 
 
-def print_part(options: argparse.Namespace, target: Path) -> int:
+def print_part(options: argparse.Namespace, target: AnyPath) -> int:
     """Print that a part is done, and how to complete the whole; return the exit status 0."""
     if getattr(options, "json", False):  # stats has no such option
         print_json({"part": {"index": options.part.index, "count": options.part.count}, "target": str(target)})

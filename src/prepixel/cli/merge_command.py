@@ -10,7 +10,7 @@ from prepixel.cli.bandlimit_command import describe_bandlimiting
 from prepixel.cli.console import print_json
 from prepixel.cli.distributed_job import records_of
 from prepixel.cli.estimated_job import print_report
-from prepixel.cli.option_types import path
+from prepixel.cli.option_types import location
 from prepixel.cli.pack_command import describe_packing
 from prepixel.cli.scan_command import print_scan, write_report
 from prepixel.cli.shared_options import add_json
@@ -27,7 +27,7 @@ EXAMPLE = "prepixel merge shards/train"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `merge`."""
-    parser.add_argument("target", type=path, metavar="TARGET", help="the DEST or --output of the parts")
+    parser.add_argument("target", type=location, metavar="TARGET", help="the DEST or --output of the parts")
     add_json(parser)
 
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if find_records(target / STATE_NAME / RECORDS) is not None:
         rewritten = merge_bandlimited(target)
         return _print_job(options, rewritten, describe_bandlimiting(rewritten))
-    records = find_records(records_of(target))
+    records = find_records(records_of(target)) if isinstance(target, Path) else None
     if records is None:
         raise DatasetError(f"{target}: there are no parts to merge; name the DEST or --output of the parts")
     return _merge_scan(options, target) if records.header.job == "scan" else _merge_statistics(options, target)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prepixel.data.units import PartNumber
+from prepixel.errors import StoreError
+from prepixel.stores.remote_path import AnyPath, is_url, to_path
 
 FIGURES = (".png", ".svg", ".pdf")
 STDIN = Path("-")
@@ -63,6 +65,19 @@ def path(text: str) -> Path:
     if len(text.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES or max(names, default=0) > _MAX_NAME_BYTES:
         raise argparse.ArgumentTypeError(f"{shorten(text)} is too long for a path; give a shorter one")
     return found
+
+
+def location(text: str) -> AnyPath:
+    """Return a path, or that of a folder in a store: ``s3://BUCKET/FOLDER`` and the like."""
+    try:
+        return to_path(text) if is_url(text) else path(text)
+    except StoreError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def output_location(text: str) -> AnyPath:
+    """Return a folder to write into, which need not exist yet, or that of a store."""
+    return location(text) if is_url(text) else output_folder(text)
 
 
 def output_file(*suffixes: str) -> Callable[[str], Path]:

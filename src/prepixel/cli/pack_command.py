@@ -9,9 +9,10 @@ from typing import Any
 from prepixel.cli.console import size_bytes
 from prepixel.cli.distributed_job import is_distributed, run_distributed, unit_options
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
-from prepixel.cli.option_types import integer, output_folder, path
+from prepixel.cli.option_types import integer, location, output_location, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_bands, add_distribution, add_dry_run, add_json, add_threads
+from prepixel.stores.remote_path import is_url
 
 SUMMARY = "pack a data set's coefficients into shards that load faster than JPEGs"
 ABOUT = """\
@@ -26,8 +27,8 @@ EXAMPLE = "prepixel pack photos/train shards/train --bands S-24"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pack`."""
-    parser.add_argument("source", type=path, metavar="SOURCE", help="a folder of images, or of tar files")
-    parser.add_argument("target", type=output_folder, metavar="DEST", help="a new folder, or one to resume")
+    parser.add_argument("source", type=location, metavar="SOURCE", help="a folder of images, or of tar files")
+    parser.add_argument("target", type=output_location, metavar="DEST", help="a new folder, or one to resume")
     add_bands(parser, "all")
     parser.add_argument(
         "--compression", choices=("zstd", "none"), default="zstd", help="compression of each image (default: zstd)"
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from prepixel.data.jobs.pack_units import pack_units
     from prepixel.spectrum import BandSet
 
-    distributed = is_distributed(options)
+    distributed = is_distributed(options) or is_url(options.target)  # stores cannot append to a journal
     settings = PackOptions(
         bands=None if options.bands == "all" else BandSet.parse(options.bands),
         compression=options.compression,

@@ -19,7 +19,7 @@ from prepixel.cli.console import (
 )
 from prepixel.cli.distributed_job import is_distributed, print_part, records_of, unit_options
 from prepixel.cli.image_words import BROKEN, COLORS, ORIENTATIONS
-from prepixel.cli.option_types import output_file, path
+from prepixel.cli.option_types import location, output_file
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_distribution, add_json, add_threads
 
@@ -34,7 +34,7 @@ EXAMPLE = "prepixel scan photos/train"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `scan`."""
-    parser.add_argument("folder", type=path, metavar="FOLDER", help="the folder; its subfolders are read too")
+    parser.add_argument("folder", type=location, metavar="FOLDER", help="the folder; its subfolders are read too")
     parser.add_argument(
         "-o", "--output", type=output_file(".json"), metavar="FILE", help="write the report to a .json file, too"
     )
@@ -58,7 +58,11 @@ def _scan(options: argparse.Namespace) -> Any:
     from prepixel.files import image_files
 
     with progress_bar("reading") as progress:
-        total = sum(1 for _ in image_files(options.folder)) if options.folder.is_dir() else 0
+        total = (
+            sum(1 for _ in image_files(options.folder))
+            if isinstance(options.folder, Path) and options.folder.is_dir()
+            else 0
+        )
         return scan_folder(options.folder, threads=options.threads, progress=lambda done: progress(done, total))
 
 

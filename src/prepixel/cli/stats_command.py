@@ -8,7 +8,7 @@ from typing import Any
 
 from prepixel.cli.console import print_line, progress_bar, progress_lines
 from prepixel.cli.distributed_job import is_distributed, print_part, records_of, unit_options
-from prepixel.cli.option_types import integer, number, output_file, path
+from prepixel.cli.option_types import integer, location, number, output_file
 from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_distribution, add_threads
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
@@ -22,7 +22,7 @@ EXAMPLE = "prepixel stats photos/train --grid 28 28 --bands 192 --output statist
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stats`."""
-    parser.add_argument("folder", type=path, metavar="FOLDER", help="images, one folder per class")
+    parser.add_argument("folder", type=location, metavar="FOLDER", help="images, one folder per class")
     parser.add_argument(
         "--grid", type=integer(1, 1024), nargs=2, required=True, metavar=("DOWN", "ACROSS"), help="blocks of a crop"
     )

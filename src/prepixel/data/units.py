@@ -12,11 +12,11 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from prepixel.errors import DatasetError
 from prepixel.files import make_folder, read_regular_file, remove_temporary, replace_file
+from prepixel.stores.remote_path import AnyPath
 
 RECORDS = ".prepixel-parts"
 _FORMAT = "prepixel unit 1"
@@ -69,7 +69,7 @@ class JobHeader:
 class UnitRecords:
     """Write and read the records of finished units, each a file in a folder."""
 
-    def __init__(self, folder: Path, header: JobHeader) -> None:
+    def __init__(self, folder: AnyPath, header: JobHeader) -> None:
         """Name the folder, which need not exist yet, and the job whose records it holds."""
         self.folder, self.header = folder, header
 
@@ -137,7 +137,7 @@ class UnitRecords:
         return map(self.read, range(self.header.num_units))
 
 
-def recorded_units(folder: Path) -> Iterable[int]:
+def recorded_units(folder: AnyPath) -> Iterable[int]:
     """Yield the numbers of the units that have a record in a folder; none where there is no folder."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
@@ -149,7 +149,7 @@ def recorded_units(folder: Path) -> Iterable[int]:
             yield int(number)
 
 
-def find_records(folder: Path) -> UnitRecords | None:
+def find_records(folder: AnyPath) -> UnitRecords | None:
     """Return the records in a folder, whatever job they are of; None where there are none.
 
     Raises:
@@ -162,7 +162,7 @@ def find_records(folder: Path) -> UnitRecords | None:
     return UnitRecords(folder, header)
 
 
-def remove_records(folder: Path) -> None:
+def remove_records(folder: AnyPath) -> None:
     """Remove all records and their folder, after their merged result is durable."""
     if not folder.is_dir():
         return
@@ -192,7 +192,7 @@ def _record_name(number: int) -> str:
     return f"unit-{number:08}.json"
 
 
-def _read_record(path: Path, number: int) -> tuple[JobHeader, Any]:
+def _read_record(path: AnyPath, number: int) -> tuple[JobHeader, Any]:
     try:
         fields = json.loads(read_regular_file(path, _MAX_BYTES))
         if fields["format"] != _FORMAT or fields["unit"] != number:

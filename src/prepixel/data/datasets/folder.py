@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from prepixel.data.datasets.text_formats import LISTING_NAME, read_class_names, read_listing
+from prepixel.data.read_ahead import read_objects
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
 from prepixel.jpeg.source import Source
+from prepixel.stores.remote_path import AnyPath, split_folder, to_path
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
 
@@ -34,7 +36,7 @@ class ImageDataset(Protocol):
     """List a data set's samples and their classes, and what samples are read from."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """Return the folder."""
 
     @property
@@ -72,7 +74,7 @@ class FolderDataset:
         samples: every image.
     """
 
-    root: Path
+    root: AnyPath
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
 
@@ -100,11 +102,11 @@ class FolderDataset:
             DatasetError: the folder is missing or empty, a class has no image, a class is unknown, or a line of a
                 listing cannot be read; the message says which and what to do.
         """
-        folder = Path(root)
+        folder = to_path(root)
         _require_folder(folder)
         names = read_class_names(class_names)
         endings = tuple(extension.lower() for extension in extensions)
-        listing_path = Path(listing) if listing is not None else folder / LISTING_NAME
+        listing_path = to_path(listing) if listing is not None else folder / LISTING_NAME
         chosen = _layout_of(folder, listing_path, names) if layout == "auto" else layout
         if listing is not None and chosen != "listing":
             chosen = "listing"
@@ -121,9 +123,10 @@ class FolderDataset:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def sources(self, indices: Sequence[int]) -> list[str]:
-        """Return what the samples are read from: their paths."""
-        return [self.samples[index].path for index in indices]
+    def sources(self, indices: Sequence[int]) -> list[str] | list[bytes]:
+        """Return what the samples are read from: their paths; of objects in a store, their bytes, read at once."""
+        paths = [self.samples[index].path for index in indices]
+        return paths if isinstance(self.root, Path) else read_objects(paths)
 
     def select(self, indices: Sequence[int]) -> FolderDataset:
         """Return the data set of some of the samples, in the order of the indices, with the same classes."""
@@ -141,9 +144,11 @@ class FolderDataset:
         return tuple(counts)
 
 
-def _require_folder(folder: Path) -> None:
+def _require_folder(folder: AnyPath) -> None:
     if folder.is_dir():
         return
+    if not isinstance(folder, Path):
+        raise DatasetError(f"{folder}: no object lies below it; check the path")
     if folder.exists():
         raise DatasetError(f"{folder}: is a file, not a folder; name the folder that holds one folder for each class")
     parent = next((p for p in folder.absolute().parents if p.is_dir()), folder.absolute())
@@ -153,12 +158,14 @@ def _require_folder(folder: Path) -> None:
     raise DatasetError(f"{folder}: no such folder{hint}; check the path")
 
 
-def _class_folders(root: Path) -> list[str]:
+def _class_folders(root: AnyPath) -> list[str]:
+    if not isinstance(root, Path):
+        return sorted(name for name in split_folder(root)[1] if not name.startswith("."))
     with os.scandir(root) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _layout_of(root: Path, listing: Path, names: tuple[str, ...] | None) -> Layout:
+def _layout_of(root: AnyPath, listing: AnyPath, names: tuple[str, ...] | None) -> Layout:
     if listing.is_file():
         return "listing"
     if not _class_folders(root) and names is not None:
@@ -200,7 +207,7 @@ def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -
 
 
 def _read_folders(
-    root: Path, names: tuple[str, ...] | None, endings: tuple[str, ...]
+    root: AnyPath, names: tuple[str, ...] | None, endings: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
     folders = _class_folders(root)
     if not folders:
@@ -219,7 +226,7 @@ def _read_folders(
     return classes, tuple(samples)
 
 
-def _no_class_folder(root: Path, endings: tuple[str, ...]) -> DatasetError:
+def _no_class_folder(root: AnyPath, endings: tuple[str, ...]) -> DatasetError:
     loose = sum(entry.suffix.lower() in endings for entry in root.iterdir())
     if loose:
         return DatasetError(
@@ -229,14 +236,18 @@ def _no_class_folder(root: Path, endings: tuple[str, ...]) -> DatasetError:
     return DatasetError(f"{root}: holds no image and no folder; it should hold one folder for each class")
 
 
-def _extensions_seen(folder: Path) -> str:
+def _extensions_seen(folder: AnyPath) -> str:
+    if not isinstance(folder, Path):
+        return "no object there has such a name"
     seen = sorted({p.suffix.lower() or "no extension" for p in folder.rglob("*") if p.is_file()})
     return f"it holds files with {', '.join(seen[:5])}" if seen else "it is empty"
 
 
 def _read_listing(
-    root: Path, listing: Path, names: tuple[str, ...] | None
+    root: AnyPath, listing: AnyPath, names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+    if not isinstance(root, Path) or not isinstance(listing, Path):
+        raise DatasetError(f"{listing}: listings are read from folders, not from stores; use a folder for each class")
     samples = [Sample(path, label) for path, label in read_listing(root, listing)]
     largest = max(sample.label for sample in samples)
     if names is not None and largest >= len(names):
@@ -246,14 +257,14 @@ def _read_listing(
 
 
 def _read_prefixed(
-    root: Path, names: tuple[str, ...] | None, endings: tuple[str, ...]
+    root: AnyPath, names: tuple[str, ...] | None, endings: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
     if names is None:
         raise DatasetError(f"{root}: files named CLASS_anything need class_names, which says what number CLASS has")
     keys = _keys(names)
     samples: list[Sample] = []
     for path in image_files(root, extensions=endings):
-        stem = Path(path).stem
+        stem = to_path(path).stem
         # the longest prefix that is a class: a key may itself hold underscores
         cuts = [i for i, letter in enumerate(stem) if letter == "_"]
         key = next((stem[:cut] for cut in reversed(cuts) if stem[:cut] in keys), stem.partition("_")[0])

@@ -18,6 +18,7 @@ from prepixel.data.units import RECORDS, JobHeader, UnitRecords
 from prepixel.errors import DatasetError
 from prepixel.files import json_bytes, read_regular_file, replace_file, sync_file
 from prepixel.spectrum.strict_json import checked_keys, integer_of, text_of
+from prepixel.stores.remote_path import AnyPath
 
 MANIFEST, CLASSES, JOURNAL = "manifest.json", "classes.txt", ".prepixel-finished.jsonl"
 FORMAT, VERSION = "prepixel shards", 2
@@ -141,7 +142,7 @@ def encode_index(rows: list[ShardRow]) -> bytes:
     return "".join(json.dumps(row.__dict__) + "\n" for row in rows).encode("ascii")
 
 
-def read_index(folder: Path, manifest: Manifest, number: int) -> list[ShardRow]:
+def read_index(folder: AnyPath, manifest: Manifest, number: int) -> list[ShardRow]:
     """Read a shard's index.
 
     Raises:
@@ -179,14 +180,14 @@ def read_index(folder: Path, manifest: Manifest, number: int) -> list[ShardRow]:
     return rows
 
 
-def _unfinished(folder: Path, manifest: Manifest, number: int) -> DatasetError:
+def _unfinished(folder: AnyPath, manifest: Manifest, number: int) -> DatasetError:
     return DatasetError(
         f"{folder}: {shard_name(number)}, one of {manifest.num_shards}, is missing; "
         "let prepixel pack come to its end, by the command that began it; after all parts: prepixel merge"
     )
 
 
-def _damaged(path: Path, what: str) -> DatasetError:
+def _damaged(path: AnyPath, what: str) -> DatasetError:
     return DatasetError(
         f"{path}: {what}; copy it again, or run the command that packed it, which packs this shard again"
     )
@@ -215,7 +216,7 @@ def _row(fields: Any, num_classes: int, tar_bytes: int) -> ShardRow:
 # -- the manifest ------------------------------------------------------------------------------------------------------
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: AnyPath, manifest: Manifest) -> None:
     """Write a manifest; summaries of finished shards go along once all are finished, and the journal goes."""
     complete = len(manifest.finished) == manifest.num_shards
     replace_file(folder / MANIFEST, _manifest_bytes(manifest, with_summaries=complete))
@@ -239,7 +240,7 @@ def _manifest_bytes(manifest: Manifest, *, with_summaries: bool = False) -> byte
     return json_bytes(fields, indent=1) + b"\n"
 
 
-def begin_manifest(folder: Path, manifest: Manifest) -> None:
+def begin_manifest(folder: AnyPath, manifest: Manifest) -> None:
     """Write the manifest of shards that several processes will write, without summaries; each may call this."""
     contents = _manifest_bytes(manifest)
     try:
@@ -250,8 +251,9 @@ def begin_manifest(folder: Path, manifest: Manifest) -> None:
     replace_file(folder / MANIFEST, contents)
 
 
-def append_finished(folder: Path, number: int, summary: ShardSummary) -> None:
+def append_finished(folder: AnyPath, number: int, summary: ShardSummary) -> None:
     """Record that a shard is finished; its tar and its index must be on the disk."""
+    assert isinstance(folder, Path)  # stores cannot append; packing into one keeps a record of each shard
     with (folder / JOURNAL).open("ab") as file:
         file.write(_journal_line(number, summary))
         sync_file(file)
@@ -261,7 +263,7 @@ def _journal_line(number: int, summary: ShardSummary) -> bytes:
     return json.dumps({"shard": number, **asdict(summary)}).encode("ascii") + b"\n"
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: AnyPath) -> Manifest | None:
     """Read a folder's manifest, with the journal of a run that is not finished; None where there is none.
 
     Raises:
@@ -283,7 +285,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     )
 
 
-def add_recorded(folder: Path, manifest: Manifest, part: Part, numbers: Iterable[int]) -> Manifest:
+def add_recorded(folder: AnyPath, manifest: Manifest, part: Part, numbers: Iterable[int]) -> Manifest:
     """Return a manifest with the summaries that records of units hold for some of a part's shards.
 
     Raises:
@@ -294,7 +296,7 @@ def add_recorded(folder: Path, manifest: Manifest, part: Part, numbers: Iterable
     return replace(manifest, finished={**manifest.finished, **found}) if found else manifest
 
 
-def _journal(folder: Path, num_shards: int) -> Iterator[tuple[int, ShardSummary]]:
+def _journal(folder: AnyPath, num_shards: int) -> Iterator[tuple[int, ShardSummary]]:
     """Yield what the journal says; the last line of a killed run may be torn, and says nothing then."""
     try:
         lines = read_regular_file(folder / JOURNAL, _MAX_BYTES).split(b"\n")
@@ -310,7 +312,7 @@ def _journal(folder: Path, num_shards: int) -> Iterator[tuple[int, ShardSummary]
             continue
 
 
-def _manifest(fields: Any, folder: Path) -> Manifest:
+def _manifest(fields: Any, folder: AnyPath) -> Manifest:
     if not isinstance(fields, dict) or (fields.get("format"), fields.get("version")) not in ((FORMAT, 1), (FORMAT, 2)):
         found = (fields.get("format"), fields.get("version")) if isinstance(fields, dict) else type(fields).__name__
         raise ValueError(f"format and version are {str(found)[:60]}")

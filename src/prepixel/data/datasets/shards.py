@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -28,8 +29,14 @@ from prepixel.data.datasets.shard_index import (
     shard_name,
 )
 from prepixel.data.datasets.text_formats import read_class_names
+from prepixel.data.parallel import map_in_order
 from prepixel.errors import DatasetError, MalformedPack
 from prepixel.files import AtomicFile, json_bytes, replace_file
+from prepixel.stores.client import read_object
+from prepixel.stores.remote_path import AnyPath, RemotePath, to_path
+
+_MAX_REQUESTS = 32
+_MAX_GAP = 64 << 10  # bytes: what 5 ms read at 100 Mbit/s
 
 
 class ShardWriter:
@@ -38,7 +45,7 @@ class ShardWriter:
     The bytes depend on what is added alone: members have no owner and no time.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: AnyPath, number: int) -> None:
         self._folder, self._name = folder, shard_name(number)
         self._target = AtomicFile(folder / f"{self._name}.tar")
         self._archive = tarfile.open(fileobj=self._target.file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
@@ -90,7 +97,7 @@ class ShardWriter:
 class _Samples(Sequence[Sample]):
     """The samples of a data set, made when they are asked for."""
 
-    root: Path
+    root: AnyPath
     endings: tuple[str, ...]
     table: Int64[np.ndarray, "n 6"]  # shard, offset, size, key, ending, label
 
@@ -123,7 +130,7 @@ class PackedDataset:
         samples: every sample; its path names the shard and the member.
     """
 
-    root: Path
+    root: AnyPath
     classes: tuple[str, ...]
     samples: Sequence[Sample]
     _table: Int64[np.ndarray, "n 6"] = field(repr=False)
@@ -144,7 +151,7 @@ class PackedDataset:
         Raises:
             DatasetError: the folder holds no shards, some are missing or damaged, or a class is unknown.
         """
-        folder = Path(root)
+        folder = to_path(root)
         manifest = read_manifest(folder)
         if manifest is None:
             raise DatasetError(f"{folder}: holds no {MANIFEST}; name a folder that prepixel pack wrote")
@@ -191,6 +198,8 @@ class PackedDataset:
 
     def sources(self, indices: Sequence[int]) -> list[bytes]:
         """Read samples' bytes, each shard opened once; of a truncated shard, what is there."""
+        if isinstance(self.root, RemotePath):
+            return self._read_ranges(self.root, indices)
         contents = [b""] * len(indices)
         shards = self._table[list(indices), 0].tolist()
         for shard in dict.fromkeys(shards):
@@ -199,6 +208,25 @@ class PackedDataset:
                     if shards[place] == shard:
                         _, offset, size = self._table[index, :3].tolist()
                         contents[place] = os.pread(file.fileno(), size, offset)
+        return contents
+
+    def _read_ranges(self, root: RemotePath, indices: Sequence[int]) -> list[bytes]:
+        """Read samples of shards in a store; neighbors in a shard are read by one request, all requests at once."""
+        rows = self._table[list(indices), :3].tolist()
+        reads = coalesce_ranges(rows)
+        names = [root / f"{shard_name(shard)}.tar" for shard, _, _, _ in reads]
+
+        def read(place: int) -> bytes:
+            _, offset, size, _ = reads[place]
+            return read_object(root.bucket, names[place].key, offset=offset, size=size)
+
+        contents = [b""] * len(rows)
+        threads = min(_MAX_REQUESTS, max(1, len(reads)))
+        with contextlib.closing(map_in_order(read, range(len(reads)), threads, ahead=1)) as pieces:
+            for (_, begin, _, places), piece in zip(reads, pieces, strict=True):
+                for place in places:
+                    _, offset, size = rows[place]
+                    contents[place] = piece[offset - begin : offset - begin + size]
         return contents
 
     def verify(self) -> None:
@@ -214,10 +242,37 @@ class PackedDataset:
                 )
 
 
-def _present(folder: Path, manifest: Manifest) -> Iterator[tuple[int, ShardRow]]:
+def _present(folder: AnyPath, manifest: Manifest) -> Iterator[tuple[int, ShardRow]]:
     """Yield every sample that is there, with its shard's number."""
-    for number in range(manifest.num_shards):
-        yield from ((number, row) for row in read_index(folder, manifest, number) if row.kind != "skipped")
+    threads = _MAX_REQUESTS if isinstance(folder, RemotePath) else 1
+    indices = map_in_order(lambda number: read_index(folder, manifest, number), range(manifest.num_shards), threads)
+    with contextlib.closing(indices) as found:
+        for number, rows in enumerate(found):
+            yield from ((number, row) for row in rows if row.kind != "skipped")
+
+
+def coalesce_ranges(rows: Sequence[Sequence[int]], gap: int = _MAX_GAP) -> list[tuple[int, int, int, list[int]]]:
+    """Join ranges of one shard that lie at most ``gap`` bytes apart.
+
+    Args:
+        rows: (shard, offset, size) of each sample.
+        gap: bytes that are cheaper to read than a further request.
+
+    Returns:
+        (shard, offset, size, places of the samples in it) of each read.
+
+    >>> coalesce_ranges([(0, 900, 100), (1, 0, 10), (0, 500, 300)], gap=100)
+    [(0, 500, 500, [2, 0]), (1, 0, 10, [1])]
+    """
+    reads: list[tuple[int, int, int, list[int]]] = []
+    for place in sorted(range(len(rows)), key=lambda place: tuple(rows[place])):
+        shard, offset, size = rows[place]
+        if reads and reads[-1][0] == shard and offset - (reads[-1][1] + reads[-1][2]) <= gap:
+            _, begin, length, places = reads[-1]
+            reads[-1] = (shard, begin, max(length, offset + size - begin), [*places, place])
+        else:
+            reads.append((shard, offset, size, [place]))
+    return reads
 
 
 def open_dataset(
@@ -228,7 +283,7 @@ def open_dataset(
     Raises:
         DatasetError: as `PackedDataset` or `FolderDataset`.
     """
-    if (Path(root) / MANIFEST).is_file():
+    if (to_path(root) / MANIFEST).is_file():
         return PackedDataset(root, class_names=class_names)
     return FolderDataset(root, class_names=class_names)
 

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from pathlib import Path
 
 from prepixel.data.datasets.shard_index import (
     CLASSES,
@@ -26,15 +25,15 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
-from prepixel.data.jobs.pack_image import PackedImage, pack_image
+from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.parallel import map_in_order
 from prepixel.data.units import RECORDS, remove_records
 from prepixel.files import make_folder, remove_temporary, write_text
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
+from prepixel.stores.remote_path import AnyPath, to_path
 
 
 def pack_source(
@@ -64,7 +63,7 @@ def pack_source(
         PrepixelError: an image cannot be packed, under ``on_error="stop"``.
         OSError: a file cannot be written.
     """
-    begin, goal = time.perf_counter(), Path(target)
+    begin, goal = time.perf_counter(), to_path(target)
     make_folder(goal)
     with directory_lock(goal, "packing into"):
         manifest, part = plan_packing(source, goal, options, append)
@@ -102,7 +101,7 @@ def estimate_packing(
     Raises:
         DatasetError: as `pack_source`.
     """
-    goal = Path(target)
+    goal = to_path(target)
     manifest, part = plan_packing(source, goal, options, append)
     manifest = add_recorded(goal, manifest, part, shard_numbers(part))
     left = [
@@ -127,7 +126,7 @@ def estimate_packing(
 
 def _pack_shards(
     source: PackSource,
-    goal: Path,
+    goal: AnyPath,
     options: PackOptions,
     manifest: Manifest,
     part: Part,
@@ -138,12 +137,9 @@ def _pack_shards(
     """Write shard after shard; yield after each sample."""
     places = (place for number in numbers for place in shard_places(source, part, options, number))
 
-    def work(place: int) -> PackedImage:
-        entry = source.entries[place]
-        key = f"{manifest.first_key(part.first_shard) + place:08}"
-        return pack_image(key, entry, source.classes[entry.label], options, limits)
-
-    with contextlib.closing(map_in_order(work, places, threads)) as results:
+    first_key = manifest.first_key(part.first_shard)
+    images = pack_images(source.entries, first_key, source.classes, options, limits, places, threads)
+    with contextlib.closing(images) as results:
         for number in numbers:
             with ShardWriter(goal, number) as writer:
                 for _ in shard_places(source, part, options, number):

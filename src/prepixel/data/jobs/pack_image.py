@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from prepixel.data.datasets.shard_index import ShardRow
 from prepixel.data.datasets.shards import stored_ending
 from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry
+from prepixel.data.parallel import map_in_order
+from prepixel.data.read_ahead import contents_of, read_ahead
 from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
 from prepixel.jpeg import Limits, read_header, read_image
+from prepixel.stores.remote_path import is_url
 
 _SOI = b"\xff\xd8"
 
@@ -24,11 +29,29 @@ class PackedImage(NamedTuple):
     metadata: dict[str, Any]
 
 
-def pack_image(key: str, entry: PackEntry, class_name: str, options: PackOptions, limits: Limits) -> PackedImage:
-    """Pack one image; an error in reading it is the image's."""
+def pack_image(
+    key: str,
+    entry: PackEntry,
+    class_name: str,
+    options: PackOptions,
+    limits: Limits,
+    fetched: bytes | OSError | None = None,
+) -> PackedImage:
+    """Pack one image; an error in reading it is the image's.
+
+    Args:
+        key: of the sample.
+        entry: the image.
+        class_name: of its class.
+        options: what is asked for.
+        limits: what it may ask for.
+        fetched: what was read ahead of it; None to read it here.
+    """
     contents = b""
     try:
-        contents = entry.read()
+        if isinstance(fetched, OSError):
+            raise fetched
+        contents = entry.read() if fetched is None else fetched
         if _has_coefficients(contents, limits):
             kind, ending, image = "packed", "ppx", options.pack(contents, limits)
         elif options.on_error == "store":
@@ -67,3 +90,42 @@ def _has_coefficients(contents: bytes, limits: Limits) -> bool:
         return read_header(contents, limits=limits).color in {"gray", "ycbcr", "rgb"}
     except UnsupportedJpeg:
         return False
+
+
+def pack_images(
+    entries: Sequence[PackEntry],
+    first_key: int,
+    class_names: Sequence[str],
+    options: PackOptions,
+    limits: Limits,
+    places: Iterable[int],
+    threads: int,
+) -> Generator[PackedImage, None, None]:
+    """Yield the packed images of some entries, in order; those in a store are read ahead.
+
+    Args:
+        entries: images.
+        first_key: number of the first of them among all samples.
+        class_names: by label.
+        options: what is asked for.
+        limits: what each image may ask for.
+        places: which of the entries.
+        threads: threads to work on; 0 for one per CPU.
+    """
+
+    def fetch(place: int) -> bytes | OSError | None:
+        entry = entries[place]
+        return contents_of(entry.path, entry.size, entry.offset)
+
+    def work(fetched: tuple[int, bytes | OSError | None]) -> PackedImage:
+        place, contents = fetched
+        entry = entries[place]
+        return pack_image(f"{first_key + place:08}", entry, class_names[entry.label], options, limits, contents)
+
+    items: Generator[tuple[int, bytes | OSError | None], None, None]
+    if entries and is_url(entries[0].path):
+        items = read_ahead(places, fetch, lambda place: entries[place].size)
+    else:
+        items = ((place, None) for place in places)
+    with contextlib.closing(items), contextlib.closing(map_in_order(work, items, threads)) as images:
+        yield from images

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from prepixel.data.datasets.shard_index import (
     CLASSES,
@@ -21,9 +20,10 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_sources import PackSource
 from prepixel.errors import DatasetError, ReadFailure, RecordedError
+from prepixel.stores.remote_path import AnyPath
 
 
-def report_packing(goal: Path, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
+def report_packing(goal: AnyPath, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
     """Report what became of a source, from the indices of its shards."""
     rows = [row for number in shard_numbers(part) for row in read_index(goal, manifest, number)]
     packed = [row for row in rows if row.kind == "packed"]
@@ -48,7 +48,7 @@ def report_packing(goal: Path, manifest: Manifest, part: Part, earlier: int, sec
 # -- what there is to do -----------------------------------------------------------------------------------------------
 
 
-def plan_packing(source: PackSource, goal: Path, options: PackOptions, append: bool) -> tuple[Manifest, Part]:
+def plan_packing(source: PackSource, goal: AnyPath, options: PackOptions, append: bool) -> tuple[Manifest, Part]:
     """Return the manifest that there is to be, and the part of it that the source is."""
     if goal.exists() and not goal.is_dir():
         raise DatasetError(f"{goal}: is a file, not a folder; name another target")
@@ -86,7 +86,7 @@ def _listing(source: PackSource) -> str:
     return listing.hexdigest()
 
 
-def _check_same(goal: Path, manifest: Manifest, source: PackSource, options: PackOptions) -> None:
+def _check_same(goal: AnyPath, manifest: Manifest, source: PackSource, options: PackOptions) -> None:
     were, asked = manifest.options, options.to_manifest()
     differing = [key for key in asked if key != "bands" and were.get(key) != asked[key]]
     if differing:
@@ -103,7 +103,7 @@ def _check_same(goal: Path, manifest: Manifest, source: PackSource, options: Pac
         )
 
 
-def unfinished_shards(goal: Path, manifest: Manifest, numbers: Iterable[int]) -> list[int]:
+def unfinished_shards(goal: AnyPath, manifest: Manifest, numbers: Iterable[int]) -> list[int]:
     """List those of some shards that are not finished, or no longer what was written."""
     left = []
     for number in numbers:

@@ -16,6 +16,7 @@ from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
 from prepixel.data.jobs.tar_members import read_tar
 from prepixel.errors import DatasetError
 from prepixel.files import read_regular_file_part
+from prepixel.stores.remote_path import AnyPath, ListedObject, to_path
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
@@ -82,7 +83,9 @@ def open_source(
         DatasetError: there is no such source, or it holds no image; a tar file is damaged; a sample of a tar file has
             no class while others have, two images, or a key that another sample has.
     """
-    root = Path(path)
+    root = to_path(path)
+    if not isinstance(root, Path):
+        return _of_folder(FolderDataset(root, class_names=class_names))
     if root.is_file():
         return _of_tars(root, [root], read_class_names(class_names))
     listing = _listing(root)
@@ -127,12 +130,19 @@ def _listing(root: Path) -> list[Path]:
 def _of_folder(files: FolderDataset) -> PackSource:
     entries = []
     for path, label in files.samples:
+        if isinstance(path, ListedObject):
+            entries.append(PackEntry(_name_below(path, files.root), label, path.info.size, path, 0))
+            continue
         try:
             size = os.stat(path).st_size  # noqa: PTH116  (a million Paths cost seconds)
         except OSError:  # a link that leads nowhere; reading it will say so
             size = 0
         entries.append(PackEntry(Path(path).relative_to(files.root).as_posix(), label, size, path, 0))
     return PackSource(files.root.name, files.classes, tuple(entries))
+
+
+def _name_below(path: str, root: AnyPath) -> str:
+    return path[len(str(root)) :].lstrip("/")
 
 
 def _of_tars(root: Path, tars: list[Path], names: tuple[str, ...] | None) -> PackSource:
@@ -171,7 +181,9 @@ def _class_words(root: Path, found: list[tuple[PackEntry, str | None]]) -> list[
     return words
 
 
-def _numbered(root: Path, words: list[str], names: tuple[str, ...] | None) -> tuple[tuple[str, ...], Mapping[str, int]]:
+def _numbered(
+    root: AnyPath, words: list[str], names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], Mapping[str, int]]:
     """Return the classes, and the label of each word; numbers stay what they are, whatever classes are absent."""
     if all(word.isascii() and word.isdigit() for word in words):
         largest = max(words, key=lambda word: (len(word.lstrip("0")), word.lstrip("0")))

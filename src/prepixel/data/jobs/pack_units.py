@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from prepixel.data.datasets.shard_index import (
     CLASSES,
@@ -25,16 +24,16 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.executors import Executor, LocalExecutor
-from prepixel.data.jobs.pack_image import pack_image
+from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.parallel import map_in_order
 from prepixel.data.units import RECORDS, JobHeader, PartNumber, UnitRecords, remove_records
 from prepixel.errors import DatasetError
 from prepixel.files import make_folder, remove_temporary, write_text
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
+from prepixel.stores.remote_path import AnyPath, to_path
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class PackUnit:
         number: of the shard.
         first_key: number of its first sample among all samples.
         entries: its images.
-        class_names: of each entry.
+        classes: class names, by label.
         options: what is asked for.
         threads: threads to work on; 0 for one per CPU.
         limits: what each image may ask for.
@@ -58,7 +57,7 @@ class PackUnit:
     number: int
     first_key: int
     entries: tuple[PackEntry, ...]
-    class_names: tuple[str, ...]
+    classes: tuple[str, ...]
     options: PackOptions
     threads: int
     limits: Limits
@@ -66,19 +65,10 @@ class PackUnit:
 
 def pack_unit(unit: PackUnit) -> int:
     """Write a shard, its index and its record; return how many samples it was made of."""
-    goal = Path(unit.target)
+    goal = to_path(unit.target)
 
-    images = map_in_order(
-        lambda place: pack_image(
-            f"{unit.first_key + place:08}",
-            unit.entries[place],
-            unit.class_names[place],
-            unit.options,
-            unit.limits,
-        ),
-        range(len(unit.entries)),
-        unit.threads,
-    )
+    places = range(len(unit.entries))
+    images = pack_images(unit.entries, unit.first_key, unit.classes, unit.options, unit.limits, places, unit.threads)
     with ShardWriter(goal, unit.number) as writer, contextlib.closing(images):
         for packed in images:
             writer.add(packed.row, packed.image, packed.ending, packed.metadata)
@@ -118,7 +108,7 @@ def pack_units(
     Raises:
         DatasetError, PrepixelError, OSError: as `pack_source`.
     """
-    begin, goal = time.perf_counter(), Path(target)
+    begin, goal = time.perf_counter(), to_path(target)
     make_folder(goal)
     manifest, shards = plan_packing(source, goal, options, append)
     begin_manifest(goal, manifest)
@@ -142,7 +132,7 @@ def pack_units(
 
 def _units(
     source: PackSource,
-    goal: Path,
+    goal: AnyPath,
     options: PackOptions,
     manifest: Manifest,
     part: Part,
@@ -160,7 +150,7 @@ def _units(
             number=number,
             first_key=manifest.first_key(number),
             entries=entries,
-            class_names=tuple(source.classes[entry.label] for entry in entries),
+            classes=source.classes,
             options=options,
             threads=threads,
             limits=limits,
@@ -174,7 +164,7 @@ def merge_packed(target: str | os.PathLike[str]) -> PackReport:
         DatasetError: the folder holds no shards, or one is not finished or not what was written.
         FolderInUse: another process is packing into it.
     """
-    begin, goal = time.perf_counter(), Path(target)
+    begin, goal = time.perf_counter(), to_path(target)
     manifest = read_manifest(goal)
     if manifest is None:
         raise DatasetError(f"{goal}: holds no parts of a packed data set; name the target that the parts were given")

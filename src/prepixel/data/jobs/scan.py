@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, PrepixelError, ReadFailure, RecordedError
+from prepixel.data.read_ahead import with_contents
+from prepixel.errors import DatasetError, JpegError, PrepixelError, ReadFailure, RecordedError
 from prepixel.files import image_files
 from prepixel.jpeg import JpegImage, Limits, read_image
+from prepixel.stores.remote_path import AnyPath, to_path
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def scan_folder(
     Raises:
         DatasetError: there is no such folder, or no image below it.
     """
-    folder = Path(root)
+    folder = to_path(root)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
     tally = ScanTally()
@@ -193,7 +195,7 @@ def scan_files(
             yield
 
 
-def no_image(folder: Path) -> DatasetError:
+def no_image(folder: AnyPath) -> DatasetError:
     """Return the error of a folder without images."""
     return DatasetError(f"{folder}: no image below it; images are recognized by their endings, .jpg and others")
 
@@ -221,16 +223,24 @@ def _read_all(
 ) -> Generator[tuple[int, str, int, JpegImage | Exception], None, None]:
     """Read files on threads, a few ahead; results come as they are ready."""
 
-    def read(item: tuple[int, str]) -> tuple[int, str, int, JpegImage | Exception]:
-        place, path = item
+    def read(item: tuple[tuple[int, str], bytes | OSError | None]) -> tuple[int, str, int, JpegImage | Exception]:
+        (place, path), contents = item
         num_bytes = 0
         try:
-            num_bytes = Path(path).stat().st_size
-            return place, path, num_bytes, read_image(path, limits=limits)
+            if isinstance(contents, OSError):
+                raise contents
+            num_bytes = Path(path).stat().st_size if contents is None else len(contents)
+            return place, path, num_bytes, read_image(path if contents is None else contents, limits=limits)
         except (PrepixelError, OSError) as error:
+            if isinstance(error, JpegError):
+                error.source = path
             return place, path, num_bytes, error
 
-    return map_unordered(read, paths, threads)
+    with (
+        contextlib.closing(with_contents(paths)) as fetched,
+        contextlib.closing(map_unordered(read, fetched, threads)) as results,
+    ):
+        yield from results
 
 
 def _spread(counts: Counter[int]) -> tuple[int, int, int]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 
 from prepixel.data.executors import Executor, LocalExecutor
 from prepixel.data.jobs.scan import ScanReport, ScanTally, no_image, scan_files
@@ -15,6 +14,7 @@ from prepixel.data.units import JobHeader, PartNumber, UnitRecords, find_records
 from prepixel.errors import DatasetError
 from prepixel.files import image_files
 from prepixel.jpeg import Limits
+from prepixel.stores.remote_path import to_path
 
 UNIT_SIZE = 1024
 
@@ -48,7 +48,7 @@ def scan_unit(unit: ScanUnit) -> int:
     numbered = enumerate(unit.paths, start=unit.first)
     for _ in scan_files(numbered, tally, threads=unit.threads, limits=unit.limits):
         pass
-    UnitRecords(Path(unit.records), unit.header).write(unit.number, tally.to_json())
+    UnitRecords(to_path(unit.records), unit.header).write(unit.number, tally.to_json())
     return len(unit.paths)
 
 
@@ -79,7 +79,7 @@ def scan_units(
     Raises:
         DatasetError: as `scan_folder`, or the records are those of another job.
     """
-    folder = Path(root)
+    folder = to_path(root)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
     paths = list(image_files(folder))
@@ -87,7 +87,7 @@ def scan_units(
         raise no_image(folder)
     num_units = -(-len(paths) // UNIT_SIZE)
     header = JobHeader("scan", listing_checksum(paths), num_units, {"root": str(folder)})
-    kept = UnitRecords(Path(records), header)
+    kept = UnitRecords(to_path(records), header)
     kept.begin()
     numbers = range(num_units) if part is None else part.of(range(num_units))
     left = kept.unfinished(numbers)
@@ -114,7 +114,7 @@ def merge_scans(records: str | os.PathLike[str]) -> ScanReport:
     Raises:
         DatasetError: there are no records of a scan, or units are missing.
     """
-    found = find_records(Path(records))
+    found = find_records(to_path(records))
     if found is None or found.header.job != "scan":
         raise DatasetError(f"{os.fspath(records)}: holds no records of a scan")
     tallies = (ScanTally.from_json(result) for result in found.read_all())

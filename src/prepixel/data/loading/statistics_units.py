@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from prepixel.data.datasets.folder import FolderDataset
@@ -18,6 +17,7 @@ from prepixel.errors import DatasetError, ReadFailure
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 from prepixel.spectrum.statistics_tree import StatisticsTree, statistics_from_json, statistics_to_json
+from prepixel.stores.remote_path import to_path
 
 UNIT_SIZE = 1024
 
@@ -102,7 +102,7 @@ def measure_unit(unit: StatisticsUnit) -> MeasuredUnit:
             raise
         statistics = Statistics.empty(settings.bands, settings.grid, source=unit.files.root.name)  # none can be read
     if unit.records is not None:
-        UnitRecords(Path(unit.records), unit.header).write(unit.number, statistics_to_json(statistics))
+        UnitRecords(to_path(unit.records), unit.header).write(unit.number, statistics_to_json(statistics))
     return MeasuredUnit(unit.number, len(unit.files), statistics)
 
 
@@ -142,7 +142,7 @@ def measure_units(
     listing = listing_checksum(files.samples[index].path for index in indices) if records else ""
     header = JobHeader("stats", listing, num_units, settings.to_json() | {"num_images": total})
     numbers = range(num_units) if part is None else part.of(range(num_units))
-    left, kept = list(numbers), UnitRecords(Path(records), header) if records else None
+    left, kept = list(numbers), UnitRecords(to_path(records), header) if records else None
     tree = StatisticsTree()
     if kept is not None:
         kept.begin()
@@ -182,7 +182,7 @@ def merge_statistics(records: str | os.PathLike[str]) -> MergedStatistics:
     Raises:
         DatasetError: there are no such records, units are missing, or no image could be read.
     """
-    found = find_records(Path(records))
+    found = find_records(to_path(records))
     if found is None or found.header.job != "stats":
         raise DatasetError(f"{os.fspath(records)}: holds no records of statistics")
     tree = StatisticsTree()

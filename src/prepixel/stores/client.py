@@ -1,0 +1,250 @@
+"""Requests to object stores through obstore, with retries and with errors that say what to do.
+
+Credentials come from the provider's own chain (environment, profile of the machine, instance metadata). They are
+neither taken from URLs nor part of any message or record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import IO, Any, NamedTuple, TypeVar
+
+from prepixel.errors import ObjectReplaced, StoreError
+from prepixel.optional import extras_for
+
+_MAX_RETRIES = 8
+_BODY_RETRIES = 5
+_PAGE = 1000
+_TIMEOUT = "60s"
+_Result = TypeVar("_Result")
+
+# Part of a provider's error: what it means, and what to do.
+_CAUSES = (
+    (r"NoSuchBucket|ContainerNotFound|bucket does not exist", "there is no such bucket", "check its name and region"),
+    (
+        r"RequestTimeTooSkewed|request time and the current time",
+        "the clocks of this machine and the store differ",
+        "set this machine's clock",
+    ),
+    (
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed|401 Unauthorized",
+        "the store does not accept the credentials",
+        "check them; on AWS: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the role of this machine",
+    ),
+    (
+        r"AccessDenied|403 Forbidden",
+        "access is denied",
+        "let these credentials list, read and write here",
+    ),
+    (
+        r"169\.254\.169\.254|metadata\.google|MissingCredential|default credentials|account must be set|Account must",
+        "no credentials were found",
+        "set the provider's environment variables (on AWS: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION)",
+    ),
+)
+
+
+class ObjectInfo(NamedTuple):
+    """Describe an object of a store.
+
+    Attributes:
+        key: its name in the bucket.
+        size: bytes.
+        etag: changes with its contents; empty where the store has none.
+        modified_ns: when it was written, in nanoseconds since 1970.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified_ns: int
+
+
+def read_object(
+    bucket: str, key: str, *, offset: int = 0, size: int | None = None, etag: str = "", max_bytes: int | None = None
+) -> bytes:
+    """Read an object, or a range of it, which is shorter where the object ends.
+
+    Args:
+        bucket: such as ``s3://photos``.
+        key: the object's.
+        offset: where the range begins.
+        size: its bytes; None for the whole object.
+        etag: what the object must still have; empty for any.
+        max_bytes: raise where the object is larger.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        ObjectReplaced: it has another ETag.
+        StoreError: the store does not answer, or refuses.
+        OSError: the object is larger than ``max_bytes``.
+    """
+    if size == 0:
+        return b""
+    options: Any = {"if_match": etag} if etag else {}
+    if size is not None:
+        options["range"] = (offset, offset + size)
+
+    def read() -> bytes:
+        import obstore
+
+        result = obstore.get(_store(bucket, os.getpid()), key, options=options)
+        if max_bytes is not None and result.meta["size"] > max_bytes:
+            text = f"has {result.meta['size']} bytes; {max_bytes} are read at most"
+            raise OSError(errno.EFBIG, text, f"{bucket}/{key}")
+        return bytes(result.bytes())
+
+    try:
+        return _request(bucket, key, read)
+    except _RangeBehindEndError:
+        return b""
+
+
+def object_info(bucket: str, key: str) -> ObjectInfo:
+    """Return an object's size and ETag.
+
+    Raises:
+        FileNotFoundError, StoreError: as `read_object`.
+    """
+
+    def head() -> ObjectInfo:
+        import obstore
+
+        return _info(obstore.head(_store(bucket, os.getpid()), key))
+
+    return _request(bucket, key, head)
+
+
+def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = _PAGE) -> Iterator[ObjectInfo]:
+    """Yield the objects below a prefix, in the store's order: by their names' bytes.
+
+    Args:
+        bucket: such as ``s3://photos``.
+        prefix: a folder, without a slash at its end; empty for the whole bucket.
+        after: yield objects behind this key only.
+        page: objects of one request.
+
+    Raises:
+        StoreError: the store does not answer, refuses, or cannot list.
+    """
+    last = after
+    while True:
+        found = _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, last, page))
+        yield from found
+        if len(found) < page:
+            return
+        last = found[-1].key
+
+
+def write_object(bucket: str, key: str, file: IO[bytes]) -> None:
+    """Write an object whole, from a file's start to its end; the old object stays until the new one is whole.
+
+    Raises:
+        StoreError: the store does not answer, or refuses.
+    """
+
+    def put() -> None:
+        import obstore
+
+        file.seek(0)
+        obstore.put(_store(bucket, os.getpid()), key, file)
+
+    try:
+        _request(bucket, key, put)
+    except FileNotFoundError as error:
+        raise StoreError(f"{bucket}: there is no such bucket; check its name and region") from error
+
+
+def delete_object(bucket: str, key: str) -> None:
+    """Delete an object; one that is not there is no error.
+
+    Raises:
+        StoreError: the store does not answer, or refuses.
+    """
+
+    def delete() -> None:
+        import obstore
+
+        obstore.delete(_store(bucket, os.getpid()), key)
+
+    with contextlib.suppress(FileNotFoundError):
+        _request(bucket, key, delete)
+
+
+def _list_page(bucket: str, prefix: str, after: str, page: int) -> list[ObjectInfo]:
+    import obstore
+
+    stream = obstore.list(_store(bucket, os.getpid()), prefix or None, offset=after or None, chunk_size=page)
+    return [_info(meta) for meta in next(iter(stream), [])]
+
+
+def _info(meta: Any) -> ObjectInfo:
+    modified = meta["last_modified"]
+    nanoseconds = round(modified.timestamp() * 1e6) * 1000
+    return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", nanoseconds)
+
+
+@functools.lru_cache(maxsize=64)
+def _store(bucket: str, process: int) -> Any:
+    """Return the client of a bucket; a forked process gets one of its own."""
+    from obstore.store import from_url
+
+    options: Any = {"timeout": _TIMEOUT, "connect_timeout": "5s"}
+    allowed = {os.environ.get(f"{provider}_ALLOW_HTTP", "").lower() for provider in ("AWS", "GOOGLE", "AZURE")}
+    if bucket.startswith("http://") or "true" in allowed:  # the environment's choice, which options given here hide
+        options["allow_http"] = True
+    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=8), "base": 2}
+    retry: Any = {"max_retries": _MAX_RETRIES, "backoff": backoff, "retry_timeout": timedelta(seconds=120)}
+    return from_url(bucket, client_options=options, retry_config=retry)
+
+
+class _RangeBehindEndError(Exception):
+    """Report a range that begins behind an object's end."""
+
+
+def _request(bucket: str, key: str, send: Callable[[], _Result]) -> _Result:
+    """Send a request; the client has retried it, this repeats those whose answer broke off."""
+    with extras_for(f"reading {bucket}"):
+        import obstore.exceptions as errors
+    name = f"{bucket}/{key}" if key else bucket
+    for attempt in range(_BODY_RETRIES):
+        try:
+            return send()
+        except FileNotFoundError as error:  # the store's, as obstore raises it
+            if re.search(_CAUSES[0][0], str(error)):
+                raise _store_error(bucket, error) from None
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", name) from None
+        except errors.PreconditionError:
+            raise ObjectReplaced(
+                f"{name}: was replaced after it was listed (its ETag is another); start again when nothing writes there"
+            ) from None
+        except errors.BaseError as error:
+            if "416 Range Not Satisfiable" in str(error):
+                raise _RangeBehindEndError from None
+            if attempt + 1 == _BODY_RETRIES or not _broke_off(str(error)):
+                raise _store_error(name, error) from None
+            time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _broke_off(text: str) -> bool:
+    """Return whether an answer began and did not end."""
+    return re.search(r"error decoding response body|body|connection closed|reset by peer|incomplete", text) is not None
+
+
+def _store_error(name: str, error: Exception) -> StoreError:
+    text = str(error)
+    for pattern, what, hint in _CAUSES:
+        if re.search(pattern, text):
+            return StoreError(f"{name}: {what}; {hint}")
+    first = re.sub(r"\?[^\s:]*", "", (text.strip().splitlines() or [""])[0])  # a query may hold a signature
+    first = re.sub(r"<[^>]*>", " ", first)
+    return StoreError(f"{name}: the store does not answer as it should ({first[:200].strip()}); try again later")
