@@ -82,7 +82,7 @@ def read_regular_file_part(path: str | os.PathLike[str], offset: int, size: int)
     if size > _MAX_PART:
         raise OSError(errno.EFBIG, f"has {size} bytes; {_MAX_PART} are read at most", os.fspath(path))
     if is_url(path):
-        return _whole(read_listed(str(path), offset, size), size, path)
+        return _whole(read_listed(os.fspath(path), offset, size), size, path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (what is checked is what is read)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
