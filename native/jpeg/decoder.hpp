@@ -40,6 +40,8 @@ struct DecodeOptions {
   FrequencyMask kept = all_masks;         // other frequencies are passed over and zero
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
+  // Called with the bytes of the planes, which the limits allow, before they are made.
+  std::function<void(std::uint64_t)> reserve = {};
   // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.
   PlanePool* planes = nullptr;
 };

@@ -51,7 +51,7 @@ struct EncoderInput {
 //
 // JpegFault (malformed, no offset): the planes do not fit the image, a number is outside what T.81 can say, or `segments`
 // contradict color or orientation.
-// JpegFault (limit): the symbols take more memory than `limits` allow.
+// JpegFault (limit): the symbols and the file take more memory than `limits` allow.
 Bytes encode(const EncoderInput& image, const Limits& limits);
 
 }  // namespace prepixel

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prepixel.jpeg.decode import JpegHeader, read_header, read_jpeg
     from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
     from prepixel.jpeg.image import Component, JpegImage
+    from prepixel.jpeg.memory import release_memory
     from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
     from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
     from prepixel.jpeg.source import Limits, Source
@@ -40,6 +41,7 @@ _PLACES = {
     "read_segments": "prepixel.jpeg.encode",
     "read_size": "prepixel.jpeg.pixel_fallback",
     "read_sizes": "prepixel.jpeg.batch",
+    "release_memory": "prepixel.jpeg.memory",
     "write_jpeg": "prepixel.jpeg.encode",
 }
 
@@ -66,6 +68,7 @@ __all__ = [
     "read_segments",
     "read_size",
     "read_sizes",
+    "release_memory",
     "write_jpeg",
 ]
 
