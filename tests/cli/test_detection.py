@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -116,6 +117,61 @@ def test_a_run_is_scored_in_coco_figures_and_its_findings_are_readable(
         capsys.readouterr()
 
 
+def test_training_and_evaluation_agree_and_name_the_weights(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    """What `train` prints of the last weights, `evaluate` prints of them, digit by digit.
+
+    The best weights are of another step here, and `evaluate` says of which.
+    """
+    folder = tmp_path / "run"
+    words = ["--training.epochs", "6", "--optimization.learning_rate", "0.01"]
+    assert main(["train", str(recipe), "--output", str(folder), *words]) == 0
+    trained = capsys.readouterr().out.split("\n", 1)[1]
+    assert "weights  last, of step 12\n" in trained
+    assert main(["evaluate", str(folder), "--weights", "last"]) == 0
+    scored = capsys.readouterr().out
+    assert scored.startswith(trained.rstrip("\n"))
+    rows = read_records(RunFolder(folder).records).rows
+    last = {row.name: row.value for row in rows if isinstance(row, MetricRow) and row.split == "val" and row.step == 12}
+    assert main(["evaluate", str(folder), "--weights", "last", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["weights"] == "last, of step 12"
+    figures = {name: value for name, value in last.items() if name in report and not math.isnan(value)}
+    assert {"box_ap", "box_ar100"} <= figures.keys()
+    assert figures["box_ar100"] > 0
+    assert {name: report[name] for name in figures} == figures
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    best = json.loads(capsys.readouterr().out)["weights"]
+    position = load_detector(folder, weights="best").position
+    assert best == f"best, of step {position.step}"
+
+
+def test_photos_that_cannot_be_read_are_told_by_the_exit_status(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    """Of training, of a resumed part of it, and of evaluation; a finished run reads nothing when it is resumed."""
+    shutil.copytree(recipe.parent / "photos", tmp_path / "photos")
+    for number in (1, 4):  # one of either part
+        path = tmp_path / "photos" / f"{number}.jpg"
+        path.write_bytes(path.read_bytes()[:900])
+    folder = tmp_path / "run"
+    words = [f"--data.train={tmp_path}/photos", f"--data.val={tmp_path}/photos", "--data.on_error=skip"]
+    words += ["--data.max_bad_fraction=0.9", "--output", str(folder)]
+    assert main(["train", str(recipe), *words]) == 1
+    assert "2 files could not be read and were left out" in capsys.readouterr().err
+    assert main(["evaluate", str(folder)]) == 1
+    assert "1 file could not be read and was left out" in capsys.readouterr().err
+    assert main(["train", str(recipe), *words, "--resume"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    assert main(["train", str(recipe), *words, "--resume", "--training.epochs", "2"]) == 1
+    assert "2 files could not be read and were left out" in capsys.readouterr().err
+    document = json.loads(recipe.with_name("val.json").read_text())
+    document["annotations"][0]["iscrowd"] = "0"
+    (folder.parent / "val.json").write_text(json.dumps(document))
+    written = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(written.replace(str(recipe.with_name("val.json")), str(tmp_path / "val.json")))
+    (tmp_path / "photos" / "4.jpg").write_bytes((recipe.parent / "photos" / "4.jpg").read_bytes())
+    assert main(["evaluate", str(folder)]) == 1
+    assert "1 entry of the annotations left out, the first: " in capsys.readouterr().err
+
+
 def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["train", str(recipe), "--output", str(run)]) == 2
     assert "holds a run already; resume it with --resume" in capsys.readouterr().err
@@ -200,8 +256,8 @@ def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
     arguments = ["train", str(recipe), f"--data.train_annotations={tmp_path / 'bad.json'}"]
     assert main([*arguments, "--output", str(tmp_path / "raised")]) == 2
     assert "its bbox is [1, 2, 0, 5], and has no area" in capsys.readouterr().err
-    assert main([*arguments, "--output", str(tmp_path / "skipped"), "--data.on_error=skip"]) == 0
-    assert "1 annotations left out, the first: " in capsys.readouterr().out
+    assert main([*arguments, "--output", str(tmp_path / "skipped"), "--data.on_error=skip"]) == 1
+    assert "1 entry of the annotations left out, the first: " in capsys.readouterr().out
 
 
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:
