@@ -3,6 +3,7 @@
 from prepixel.optional import extras_for
 
 with extras_for(__name__):
+    from prepixel.recipes.augmentation import AugmentSettings
     from prepixel.recipes.classification import DataSettings, InputSettings, NetworkSettings, Recipe, TaskSettings
     from prepixel.recipes.detection import (
         DetectionDataSettings,
@@ -25,6 +26,7 @@ with extras_for(__name__):
 __all__ = [
     "RESUMABLE_KEYS",
     "AnyRecipe",
+    "AugmentSettings",
     "DataSettings",
     "DetectionDataSettings",
     "DetectionRecipe",
