@@ -107,7 +107,7 @@ def test_what_is_missing_is_named_with_its_extra(code: str, says: str) -> None:
     assert done.stderr.splitlines()[-1] == f"prepixel.errors.MissingDependency: {says}"
 
 
-ROOMS = ("data", "engine", "gates", "jpeg", "models", "recipes", "reports", "runs", "spectrum", "tasks")
+ROOMS = ("data", "engine", "gates", "jpeg", "models", "recipes", "reports", "runs", "spectrum", "tasks", "transforms")
 
 
 @pytest.mark.parametrize("room", ["models", "recipes", "runs", "tasks"])

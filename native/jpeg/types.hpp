@@ -38,8 +38,7 @@ enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
   std::uint64_t max_pixels = 1ull << 28;          // width x height of the frame
-  std::uint64_t max_memory_bytes = 1ull << 31;    // what one image takes at once: coefficient planes and work space;
-                                                  // also what all images of a batch take together
+  std::uint64_t max_memory_bytes = 1ull << 31;    // what an image, or all of a batch, takes at once: planes, work space
   int max_scans = 500;                            // a progressive file of libjpeg's own has about 10
 };
 
