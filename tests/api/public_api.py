@@ -19,7 +19,10 @@ FILE = Path(__file__).with_suffix(".txt")
 ROOMS = (
     "prepixel",
     *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "data", "gates", "models", "tasks", "engine")),
-    *(f"prepixel.{room}" for room in ("recipes", "runs", "reports", "errors", "records")),
+    *(
+        f"prepixel.{room}"
+        for room in ("recipes", "runs", "export", "runtime", "serving", "reports", "errors", "records")
+    ),
 )
 
 

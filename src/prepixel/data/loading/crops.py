@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Box
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Box, center_box, whole_box
 
 _DEFAULT_AREAS = (0.08, 1.0)
 _DEFAULT_RATIOS = (3 / 4, 4 / 3)
@@ -65,38 +65,13 @@ def draw_random_resized_crop(
         ratio = math.exp(low + (high - low) * for_ratio)
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            return _whole_box(int(for_top * (height - h + 1)), int(for_left * (width - w + 1)), h, w)
+            return whole_box(int(for_top * (height - h + 1)), int(for_left * (width - w + 1)), h, w)
     w, h = width, height
     if width / height < ratios[0]:
         h = max(1, round(width / ratios[0]))
     elif width / height > ratios[1]:
         w = max(1, round(height * ratios[1]))
-    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
-
-
-def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
-    """Return the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
-
-    The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
-    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
-    pixel of the original and one of the resized image together.
-
-    Args:
-        height, width: of the upright image, at least 1.
-        fraction: in (0, 1]; published: 224 / 256 = .875, 448 / 512, 896 / 1024.
-        aspect: width / height of the output.
-
-    >>> center_box(401, 467, 0.875)
-    Box(top=25.0, left=58.0, height=351.0, width=351.0)
-    """
-    full = min(height, width / aspect)
-    h = min(height, max(1, round(full * fraction)))
-    w = min(width, max(1, round(full * aspect * fraction)))
-    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
-
-
-def _whole_box(top: int, left: int, height: int, width: int) -> Box:
-    return Box(float(top), float(left), float(height), float(width))
+    return whole_box((height - h) // 2, (width - w) // 2, h, w)
 
 
 @runtime_checkable
