@@ -120,7 +120,7 @@ def assemble(exportable: Exportable, graph: GraphFiles, folder: Path) -> Exporte
         exportable.output,
         len(exportable.classes),
         {name: FileSum.of(one) for name, one in contents.items()},
-        {name: importlib.metadata.version(name) for name in _LIBRARIES if _has(name)},
+        {name: importlib.metadata.version(name) for name in _LIBRARIES if installed(name)},
     )
     return ExportedFiles(folder, manifest, contents, exportable.classes)
 
@@ -242,7 +242,3 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _has(name: str) -> bool:
-    return installed(name)

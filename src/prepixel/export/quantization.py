@@ -118,6 +118,18 @@ def export_quantized(
     return write_export(quantized_files, comparison, more), check
 
 
+class _Batches:
+    """Give the calibration its batches, one per call."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._left = iter(np.array_split(values, -(-len(values) // _BATCH)))
+
+    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the next batch, as the graph's inputs; None after the last."""
+        batch = next(self._left, None)
+        return None if batch is None else {INPUT: batch}
+
+
 def quantize(contents: bytes, values: npt.NDArray[Any]) -> bytes:
     """Quantize an ONNX graph by ONNX Runtime's static quantization, in its QDQ format.
 
@@ -129,14 +141,6 @@ def quantize(contents: bytes, values: npt.NDArray[Any]) -> bytes:
     shape_inference = importlib.import_module("onnxruntime.quantization.shape_inference")
     onnx = importlib.import_module("onnx")
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # a class of an optional package
-        def __init__(self) -> None:
-            self.batches = iter(np.array_split(values, -(-len(values) // _BATCH)))
-
-        def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
-
     with tempfile.TemporaryDirectory() as folder:
         graph, prepared, result = (Path(folder, name) for name in ("graph.onnx", "prepared.onnx", "quantized.onnx"))
         graph.write_bytes(contents)
@@ -145,7 +149,7 @@ def quantize(contents: bytes, values: npt.NDArray[Any]) -> bytes:
         quantization.quantize_static(
             str(prepared),
             str(result),
-            Reader(),
+            _Batches(values),
             quant_format=quantization.QuantFormat.QDQ,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,

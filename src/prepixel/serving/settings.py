@@ -58,4 +58,6 @@ class ServiceSettings:
     @property
     def num_workers(self) -> int:
         """Return how many batches are computed at the same time."""
-        return self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if self.workers:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
