@@ -17,6 +17,19 @@ def build() -> nn.Module:
     )
 
 
+def build_wide() -> nn.Module:
+    """Return a network most of whose bytes are weights."""
+    torch.manual_seed(12)
+    layers = [
+        nn.Conv2d(3, 32, 5, 2, 2),
+        nn.ReLU(),
+        nn.Conv2d(32, 128, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(128, 256, 3, 2, 1),
+    ]
+    return nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+
+
 def small_classifier() -> FoldedClassifier:
     """Fold a network of 40 x 56 pixels over S-6, with weights that are no library's."""
     return fold_pixel_model("own", build=build, bands="S-6", pixels=(40, 56), grid=(10, 14), classes=CLASSES, crop=0.8)

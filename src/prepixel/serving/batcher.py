@@ -99,10 +99,10 @@ class Batcher:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while batch := await self._next_batch():
-            self._metrics.batch_photos.add(len(batch))
-            for one in batch:
-                self._metrics.queue_seconds.add(loop.time() - one.since)
             try:
+                self._metrics.batch_photos.add(float(len(batch)))
+                for one in batch:
+                    self._metrics.queue_seconds.add(loop.time() - one.since)
                 outcomes = await loop.run_in_executor(self._threads, self._answer, [one.contents for one in batch])
             except Exception as error:  # a fault of ours, or of the machine: these photos fail, the service goes on
                 _LOG.exception("a batch of %d photos failed", len(batch))
