@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from prepixel.export import export_classifier, export_quantized
 from prepixel.files import image_files
 from prepixel.models import pixel_model
-from prepixel.records import ScoreRow, TimingRow, append_records, describe_environment
+from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.runs import FoldedClassifier, fold_pixel_model
 from prepixel.runtime import Predictor
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, center_box
@@ -47,7 +47,7 @@ def main() -> None:
     files = sorted(image_files(photos() / "imagenet_samples"))[: 8 if options.n == 1 else options.files]
     contents = [Path(file).read_bytes() for file in files]
     classifier = fold_pixel_model(NETWORK)
-    rows: list[Any] = []
+    rows: list[ScoreRow] = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         export_classifier(classifier, place / "float32")
@@ -64,8 +64,10 @@ def main() -> None:
         append_records(options.output, rows)
 
 
-def measure(subjects: dict[str, Answer], contents: list[bytes], batch: int, threads: int, rounds: int) -> list[Any]:
-    """Run all subjects in turn, round by round; return a timing and a score for each."""
+def measure(
+    subjects: dict[str, Answer], contents: list[bytes], batch: int, threads: int, rounds: int
+) -> list[ScoreRow]:
+    """Run all subjects in turn, round by round; return a row for each."""
     case = f"{NETWORK}, batch {batch}, {threads} thread{'s' * (threads > 1)}, {len(contents)} photos"
     parts = [contents[start : start + batch] for start in range(0, len(contents), batch)]
     rates: dict[str, list[float]] = {name: [] for name in subjects}
@@ -81,14 +83,18 @@ def measure(subjects: dict[str, Answer], contents: list[bytes], batch: int, thre
                 rates[name].append(len(contents) / sum(seconds))
                 single[name] += seconds
     print(f"\n{case}, {rounds} rounds")
-    rows: list[Any] = []
+    rows: list[ScoreRow] = []
     for name in subjects:
         latencies = np.array(single[name]) * 1000
-        scores = {"p50_ms": float(np.percentile(latencies, 50)), "p99_ms": float(np.percentile(latencies, 99))}
-        median = statistics.median(rates[name])
-        print(f"  {name:46s} {median:7.1f} images/s   p50 {scores['p50_ms']:7.1f} ms   p99 {scores['p99_ms']:7.1f} ms")
-        rows.append(TimingRow.of_rounds(QUESTION, case, name, "images/s", rates[name]))
-        rows.append(ScoreRow(QUESTION, case, name, len(latencies), scores, describe_environment()))
+        scores = {
+            "images/s": statistics.median(rates[name]),
+            "images/s, lowest": min(rates[name]),
+            "images/s, highest": max(rates[name]),
+            "p50 ms": float(np.percentile(latencies, 50)),
+            "p99 ms": float(np.percentile(latencies, 99)),
+        }
+        print(f"  {name:46s} " + ", ".join(f"{key} {value:.1f}" for key, value in scores.items()), flush=True)
+        rows.append(ScoreRow(QUESTION, case, name, rounds, scores, describe_environment()))
     return rows
 
 
