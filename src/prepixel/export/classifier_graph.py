@@ -114,7 +114,7 @@ class Exportable:
         normalized = _SPREAD * torch.randn(count, len(self.input.bands), *self.input.grid, generator=generator)
         shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
         own_shift, own_unit = (one[:, None, None] for one in (self.graph.shift, self.graph.unit))
-        values = (shift + scale * normalized - own_shift) / own_unit
+        values: Tensor = (shift + scale * normalized - own_shift) / own_unit
         if self.input.dtype == "int8":
             return values.round().clamp(-127, 127).to(torch.int8)
         return values

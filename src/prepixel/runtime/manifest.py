@@ -293,11 +293,11 @@ def _read_input(values: Any) -> GraphInput:
     grid = strict_json.integers_of(fields, "grid", most=2)
     if len(grid) != 2 or not all(1 <= side <= _LARGEST_GRID for side in grid):
         raise ValueError(f"'grid' is {list(grid)}; it is two numbers from 1 to {_LARGEST_GRID}")
-    scales = [strict_json.numbers_of(fields, key, most=NUM_CHANNELS) for key in ("shift", "unit")]
-    if any(len(scale) != len(bands) or not all(map(math.isfinite, scale)) for scale in scales):
+    shift, unit = (strict_json.numbers_of(fields, key, most=NUM_CHANNELS) for key in ("shift", "unit"))
+    if any(len(one) != len(bands) or not all(map(math.isfinite, one)) for one in (shift, unit)):
         raise ValueError(f"'shift' and 'unit' are {len(bands)} finite numbers each, one per channel")
-    if min(scales[1]) <= 0:
-        raise ValueError(f"'unit' holds {min(scales[1]):g}; units are above 0")
+    if min(unit) <= 0:
+        raise ValueError(f"'unit' holds {min(unit):g}; units are above 0")
     fraction = fields["crop_fraction"]
     if type(fraction) not in {int, float} or not 0 < fraction <= 1:
         raise ValueError("'crop_fraction' must be a number above 0, at most 1")
@@ -305,7 +305,8 @@ def _read_input(values: Any) -> GraphInput:
         bands,
         (grid[0], grid[1]),
         _one_of(fields, "dtype", get_args(Encoding)),
-        *scales,
+        shift,
+        unit,
         float(fraction),
         _one_of(fields, "filter", get_args(Filter)),
     )
