@@ -22,6 +22,7 @@ from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.runs import fold_pixel_model
 from prepixel.runtime.manifest import Graph
 
+CASE = "logits, folded, S-24, random weights"
 FAMILIES = {
     "SqueezeNet": "squeezenet1_1",
     "ResNet": "resnet18",
@@ -41,19 +42,15 @@ FAMILIES = {
 def main() -> None:
     """Export each family and print what came of it."""
     options = arguments(__doc__)
-    rows, environment = [], describe_environment()
+    environment = describe_environment()
     for family, name in list(FAMILIES.items())[: options.n]:
         scores = try_family(name)
         print(
             f"{family:42s} {name:28s} " + ", ".join(f"{key} {value:.3g}" for key, value in scores.items()), flush=True
         )
-        rows.append(
-            ScoreRow(
-                "exported families", "logits, folded, S-24, random weights", f"{family}: {name}", 4, scores, environment
-            )
-        )
-    if options.output:
-        append_records(options.output, rows)
+        if options.output:
+            row = ScoreRow("exported families", CASE, f"{family}: {name}", 4, scores, environment)
+            append_records(options.output, [row])
 
 
 def try_family(name: str) -> dict[str, float | int]:

@@ -37,7 +37,7 @@ def main() -> None:
     data, short = photos(), options.n == 1
     paths = sorted(image_files(data / "imagenet_samples"))[: 8 if short else options.files]
     labels = true_labels(data, paths)
-    rows, environment = [], describe_environment()
+    environment = describe_environment()
     for name, classifier in list(networks(data))[: 1 if short else None]:
         expected = torch_probabilities(classifier, paths)
         case = f"{name}, folded, S-24, {len(paths)} photos"
@@ -49,9 +49,9 @@ def main() -> None:
                     f"{case}; {subject}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()),
                     flush=True,
                 )
-                rows.append(ScoreRow(QUESTION, case, subject, len(paths), scores, environment))
-    if options.output:
-        append_records(options.output, rows)
+                if options.output:
+                    row = ScoreRow(QUESTION, case, subject, len(paths), scores, environment)
+                    append_records(options.output, [row])
 
 
 def networks(data: Path) -> Iterator[tuple[str, FoldedClassifier]]:

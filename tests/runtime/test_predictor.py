@@ -46,8 +46,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("batch_size", [1, 3, 32])
+@pytest.mark.parametrize(("engine", "batch_size"), [("onnxruntime", 1), ("onnxruntime", 3), ("openvino", 32)])
 def test_answers_are_those_of_the_network(engine: Any, batch_size: int, exported: Path, photos: list[str]) -> None:
     expected = list(small_classifier().predict(photos, top=3))
     predictor = Predictor.load(exported, engine=engine, threads=1)

@@ -29,7 +29,7 @@ from prepixel.serving.batcher import Batcher, QueueFull, Stopping
 from prepixel.serving.metrics import Metrics
 from prepixel.serving.openapi import _STATUSES
 from prepixel.serving.requests import Refusal
-from prepixel.serving.settings import ServiceError, ServiceSettings
+from prepixel.serving.service_settings import ServiceError, ServiceSettings
 
 PHOTO = jpeg(61, 83)
 FORM = form({})[1]

@@ -9,11 +9,11 @@ from prepixel.optional import lazy_names
 if TYPE_CHECKING:
     from prepixel.serving.app import build_app
     from prepixel.serving.server import serve
-    from prepixel.serving.settings import ServiceError, ServiceSettings
+    from prepixel.serving.service_settings import ServiceError, ServiceSettings
 
 _PLACES = {
-    "ServiceError": "prepixel.serving.settings",
-    "ServiceSettings": "prepixel.serving.settings",
+    "ServiceError": "prepixel.serving.service_settings",
+    "ServiceSettings": "prepixel.serving.service_settings",
     "build_app": "prepixel.serving.app",
     "serve": "prepixel.serving.server",
 }

@@ -24,7 +24,7 @@ from prepixel.serving.batcher import Batcher, Outcome, QueueFull, Stopping
 from prepixel.serving.metrics import CONTENT_TYPE, Metrics
 from prepixel.serving.openapi import description
 from prepixel.serving.requests import BodyBudget, ClientDisconnect, Photo, Refusal, read_photos
-from prepixel.serving.settings import ServiceSettings
+from prepixel.serving.service_settings import ServiceSettings
 
 _RETRY_SECONDS = "1"
 _DEFAULT_TOP = 5

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from prepixel.runtime import Predictor
 from prepixel.serving.metrics import Metrics
-from prepixel.serving.settings import ServiceSettings
+from prepixel.serving.service_settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prepixel.runtime import Manifest
-from prepixel.serving.settings import ServiceSettings
+from prepixel.serving.service_settings import ServiceSettings
 
 _STATUSES = {
     408: "the body did not arrive in time",

@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from prepixel.serving.settings import ServiceSettings
+from prepixel.serving.service_settings import ServiceSettings
 
 _PLAIN = {"application/octet-stream", "application/x-www-form-urlencoded", ""}  # the second is curl's --data-binary
 _DRAINED = 4  # a body that is too large is read to its end if it is at most so many times as large as allowed

@@ -14,7 +14,7 @@ import uvicorn
 
 from prepixel.runtime import Predictor
 from prepixel.serving.app import build_app
-from prepixel.serving.settings import ServiceSettings
+from prepixel.serving.service_settings import ServiceSettings
 
 _BACKLOG = 1024
 _MAX_CONNECTIONS = 2048
