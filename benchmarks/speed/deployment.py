@@ -34,7 +34,8 @@ from prepixel.models import pixel_model
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.runs import FoldedClassifier, fold_pixel_model
 from prepixel.runtime import Predictor
-from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, center_box
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
+from prepixel.transforms.crop_draws import center_box
 
 NETWORK, SIDE = "efficientnet_lite0", 224
 QUESTION = "deployment"

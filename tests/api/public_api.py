@@ -18,11 +18,9 @@ from typing import Any
 FILE = Path(__file__).with_suffix(".txt")
 ROOMS = (
     "prepixel",
-    *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "data", "gates", "models", "tasks", "engine")),
-    *(
-        f"prepixel.{room}"
-        for room in ("recipes", "runs", "export", "runtime", "serving", "reports", "errors", "records")
-    ),
+    *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "transforms", "data", "gates", "models", "tasks", "engine")),
+    *(f"prepixel.{room}" for room in ("recipes", "runs", "export", "runtime", "serving")),
+    *(f"prepixel.{room}" for room in ("reports", "errors", "records")),
 )
 
 

@@ -19,7 +19,7 @@ from prepixel.runtime.inference import Engine, GraphRunner, open_graph
 from prepixel.runtime.manifest import MANIFEST, ExportedFiles, GraphInput, Manifest
 from prepixel.runtime.prediction import Prediction, Predictions
 from prepixel.spectrum.arrays import ReadReport, read_arrays
-from prepixel.spectrum.boxes import center_box
+from prepixel.transforms.crop_draws import center_box
 
 
 @dataclass(frozen=True)

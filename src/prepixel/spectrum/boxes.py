@@ -108,29 +108,3 @@ class Box:
         top = stored_size[0] - (box.top + box.height) if order.reverse_rows else box.top
         left = stored_size[1] - (box.left + box.width) if order.reverse_columns else box.left
         return replace(box, top=top, left=left)
-
-
-def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
-    """Return the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
-
-    The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
-    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
-    pixel of the original and one of the resized image together.
-
-    Args:
-        height, width: of the upright image, at least 1.
-        fraction: in (0, 1]; published: 224 / 256 = .875, 448 / 512, 896 / 1024.
-        aspect: width / height of the output.
-
-    >>> center_box(401, 467, 0.875)
-    Box(top=25.0, left=58.0, height=351.0, width=351.0)
-    """
-    full = min(height, width / aspect)
-    h = min(height, max(1, round(full * fraction)))
-    w = min(width, max(1, round(full * aspect * fraction)))
-    return whole_box((height - h) // 2, (width - w) // 2, h, w)
-
-
-def whole_box(top: int, left: int, height: int, width: int) -> Box:
-    """Return a box of whole pixels, as real numbers."""
-    return Box(float(top), float(left), float(height), float(width))

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import RandomResizedCrop, functional
 
-from prepixel.data.loading.crops import CenterCrop, RandomCrop, draw_flip, draw_random_resized_crop
+from prepixel.data.loading.crops import CenterCrop, RandomCrop, center_box, draw_flip, draw_random_resized_crop
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
-from prepixel.spectrum.boxes import center_box
 
 N = 4000
 
