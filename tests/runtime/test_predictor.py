@@ -75,12 +75,13 @@ def test_bytes_paths_and_open_files_give_the_same(exported: Path, photos: list[s
 def test_what_cannot_be_read_is_raised_or_listed(exported: Path, photos: list[str], tmp_path: Path) -> None:
     predictor = Predictor.load(exported)
     broken = Path(photos[0]).read_bytes()[:-200]
-    sources = [photos[0], broken, "missing.jpg", photos[1], io.BytesIO(broken), b"no photo"]
+    sources: list[Any] = [photos[0], broken, "missing.jpg", photos[1], broken, b"no photo"]
     with pytest.raises(TruncatedJpeg, match="source 1"):
         predictor.predict(sources[:2])
     with pytest.raises(FileNotFoundError):
         predictor.predict(sources[2:])
     for batch_size in (2, 3, 32):
+        sources[4] = io.BytesIO(broken)  # which can be read once
         found = predictor.predict(sources, batch_size=batch_size, on_error="skip")
         assert found.kept.tolist() == [0, 3]
         assert [(one.index, one.kind) for one in found.failures] == [
