@@ -17,7 +17,6 @@ from prepixel import load_run
 from prepixel.cli import main
 from prepixel.data import write_synthetic
 from prepixel.errors import RunError
-from prepixel.export import export_classifier
 from prepixel.gates import GatedNetwork
 from prepixel.recipes import read_recipe
 from prepixel.records import RunRow, ScoreRow, read_records
@@ -185,10 +184,3 @@ def test_mistakes_are_one_line(capsys: Captured, runs: Path, tmp_path: Path) -> 
     assert "plain: it does not see channels [2, 10, 16, 17, 65, 129] of S-12, only those of S-6; choose from" in text
     shutil.rmtree(tmp_path / "run")
     assert "none: no such folder; give a folder that prepixel train made" in told(*start, tmp_path / "none")
-
-
-@pytest.mark.parametrize("kind", ["dynamic", "static"])
-def test_a_gated_run_is_exported_with_its_gate(runs: Path, kind: str, tmp_path: Path) -> None:
-    exported = export_classifier(load_run(runs / kind, device="cpu"), tmp_path / "net")
-    assert exported.comparison.difference < 1e-4
-    assert len(exported.manifest.input.bands) == 192
