@@ -19,6 +19,7 @@ QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
     *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service"),
+    *("transforms: difference", "augmentation"),
 )
 
 
