@@ -20,7 +20,8 @@ from prepixel.models.frequency_network import (
     rgb_network,
 )
 from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
-from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
+from prepixel.models.library_network import LibraryNetwork, load_library_weights
+from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model, pixel_network
 from prepixel.models.weight_files import check_finite
 from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
@@ -34,6 +35,7 @@ __all__ = [
     "FoldedNetwork",
     "FrequencyNetwork",
     "GridMismatch",
+    "LibraryNetwork",
     "ModelError",
     "PixelInput",
     "PixelModel",
@@ -53,8 +55,10 @@ __all__ = [
     "frequency_resnet",
     "imagenet_classes",
     "import_build_function",
+    "load_library_weights",
     "load_rgb_weights",
     "pixel_model",
+    "pixel_network",
     "rebuild_folded",
     "rgb_network",
     "slice_channels",

@@ -120,7 +120,8 @@ class NetworkSettings:
     """Settings of the network that is trained.
 
     Attributes:
-        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
+        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; with a folded stem or for kind rgb
+            also any other classifier of torchvision, or timm:NAME.
         layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
         stem: for kind spectrum, removed as in the paper, or folded: the RGB network itself, its first layer folded over
             the coefficients.

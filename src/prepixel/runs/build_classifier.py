@@ -23,6 +23,7 @@ from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
+    LibraryNetwork,
     PixelNetwork,
     WeightReuse,
     WeightsMismatch,
@@ -32,8 +33,9 @@ from prepixel.models import (
     example_spectrum,
     fold,
     frequency_network,
+    load_library_weights,
     load_rgb_weights,
-    rgb_network,
+    pixel_network,
 )
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
@@ -41,7 +43,7 @@ from prepixel.recipes.parsing import expand_path
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
 
-Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
+Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | GatedNetwork
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     """
     torch.manual_seed(recipe.seed)
     network = _build_ungated(recipe, num_classes, bands, statistics)
-    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork):
+    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork | LibraryNetwork):
         return network
     bands = network.input.bands
     try:
@@ -209,12 +211,12 @@ def _value_bytes(settings: InputSettings) -> int:
 
 def _build_ungated(
     recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None
-) -> FrequencyNetwork | PixelNetwork | FoldedNetwork:
+) -> FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork:
     settings = recipe.network
     if bands is None:
-        return rgb_network(settings.name, num_classes)
+        return pixel_network(settings.name, num_classes)
     if settings.stem == "folded":
-        return _fold(recipe, rgb_network(settings.name, num_classes), bands)
+        return _fold(recipe, pixel_network(settings.name, num_classes), bands)
     return frequency_network(
         settings.name,
         bands,
@@ -225,7 +227,7 @@ def _build_ungated(
     )
 
 
-def _fold(recipe: Recipe, network: PixelNetwork, bands: BandSet) -> FoldedNetwork:
+def _fold(recipe: Recipe, network: PixelNetwork | LibraryNetwork, bands: BandSet) -> FoldedNetwork:
     """Fold an RGB network, which normalizes its pixels itself."""
     return fold(
         network,
@@ -252,14 +254,22 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     state = read_rgb_weights(path)
     try:
         if not isinstance(network, FoldedNetwork):
-            return load_rgb_weights(network, state)
+            return _load(network, state, num_classes)
         torch.manual_seed(recipe.seed)  # fresh layers get the same initial weights as the RGB network of this seed
-        pixel_network = rgb_network(recipe.network.name, num_classes)
-        reuse = load_rgb_weights(pixel_network, state)
-        network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
+        on_pixels = pixel_network(recipe.network.name, num_classes)
+        reuse = _load(on_pixels, state, num_classes)
+        network.load_state_dict(_fold(recipe, on_pixels, network.bands).state_dict())
         return reuse
     except WeightsMismatch as error:
         raise RunError(f"network.rgb_weights: {path}: {error}") from error
+
+
+def _load(
+    network: FrequencyNetwork | PixelNetwork | LibraryNetwork, state: dict[str, Tensor], num_classes: int
+) -> WeightReuse:
+    if isinstance(network, LibraryNetwork):
+        return load_library_weights(network, state, num_classes)
+    return load_rgb_weights(network, state)
 
 
 def read_rgb_weights(path: Path) -> dict[str, Tensor]:
