@@ -13,6 +13,7 @@ from prepixel.cli import main
 from prepixel.models import (
     FoldedNetwork,
     LibraryNetwork,
+    LightNetwork,
     ModelError,
     WeightsMismatch,
     fold,
@@ -71,6 +72,19 @@ def test_a_folded_network_of_a_library_trains_and_is_opened(
     trained = dict(run.network.named_parameters())
     unchanged = [key for key, value in first.named_parameters() if torch.equal(value, trained[key])]
     assert unchanged == []
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "grid"), [("timm:test_resnet", 64, 16), ("timm:test_vit", 160, 20), ("resnet18", 64, 8)]
+)
+def test_a_light_stem_trains_and_is_opened(name: str, pixels: int, grid: int, photos: Path, tmp_path: Path) -> None:
+    network = f"name: '{name}', stem: light, pixels: {pixels}"
+    recipe = write_recipe(photos, tmp_path / "r.yaml", network, f"bands: S-6, grid: {grid}")
+    assert main(["train", str(recipe), "-o", str(tmp_path / "run")]) == 0
+    run = load_run(tmp_path / "run", device="cpu")
+    assert isinstance(run.network, LightNetwork)
+    assert not torch.equal(run.network.input.shift, torch.zeros(6))  # the training images' statistics
     assert main(["evaluate", str(tmp_path / "run")]) == 0
 
 

@@ -21,6 +21,7 @@ from prepixel.models.frequency_network import (
 )
 from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
 from prepixel.models.library_network import LibraryNetwork, load_library_weights
+from prepixel.models.light_stem import LightNetwork, LightStem, light_network
 from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model, pixel_network
 from prepixel.models.weight_files import check_finite
 from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
@@ -36,6 +37,8 @@ __all__ = [
     "FrequencyNetwork",
     "GridMismatch",
     "LibraryNetwork",
+    "LightNetwork",
+    "LightStem",
     "ModelError",
     "PixelInput",
     "PixelModel",
@@ -55,6 +58,7 @@ __all__ = [
     "frequency_resnet",
     "imagenet_classes",
     "import_build_function",
+    "light_network",
     "load_library_weights",
     "load_rgb_weights",
     "pixel_model",

@@ -24,7 +24,9 @@ from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
     LibraryNetwork,
+    LightNetwork,
     PixelNetwork,
+    SpectrumInput,
     WeightReuse,
     WeightsMismatch,
     count_macs,
@@ -33,6 +35,7 @@ from prepixel.models import (
     example_spectrum,
     fold,
     frequency_network,
+    light_network,
     load_library_weights,
     load_rgb_weights,
     pixel_network,
@@ -43,7 +46,7 @@ from prepixel.recipes.parsing import expand_path
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
 
-Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | GatedNetwork
+Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork | GatedNetwork
 
 
 @dataclass(frozen=True)
@@ -211,19 +214,17 @@ def _value_bytes(settings: InputSettings) -> int:
 
 def _build_ungated(
     recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None
-) -> FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork:
+) -> FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork:
     settings = recipe.network
     if bands is None:
         return pixel_network(settings.name, num_classes)
     if settings.stem == "folded":
         return _fold(recipe, pixel_network(settings.name, num_classes), bands)
+    shift, scale = (None, None) if statistics is None else (statistics.shift(), statistics.scale())
+    if settings.stem == "light":
+        return _lighten(recipe, pixel_network(settings.name, num_classes), SpectrumInput(bands, shift, scale))
     return frequency_network(
-        settings.name,
-        bands,
-        num_classes,
-        layer2_stride=settings.layer2_stride,
-        shift=None if statistics is None else statistics.shift(),
-        scale=None if statistics is None else statistics.scale(),
+        settings.name, bands, num_classes, layer2_stride=settings.layer2_stride, shift=shift, scale=scale
     )
 
 
@@ -239,6 +240,17 @@ def _fold(recipe: Recipe, network: PixelNetwork | LibraryNetwork, bands: BandSet
     )
 
 
+def _lighten(recipe: Recipe, network: PixelNetwork | LibraryNetwork, normalization: SpectrumInput) -> LightNetwork:
+    return light_network(
+        network,
+        normalization.bands,
+        pixels=recipe.network.pixels or (0, 0),
+        grid=recipe.input.grid or (0, 0),
+        shift=normalization.shift,
+        scale=normalization.scale,
+    )
+
+
 def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> WeightReuse | None:
     """Fill a network from the RGB checkpoint that its recipe names, if it names one.
 
@@ -250,15 +262,20 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     path = expand_path(recipe.network.rgb_weights, "network.rgb_weights")
     if isinstance(network, GatedNetwork):
         network = network.network
-        assert isinstance(network, FrequencyNetwork | FoldedNetwork)
+        assert isinstance(network, FrequencyNetwork | FoldedNetwork | LightNetwork)
     state = read_rgb_weights(path)
     try:
-        if not isinstance(network, FoldedNetwork):
+        if not isinstance(network, FoldedNetwork | LightNetwork):
             return _load(network, state, num_classes)
         torch.manual_seed(recipe.seed)  # fresh layers get the same initial weights as the RGB network of this seed
         on_pixels = pixel_network(recipe.network.name, num_classes)
         reuse = _load(on_pixels, state, num_classes)
-        network.load_state_dict(_fold(recipe, on_pixels, network.bands).state_dict())
+        derived = (
+            _fold(recipe, on_pixels, network.bands)
+            if isinstance(network, FoldedNetwork)
+            else _lighten(recipe, on_pixels, network.input)
+        )
+        network.load_state_dict(derived.state_dict())
         return reuse
     except WeightsMismatch as error:
         raise RunError(f"network.rgb_weights: {path}: {error}") from error
@@ -313,7 +330,7 @@ def run_metadata(
         "network": ", ".join(
             [
                 recipe.network.name,
-                *(["folded"] if recipe.network.stem == "folded" else []),
+                *([recipe.network.stem] if recipe.network.stem != "removed" and bands is not None else []),
                 *([f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []),
             ]
         ),
