@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prepixel.models.batch_norm import run_network
@@ -33,8 +33,8 @@ class LibraryNetwork(nn.Module):
         self.network = network
         self.name = name
 
-    def forward(self, pixels: UInt8[Tensor, "n 3 y x"] | Float[Tensor, "n 3 y x"]) -> Float[Tensor, "n k"]:
-        """Compute one logit per class.
+    def forward(self, pixels: Tensor) -> Float[Tensor, "n k"]:
+        """Compute one logit per class of pixels (n, 3, y, x).
 
         Raises:
             BatchTooSmall: in training, a batch norm gets a single value per channel.
