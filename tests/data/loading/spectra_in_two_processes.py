@@ -51,7 +51,7 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 def main(folder: Path) -> None:
-    """Train a step by DistributedDataParallel and one by Accelerate, and list the batches of a stream."""
+    """Train a step by DistributedDataParallel, one by Accelerate, one compiled; and list the batches of a stream."""
     torch.set_num_threads(1)
     samples = samples_of(folder)
     dataset = SpectrumDataset(samples, **FORM)
@@ -72,6 +72,11 @@ def main(folder: Path) -> None:
 
     stream: Any = DataLoader(Stream(samples), batch_size=2, collate_fn=SpectrumDecoder(**FORM))  # type: ignore[arg-type]
     seen["stream"] = [(spectrum.values, numbers) for spectrum, numbers in accelerator.prepare(stream)]
+    # here, because dynamo refuses to trace the shape checks that the tests' own process has
+    compiled = network()
+    loss = cross_entropy(torch.compile(compiled, backend="aot_eager", fullgraph=True)(batch[0]), batch[1] % CLASSES)
+    loss.backward()
+    seen["compiled"], seen["numbers"] = gradients(compiled), batch[1]
     torch.save(seen, folder / f"{rank}.pt")
     accelerator.end_training()
 
