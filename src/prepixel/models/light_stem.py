@@ -52,6 +52,7 @@ class LightStem(nn.Module):
         self.up = ratio.numerator
         self.conv = nn.Conv2d(channels, features * self.up**2, _KERNEL, ratio.denominator, padding=_KERNEL // 2)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="linear")
+        assert self.conv.bias is not None
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n d y x"]:
