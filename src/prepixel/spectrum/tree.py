@@ -22,7 +22,6 @@ _BETWEEN = ("torch.utils._pytree", "torch.utils.pytree", "optree", __name__, "be
 _MAX_FRAMES = 64
 _INSTEAD = {
     "RandomHorizontalFlip": "RandomHorizontalFlip of prepixel.transforms when reading, or Spectrum.flip_horizontal",
-    "RandomVerticalFlip": "Spectrum.flip_vertical",
     "Resize": "grid= of read_spectra, or Resize of prepixel.transforms when reading",
     "CenterCrop": "boxes= of read_spectra, or CenterCrop of prepixel.transforms when reading",
     "RandomCrop": "boxes= of read_spectra, or RandomCrop of prepixel.transforms when reading",
@@ -34,7 +33,7 @@ _INSTEAD = {
         name: f"{name} of prepixel.transforms"
         for name in (
             *("ColorJitter", "CutMix", "GaussianBlur", "MixUp", "RandAugment", "RandomAdjustSharpness"),
-            *("RandomErasing", "RandomGrayscale", "RandomInvert", "TrivialAugmentWide"),
+            *("RandomErasing", "RandomGrayscale", "RandomInvert", "RandomVerticalFlip", "TrivialAugmentWide"),
         )
     },
 }

@@ -125,6 +125,14 @@ class FolderDataset:
         """Return what the samples are read from: their paths."""
         return [self.samples[index].path for index in indices]
 
+    def select(self, indices: Sequence[int]) -> FolderDataset:
+        """Return the data set of some of the samples, in the order of the indices, with the same classes."""
+        selected = object.__new__(FolderDataset)
+        object.__setattr__(selected, "root", self.root)
+        object.__setattr__(selected, "classes", self.classes)
+        object.__setattr__(selected, "samples", tuple(self.samples[index] for index in indices))
+        return selected
+
     def num_per_class(self) -> tuple[int, ...]:
         """Count the images of each class."""
         counts = [0] * len(self.classes)
