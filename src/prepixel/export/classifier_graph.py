@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from prepixel.data import PixelReader, SpectrumReader
 from prepixel.errors import ModelError
+from prepixel.gates import GatedNetwork
 from prepixel.models import PixelNetwork
 from prepixel.runs import Classifier, FoldedClassifier, TrainedRun
 from prepixel.runtime import GraphInput
@@ -109,7 +110,7 @@ class Exportable:
     def random_values(self, count: int, *, seed: int = 0) -> Tensor:
         """Return stored values of random images, spread as the network expects."""
         network: Any = self.graph.network
-        normalization = network.network.input if hasattr(network, "gate") else network.input
+        normalization = network.input
         generator = torch.Generator().manual_seed(seed)
         normalized = _SPREAD * torch.randn(count, len(self.input.bands), *self.input.grid, generator=generator)
         shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
@@ -131,11 +132,16 @@ def reader_of(classifier: Classifier, encoding: Encoding | None) -> SpectrumRead
     """Return what turns files into a classifier's inputs, in the encoding asked for.
 
     Raises:
-        ModelError: the classifier takes pixels, or has no statistics from which int8 steps follow.
+        ModelError: the classifier takes pixels, has a gate, or has no statistics from which int8 steps follow.
     """
     if isinstance(classifier, FoldedClassifier):
         return dataclasses.replace(classifier, encoding=encoding or classifier.encoding).reader
     reader = classifier.reader
+    if isinstance(classifier.network, GatedNetwork):
+        raise ModelError(
+            f"{classifier.name}: has a gate, whose graph the exporters fix to one batch size; take the channels "
+            "that it chose (prepixel select), and train a network on them"
+        )
     if isinstance(reader, PixelReader) or isinstance(classifier.network, PixelNetwork):
         raise ModelError(
             f"{classifier.name}: takes RGB pixels, and what is exported takes coefficients; fold it first: "
