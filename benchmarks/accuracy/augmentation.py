@@ -27,7 +27,7 @@ from prepixel.runs import run
 from prepixel.tasks import ClassificationResult
 
 AUGMENT = {"crops and flips": "{}", "RandAugment, MixUp, CutMix": "{rand_augment: 2, mixup: 0.2, cutmix: 1.0}"}
-EPOCHS = {"imagenette10": 8, "flowers20": 6}
+EPOCHS = {"imagenette10": 6, "flowers20": 4}
 INPUTS = {
     "imagenette10": {
         "RGB 56": ("{kind: rgb, pixels: 56, areas: [0.25, 1.0]}", "{name: resnet18}"),
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--dataset", choices=tuple(INPUTS), default="imagenette10")
-    parser.add_argument("--epochs", type=int, default=None, help="passes over the photos (default 8, flowers 6)")
+    parser.add_argument("--epochs", type=int, default=None, help="passes over the photos (default 6, flowers 4)")
     parser.add_argument("--threads", type=int, default=1, help="threads that compute (default 1)")
     parser.add_argument("--output", type=Path, default=None, help="append records to this JSON-lines file")
     options = parser.parse_args()

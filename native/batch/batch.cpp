@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "batch/file_source.hpp"
+#include "batch/memory_budget.hpp"
 #include "packed/packed_image.hpp"
 
 namespace prepixel {
@@ -88,18 +89,30 @@ void on_threads(std::size_t count, int num_threads, std::span<Outcome> outcomes,
   drain();
 }
 
+// What the images of a batch share. Files are taken first and planes second, and whoever has planes waits for nothing, so
+// nobody waits for ever.
+struct Budgets {
+  explicit Budgets(const Limits& limits) : files(limits.max_memory_bytes), planes(limits.max_memory_bytes) {}
+  MemoryBudget files;
+  MemoryBudget planes;
+};
+
 // Decodes and resamples one image after another.
 class SpectrumWorker {
  public:
-  SpectrumWorker(const SpectrumRequest& request, const DecodeOptions& options)
-      : options_(options), files_(options.limits), resampler_(request) {}
+  SpectrumWorker(const SpectrumRequest& request, const DecodeOptions& options, Budgets& budgets)
+      : options_(options), budgets_(budgets), files_(options.limits), resampler_(request) {}
 
   Status read(const Input& input, const Box* box, bool flip, void* out, Outcome& outcome) {
-    const std::span<const std::uint8_t> file = input.path ? files_.read(*input.path) : input.bytes;
+    files_.release_large();
+    MemoryBudget::Share of_file(budgets_.files), of_planes(budgets_.planes);
+    const auto take = [](MemoryBudget::Share& share) { return [&share](std::uint64_t bytes) { share.take(bytes); }; };
+    const std::span<const std::uint8_t> file = input.path ? files_.read(*input.path, take(of_file)) : input.bytes;
     if (begins_like_pack(file)) {
       const PackedImage packed = read_pack(file, input.payload, options_.limits);
       check_memory("a packed image's payload and planes,", input.payload.size() + packed.value_bytes(),
                    options_.limits);
+      of_planes.take(packed.value_bytes());
       note_size(packed, outcome);
       resampler_.make(view_of(packed), box, flip, out);
       return Status::read;
@@ -109,6 +122,7 @@ class SpectrumWorker {
     if (needs_pixels(header)) return Status::needs_pixels;
     DecodeOptions decoding = options_;
     decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    decoding.reserve = take(of_planes);
     const PooledImage image(file, std::move(decoding));
     note_size(*image, outcome);
     outcome.missing_blocks = image->missing_blocks;
@@ -118,6 +132,7 @@ class SpectrumWorker {
 
  private:
   const DecodeOptions& options_;
+  Budgets& budgets_;
   FileSource files_;
   DctResampler resampler_;
 };
@@ -129,8 +144,9 @@ std::optional<Header> header_of(std::span<const std::uint8_t> bytes, const Limit
   return read_header(bytes, limits);
 }
 
-std::optional<Header> header_of(const Input& input, FileSource& files, const Limits& limits) {
+std::optional<Header> header_of(const Input& input, FileSource& files, MemoryBudget& budget, const Limits& limits) {
   if (!input.path) return header_of(input.bytes, limits);
+  MemoryBudget::Share share(budget);
   bool whole = false;
   const std::span<const std::uint8_t> begin = files.read_begin(*input.path, whole);
   if (!whole) {
@@ -139,7 +155,7 @@ std::optional<Header> header_of(const Input& input, FileSource& files, const Lim
     } catch (const JpegFault& fault) {
       if (fault.kind != Fault::truncated) throw;
     }
-    return header_of(files.read(*input.path), limits);
+    return header_of(files.read(*input.path, [&share](std::uint64_t bytes) { share.take(bytes); }), limits);
   }
   return header_of(begin, limits);
 }
@@ -162,8 +178,9 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
   const std::size_t image_bytes = request.num_values() * (request.int8 ? 1 : sizeof(float));
   const std::vector<std::size_t> order = largest_first(inputs);
   std::vector<Outcome> in_order(inputs.size());
+  Budgets budgets(options.limits);
   on_threads(
-      inputs.size(), num_threads, in_order, [&] { return std::make_unique<SpectrumWorker>(request, options); },
+      inputs.size(), num_threads, in_order, [&] { return std::make_unique<SpectrumWorker>(request, options, budgets); },
       [&](std::size_t at, SpectrumWorker& worker) {
         const std::size_t i = order[at];
         return worker.read(inputs[i], boxes.empty() ? nullptr : &boxes[i], !flips.empty() && flips[i] != 0,
@@ -176,10 +193,12 @@ std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const
 
 std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& limits, int num_threads) {
   std::vector<Outcome> outcomes(inputs.size());
+  MemoryBudget budget(limits.max_memory_bytes);
   on_threads(
       inputs.size(), num_threads, outcomes, [&] { return std::make_unique<FileSource>(limits); },
       [&](std::size_t i, FileSource& files) {
-        const std::optional<Header> header = header_of(inputs[i], files, limits);
+        files.release_large();
+        const std::optional<Header> header = header_of(inputs[i], files, budget, limits);
         if (!header) return Status::needs_pixels;
         note_size(*header, outcomes[i]);
         return Status::read;

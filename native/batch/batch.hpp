@@ -44,12 +44,14 @@ struct Outcome {
 // Write image after image to `out`, `request.num_values()` values each; where the status is not `read`, those values are
 // undefined. `boxes` is empty for whole images, `flips` for none flipped. 0 threads: one per CPU. Where the system has no
 // memory for further threads, those that there are do the work; where an image runs out of memory, what is kept for reuse
-// is released and the image tried once more.
+// is released and the image tried once more. However many the threads, the planes of all images that are decoded at a time
+// together take at most `options.limits.max_memory_bytes`, and so do the files that are read from paths.
 std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
                                   std::span<const std::uint8_t> flips, const SpectrumRequest& request,
                                   const DecodeOptions& options, int num_threads, void* out);
 
-// Read headers alone: the upright sizes. Of paths, as a rule, the first 64 KiB.
+// Read headers alone: the upright sizes. Of paths, as a rule, the first 64 KiB; files that are read whole share
+// `limits.max_memory_bytes`.
 std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& limits, int num_threads);
 
 }  // namespace prepixel

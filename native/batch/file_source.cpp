@@ -22,6 +22,7 @@ namespace prepixel {
 namespace {
 
 constexpr std::size_t header_bytes = 1 << 16;
+constexpr std::size_t most_reused_bytes = 1 << 24;
 
 [[noreturn]] void throw_errno() { throw std::system_error(errno, std::generic_category()); }
 
@@ -96,10 +97,13 @@ void File::read_up_to(std::size_t size, std::vector<std::uint8_t>& bytes) {
   bytes.resize(filled);
 }
 
-std::span<const std::uint8_t> FileSource::read(const std::string& path) {
+std::span<const std::uint8_t> FileSource::read(const std::string& path,
+                                               const std::function<void(std::uint64_t)>& reserve) {
   File file(path);
   check_size(file.size(), limits_);
   bytes_.clear();
+  release_large();
+  reserve(file.size());
   file.read_up_to(file.size(), bytes_);
   return bytes_;
 }
@@ -110,6 +114,10 @@ std::span<const std::uint8_t> FileSource::read_begin(const std::string& path, bo
   bytes_.clear();
   file.read_up_to(std::min(file.size(), header_bytes), bytes_);
   return bytes_;
+}
+
+void FileSource::release_large() {
+  if (bytes_.capacity() > most_reused_bytes) std::vector<std::uint8_t>().swap(bytes_);
 }
 
 }  // namespace prepixel

@@ -232,10 +232,11 @@ class FileReader {
       num_blocks += component.num_blocks();
       image_.components.push_back(std::move(component));
     }
-    check_size(num_blocks);
+    plane_bytes_ = check_size(num_blocks);
   }
 
   void make_planes() {
+    if (options_.reserve) options_.reserve(plane_bytes_);
     ScanDecoder::Options options{
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated &&
@@ -272,10 +273,11 @@ class FileReader {
   // Missing blocks of truncated files must be zero.
   bool has_pool() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
-  void check_size(std::uint64_t num_blocks) const {
+  // Return the bytes of the planes.
+  std::uint64_t check_size(std::uint64_t num_blocks) const {
     const bool has_masks = image_.process == Process::progressive;
-    const std::uint64_t block_bytes = sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0);
-    check_memory("coefficients", num_blocks * block_bytes, options_.limits, frame_->offset);
+    const std::uint64_t plane_bytes = num_blocks * (sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0));
+    check_memory("coefficients", plane_bytes, options_.limits, frame_->offset);
     const std::uint64_t least_bits = image_.process == Process::progressive ? 1 : 2;
     if (!options_.keep_truncated && num_blocks * least_bits > markers_.bytes_left() * std::uint64_t{8}) {
       throw JpegFault(Fault::truncated, file_.size(),
@@ -283,6 +285,7 @@ class FileReader {
                           std::to_string(markers_.bytes_left()) + " bytes that follow its header",
                       cut_short);
     }
+    return plane_bytes;
   }
 
   void count_visits() {
@@ -379,6 +382,7 @@ class FileReader {
   Application application_;
   Image image_;
   std::unique_ptr<ScanDecoder> scans_;
+  std::uint64_t plane_bytes_ = 0;
   std::uint64_t visits_ = 0;
   std::optional<JpegFault> damage_;
 };

@@ -31,7 +31,7 @@ struct ScanPlan {
 class Encoder {
  public:
   Encoder(const EncoderInput& image, const Limits& limits)
-      : image_(image), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
+      : image_(image), limits_(limits), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
 
   Bytes file() {
     check_image();
@@ -41,7 +41,9 @@ class Encoder {
     check_magnitudes();
     dc_ = share(HuffmanClass::dc);
     ac_ = share(HuffmanClass::ac);
+    codes_ = token_codes(dc_, ac_, image_.planes.size());
     write_header();
+    reserve_scans();
     for (const ScanPlan& scan : scans_) write_scan(scan);
     put_marker(marker::eoi);
     return std::move(out_);
@@ -332,6 +334,12 @@ class Encoder {
     out_.insert(out_.end(), table.symbols.begin(), table.symbols.begin() + num_symbols);
   }
 
+  void reserve_scans() {
+    const std::uint64_t coded = tokens_.most_coded_bytes(codes_);
+    check_memory("the symbols to encode and the file", tokens_.bytes() + out_.size() + coded, limits_);
+    out_.reserve(out_.size() + static_cast<std::size_t>(coded));
+  }
+
   void write_scan(const ScanPlan& scan) {
     if (scan.restart_interval != interval_in_force_) {  // B.2.4.4
       put_marker(marker::dri);
@@ -353,20 +361,21 @@ class Encoder {
   }
 
   void write_entropy_coded(const ScanPlan& scan) {
-    const TokenCodes codes = token_codes(dc_, ac_, image_.planes.size());
     for (std::size_t i = 0; i < scan.num_intervals; ++i) {
       if (i != 0) put_marker(static_cast<std::uint8_t>(marker::rst0 + (i - 1) % 8));  // E.1.4
-      append_segment(out_, tokens_.interval(scan.first_interval + i), codes);
+      append_segment(out_, tokens_.interval(scan.first_interval + i), codes_);
     }
   }
 
   const EncoderInput& image_;
+  Limits limits_;
   FrameGeometry geometry_;
   std::vector<std::uint8_t> identifiers_;
   std::vector<ScanPlan> scans_;
   Tokens tokens_;
   SharedTables dc_;
   SharedTables ac_;
+  TokenCodes codes_{};
   bool wide_steps_ = false;
   int interval_in_force_ = 0;
   Bytes out_;

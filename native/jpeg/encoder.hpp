@@ -50,7 +50,7 @@ struct EncoderInput {
 // Adobe for others, an Exif segment with the orientation. Components are numbered from 1 if identifiers are not unique.
 //
 // JpegFault (malformed, no offset): the planes do not fit the image, a number is out of the range of T.81, or
-// `segments` contradict color or orientation. JpegFault (limit): the symbols take more memory than `limits` allow.
+// `segments` contradict color or orientation. JpegFault (limit): the symbols and the file take more memory than `limits` allow.
 Bytes encode(const EncoderInput& image, const Limits& limits);
 
 }  // namespace prepixel

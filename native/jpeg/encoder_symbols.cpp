@@ -136,6 +136,12 @@ SymbolCounts Tokens::counts(unsigned component, HuffmanClass table_class) const 
   return counts;
 }
 
+std::uint64_t Tokens::most_coded_bytes(const TokenCodes& codes) const {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < num_codes; ++i) bits += counts_[i] * codes[i].length;
+  return 2 * (bits / 8 + 2 * std::uint64_t{num_intervals()});  // a part of a byte and a marker for each interval
+}
+
 TokenCodes token_codes(const SharedTables& dc, const SharedTables& ac, std::size_t num_components) {
   TokenCodes all;
   for (std::size_t i = 0; i < num_components; ++i) {

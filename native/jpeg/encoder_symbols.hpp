@@ -18,6 +18,13 @@ using Token = std::uint32_t;
 
 constexpr std::size_t num_codes = 8 * 256;  // a token shifted right by 16 is below it
 
+// What a token's upper half is written as: its Huffman code, shifted to make room for the additional bits.
+struct TokenCode {
+  std::uint32_t bits = 0;
+  std::uint32_t length = 0;  // of code and additional bits, at most 31
+};
+using TokenCodes = std::array<TokenCode, num_codes>;
+
 // The tokens of all scans of an image, one after another.
 class Tokens {
  public:
@@ -41,6 +48,14 @@ class Tokens {
 
   SymbolCounts counts(unsigned component, HuffmanClass table_class) const;
 
+  // The memory that the tokens take.
+  std::uint64_t bytes() const {
+    return capacity_ * sizeof(Token) + interval_ends_.capacity() * sizeof(interval_ends_[0]);
+  }
+
+  // The bytes that append_segment() needs for all intervals, and a marker in front of each.
+  std::uint64_t most_coded_bytes(const TokenCodes& codes) const;
+
   // Bitwise or of all magnitudes: of DC differences and of AC coefficients.
   std::uint32_t dc_magnitudes() const { return dc_magnitudes_; }
   std::uint32_t ac_magnitudes() const { return ac_magnitudes_; }
@@ -62,13 +77,6 @@ class Tokens {
   std::uint32_t dc_magnitudes_ = 0;
   std::uint32_t ac_magnitudes_ = 0;
 };
-
-// The bits of a token's upper half: its Huffman code, shifted to make room for the additional bits.
-struct TokenCode {
-  std::uint32_t bits = 0;
-  std::uint32_t length = 0;  // of code and additional bits, at most 31
-};
-using TokenCodes = std::array<TokenCode, num_codes>;
 
 TokenCodes token_codes(const SharedTables& dc, const SharedTables& ac, std::size_t num_components);
 

@@ -40,7 +40,7 @@ enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
   std::uint64_t max_pixels = 1ull << 28;          // width x height of the frame
-  std::uint64_t max_memory_bytes = 1ull << 31;    // peak memory of one image: coefficient planes and work space
+  std::uint64_t max_memory_bytes = 1ull << 31;    // peak memory of an image, and of a batch: planes and work space
   int max_scans = 500;                            // progressive files of libjpeg have about 10
 };
 

@@ -18,8 +18,8 @@ from tests.jpeg.small_files import find
 from tests.jpeg.test_against_libjpeg import assert_equal
 from tests.oracles.libjpeg import Libjpeg
 
-from prepixel.errors import MalformedJpeg
-from prepixel.jpeg import Component, JpegImage, Segment, encode_jpeg, read_jpeg, read_segments, write_jpeg
+from prepixel.errors import JpegLimitExceeded, MalformedJpeg
+from prepixel.jpeg import Component, JpegImage, Limits, Segment, encode_jpeg, read_jpeg, read_segments, write_jpeg
 
 HEIGHT, WIDTH = 53, 71  # primes
 COLORS = {1: ["gray"], 2: ["unknown"], 3: ["ycbcr", "rgb"], 4: ["cmyk", "ycck"]}
@@ -347,3 +347,22 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     write_jpeg(changed(), path)
     assert path.read_bytes() == encode_jpeg(changed())
     assert [found.name for found in tmp_path.iterdir()] == ["image.jpg"]
+
+
+def test_encoding_is_held_to_the_limit_on_memory(tmp_path: Path) -> None:
+    """As reading is: symbols and file, 4 bytes for each symbol and up to 2 for each byte of the file."""
+    image = make_image([(1, 1)] * 3, "ycbcr", height=512, width=512, share=0.5)
+    least = sum(4 * int(np.count_nonzero(component.quantized)) for component in image.components)
+    path = tmp_path / "large.jpg"
+    for limit in (least // 2, least):
+        with pytest.raises(
+            JpegLimitExceeded, match=rf"^(the symbols to encode|.*) of \d+ bytes, more than {limit}\. Raise"
+        ):
+            encode_jpeg(image, limits=Limits(max_memory_bytes=limit))
+        with pytest.raises(JpegLimitExceeded, match=r"Raise Limits\.max_memory_bytes"):
+            write_jpeg(image, path, limits=Limits(max_memory_bytes=limit))
+    assert list(tmp_path.iterdir()) == []
+    contents = encode_jpeg(image, limits=Limits(max_memory_bytes=4 * least))
+    assert contents == encode_jpeg(image)
+    write_jpeg(image, path, limits=Limits(max_memory_bytes=4 * least))
+    assert path.read_bytes() == contents

@@ -208,6 +208,14 @@ def test_several_operations_are_one_after_the_other() -> None:
     assert torch.equal(nothing.values, spectrum.values)
 
 
+def test_without_all_frequencies_translations_are_by_whole_blocks() -> None:
+    spectrum = spectrum_of(photo(4, GRID), "S-24")
+    across = transforms.LINEAR_OPERATIONS.index("TranslateX")
+    params = AugmentParams(torch.full((4, 1), across), torch.tensor([[11.0], [13.0], [-13.0], [3.0]]))
+    expected = transforms.translate(spectrum, torch.tensor([8, 16, -16, 0]), 0)
+    torch.testing.assert_close(augment(spectrum, params).values, expected.values, rtol=0, atol=1e-9)
+
+
 def test_magnitudes_are_torchvisions() -> None:
     names, grid = transforms.LINEAR_OPERATIONS, (7, 11)
     rand = transforms.RandAugment(magnitude=9).make_params(2000, grid, generator())

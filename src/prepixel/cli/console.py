@@ -16,6 +16,8 @@ from prepixel.optional import installed
 from prepixel.reports.text_table import aligned, text_width
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+# Said of every network whose weights are random
+UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
 
@@ -121,7 +123,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal."""
+    """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal.
+
+    The bar is there from the first call until all is done.
+    """
     if not (sys.stderr.isatty() and installed("rich")):
         yield lambda done, total: None
         return
@@ -129,9 +134,20 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: tuple[Any, ...] = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(description, total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        if done < total:
+            progress.start()
+        else:  # what comes next draws a bar of its own
+            progress.stop()
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from prepixel.cli.console import UNTRAINED as UNTRAINED
 from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
@@ -20,8 +21,6 @@ from prepixel.runs import (
     load_run,
     read_folded,
 )
-
-UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 
 
 def open_classifier(options: argparse.Namespace) -> Classifier:
@@ -56,10 +55,9 @@ def is_trained(classifier: Classifier) -> bool:
     return not isinstance(classifier, FoldedClassifier) or classifier.trained
 
 
-def describe_checkpoint(network: TrainedRun | TrainedDetector, wanted: str) -> str:
+def describe_checkpoint(network: TrainedRun | TrainedDetector) -> str:
     """Return which of a run's checkpoints was loaded."""
-    kind = wanted if network.folder.checkpoint("best").exists() else "last"
-    return f"{kind}, of step {network.position.step:,}"
+    return f"{network.weights}, of step {network.position.step:,}"
 
 
 def choose_device(name: str) -> torch.device | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from torch import Tensor, nn
 
 from prepixel.errors import ModelError
 from prepixel.models.build_function import BuildFunction, call_build_function
-from prepixel.models.frequency_network import NAMES, rgb_network
-from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.models.frequency_network import NAMES, PixelNetwork, rgb_network
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
-from prepixel.models.weight_files import check_finite, load_by_name_or_order, read_weights
+from prepixel.models.library_network import LibraryNetwork
+from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "DEFAULT"
@@ -28,6 +31,7 @@ _DEFAULT_PIXELS = (224, 224)
 _HUB_SECONDS = 20.0
 # torchvision's heads that only training uses, and its prefixes of their weights
 _AUXILIARY_HEADS = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
+_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def pixel_model(
         num_classes = _count_classes(state)
     model = _build(name, named, num_classes, build)
     if state is not None:
-        load_by_name_or_order(model.network, _without_auxiliary_heads(name, state), name, str(file))
+        load_by_name_or_order(model.network, _in_todays_layout(name, state), name, str(file))
         model = replace(model, trained=True)
     elif named is None and not model.trained:
         raise ModelError(
@@ -95,6 +99,22 @@ def pixel_model(
     check_finite(model.network, name)
     model.network.eval()
     return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
+
+
+def pixel_network(name: str, num_classes: int) -> PixelNetwork | LibraryNetwork:
+    """Build a classifier on RGB pixels with random weights; it normalizes its pixels itself.
+
+    Args:
+        name: one of `NAMES`, another classification network of torchvision, or ``timm:NAME``.
+        num_classes: logits.
+
+    Raises:
+        ModelError: no network of that name, or the package that has it is not installed.
+    """
+    if name in NAMES:
+        return rgb_network(name, num_classes)
+    model = pixel_model(name, weights=NO_WEIGHTS, num_classes=num_classes)
+    return LibraryNetwork(PixelInput(model.mean, model.std), model.network.train(), name)
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -107,18 +127,18 @@ def _build(name: str, weights: str | None, num_classes: int | None, build: Build
     if build is not None:
         if weights not in {None, NO_WEIGHTS}:
             raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
-        network = call_build_function(build, name)
+        network: nn.Module = call_build_function(build, name)
         mean, std = _stated_normalization(network)
         return PixelModel(name, network, None, mean, std, trained=weights is None)
     if name == EFFICIENTNET_LITE0:
         return _efficientnet_lite0(weights, num_classes)
     if name.startswith(TIMM_NETWORK):
         return _from_timm(name, weights, num_classes)
-    if name.startswith(RECIPES_NETWORK) and name.removeprefix(RECIPES_NETWORK) in NAMES:
+    if name.startswith(RECIPES_NETWORK):
         if weights not in {None, NO_WEIGHTS}:
             raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
         count = num_classes or _IMAGENET_CLASSES
-        network = rgb_network(name.removeprefix(RECIPES_NETWORK), count)
+        network = pixel_network(name.removeprefix(RECIPES_NETWORK), count)
         return PixelModel(name, network, count, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), trained=False)
     return _from_torchvision(name, weights, num_classes)
 
@@ -243,16 +263,24 @@ def _download_failed(name: str, weights: str, error: Exception) -> ModelError:
     )
 
 
-def _without_auxiliary_heads(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the weights of heads that only training uses, which files in torchvision's layout may hold."""
+def _in_todays_layout(name: str, state: Weights) -> Weights:
+    """Return the weights of a file of torchvision's as its networks name them today.
+
+    Heads that only training uses are left out. The files of DenseNets are from when names of modules held dots.
+    """
     heads = _AUXILIARY_HEADS.get(name, ())
-    return {key: value for key, value in state.items() if not key.startswith(heads)} if heads else state
+    if heads:
+        return Weights.of({key: value for key, value in state.items() if not key.startswith(heads)}, state.metadata)
+    if name.startswith("densenet"):
+        return Weights.of({_DENSE_LAYER.sub(r"\1\2", key): value for key, value in state.items()}, state.metadata)
+    return state
 
 
-def _count_classes(state: dict[str, Tensor]) -> int | None:
-    """Take the length of the last bias, a head's, for the number of classes."""
+def _count_classes(state: Mapping[str, Tensor]) -> int | None:
+    """Take the length of the last bias, or of the last matrix, a head's, for the number of classes."""
     name, last = list(state.items())[-1]
-    return len(last) if last.dim() == 1 and name.endswith("bias") else None
+    is_head = (last.dim() == 1 and name.endswith("bias")) or (last.dim() == 2 and name.endswith("weight"))
+    return len(last) if is_head else None
 
 
 def _classes(count: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prepixel.spectrum.native import SpectraRead, read_spectra, read_spectrum, spectrum_of
     from prepixel.spectrum.padded import PaddedSpectrum
     from prepixel.spectrum.reference import resample
-    from prepixel.spectrum.spectrum import Spectrum, encode_int8
+    from prepixel.spectrum.spectrum import Spectrum, concatenate, encode_int8
     from prepixel.spectrum.statistics import Statistics
 
 _PLACES = {
@@ -27,6 +27,7 @@ _PLACES = {
     "SpectraRead": "prepixel.spectrum.native",
     "Spectrum": "prepixel.spectrum.spectrum",
     "Statistics": "prepixel.spectrum.statistics",
+    "concatenate": "prepixel.spectrum.spectrum",
     "encode_int8": "prepixel.spectrum.spectrum",
     "read_arrays": "prepixel.spectrum.arrays",
     "read_spectra": "prepixel.spectrum.native",
@@ -43,6 +44,7 @@ __all__ = [
     "SpectraRead",
     "Spectrum",
     "Statistics",
+    "concatenate",
     "encode_int8",
     "read_arrays",
     "read_spectra",

@@ -13,6 +13,10 @@ from typing import Any
 MAX_BYTES = 1 << 20
 
 
+class DuplicateKey(ValueError):
+    """Report a JSON object that holds a key twice."""
+
+
 def read_object(path: Path, *, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
     """Read a JSON object whose keys are known.
 
@@ -20,18 +24,36 @@ def read_object(path: Path, *, required: Iterable[str], optional: Iterable[str] 
         ValueError: the file is no regular file, is larger than 1 MiB, is not JSON in UTF-8, or holds other keys.
         OSError: the file cannot be read.
     """
+    return checked_keys(read_value(path), "it", required=required, optional=optional)
+
+
+def read_value(path: Path, *, most_bytes: int = MAX_BYTES) -> Any:
+    """Read a JSON value of any kind, strictly: bounded size, no key twice in an object, no NaN.
+
+    Raises:
+        ValueError: the file is no regular file, is larger than ``most_bytes``, or is not JSON in UTF-8.
+        OSError: the file cannot be read.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, so that what is checked is what is read)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is no regular file")
-        contents = file.read(MAX_BYTES + 1)
-    if len(contents) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
+        contents = file.read(most_bytes + 1)
+    if len(contents) > most_bytes:
+        raise ValueError(f"it is larger than {most_bytes} bytes")
+    return parse_value(contents)
+
+
+def parse_value(contents: bytes) -> Any:
+    """Parse JSON strictly: no key twice in an object, no NaN.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8.
+    """
     try:
-        fields = json.loads(contents, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(contents, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
-    return checked_keys(fields, "it", required=required, optional=optional)
 
 
 def checked_keys(fields: Any, what: str, *, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
@@ -101,11 +123,19 @@ def _shortened(keys: list[str]) -> str:
     return ", ".join(repr(key[:40]) for key in keys[:4]) + (", ..." if len(keys) > 4 else "")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object, of which JSON's own reader would keep the last of equal keys.
+
+    Raises:
+        DuplicateKey: a key stands twice.
+    """
     fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    seen: set[str] = set()
+    key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    of = f" of id {fields['id']}" if isinstance(fields.get("id"), int) and key != "id" else ""
+    raise DuplicateKey(f"the key {_shortened([key])} stands twice in one object{of}")
 
 
 def _refuse_constant(name: str) -> Any:

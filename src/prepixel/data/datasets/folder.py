@@ -191,6 +191,11 @@ def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> in
         return labels[0]
     if labels:
         raise DatasetError(f"{where}: {key!r} may be any of the classes {labels}; give these names that differ")
+    if all(name.isdecimal() for name in keys):
+        raise DatasetError(
+            f"{where}: {key!r} is none of the {count} classes, which are only numbered; give the network its class "
+            "names (prepixel fold --classes FILE), or name the folders by numbers"
+        )
     near = difflib.get_close_matches(key, keys, n=3)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(list(keys)[:4])}"
     raise DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")
