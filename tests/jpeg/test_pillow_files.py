@@ -23,6 +23,7 @@ from tests.jpeg.small_files import by_pillow, pixels
 from prepixel.errors import JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg import Limits, read_image, read_pixels, read_size, read_sizes
 from prepixel.jpeg.batch import MemoryBudget
+from prepixel.jpeg.fork_guard import ForkGuard
 from prepixel.jpeg.pillow_files import FORMATS
 
 
@@ -283,6 +284,31 @@ def fork_while_threads_read(sources: list[bytes], count: int) -> int:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_children_forked_while_other_threads_read_do_not_hang() -> None:
     assert fork_while_threads_read([WHOLE["PNG"], WHOLE["WEBP"], WHOLE["TIFF"], WHOLE["CMYK"], by_pillow()], 40) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_waits_until_no_thread_is_in_code_with_locks_of_its_own() -> None:
+    """NumPy's BLAS, which transforms pixels, holds locks that a child would inherit held."""
+    guard, entered, left = ForkGuard(), threading.Event(), threading.Event()
+
+    def be_inside() -> None:
+        with guard, guard:  # more than one at a time
+            entered.set()
+            time.sleep(0.2)
+            left.set()
+
+    thread = threading.Thread(target=be_inside)
+    thread.start()
+    assert entered.wait(30)
+    child = os.fork()
+    if not child:
+        with guard:  # the child's is free
+            os._exit(0 if left.is_set() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    thread.join()
+    with guard:  # so is the parent's
+        pass
 
 
 def _sum(source: bytes) -> int:

@@ -18,6 +18,7 @@ from prepixel.array_types import Float64, Int16, Integer, Shaped, UInt8
 from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.decode import OnTruncated, image_of_fields, native_limits, read_header, read_jpeg
 from prepixel.jpeg.encode import encode_jpeg
+from prepixel.jpeg.fork_guard import ForkGuard
 from prepixel.jpeg.image import Color, Component, JpegImage, upright
 from prepixel.jpeg.packed_container import is_packed, open_pack
 from prepixel.jpeg.pillow_files import FORMAT_NAMES, Picture, check_memory, format_of
@@ -254,7 +255,8 @@ def _planes(picture: Picture) -> list[Int16[np.ndarray, "bh bw 8 8"]]:
         part = np.pad(part, margins + [(0, 0)] * (part.ndim - 2), mode="edge")
         for plane, shifted in zip(planes, _level_shifted(part), strict=True):
             blocks = shifted.reshape(end - begin, 8, across, 8).transpose(0, 2, 1, 3)
-            plane[begin:end] = np.rint(_BASIS @ blocks @ _BASIS.T)
+            with _BLAS:
+                plane[begin:end] = np.rint(_BASIS @ blocks @ _BASIS.T)
     return planes
 
 
@@ -275,4 +277,5 @@ def _dct_basis() -> Float64[np.ndarray, "8 8"]:
     return basis
 
 
+_BLAS = ForkGuard()
 _BASIS = _dct_basis()
