@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,12 @@ class Service:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
+    def body_bytes(self) -> float:
+        """Return how many bytes of bodies the service holds, as its metrics say."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("prepixel_body_bytes "))
+
     def resident_mib(self) -> float:
         """Return the memory of the process."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
@@ -98,6 +105,11 @@ def request_of(body: bytes, kind: str = "image/jpeg") -> bytes:
     """Return the bytes of a request."""
     head = f"POST /predict?top=1 HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+def body_size(request: bytes) -> int:
+    """Return the size of a request's body."""
+    return len(request.partition(b"\r\n\r\n")[2])
 
 
 def ask(connection: socket.socket, request: bytes) -> int:
@@ -254,7 +266,9 @@ def graceful_stop(service: Service, requests: Sequence[bytes]) -> dict[str, floa
     with ThreadPoolExecutor(count) as pool:
         found = [pool.submit(work, place) for place in range(count)]
         sent.wait()
-        time.sleep(0.2)  # until the service has accepted all of them
+        expected = sum(map(body_size, (requests[place % len(requests)] for place in range(count)))) - count
+        while service.body_bytes() < expected:  # until all requests have begun
+            time.sleep(0.001)
         service.process.send_signal(signal.SIGTERM)
         errors = [one.exception() for one in found if one.exception() is not None]
     status = service.process.wait(timeout=60)

@@ -30,7 +30,7 @@ class Histogram:
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
             seen += count
             lines.append(f'{name}_bucket{{le="{bound}"}} {seen}')
-        return [*lines, f"{name}_sum {self._total:.9g}", f"{name}_count {seen}"]
+        return [*lines, f"{name}_sum {self._total:.15g}", f"{name}_count {seen}"]
 
 
 class Metrics:
@@ -70,5 +70,5 @@ class Metrics:
         ):
             family(name, "histogram", about, histogram.lines(name))
         for name, (about, value) in self.gauges.items():
-            family(name, "gauge", about, [f"{name} {value():g}"])
+            family(name, "gauge", about, [f"{name} {value():.15g}"])
         return "\n".join(lines) + "\n"
