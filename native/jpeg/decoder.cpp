@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "jpeg/scan_decoder.hpp"
-#include "jpeg/markers.hpp"
 
 namespace prepixel {
 
@@ -22,6 +22,18 @@ class FileReader {
  public:
   FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options)
       : file_(file), options_(options), markers_(file) {}
+  FileReader(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options)
+      : file_(file),
+        options_(options),
+        markers_(file),
+        frame_(header.frame),
+        scan_(header.scan),
+        tables_(header.tables),
+        application_(header.application),
+        image_(header.image) {
+    if (file.size() != header.file_bytes) throw std::logic_error("a header was parsed of a file of another size");
+    markers_.move_to(header.scan_data);
+  }
   ~FileReader() {  // of an image that was returned, no component is left
     if (!has_pool()) return;
     for (Component& component : image_.components) options_.planes->release(std::move(component.blocks));
@@ -29,17 +41,13 @@ class FileReader {
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;
 
-  Header header() {
-    begin();
-    if (!next_scan()) throw no_scan();
-    settle_frame();
-    return image_;
+  ParsedHeader header() {
+    parse_header();
+    return {std::move(image_), *frame_, scan_, tables_, application_, markers_.offset(), file_.size()};
   }
 
   Image image() {
-    begin();
-    if (!next_scan()) throw no_scan();
-    settle_frame();
+    if (!frame_) parse_header();
     make_planes();
     read_scans();
     scans_->drop_unwanted();
@@ -84,9 +92,11 @@ class FileReader {
     return false;
   }
 
-  void begin() {
+  void parse_header() {
     if (file_.size() < 2 || file_[0] != 0xFF || file_[1] != marker::soi) refuse_file(file_);
     markers_.move_to(2);
+    if (!next_scan()) throw no_scan();
+    settle_frame();
   }
 
   // Go through segments until a scan header is read; false at EOI or where the file ends between segments.
@@ -349,6 +359,10 @@ class FileReader {
 }  // namespace
 
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
+  return parse_header(file, limits).image;
+}
+
+ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits) {
   return FileReader(file, {.limits = limits}).header();
 }
 
@@ -356,9 +370,18 @@ Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
   return FileReader(file, options).image();
 }
 
+Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options) {
+  return FileReader(file, header, options).image();
+}
+
 PooledImage::PooledImage(std::span<const std::uint8_t> file, DecodeOptions options) {
   options.planes = &pooled_image_planes();
   image_ = decode(file, options);
+}
+
+PooledImage::PooledImage(std::span<const std::uint8_t> file, const ParsedHeader& header, DecodeOptions options) {
+  options.planes = &pooled_image_planes();
+  image_ = decode(file, header, options);
 }
 
 PooledImage::~PooledImage() {

@@ -28,9 +28,10 @@
 #include <span>
 #include <vector>
 
-#include "jpeg/types.hpp"
-#include "jpeg/plane_pool.hpp"
 #include "jpeg/frequency_mask.hpp"
+#include "jpeg/markers.hpp"
+#include "jpeg/plane_pool.hpp"
+#include "jpeg/types.hpp"
 
 namespace prepixel {
 
@@ -47,13 +48,31 @@ struct DecodeOptions {
 // Read markers up to the first scan. Cheap: no entropy-coded byte is looked at, unless the height is left to DNL.
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 
+// What a file says in front of its first entropy-coded byte. Holds none of the file's bytes.
+struct ParsedHeader {
+  Image image;                            // without components
+  FrameHeader frame;
+  ScanHeader scan;                        // the first
+  DecoderTables tables;
+  Application application;
+  std::size_t scan_data = 0;              // where the first scan's entropy-coded data begin
+  std::size_t file_bytes = 0;
+};
+
+// As read_header, and all that decode() needs to go on from there.
+ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits);
+
 // Decode every scan of a baseline, extended or progressive Huffman file of 8 bits a sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
+
+// The same behind a header that was parsed before, with the same limits. std::logic_error: of a file of another size.
+Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options);
 
 // A decoded image that lives within a call: its planes come from those that such images left, and go back to them.
 class PooledImage {
  public:
   PooledImage(std::span<const std::uint8_t> file, DecodeOptions options);  // whose `planes` do not count
+  PooledImage(std::span<const std::uint8_t> file, const ParsedHeader& header, DecodeOptions options);
   ~PooledImage();
   PooledImage(const PooledImage&) = delete;
   PooledImage& operator=(const PooledImage&) = delete;

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             crop_fraction=options.crop_fraction,
             max_images=options.images,
             threads=options.threads,
-            skip_bad=options.skip_bad,
+            on_error="skip" if options.skip_bad else "raise",
             progress=progress,
         )
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ class Limits:
             a file of countless empty scans after seconds and leaves an image of that size some twenty scans.
         max_memory_bytes: for all coefficient planes together, and for the pixels and the decoder's buffers where an
             image has no coefficients; a larger file is not read either. While a JPEG is decoded, up to its own size
-            comes on top.
+            comes on top; so do the files that `prepixel.spectrum.open_images` holds, which are held to the same limit.
         max_scans: scans of a file; progressive files have about ten.
     """
 

@@ -21,10 +21,10 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from prepixel.data.datasets.folder import FolderDataset
 from prepixel.data.loading.crops import Crop, CropParams
-from prepixel.data.loading.readers import SpectrumReader
-from prepixel.errors import DatasetError, ReadFailure
+from prepixel.data.loading.readers import CropBatch, SpectrumReader, read_drawn
+from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS
-from prepixel.jpeg.batch import OnError, check_choice, read_sizes
+from prepixel.jpeg.batch import OnError, check_choice
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, Box, Spectrum
 from prepixel.spectrum.boxes import Filter
@@ -97,10 +97,11 @@ class SpectrumDataset(Dataset[tuple[Spectrum, Any]]):
             PrepixelError: the file cannot be read, whatever ``on_error`` says.
             OSError: it cannot be opened.
         """
-        spectrum, kept, failures = self._read([index])
-        if not kept:
-            raise failures[0].error
-        return spectrum, self._target(index)
+        batch = self._read([index])
+        if not batch.kept:
+            raise batch.failures[0].error
+        assert isinstance(batch.inputs, Spectrum)
+        return batch.inputs, self._target(index)
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Spectrum, Any]]:
         """Read the samples of a batch by one native call.
@@ -111,7 +112,7 @@ class SpectrumDataset(Dataset[tuple[Spectrum, Any]]):
             DatasetError: no file of the batch can be read.
         """
         indices = list(indices)
-        spectrum, kept, failures = self._read(indices)
+        inputs, kept, failures = self._read(indices)
         for failure in failures:
             if self.on_error == "raise":
                 raise failure.error
@@ -120,18 +121,12 @@ class SpectrumDataset(Dataset[tuple[Spectrum, Any]]):
             raise DatasetError(
                 f"none of the {len(indices)} files of this batch can be read; the first: {failures[0].error}"
             )
-        return [(_one(spectrum, i), self._target(indices[place])) for i, place in enumerate(kept)]
+        assert isinstance(inputs, Spectrum)
+        return [(_one(inputs, i), self._target(indices[place])) for i, place in enumerate(kept)]
 
-    def _read(self, indices: list[int]) -> tuple[Spectrum, list[int], list[ReadFailure]]:
+    def _read(self, indices: list[int]) -> CropBatch:
         sources = [self.samples[index][0] for index in indices]
-        measured = read_sizes(sources, threads=self.threads, on_error="skip")
-        params = [self._params(int(height), int(width)) for height, width in measured.sizes.tolist()]
-        places = measured.kept.tolist()
-        batch = self.reader.read([sources[place] for place in places], params, self.threads)
-        later = [replace(failure, index=places[failure.index]) for failure in batch.failures]
-        failures = sorted([*measured.failures, *later], key=lambda failure: failure.index)
-        assert isinstance(batch.inputs, Spectrum)
-        return batch.inputs, [places[i] for i in batch.kept], failures
+        return read_drawn(self.reader, sources, lambda _, size: self._params(*size), self.threads)
 
     def _params(self, height: int, width: int) -> CropParams:
         if self.transform is None:
