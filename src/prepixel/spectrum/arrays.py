@@ -218,7 +218,7 @@ def open_with(
     flips: Bool[np.ndarray, " n"] | None,
     threads: int,
     limits: Limits,
-) -> tuple[OpenImages, Float64[np.ndarray, "n 4"] | None, Bool[np.ndarray, " n"] | None]:
+) -> tuple[OpenImages, Float64[np.ndarray, "kept 4"] | None, Bool[np.ndarray, " kept"] | None]:
     """Open sources, or take opened images, and return the boxes and flips of those that could be opened."""
     flips = None if flips is None else np.ascontiguousarray(flips)
     boxes = None if boxes is None else np.ascontiguousarray(boxes)
