@@ -3,6 +3,7 @@
 #include "batch/batch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -169,37 +170,37 @@ class Folder {
 };
 
 void files_that_change() {
-  const std::vector<Bytes> files = {jpeg(1), jpeg(2), jpeg(3), jpeg(4)};
+  std::vector<Bytes> files;
+  for (unsigned seed = 0; seed < 24; ++seed) files.push_back(jpeg(seed));
+  const std::size_t count = files.size(), last = count - 1;
   const std::optional<Box> box = Box{3, 4, 20, 30};
   const Read expected = read(OpenImages(inputs_of(files), {}, 1), box, 1);
   const Folder folder(files);
   {
-    const OpenImages images(folder.inputs(4), {}, 2);
+    const OpenImages images(folder.inputs(count), {}, 2);
     folder.write(0, {});
     folder.write(1, {0xFF, 0xD8, 0xFF});
     folder.clear();
     const Read result = read(images, box, 2);
     expect(all_read(result.outcomes) && result == expected, "held files may change and vanish");
   }
-  std::uint64_t largest = 0;
-  for (std::size_t i = 0; i < files.size(); ++i) folder.write(i, files[i]), largest = std::max<std::uint64_t>(largest, files[i].size());
-  // One file and a half may be held, the planes of one image besides.
-  const Limits tight{.max_memory_bytes = std::max<std::uint64_t>(largest + largest / 2, 6 * 8 * 3 * 64)};
+  for (std::size_t i = 0; i < count; ++i) folder.write(i, files[i]);
+  const Limits tight{.max_memory_bytes = std::uint64_t{(6 * 8 + 2 * 3 * 4) * sizeof(Block)}};  // the planes of one image
   {
-    const OpenImages images(folder.inputs(4), tight, 1);
-    expect(!images.bytes(0).empty() && images.bytes(3).empty(), "no more is held than the limit allows");
+    const OpenImages images(folder.inputs(count), tight, 1);
+    expect(!images.bytes(0).empty() && images.bytes(last).empty(), "no more is held than the limit allows");
     const Read result = read(images, box, 2);
     expect(all_read(result.outcomes) && result == expected, "what is not held is read again");
   }
   {
-    const OpenImages images(folder.inputs(4), tight, 1);
-    Bytes taller = files[3];
+    const OpenImages images(folder.inputs(count), tight, 1);
+    Bytes taller = files[last];
     const std::array<std::uint8_t, 2> start_of_frame = {0xFF, 0xC0};
     const auto frame = std::search(taller.begin(), taller.end(), start_of_frame.begin(), start_of_frame.end());
     frame[6] = height + 1;
-    folder.write(3, taller);
+    folder.write(last, taller);
     const Read result = read(images, box, 2);
-    expect(result.outcomes[3].status == Status::faulty && result.outcomes[3].fault->kind == Fault::malformed,
+    expect(result.outcomes[last].status == Status::faulty && result.outcomes[last].fault->kind == Fault::malformed,
            "a file of another size than was told is refused");
   }
 }
