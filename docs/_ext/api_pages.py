@@ -18,6 +18,7 @@ MODULES = {
     "prepixel.jpeg": "JPEG files: read, write, band-limit, pack; does not import torch",
     "prepixel.spectrum": "the DCT domain: spectra, band sets, boxes, statistics",
     "prepixel.spectrum.reference": "the reference implementation of crop, resize and flip",
+    "prepixel.transforms": "augmentation of spectra, in the conventions of torchvision v2",
     "prepixel.data": "data sets, random crops and loaders",
     "prepixel.models": "networks on coefficients; folding of RGB networks",
     "prepixel.models.detectors": "detectors on coefficients",
@@ -35,6 +36,7 @@ MODULES = {
 # Public values that carry no docstring of their own.
 DATA = {
     "prepixel.models.NAMES": "names of the networks that recipes know",
+    "prepixel.transforms.LINEAR_OPERATIONS": "operations of RandAugment and TrivialAugmentWide that are linear",
     "prepixel.recipes.AnyRecipe": "a recipe of either task",
 }
 

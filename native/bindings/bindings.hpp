@@ -12,6 +12,7 @@ namespace prepixel {
 void bind_jpeg(nanobind::module_& module);      // bindings_jpeg.cpp
 void bind_spectrum(nanobind::module_& module);  // bindings_spectrum.cpp
 void bind_pack(nanobind::module_& module);      // bindings_pack.cpp
+void bind_index(nanobind::module_& module);     // index.cpp
 
 // The exception of prepixel.errors that says what a fault says; for faults that are returned, not thrown. A JpegFault
 // that leaves a bound function is raised as this by itself.

@@ -22,6 +22,8 @@
 #include "jpeg/plane_pool.hpp"
 #include "jpeg/decoder.hpp"
 #include "jpeg/bandlimit.hpp"
+#include "jpeg/region.hpp"
+#include "index/jpeg_index.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -67,6 +69,7 @@ const char* name_of(Fault kind) {
     case Fault::truncated: return "TruncatedJpeg";
     case Fault::unsupported: return "UnsupportedJpeg";
     case Fault::pack: return "MalformedPack";
+    case Fault::index: return "MalformedIndex";
     case Fault::limit: break;
   }
   return "JpegLimitExceeded";
@@ -126,6 +129,7 @@ nb::dict to_python(Image&& image) {
   nb::list warnings;
   for (const std::string& warning : image.warnings) warnings.append(nb::str(warning.c_str()));
   fields["warnings"] = nb::tuple(warnings);
+  fields["index_refused"] = image.checkpoints_refused;
   return fields;
 }
 
@@ -254,21 +258,41 @@ void bind_jpeg(nb::module_& module) {
   module.def(
       "decode",
       [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans,
-         bool keep_truncated, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept) {
-        const ByteView view(buffer);
+         bool keep_truncated, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept,
+         const std::optional<std::tuple<int, int, int, int>>& region, nb::handle index, int threads) {
+        const ByteView view(buffer), index_view(index);
         Image image;
+        std::optional<Region> kept_region;
         {
           const nb::gil_scoped_release unlocked;
-          const DecodeOptions options{.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
+          DecodeOptions options{.limits = limits_of(max_pixels, max_memory_bytes, max_scans),
                                       .keep_truncated = keep_truncated,
                                       .kept = {std::get<0>(kept), std::get<1>(kept), std::get<2>(kept)},
+                                      .num_threads = threads,
                                       .planes = &array_planes()};
-          image = retry_after_release([&] { return decode(view.bytes(), options); });
+          if (region) {
+            const Region wanted{std::get<0>(*region), std::get<1>(*region), std::get<2>(*region), std::get<3>(*region)};
+            options.regions = [&kept_region, wanted](const Image& frame) {
+              kept_region = aligned(wanted, frame);
+              return blocks_of(*kept_region, frame);
+            };
+          }
+          image = retry_after_release([&] {
+            Image decoded = decode_indexed(view.bytes(), index_view.bytes(), options);
+            if (!kept_region) return decoded;
+            Image part = crop(decoded, *kept_region);
+            for (Component& component : decoded.components) array_planes().release(std::move(component.blocks));
+            return part;
+          });
         }
-        return to_python(std::move(image));
+        nb::dict fields = to_python(std::move(image));
+        if (kept_region)
+          fields["region"] =
+              nb::make_tuple(kept_region->top, kept_region->left, kept_region->height, kept_region->width);
+        return fields;
       },
       "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "kept"_a,
-      "Decode a JPEG to its quantized coefficients.");
+      "region"_a.none(), "index"_a, "threads"_a, "Decode a JPEG to its quantized coefficients.");
 
   module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "color"_a, "orientation"_a,
              "restart_interval"_a, "restart_rows"_a, "segments"_a, "Encode quantized coefficients as a JPEG.");

@@ -5,4 +5,5 @@ NB_MODULE(_native, module) {
   prepixel::bind_jpeg(module);
   prepixel::bind_spectrum(module);
   prepixel::bind_pack(module);
+  prepixel::bind_index(module);
 }

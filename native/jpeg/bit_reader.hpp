@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -29,11 +30,19 @@ class SegmentReader {
  public:
   explicit SegmentReader(std::span<const std::uint8_t> file) : file_(file) {}
 
-  // The segment that begins at `offset`, up to the next marker of any kind.
-  EntropySegment read(std::size_t offset);
+  // The segment that begins at `offset`, up to the next marker of any kind, or to `limit` as if the file ended there.
+  EntropySegment read(std::size_t offset, std::size_t limit = std::numeric_limits<std::size_t>::max());
 
   // Where in the file the segment's byte number `index` stands.
   std::size_t file_offset(const EntropySegment& segment, std::size_t index) const;
+
+  // The offset of the byte that stands `count` bytes of the same segment behind that at `offset`.
+  std::size_t advance(std::size_t offset, std::size_t count) const;
+
+  // The offset behind the byte at `offset`, which a stuffed zero may follow; the file's size where there is no byte.
+  std::size_t behind_byte(std::size_t offset) const;
+
+  std::span<const std::uint8_t> file() const { return file_; }
 
  private:
   std::span<const std::uint8_t> file_;

@@ -48,11 +48,26 @@ class FileReader {
 
   Image image() {
     if (!frame_) parse_header();
+    make_components();
     make_planes();
     read_scans();
     scans_->drop_unwanted();
     count_missing();
     return std::move(image_);
+  }
+
+  NotedFile note_checkpoints(int every) {
+    parse_header();
+    make_components();
+    scans_ = std::make_unique<ScanDecoder>(image_, file_, ScanDecoder::Options{});
+    NotedFile noted{.header = image_, .scans = {}};
+    do {
+      count_visits();
+      noted.scans.push_back(scans_->note_checkpoints(scan_, tables_, markers_.offset(), every));
+      markers_.move_to(noted.scans.back().data_end);
+    } while (next_scan());
+    check_complete();
+    return noted;
   }
 
  private:
@@ -210,7 +225,7 @@ class FileReader {
     }
   }
 
-  void make_planes() {
+  void make_components() {
     const FrameGeometry geometry(image_.height, image_.width, frame_->components);
     std::uint64_t num_blocks = 0;
     for (const FrameComponent& part : frame_->components) {
@@ -225,9 +240,13 @@ class FileReader {
       image_.components.push_back(std::move(component));
     }
     check_size(num_blocks);
+  }
+
+  void make_planes() {
     ScanDecoder::Options options{
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
-    options.may_stop = options_.regions && !options_.keep_truncated && ends_with_end_marker();
+    options.may_stop = options_.regions && !options_.keep_truncated &&
+                       (options_.checkpoints != nullptr || ends_with_end_marker());
     for (Component& component : image_.components) options.used.push_back(take_plane(component));
     scans_ = std::make_unique<ScanDecoder>(image_, file_, std::move(options));
   }
@@ -273,7 +292,7 @@ class FileReader {
     }
   }
 
-  void decode_scan() {
+  void count_visits() {
     visits_ += scans_->count_visits(scan_);
     if (visits_ > options_.limits.max_pixels) {
       throw JpegFault(Fault::limit, scan_.offset,
@@ -281,7 +300,22 @@ class FileReader {
                           std::to_string(options_.limits.max_pixels) + ": far more work than the image is worth",
                       "Raise Limits.max_pixels if you trust the file");
     }
-    markers_.move_to(scans_->decode(scan_, tables_, markers_.offset()));
+  }
+
+  void decode_scan() {
+    count_visits();
+    const std::size_t begin = markers_.offset();
+    if (options_.checkpoints != nullptr) {
+      const auto number = static_cast<std::size_t>(image_.num_scans) - 1;
+      if (number >= options_.checkpoints->size())
+        throw JpegFault(Fault::damaged, scan_.offset, "the index lacks this scan", damaged);
+      markers_.move_to(
+          scans_->decode_between(scan_, tables_, begin, (*options_.checkpoints)[number], options_.num_threads));
+    } else if (options_.num_threads > 1 && tables_.restart_interval != 0 && image_.process != Process::progressive) {
+      markers_.move_to(scans_->decode_intervals(scan_, tables_, begin, options_.num_threads));
+    } else {
+      markers_.move_to(scans_->decode(scan_, tables_, begin));
+    }
   }
 
   // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
@@ -367,7 +401,24 @@ ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limi
 }
 
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
-  return FileReader(file, options).image();
+  const bool has_checkpoints = options.checkpoints != nullptr;
+  if (!has_checkpoints && options.num_threads <= 1) return FileReader(file, options).image();
+  if (!options.keep_truncated) {
+    try {
+      return FileReader(file, options).image();
+    } catch (const JpegFault&) {  // which is the file's own only if it shows again
+    }
+  }
+  DecodeOptions plain = options;
+  plain.checkpoints = nullptr;
+  plain.num_threads = 1;
+  Image image = FileReader(file, plain).image();
+  image.checkpoints_refused = has_checkpoints && !options.keep_truncated;
+  return image;
+}
+
+NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& limits, int every) {
+  return FileReader(file, {.limits = limits}).note_checkpoints(every);
 }
 
 Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options) {

@@ -20,7 +20,7 @@
 // Frequencies that are not kept and blocks outside the regions are passed over: faults of the code show there, too.
 // Scans without a kept frequency are left out. Rows behind the regions are not looked at, nor, in sequential scans,
 // restart intervals that end before them, so damage in these does not show, but for files that do not end with EOI, as
-// files cut short do not, and with keep_truncated.
+// files cut short do not, and with keep_truncated. With checkpoints the same holds of all MCUs outside the runs decoded.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,7 @@
 #include <span>
 #include <vector>
 
+#include "jpeg/checkpoints.hpp"
 #include "jpeg/frequency_mask.hpp"
 #include "jpeg/markers.hpp"
 #include "jpeg/plane_pool.hpp"
@@ -41,6 +42,11 @@ struct DecodeOptions {
   FrequencyMask kept = all_masks;         // other frequencies are passed over and zero
   // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
+  // Of this very file; with keep_truncated they are not used. Where a run of MCUs between two of them does not end as the
+  // second says, the file is decoded without them, and the image says so. Null: none.
+  const FileCheckpoints* checkpoints = nullptr;
+  // That share the runs of a sequential scan between checkpoints or restart markers, where there are any.
+  int num_threads = 1;
   // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.
   PlanePool* planes = nullptr;
 };
@@ -67,6 +73,14 @@ Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
 
 // The same behind a header that was parsed before, with the same limits. std::logic_error: of a file of another size.
 Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options);
+
+// Pass over all scans of a file and note checkpoints: at the start of each row of MCUs and, within rows, every `every`
+// MCUs where that is not 0; of progressive files the places of the scans. JpegFault: as decode().
+struct NotedFile {
+  Header header;
+  FileCheckpoints scans;
+};
+NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& limits, int every);
 
 // A decoded image that lives within a call: its planes come from those that such images left, and go back to them.
 class PooledImage {

@@ -22,34 +22,41 @@ void warn(Image& image, const std::string& text) {
   if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
 }
 
-std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset) {
+void ScanDecoder::begin_scan(const ScanHeader& scan, const DecoderTables& tables) {
   scan_ = scan;
   damaged_ = false;
   if (image_.process == Process::progressive) {
     check_progression(scan);
-    latch_tables(scan, tables);
-    lay_out(scan);
-    return decode_progressive(tables, offset);
-  }
-  for (const ScanComponent& part : scan.components) {
-    if (progress_[part.index].scanned) {
-      throw JpegFault(Fault::damaged, scan.offset,
-                      "a second sequential scan of component " + std::to_string(part.index), damaged_header);
+  } else {
+    for (const ScanComponent& part : scan.components) {
+      if (progress_[part.index].scanned) {
+        throw JpegFault(Fault::damaged, scan.offset,
+                        "a second sequential scan of component " + std::to_string(part.index), damaged_header);
+      }
     }
-  }
-  if (scan.ss != 0 || scan.se != 63 || scan.ah != 0 ||
-      scan.al != 0) {
-    warn(image_, "byte " + std::to_string(scan.offset) + ": a sequential scan gives progressive parameters; ignored");
+    if (scan.ss != 0 || scan.se != 63 || scan.ah != 0 || scan.al != 0) {
+      warn(image_, "byte " + std::to_string(scan.offset) + ": a sequential scan gives progressive parameters; ignored");
+    }
   }
   latch_tables(scan, tables);
   lay_out(scan);
-  const bool all = std::ranges::all_of(
-      scan.components, [&](const ScanComponent& part) { return options_.wanted[part.index].kept == all_frequencies; });
-  return all ? decode_sequential<false>(tables, offset) : decode_sequential<true>(tables, offset);
+}
+
+bool ScanDecoder::keeps_all() const {
+  return std::ranges::all_of(scan_.components, [&](const ScanComponent& part) {
+    return options_.wanted[part.index].kept == all_frequencies;
+  });
+}
+
+std::size_t ScanDecoder::decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset) {
+  begin_scan(scan, tables);
+  if (image_.process == Process::progressive) return decode_progressive(tables, offset);
+  return keeps_all() ? run(sequential_coder<false>(tables), offset, tables.restart_interval)
+                     : run(sequential_coder<true>(tables), offset, tables.restart_interval);
 }
 
 template <bool selected>
-std::size_t ScanDecoder::decode_sequential(const DecoderTables& tables, std::size_t offset) {
+SequentialScan<selected> ScanDecoder::sequential_coder(const DecoderTables& tables) {
   SequentialScan<selected> coder;
   for (std::size_t i = 0; i < scan_.components.size(); ++i) {
     const ScanComponent& part = scan_.components[i];
@@ -58,7 +65,7 @@ std::size_t ScanDecoder::decode_sequential(const DecoderTables& tables, std::siz
     component.ac = ac_lookups(tables, part.ac_table, EndOfBlock::alone);
     component.places = ScanOrderMap(options_.wanted[part.index].kept);
   }
-  return run(std::move(coder), offset, tables.restart_interval);
+  return coder;
 }
 
 std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::size_t offset) {
@@ -117,8 +124,9 @@ void ScanDecoder::drop_unwanted() {
   }
 }
 
-// Go to where the MCU row `row` holds a slot's next block: that of its MCU number `column`.
-void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column) const {
+// Go to where the MCU row `row` holds a slot's next block: that of its MCU number `column`, the first of those up to
+// `column_end` that are decoded next.
+void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column, std::uint64_t column_end) const {
   const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
   slot.columns = block_row < slot.down ? slot.across : 0;
   slot.row = slot.columns != 0 ? slot.plane + block_row * slot.across : nullptr;
@@ -130,8 +138,8 @@ void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column)
   slot.wanted_end = wanted ? std::min(slot.region.column_end, slot.columns) : 0;
   if (!slot.zeroes) return;
   const int begin = std::max(slot.wanted_begin, slot.column);
-  if (begin < slot.wanted_end)
-    std::memset(slot.row[begin].data(), 0, static_cast<std::size_t>(slot.wanted_end - begin) * sizeof(Block));
+  const int end = std::min(slot.wanted_end, static_cast<int>(column_end) * slot.step_x);
+  if (begin < end) std::memset(slot.row[begin].data(), 0, static_cast<std::size_t>(end - begin) * sizeof(Block));
 }
 
 // The MCUs of the row, by number, that hold a block somebody wants; of coders that cannot pass over any, all.
@@ -212,15 +220,15 @@ void ScanDecoder::count_decoded(std::uint64_t column) {
   }
 }
 
+// Decode the MCUs from `first` up to `end`, all of one restart interval, as far as anybody wants them.
 template <class Coder>
-std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
-                                                      std::uint64_t end) {
-  BitReader bits(segment);
+std::optional<JpegFault> ScanDecoder::decode_rows(Coder& coder, BitReader& bits, const EntropySegment& segment,
+                                                  std::uint64_t first, std::uint64_t end) {
   std::uint64_t row = first / mcus_across_;
   std::uint64_t column = first % mcus_across_;
   for (std::uint64_t mcu = first; mcu < end; ++row, column = 0) {
-    for (Slot& slot : slots_) enter_row(slot, row, column);
     const std::uint64_t row_end = std::min(mcus_across_, column + (end - mcu));
+    for (Slot& slot : slots_) enter_row(slot, row, column, row_end);
     const auto [wanted_begin, wanted_end] = wanted_mcus<Coder>();
     const std::uint64_t begin_at = std::clamp(wanted_begin, column, row_end);
     const std::uint64_t end_at = std::clamp(wanted_end, begin_at, row_end);
@@ -232,13 +240,27 @@ std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const Entrop
     count_decoded(column);
     if (stop.slot != nullptr) return describe(stop.status, bits, segment, *stop.slot);
     mcu += row_end - column;
-    if (mcu >= stop_mcu_ && mcu < end) return std::nullopt;
-  }
-  if (const std::size_t unread = bits.unread_bytes(); unread != 0) {
-    warn(image_, "byte " + std::to_string(segment.file_end) + ": " + counted(unread, "byte") +
-                     " before this marker beyond the last block");
+    if (mcu >= stop_mcu_) break;
   }
   return std::nullopt;
+}
+
+template <class Coder>
+std::optional<JpegFault> ScanDecoder::decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
+                                                      std::uint64_t end) {
+  BitReader bits(segment);
+  std::optional<JpegFault> fault = decode_rows(coder, bits, segment, first, end);
+  if (!fault && end <= stop_mcu_) warn_of_unread(bits, segment);
+  return fault;
+}
+
+void ScanDecoder::warn_of_unread(const BitReader& bits, const EntropySegment& segment) {
+  const std::size_t unread = bits.unread_bytes();
+  if (unread == 0) return;
+  const std::string text = "byte " + std::to_string(segment.file_end) + ": " + counted(unread, "byte") +
+                           " before this marker beyond the last block";
+  if (held_warnings_ != nullptr) held_warnings_->push_back(text);
+  else warn(image_, text);
 }
 
 // Step over the restart marker that must follow (E.2.4). With `keep`, a wrong one is taken for what its number says, as
@@ -299,5 +321,14 @@ JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const
     return {Fault::damaged, offset, "bits that begin no Huffman code" + where, damaged_file};
   return {Fault::damaged, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
 }
+
+// For scan_runs.cpp.
+template SequentialScan<false> ScanDecoder::sequential_coder<false>(const DecoderTables&);
+template SequentialScan<true> ScanDecoder::sequential_coder<true>(const DecoderTables&);
+template ScanDecoder::Stop ScanDecoder::decode_mcus<true>(SequentialScan<false>&, BitReader&, std::uint64_t);
+template std::optional<JpegFault> ScanDecoder::decode_rows(SequentialScan<false>&, BitReader&, const EntropySegment&,
+                                                           std::uint64_t, std::uint64_t);
+template std::optional<JpegFault> ScanDecoder::decode_rows(SequentialScan<true>&, BitReader&, const EntropySegment&,
+                                                           std::uint64_t, std::uint64_t);
 
 }  // namespace prepixel

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "jpeg/bit_reader.hpp"
+#include "jpeg/checkpoints.hpp"
 #include "jpeg/types.hpp"
 #include "jpeg/huffman_lookup.hpp"
 #include "jpeg/markers.hpp"
@@ -17,7 +18,9 @@
 
 namespace prepixel {
 
-enum class BlockStatus : std::uint8_t;  // block_decoding.hpp
+enum class BlockStatus : std::uint8_t;  // sequential_block.hpp
+template <bool selected>
+struct SequentialScan;
 
 using NonzeroMasks = ZeroedArray<std::uint64_t>;
 
@@ -36,7 +39,8 @@ struct Progress {
 // behind the region, and restart intervals before it, are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
 // warning; without, it is thrown. The policy is in reader.hpp.
 //
-// In scan.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for.
+// In scan_decoder.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for; in scan_runs.cpp: runs of MCUs
+// between checkpoints.
 class ScanDecoder {
  public:
   struct Options {
@@ -49,6 +53,20 @@ class ScanDecoder {
 
   // Decode the scan whose data begin at `offset`; give the offset of the marker that ends it.
   std::size_t decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset);
+
+  // The same by checkpoints, on threads: only MCUs between those around the wanted ones are decoded; of progressive
+  // scans only those that hold a kept frequency. JpegFault: a run of MCUs does not end as the next checkpoint says, or
+  // is damaged; then planes are undefined, and only decoding the file without checkpoints tells which.
+  std::size_t decode_between(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
+                             const ScanCheckpoints& known, int num_threads);
+
+  // Pass over a scan and note checkpoints at the start of each row of MCUs and, within rows, at every `every`-th MCU
+  // where that is not 0. Of progressive scans only the place is noted. Planes are not touched.
+  ScanCheckpoints note_checkpoints(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset, int every);
+
+  // The same of a sequential scan with restart markers, whose intervals threads share.
+  std::size_t decode_intervals(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
+                               int num_threads);
 
   // How many blocks that scan visits, those that only fill MCUs left out: the measure of its work.
   std::uint64_t count_visits(const ScanHeader& scan) const;
@@ -83,13 +101,15 @@ class ScanDecoder {
     BlockStatus status{};
     const Slot* slot = nullptr;
   };
-  void enter_row(Slot& slot, std::uint64_t row, std::uint64_t column) const;
+  void enter_row(Slot& slot, std::uint64_t row, std::uint64_t column, std::uint64_t column_end) const;
+  void begin_scan(const ScanHeader& scan, const DecoderTables& tables);
+  bool keeps_all() const;
   void check_progression(const ScanHeader& scan);
   void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
   void lay_out(const ScanHeader& scan);
   void count_mcus(const ScanHeader& scan);
   template <bool selected>
-  std::size_t decode_sequential(const DecoderTables& tables, std::size_t offset);
+  SequentialScan<selected> sequential_coder(const DecoderTables& tables);
   std::size_t decode_progressive(const DecoderTables& tables, std::size_t offset);
   std::size_t leave_out(std::size_t offset);
   const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
@@ -105,6 +125,21 @@ class ScanDecoder {
   template <class Coder>
   std::optional<JpegFault> decode_interval(Coder& coder, const EntropySegment& segment, std::uint64_t first,
                                            std::uint64_t end);
+  template <class Coder>
+  std::optional<JpegFault> decode_rows(Coder& coder, BitReader& bits, const EntropySegment& segment,
+                                       std::uint64_t first, std::uint64_t end);
+  void warn_of_unread(const BitReader& bits, const EntropySegment& segment);
+  // In scan_runs.cpp.
+  struct Run {
+    const Checkpoint* begin;
+    const Checkpoint* end;
+  };
+  std::vector<Run> needed_runs(const ScanCheckpoints& known) const;
+  template <bool selected>
+  void decode_runs(const DecoderTables& tables, const std::vector<Run>& runs, int num_threads);
+  template <class Coder>
+  void decode_run(Coder& coder, const Run& run, int restart_interval);
+  void check_end(const ScanCheckpoints& known);
   bool resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval);
   void damage(const JpegFault& fault);
   JpegFault describe(BlockStatus status, const BitReader& bits, const EntropySegment& segment,
@@ -125,6 +160,7 @@ class ScanDecoder {
   std::uint64_t stop_mcu_ = 0;       // the first that nobody wants, nor any after it
   bool damaged_ = false;
   std::uint64_t uncounted_ = 0;
+  std::vector<std::string>* held_warnings_ = nullptr;  // of a worker, which must not touch the image's
 };
 
 // Add a warning to the image, unless it has said enough already.

@@ -26,7 +26,7 @@ ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Optio
 
 std::uint64_t ScanDecoder::count_visits(const ScanHeader& scan) const {
   std::uint64_t visits = 0;
-  for (const ScanComponent& part : scan.components) visits += image_.components[part.index].blocks.size();
+  for (const ScanComponent& part : scan.components) visits += image_.components[part.index].num_blocks();
   return visits;
 }
 

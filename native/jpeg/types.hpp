@@ -18,7 +18,7 @@ static_assert(sizeof(void*) == 8, "prepixel needs a 64-bit machine");
 namespace prepixel {
 
 // damaged: compressed data that contradict T.81 where libjpeg warns, makes up coefficients and reads on.
-enum class Fault : std::uint8_t { malformed, damaged, truncated, unsupported, limit, pack };
+enum class Fault : std::uint8_t { malformed, damaged, truncated, unsupported, limit, pack, index };
 
 constexpr std::size_t no_offset = std::numeric_limits<std::size_t>::max();
 
@@ -84,6 +84,7 @@ struct Image : Header {
   int num_scans = 0;
   std::uint64_t missing_blocks = 0;               // blocks that a truncated file did not hold
   std::vector<std::string> warnings;
+  bool checkpoints_refused = false;               // they are not those of the file, which was decoded without them
 };
 
 }  // namespace prepixel

@@ -32,6 +32,7 @@ class _Image(_Header):
     num_scans: int
     missing_blocks: int
     warnings: tuple[str, ...]
+    index_refused: bool
 
 def read_header(buffer: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int) -> _Header: ...
 def decode(
@@ -42,6 +43,9 @@ def decode(
     max_scans: int,
     keep_truncated: bool,
     kept: tuple[int, int, int],
+    region: tuple[int, int, int, int] | None,
+    index: Contents,
+    threads: int,
 ) -> _Image: ...
 def release_memory() -> None: ...
 def reusable_bytes() -> int: ...
@@ -143,3 +147,19 @@ def unpack(
     header: Contents, payload: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int
 ) -> _Image: ...
 def read_pack_header(header: Contents, *, max_pixels: int, max_memory_bytes: int, max_scans: int) -> _PackHeader: ...
+
+# jpeg: native/bindings/index.cpp
+
+class _Index(TypedDict):
+    file_size: int
+    file_checksum: int
+    checked_begin: int
+    every: int
+    progressive: bool
+    scans: tuple[tuple[int, int, int], ...]
+
+def index_jpeg(buffer: Contents, *, every: int, max_pixels: int, max_memory_bytes: int, max_scans: int) -> bytes: ...
+def embed_index(buffer: Contents, *, every: int, max_pixels: int, max_memory_bytes: int, max_scans: int) -> bytes: ...
+def embedded_index(buffer: Contents) -> bytes: ...
+def without_index(buffer: Contents) -> bytes: ...
+def check_index(index: Contents) -> _Index: ...

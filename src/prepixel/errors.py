@@ -66,6 +66,10 @@ class MalformedPack(JpegError):
     """Report a packed image that contradicts its format (docs/formats/packed-images.md) or fails its checksum."""
 
 
+class MalformedIndex(JpegError):
+    """Report the index of a JPEG that contradicts its format (docs/formats/jpeg-index.md) or fails its checksum."""
+
+
 class UnreadableImage(PrepixelError, ValueError):
     """Report a file that is no image that prepixel or Pillow can open."""
 

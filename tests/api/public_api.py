@@ -18,7 +18,7 @@ from typing import Any
 FILE = Path(__file__).with_suffix(".txt")
 ROOMS = (
     "prepixel",
-    *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "data", "gates", "models", "tasks", "engine")),
+    *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "transforms", "data", "gates", "models", "tasks", "engine")),
     *(f"prepixel.{room}" for room in ("recipes", "runs", "reports", "errors", "records")),
 )
 

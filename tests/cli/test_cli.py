@@ -22,7 +22,7 @@ from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
-FILES = ["inspect", "scan", "bandlimit", "pack", "stats", "synthesize"]
+FILES = ["inspect", "scan", "index", "bandlimit", "pack", "stats", "synthesize"]
 COMMANDS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
 COMMANDS += ["table", "compare", "plot", "bench", "env"]
 

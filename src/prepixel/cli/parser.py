@@ -31,7 +31,7 @@ exit status:
   128+N  stopped by signal N (130: Ctrl-C)
 """
 _COMMANDS = (
-    *("inspect", "scan", "bandlimit", "pack", "stats", "synthesize", "train", "fold", "evaluate", "predict"),
+    *("inspect", "scan", "index", "bandlimit", "pack", "stats", "synthesize", "train", "fold", "evaluate", "predict"),
     *("sensitivity", "select", "heatmap", "table", "compare", "plot", "bench", "env"),
 )
 _ALIASES = {"bandlimit": ["thin"]}

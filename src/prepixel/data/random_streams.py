@@ -16,6 +16,7 @@ class Stream(IntEnum):
 
     ORDER = 0
     CROP = 1
+    AUGMENT = 2
 
 
 def sample_generator(seed: int, epoch: int, index: int, stream: Stream = Stream.CROP) -> np.random.Generator:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from prepixel.jpeg.batch import SizesRead, read_sizes
     from prepixel.jpeg.decode import JpegHeader, read_header, read_jpeg
     from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
-    from prepixel.jpeg.image import Component, JpegImage
+    from prepixel.jpeg.image import Component, JpegImage, Region
+    from prepixel.jpeg.index_file import embed_index, embedded_index, index_jpeg, verify_index, without_index
+    from prepixel.jpeg.jpeg_index import JpegIndex
     from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
     from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
     from prepixel.jpeg.source import Limits, Source
@@ -21,14 +23,19 @@ _PLACES = {
     "Component": "prepixel.jpeg.image",
     "JpegHeader": "prepixel.jpeg.decode",
     "JpegImage": "prepixel.jpeg.image",
+    "JpegIndex": "prepixel.jpeg.jpeg_index",
     "Limits": "prepixel.jpeg.source",
     "PackHeader": "prepixel.jpeg.packed",
     "ReadFailure": "prepixel.errors",
+    "Region": "prepixel.jpeg.image",
     "Segment": "prepixel.jpeg.encode",
     "SizesRead": "prepixel.jpeg.batch",
     "Source": "prepixel.jpeg.source",
     "bandlimit_jpeg": "prepixel.jpeg.bandlimit",
+    "embed_index": "prepixel.jpeg.index_file",
+    "embedded_index": "prepixel.jpeg.index_file",
     "encode_jpeg": "prepixel.jpeg.encode",
+    "index_jpeg": "prepixel.jpeg.index_file",
     "is_packed": "prepixel.jpeg.packed",
     "pack_jpeg": "prepixel.jpeg.packed",
     "read_header": "prepixel.jpeg.decode",
@@ -40,6 +47,8 @@ _PLACES = {
     "read_segments": "prepixel.jpeg.encode",
     "read_size": "prepixel.jpeg.pixel_fallback",
     "read_sizes": "prepixel.jpeg.batch",
+    "verify_index": "prepixel.jpeg.index_file",
+    "without_index": "prepixel.jpeg.index_file",
     "write_jpeg": "prepixel.jpeg.encode",
 }
 
@@ -47,14 +56,19 @@ __all__ = [
     "Component",
     "JpegHeader",
     "JpegImage",
+    "JpegIndex",
     "Limits",
     "PackHeader",
     "ReadFailure",
+    "Region",
     "Segment",
     "SizesRead",
     "Source",
     "bandlimit_jpeg",
+    "embed_index",
+    "embedded_index",
     "encode_jpeg",
+    "index_jpeg",
     "is_packed",
     "pack_jpeg",
     "read_header",
@@ -66,6 +80,8 @@ __all__ = [
     "read_segments",
     "read_size",
     "read_sizes",
+    "verify_index",
+    "without_index",
     "write_jpeg",
 ]
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from prepixel import _native
 from prepixel.errors import JpegError, TruncatedJpeg
-from prepixel.jpeg.image import Color, Component, JpegImage, Process, upright
+from prepixel.jpeg.image import Color, Component, JpegImage, Process, Region, upright
+from prepixel.jpeg.jpeg_index import JpegIndex
 from prepixel.jpeg.source import Contents, Limits, Source, is_file, open_regular, read_contents, source_name
 
 OnTruncated: TypeAlias = Literal["raise", "keep"]
@@ -25,6 +26,8 @@ Kept: TypeAlias = tuple[Collection[int], Collection[int], Collection[int]]
 _HEADER_BYTES = 1 << 16
 
 _ALL = (1 << 64) - 1
+
+UNFIT_INDEX = "the index is damaged or not of this file, which was read without it; make the index again"
 
 _T = TypeVar("_T")
 
@@ -102,6 +105,9 @@ def read_jpeg(
     source: Source,
     *,
     bands: Kept | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    index: JpegIndex | None = None,
+    threads: int = 1,
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
 ) -> JpegImage:
@@ -121,6 +127,14 @@ def read_jpeg(
         bands: natural indices to keep of Y, Cb and Cr; the others are passed over and zero. None for all. What gray,
             RGB, CMYK and two-component files keep, `bandlimit_jpeg` says. Scans of a progressive file that hold no kept
             frequency are left out, and damage in them with them.
+        region: (top, left, height, width) in luma pixels, as stored: the image returned is that part of the file's, as
+            ``jpegtran -crop`` makes it: top and left move to the borders of the MCUs that hold them, and
+            ``JpegImage.region`` says where they went. Rows of MCUs behind the region are not decoded, nor restart
+            intervals before it, nor, with an index, much else; damage there goes unseen, but in files that do not end
+            with EOI.
+        index: of this very file, by `index_jpeg`. Where it is damaged, or another file's, the file is read without it,
+            and a warning says so; docs/formats/jpeg-index.md says what is checked. Not used under ``"keep"``.
+        threads: threads that share a sequential file with an index, or one with restart markers; 0 for one per CPU.
         limits: what the file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. A block whose
             bits are missing, or match no code, ends its restart interval; reading resumes at the next restart
@@ -129,7 +143,7 @@ def read_jpeg(
             names later scans that are.
 
     Raises:
-        ValueError: a band is outside 0..63.
+        ValueError: a band is outside 0..63, or the region is empty or outside the image.
         TruncatedJpeg: the file ends before its image does; under ``"keep"``, before its first whole block.
         MalformedJpeg: it is no JPEG, or contradicts the standard; under ``"keep"``, before its first whole block.
         UnsupportedJpeg: arithmetic, lossless, hierarchical, 12-bit, JPEG-LS, or more than four components.
@@ -137,8 +151,25 @@ def read_jpeg(
 
     Source: ITU-T T.81, Annexes B, F.2.2, G.2.
     """
+    if on_truncated not in {"raise", "keep"}:
+        raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
+    if threads < 0:
+        raise ValueError(f"threads is {threads}; give how many, or 0 for one per CPU")
     kept = (_ALL, _ALL, _ALL) if bands is None else kept_bits(bands)
-    return named(source, read_contents(source, limits), lambda whole: _image(whole, limits, on_truncated, kept))
+
+    def image(whole: Contents) -> JpegImage:
+        fields = _native.decode(
+            whole,
+            **native_limits(limits),
+            keep_truncated=on_truncated == "keep",
+            kept=kept,
+            region=None if region is None else Region(*region),
+            index=b"" if index is None else index.data,
+            threads=threads or os.cpu_count() or 1,
+        )
+        return image_of_fields(fields)
+
+    return named(source, read_contents(source, limits), image)
 
 
 def kept_bits(bands: Kept) -> tuple[int, int, int]:
@@ -183,18 +214,6 @@ def _header(contents: Contents, limits: Limits) -> JpegHeader:
     )
 
 
-def _image(contents: Contents, limits: Limits, on_truncated: OnTruncated, kept: tuple[int, int, int]) -> JpegImage:
-    if on_truncated not in {"raise", "keep"}:
-        raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
-    fields = _native.decode(
-        contents,
-        **native_limits(limits),
-        keep_truncated=on_truncated == "keep",
-        kept=kept,
-    )
-    return image_of_fields(fields)
-
-
 def image_of_fields(fields: Any) -> JpegImage:
     """Return the compiled module's image as the value that crosses rooms."""
     return JpegImage(
@@ -208,5 +227,6 @@ def image_of_fields(fields: Any) -> JpegImage:
         restart_interval=fields["restart_interval"],
         num_scans=fields["num_scans"],
         missing_blocks=fields["missing_blocks"],
-        warnings=fields["warnings"],
+        warnings=fields["warnings"] + ((UNFIT_INDEX,) if fields.get("index_refused") else ()),
+        region=Region(*fields["region"]) if "region" in fields else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,15 @@ Origin = Literal["jpeg", "pixels"]
 def upright(height: int, width: int, orientation: int) -> tuple[int, int]:
     """Return height and width after EXIF orientation: orientations 5..8 exchange them."""
     return (width, height) if orientation >= 5 else (height, width)
+
+
+class Region(NamedTuple):
+    """A rectangle of an image in luma pixels, as stored: before orientation is applied."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class JpegImage:
             ``on_truncated="raise"``.
         origin: ``"pixels"`` where no coefficients of a JPEG existed and pixels were transformed instead
             (then every table is 1 and coefficients are rounded to integers, as in a quality-100 JPEG).
+        region: the part of the file's image that this one is; None for all of it.
     """
 
     height: int
@@ -76,6 +86,7 @@ class JpegImage:
     missing_blocks: int = 0
     origin: Origin = "jpeg"
     warnings: tuple[str, ...] = field(default=())
+    region: Region | None = None
 
     @property
     def upright_size(self) -> tuple[int, int]:

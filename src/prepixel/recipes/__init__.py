@@ -1,5 +1,6 @@
 """Typed descriptions of training runs, and their YAML form."""
 
+from prepixel.recipes.augmentation import AugmentSettings
 from prepixel.recipes.classification import DataSettings, InputSettings, NetworkSettings, Recipe, TaskSettings
 from prepixel.recipes.detection import (
     DetectionDataSettings,
@@ -22,6 +23,7 @@ from prepixel.recipes.resuming import RESUMABLE_KEYS
 __all__ = [
     "RESUMABLE_KEYS",
     "AnyRecipe",
+    "AugmentSettings",
     "DataSettings",
     "DetectionDataSettings",
     "DetectionRecipe",

@@ -10,6 +10,7 @@ from typing import Literal
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
 from prepixel.gates.gate_settings import GateSettings
+from prepixel.recipes.augmentation import AugmentSettings
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 
@@ -178,6 +179,7 @@ class Recipe:
         network: the network.
         gate: what chooses among its channels; none by default.
         task: what is learned.
+        augment: how training batches are changed beyond crops and flips; not at all by default.
         optimization: how the weights move.
         training: how long, in which precision, with which record.
         name: what tables and plots call it; empty for the name of the recipe's file.
@@ -189,6 +191,7 @@ class Recipe:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     training: TrainSettings = field(default_factory=TrainSettings)
     name: str = ""

@@ -32,6 +32,7 @@ from prepixel.records import (
     describe_environment,
     read_records,
 )
+from prepixel.runs.augmented_loader import AugmentedLoader
 from prepixel.runs.run_folder import RunFolder
 from prepixel.spectrum import BandSet
 
@@ -69,7 +70,7 @@ class RunParts:
 
     network: nn.Module
     task: Task
-    loader: BatchLoader
+    loader: BatchLoader | AugmentedLoader
     evaluation: BatchLoader | None
     metadata: dict[str, float | int | str]
     notes: tuple[str, ...] = ()

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from accelerate import Accelerator
 
 from prepixel.data.loading.channel_statistics import Progress
+from prepixel.data.loading.loader import BatchLoader
 from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.records import ConfusionRow, MetricRow
+from prepixel.runs.augmented_loader import AugmentedLoader, build_augmentation
 from prepixel.runs.build_classifier import (
     DataFolders,
     Network,
@@ -96,11 +98,19 @@ class ClassifierBuilder(RunBuilder):
         return RunParts(
             network,
             build_task(recipe, len(self.classes), network),
-            loader(folders.train, training=True),
+            self._augmented(loader(folders.train, training=True)),
             None if folders.val is None else loader(folders.val, training=False),
             run_metadata(recipe, network, folders, accelerator.num_processes),
             tuple(f"{what}: {reuse}" for what, reuse in weights if reuse),
         )
+
+    def _augmented(self, loader: BatchLoader) -> BatchLoader | AugmentedLoader:
+        """Return training batches as the recipe changes them."""
+        settings = self.recipe.augment
+        if not settings.active:
+            return loader
+        augmentation = build_augmentation(settings, len(self.classes), pixels=self.bands is None)
+        return AugmentedLoader(loader, augmentation, self.recipe.seed)
 
     def is_result(self, row: ResultRow) -> bool:
         """Return whether a recorded row is the confusion of an evaluation."""

@@ -21,16 +21,22 @@ _BETWEEN = ("torch.utils._pytree", "torch.utils.pytree", "optree", __name__, "be
 # Frames between a transform and the flattening of what it was given, at most; deeper containers are not followed.
 _MAX_FRAMES = 64
 _INSTEAD = {
-    "RandomHorizontalFlip": "Spectrum.flip_horizontal, or flips= of read_spectra",
+    "RandomHorizontalFlip": "RandomHorizontalFlip of prepixel.transforms when reading, or Spectrum.flip_horizontal",
     "RandomVerticalFlip": "Spectrum.flip_vertical",
-    "Resize": "grid= of read_spectra",
-    "CenterCrop": "boxes= of read_spectra",
-    "RandomCrop": "boxes= of read_spectra",
-    "RandomResizedCrop": "boxes= of read_spectra",
+    "Resize": "grid= of read_spectra, or Resize of prepixel.transforms when reading",
+    "CenterCrop": "boxes= of read_spectra, or CenterCrop of prepixel.transforms when reading",
+    "RandomCrop": "boxes= of read_spectra, or RandomCrop of prepixel.transforms when reading",
+    "RandomResizedCrop": "boxes= of read_spectra, or RandomResizedCrop of prepixel.transforms when reading",
     "Pad": "Spectrum.pad",
-    "ColorJitter": "adjust_brightness, adjust_contrast and adjust_saturation of prepixel.spectrum.photometry",
     "Normalize": "Statistics.normalized",
     "ToDtype": "encode_int8",
+    **{
+        name: f"{name} of prepixel.transforms"
+        for name in (
+            *("ColorJitter", "CutMix", "GaussianBlur", "MixUp", "RandAugment", "RandomAdjustSharpness"),
+            *("RandomErasing", "RandomGrayscale", "RandomInvert", "TrivialAugmentWide"),
+        )
+    },
 }
 
 

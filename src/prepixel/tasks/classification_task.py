@@ -23,7 +23,7 @@ class LabeledBatch(Protocol):
 
     @property
     def targets(self) -> Tensor:
-        """Return the labels, 0-based."""
+        """Return the labels: 0-based class numbers, or, while training, probabilities of classes."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,10 @@ class Classification:
         """Compute the mean cross-entropy, in nats, of a batch that has samples."""
         return self.loss_of(network(batch.inputs), batch.targets)
 
-    def loss_of(self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Compute the mean cross-entropy, in nats, of logits."""
+    def loss_of(
+        self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"] | Float[Tensor, "n k"]
+    ) -> Float[Tensor, ""]:
+        """Compute the mean cross-entropy, in nats, of logits; labels are class numbers, or probabilities of classes."""
         return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def new_metrics(self) -> ClassificationMetrics:

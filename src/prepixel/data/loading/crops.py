@@ -8,103 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Box
+from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
+from prepixel.transforms.crop_draws import (
+    DEFAULT_AREAS,
+    DEFAULT_RATIOS,
+    Crop,
+    CropParams,
+    center_box,
+    draw_flip,
+    draw_random_resized_crop,
+)
 
-_DEFAULT_AREAS = (0.08, 1.0)
-_DEFAULT_RATIOS = (3 / 4, 4 / 3)
-_TRIES = 10
-
-
-class CropParams(NamedTuple):
-    """Store the crop parameters of one sample.
-
-    Attributes:
-        box: the part of the upright image to keep.
-        flipped: mirror that part left to right.
-    """
-
-    box: Box
-    flipped: bool
-
-
-def draw_flip(generator: np.random.Generator, probability: float = 0.5) -> bool:
-    """Draw whether to mirror."""
-    return bool(generator.random() < probability)
-
-
-def draw_random_resized_crop(
-    height: int,
-    width: int,
-    generator: np.random.Generator,
-    *,
-    areas: tuple[float, float] = _DEFAULT_AREAS,
-    ratios: tuple[float, float] = _DEFAULT_RATIOS,
-) -> Box:
-    """Draw a box as torchvision's RandomResizedCrop does: whole pixels, the same distribution, another generator.
-
-    Area uniform, ratio of width to height uniform in its logarithm, ten tries to fit; else the largest centered box
-    whose ratio is inside the bounds.
-
-    Args:
-        height, width: of the upright image, at least 1.
-        generator: advanced by four numbers a try.
-        areas: smallest and largest part of the image's area.
-        ratios: smallest and largest width / height.
-
-    Source: torchvision.transforms.v2.RandomResizedCrop.make_params.
-    """
-    low, high = math.log(ratios[0]), math.log(ratios[1])
-    for _ in range(_TRIES):
-        # four uniforms a try, wanted or not: what comes later does not hang on which tries fitted
-        for_area, for_ratio, for_top, for_left = generator.random(4).tolist()
-        area = height * width * (areas[0] + (areas[1] - areas[0]) * for_area)
-        ratio = math.exp(low + (high - low) * for_ratio)
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            return _whole_box(int(for_top * (height - h + 1)), int(for_left * (width - w + 1)), h, w)
-    w, h = width, height
-    if width / height < ratios[0]:
-        h = max(1, round(width / ratios[0]))
-    elif width / height > ratios[1]:
-        w = max(1, round(height * ratios[1]))
-    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
-
-
-def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0) -> Box:
-    """Return the centered box that "resize the short side to R, crop C x C" keeps, with ``fraction`` = C / R.
-
-    The box is in whole pixels of the original, so that coefficients and pixels are cut alike. torchvision resizes
-    first and crops afterwards, at whole pixels of the *resized* image; its edges and ours differ by less than one
-    pixel of the original and one of the resized image together.
-
-    Args:
-        height, width: of the upright image, at least 1.
-        fraction: in (0, 1]; published: 224 / 256 = .875, 448 / 512, 896 / 1024.
-        aspect: width / height of the output.
-
-    >>> center_box(401, 467, 0.875)
-    Box(top=25.0, left=58.0, height=351.0, width=351.0)
-    """
-    full = min(height, width / aspect)
-    h = min(height, max(1, round(full * fraction)))
-    w = min(width, max(1, round(full * aspect * fraction)))
-    return _whole_box((height - h) // 2, (width - w) // 2, h, w)
-
-
-def _whole_box(top: int, left: int, height: int, width: int) -> Box:
-    return Box(float(top), float(left), float(height), float(width))
-
-
-@runtime_checkable
-class Crop(Protocol):
-    """Choose the part of an image that a sample shows."""
-
-    def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
-        """Draw box and flip for an upright image of (height, width) and an output of ``aspect`` = width / height."""
+__all__ = ["CenterCrop", "Crop", "CropParams", "RandomCrop", "center_box", "draw_flip", "draw_random_resized_crop"]
 
 
 @dataclass(frozen=True)
@@ -117,13 +35,13 @@ class RandomCrop:
         flip_probability: how often it is mirrored left to right, in [0, 1].
     """
 
-    areas: tuple[float, float] = _DEFAULT_AREAS
-    ratios: tuple[float, float] = _DEFAULT_RATIOS
+    areas: tuple[float, float] = DEFAULT_AREAS
+    ratios: tuple[float, float] = DEFAULT_RATIOS
     flip_probability: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.areas[0] <= self.areas[1] <= 1:
-            raise ValueError(f"areas {self.areas} are not low <= high within (0, 1]; published: {_DEFAULT_AREAS}")
+            raise ValueError(f"areas {self.areas} are not low <= high within (0, 1]; published: {DEFAULT_AREAS}")
         if not 0 < self.ratios[0] <= self.ratios[1] < math.inf:
             raise ValueError(f"ratios {self.ratios} are not 0 < low <= high; published: (3/4, 4/3)")
         if not 0 <= self.flip_probability <= 1:

@@ -1,0 +1,270 @@
+"""Geometric changes of a sample, drawn before it is read: the decoder's linear map makes them, at no further cost.
+
+Each class is what ``transform=`` of `prepixel.data.SpectrumDataset` takes. Parameters and distributions are those of
+the torchvision v2 transforms of the same names. Sizes are in pixels of torchvision's image and only their proportions
+matter: the data set's grid says how many blocks come out. A crop is resampled from the part of the photo under it, so
+"resize, then crop" differs from torchvision's in the filter's taps beyond the crop's edge alone, which are not read.
+
+Padding cannot be drawn: the decoder's maps read inside the image and normalize their weights there. Translation with
+padding is `translate` and `RandomTranslate`, on the device.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from prepixel.spectrum.boxes import AxisOrder, Box, Real, axis_order
+from prepixel.transforms.crop_draws import DEFAULT_AREAS, DEFAULT_RATIOS, CropParams, draw_random_resized_crop
+
+# Height and width in pixels, or one number for both.
+Size: TypeAlias = int | tuple[int, int]
+_UPRIGHT = axis_order(1)
+
+
+@dataclass(frozen=True)
+class View:
+    """Describe what a sample shows so far: a part of the upright photo, turned, as an image of a size of its own.
+
+    Attributes:
+        box: the part of the upright photo.
+        size: height and width of the image that it has become.
+        order: how the part was turned: mirrored along its own axes, then perhaps transposed.
+        sized: a transform has said the size.
+    """
+
+    box: Box
+    size: tuple[int, int]
+    order: AxisOrder = _UPRIGHT
+    sized: bool = False
+
+    def crop(self, top: Real, left: Real, height: Real, width: Real) -> View:
+        """Return the view of a rectangle of the image, of a size of its own."""
+        full = self.size
+        size = (round(height), round(width))
+        if self.order.transposed:
+            top, left, height, width, full = left, top, width, height, (full[1], full[0])
+        if self.order.reverse_rows:
+            top = full[0] - top - height
+        if self.order.reverse_columns:
+            left = full[1] - left - width
+        down, across = self.box.height / full[0], self.box.width / full[1]
+        part = Box(self.box.top + top * down, self.box.left + left * across, height * down, width * across)
+        return replace(self, box=part, size=size)
+
+    def mirror(self, *, rows: bool) -> View:
+        """Return the image mirrored top to bottom, or left to right."""
+        order = self.order
+        if rows != order.transposed:
+            return replace(self, order=order._replace(reverse_rows=not order.reverse_rows))
+        return replace(self, order=order._replace(reverse_columns=not order.reverse_columns))
+
+    def params(self, aspect: float) -> CropParams:
+        """Return what the decoder is told.
+
+        Raises:
+            ValueError: the image has a size of its own, and not the proportions of the output.
+        """
+        height, width = self.size
+        if self.sized and abs(width - aspect * height) >= max(1.0, aspect):
+            raise ValueError(
+                f"the transforms end with an image of {height} x {width} pixels (height x width), and the grid's "
+                f"width / height is {aspect:g}; end with a crop of its proportions, such as CenterCrop"
+            )
+        return CropParams(self.box, self.order.reverse_columns)
+
+
+class GeometricTransform(abc.ABC):
+    """Draw which part of a photo a sample shows, and how it is turned."""
+
+    def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
+        """Draw for an upright photo of (height, width) and an output of ``aspect`` = width / height.
+
+        Raises:
+            ValueError: a crop is larger than the image, or the image that comes out has not the output's proportions.
+        """
+        whole = View(Box(0.0, 0.0, float(size[0]), float(size[1])), size)
+        return self.draw(whole, generator).params(aspect)
+
+    @abc.abstractmethod
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+
+
+@dataclass(frozen=True)
+class ComposeCrops(GeometricTransform):
+    """Apply geometric transforms one after the other; together they are one crop, resize and turn.
+
+    Attributes:
+        transforms: the first one first.
+    """
+
+    transforms: Sequence[GeometricTransform]
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        for transform in self.transforms:
+            view = transform.draw(view, generator)
+        return view
+
+
+@dataclass(frozen=True)
+class Resize(GeometricTransform):
+    """Resize the image.
+
+    Attributes:
+        size: height and width; one number is the shorter side, and the proportions stay.
+
+    Raises:
+        ValueError: a side is below 1.
+    """
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Return what the sample shows afterwards; nothing is random."""
+        if isinstance(self.size, int):
+            short, long = sorted(view.size)
+            longer = int(self.size * long / short)
+            size = (longer, self.size) if view.size[0] > view.size[1] else (self.size, longer)
+        else:
+            size = self.size
+        return replace(view, size=size, sized=True)
+
+
+@dataclass(frozen=True)
+class CenterCrop(GeometricTransform):
+    """Cut the center.
+
+    Attributes:
+        size: height and width, or one number for both; not larger than the image.
+
+    Raises:
+        ValueError: a side is below 1.
+    """
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Return what the sample shows afterwards; nothing is random."""
+        height, width = _fitting(self.size, view, "CenterCrop")
+        top, left = (round((full - side) / 2) for full, side in zip(view.size, (height, width), strict=True))
+        return replace(view.crop(top, left, height, width), sized=True)
+
+
+@dataclass(frozen=True)
+class RandomCrop(GeometricTransform):
+    """Cut a part of one size at a random place; without padding.
+
+    Attributes:
+        size: height and width, or one number for both; not larger than the image.
+
+    Raises:
+        ValueError: a side is below 1.
+    """
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        height, width = _fitting(self.size, view, "RandomCrop")
+        top, left = (
+            int(generator.integers(full - side + 1)) for full, side in zip(view.size, (height, width), strict=True)
+        )
+        return replace(view.crop(top, left, height, width), sized=True)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(GeometricTransform):
+    """Cut a part of random area, proportions and place, and resize it.
+
+    Attributes:
+        size: height and width that it is resized to, or one number for both; None for the grid's.
+        scale: least and largest share of the image's area, in (0, 1].
+        ratio: least and largest width / height.
+
+    Raises:
+        ValueError: a number is outside its range.
+    """
+
+    size: Size | None = None
+    scale: tuple[float, float] = DEFAULT_AREAS
+    ratio: tuple[float, float] = DEFAULT_RATIOS
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _check_size(self.size)
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale is {self.scale}; it must be low <= high, in (0, 1]")
+        if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
+            raise ValueError(f"ratio is {self.ratio}; it must be 0 < low <= high")
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        box = draw_random_resized_crop(*view.size, generator, areas=self.scale, ratios=self.ratio)
+        part = view.crop(box.top, box.left, box.height, box.width)
+        return replace(part, sized=False) if self.size is None else replace(part, size=_pair(self.size), sized=True)
+
+
+@dataclass(frozen=True)
+class RandomHorizontalFlip(GeometricTransform):
+    """Mirror some samples left to right.
+
+    Attributes:
+        p: how often.
+
+    Raises:
+        ValueError: p is outside [0, 1].
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_p(self.p)
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        return view.mirror(rows=False) if generator.random() < self.p else view
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _check_size(size: Size) -> None:
+    if min(_pair(size)) < 1:
+        raise ValueError(f"size is {size}; its sides must be 1 or greater")
+
+
+def _check_p(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p}; it must be in [0, 1]")
+
+
+def _fitting(size: Size, view: View, name: str) -> tuple[int, int]:
+    """Return a crop's sides.
+
+    Raises:
+        ValueError: they are larger than the image.
+    """
+    height, width = _pair(size)
+    if height > view.size[0] or width > view.size[1]:
+        raise ValueError(
+            f"{name}: {height} x {width} pixels of an image of {view.size[0]} x {view.size[1]} (height x width); "
+            "spectra are not padded, so resize the image before, by Resize"
+        )
+    return height, width
