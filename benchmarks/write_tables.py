@@ -18,7 +18,7 @@ RECORDS = Path(__file__).parent / "results" / "records.jsonl"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    *("int8", "soak"),
+    *("int8", "soak", "transforms: difference", "augmentation"),
 )
 
 

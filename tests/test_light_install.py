@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.small_photos import write_folder
@@ -105,6 +107,44 @@ def test_what_is_missing_is_named_with_its_extra(code: str, says: str) -> None:
     assert done.stderr.splitlines()[-1] == f"prepixel.errors.MissingDependency: {says}"
 
 
+ROOMS = ("data", "engine", "gates", "jpeg", "models", "recipes", "reports", "runs", "spectrum", "tasks", "transforms")
+
+
+@pytest.mark.parametrize("room", ["models", "recipes", "runs", "tasks"])
+def test_a_room_that_needs_an_extra_says_so(room: str) -> None:
+    """However it is imported: by itself, one of its modules, or one of its names."""
+    says = rf"prepixel\.errors\.MissingDependency: prepixel\.{room} needs the package \w+; install it: pip install"
+    for code in ("import prepixel.{}", "import prepixel.{}.anything", "from prepixel.{} import anything"):
+        done = light(code.format(room))
+        assert done.returncode == 1
+        assert re.match(says, done.stderr.splitlines()[-1])
+
+
+def test_every_public_name_is_there_or_names_its_extra() -> None:
+    code = """
+import importlib
+from prepixel.errors import MissingDependency
+
+there = missing = 0
+for room in sys.argv[1:]:
+    try:
+        names = importlib.import_module(f"prepixel.{room}").__all__
+    except MissingDependency:
+        continue
+    for name in names:
+        try:
+            exec(f"from prepixel.{room} import {name}")
+        except MissingDependency as error:
+            assert str(error).startswith(f"prepixel.{room}.{name} needs the package "), error
+            missing += 1
+        else:
+            there += 1
+assert there > 40 and missing > 30, (there, missing)
+"""
+    done = light(code, *ROOMS)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_commands_that_need_an_extra_say_so_in_one_line(tmp_path: Path) -> None:
     done = light(_COMMAND, "train", "recipes/demo_rgb.yaml", "--output", str(tmp_path / "run"))
     assert done.returncode == 2
@@ -119,6 +159,8 @@ def test_other_failed_imports_are_not_taken_for_a_missing_extra() -> None:
 
 
 def test_require_names_the_first_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "matplotlib"):  # whether they are or not
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
     require("this", "torch", "matplotlib")
     monkeypatch.setitem(sys.modules, "timm", None)  # as good as not installed
     with pytest.raises(

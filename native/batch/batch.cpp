@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "batch/file_source.hpp"
+#include "batch/memory_budget.hpp"
 #include "batch/worker_threads.hpp"
 #include "jpeg/decoder.hpp"
 #include "packed/packed_image.hpp"
@@ -19,8 +20,9 @@ std::optional<Header> header_of(std::span<const std::uint8_t> bytes, const Limit
   return read_header(bytes, limits);
 }
 
-std::optional<Header> header_of(const Input& input, FileSource& files, const Limits& limits) {
+std::optional<Header> header_of(const Input& input, FileSource& files, MemoryBudget& budget, const Limits& limits) {
   if (!input.path) return header_of(input.bytes, limits);
+  MemoryBudget::Share share(budget);
   bool whole = false;
   const std::span<const std::uint8_t> begin = files.read_begin(*input.path, whole);
   if (!whole) {
@@ -29,7 +31,7 @@ std::optional<Header> header_of(const Input& input, FileSource& files, const Lim
     } catch (const JpegFault& fault) {
       if (fault.kind != Fault::truncated) throw;
     }
-    return header_of(files.read(*input.path), limits);
+    return header_of(files.read(*input.path, [&share](std::uint64_t bytes) { share.take(bytes); }), limits);
   }
   return header_of(begin, limits);
 }
@@ -48,12 +50,14 @@ void note_size(const Header& header, Outcome& outcome) {
 
 std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& limits, int num_threads) {
   std::vector<Outcome> outcomes(inputs.size());
+  MemoryBudget budget(limits.max_memory_bytes);
   std::vector<std::size_t> order(inputs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   on_threads(
       order, num_threads, outcomes, [&] { return std::make_unique<FileSource>(limits); },
       [&](std::size_t i, FileSource& files) {
-        const std::optional<Header> header = header_of(inputs[i], files, limits);
+        files.release_large();
+        const std::optional<Header> header = header_of(inputs[i], files, budget, limits);
         if (!header) return Status::needs_pixels;
         note_size(*header, outcomes[i]);
         return Status::read;

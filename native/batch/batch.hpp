@@ -38,7 +38,8 @@ struct Outcome {
   std::string message;
 };
 
-// Read headers alone: the upright sizes. Of paths, as a rule, the first 64 KiB.
+// Read headers alone: the upright sizes. Of paths, as a rule, the first 64 KiB; files that are read whole share
+// `limits.max_memory_bytes`.
 std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& limits, int num_threads);
 
 // Set the upright size of an outcome.

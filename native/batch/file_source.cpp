@@ -21,6 +21,8 @@ namespace prepixel {
 
 namespace {
 
+constexpr std::size_t most_reused_bytes = 1 << 24;
+
 [[noreturn]] void throw_errno() { throw std::system_error(errno, std::generic_category()); }
 
 // What differs between systems: open a file that child processes do not inherit, ask what it is, read, close.
@@ -93,9 +95,12 @@ std::size_t OpenFile::read(std::span<std::uint8_t> bytes) {
   return filled;
 }
 
-std::span<const std::uint8_t> FileSource::read(const std::string& path) {
+std::span<const std::uint8_t> FileSource::read(const std::string& path,
+                                               const std::function<void(std::uint64_t)>& reserve) {
   OpenFile file(path);
   check_file_size(file.size(), limits_);
+  release_large();
+  reserve(file.size());
   bytes_.resize(file.size());
   bytes_.resize(file.read(bytes_));
   return bytes_;
@@ -107,6 +112,10 @@ std::span<const std::uint8_t> FileSource::read_begin(const std::string& path, bo
   bytes_.resize(std::min(file.size(), header_bytes));
   bytes_.resize(file.read(bytes_));
   return bytes_;
+}
+
+void FileSource::release_large() {
+  if (bytes_.capacity() > most_reused_bytes) std::vector<std::uint8_t>().swap(bytes_);
 }
 
 }  // namespace prepixel

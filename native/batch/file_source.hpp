@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,11 +40,14 @@ class FileSource {
  public:
   explicit FileSource(const Limits& limits) : limits_(limits) {}
 
-  // JpegFault (limit): as check_file_size.
-  std::span<const std::uint8_t> read(const std::string& path);
+  // `reserve` is called with the file's size before memory is taken. JpegFault (limit): as check_file_size.
+  std::span<const std::uint8_t> read(const std::string& path, const std::function<void(std::uint64_t)>& reserve);
 
   // Read the first 64 KiB. `whole` says whether that is all of it.
   std::span<const std::uint8_t> read_begin(const std::string& path, bool& whole);
+
+  // Free the memory of a large file. That of small ones is used again.
+  void release_large();
 
  private:
   Limits limits_;

@@ -16,6 +16,18 @@ constexpr const char* hint = "Read it again when no other program writes to it";
 
 bool needs_pixels(const Header& header) { return header.color == Color::cmyk || header.color == Color::ycck; }
 
+// What the images of a batch share. Files are taken first and planes second, and whoever has planes waits for nothing, so
+// nobody waits for ever.
+struct Budgets {
+  explicit Budgets(const Limits& limits) : files(limits.max_memory_bytes), planes(limits.max_memory_bytes) {}
+  MemoryBudget files;
+  MemoryBudget planes;
+};
+
+auto taking(MemoryBudget::Share& share) {
+  return [&share](std::uint64_t bytes) { share.take(bytes); };
+}
+
 void check_unchanged(const Header& header, const Outcome& opened) {
   Outcome now;
   note_size(header, now);
@@ -30,13 +42,14 @@ OpenImages::OpenImages(std::vector<Input> inputs, const Limits& limits, int num_
   for (std::size_t i = 0; i < inputs.size(); ++i) files_[i].input = std::move(inputs[i]);
   std::vector<std::size_t> order(files_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
+  MemoryBudget budget(limits.max_memory_bytes);
   struct NoState {};
   on_threads(
       order, num_threads, opened_, [] { return std::make_unique<NoState>(); },
-      [&](std::size_t i, NoState&) { return open(files_[i], opened_[i]); });
+      [&](std::size_t i, NoState&) { return open(files_[i], budget, opened_[i]); });
 }
 
-Status OpenImages::open(File& file, Outcome& outcome) {
+Status OpenImages::open(File& file, MemoryBudget& budget, Outcome& outcome) {
   try {
     std::vector<std::uint8_t> begin;
     load(file, begin);
@@ -54,7 +67,8 @@ Status OpenImages::open(File& file, Outcome& outcome) {
     } catch (const JpegFault& fault) {
       if (fault.kind != Fault::truncated || is_held || bytes.size() == file.size) throw;
       FileSource whole(limits_);
-      *header = parse_header(whole.read(*file.input.path), limits_);
+      MemoryBudget::Share share(budget);
+      *header = parse_header(whole.read(*file.input.path, [&share](std::uint64_t size) { share.take(size); }), limits_);
     }
     if (needs_pixels(header->image)) return Status::needs_pixels;
     note_size(header->image, outcome);
@@ -104,8 +118,13 @@ void OpenImages::release(File& file) noexcept {
 // Decodes and resamples one image after another.
 class OpenImages::Worker {
  public:
-  Worker(const OpenImages& images, const SpectrumRequest& request, const DecodeOptions& options)
-      : images_(images), request_(request), options_(options), files_(options.limits), resampler_(request_) {}
+  Worker(const OpenImages& images, const SpectrumRequest& request, const DecodeOptions& options, Budgets& budgets)
+      : images_(images),
+        request_(request),
+        options_(options),
+        budgets_(budgets),
+        files_(options.limits),
+        resampler_(request_) {}
 
   Status read(const ReadTask& task, Outcome& outcome) {
     const File& file = images_.files_[task.image];
@@ -116,14 +135,17 @@ class OpenImages::Worker {
     request_.grid_down = task.grid_down;
     request_.grid_across = task.grid_across;
     request_.check();
-    if (file.is_packed) return read_packed(task, opened);
+    files_.release_large();
+    MemoryBudget::Share of_file(budgets_.files), of_planes(budgets_.planes);
+    if (file.is_packed) return read_packed(task, opened, of_planes);
     const Box* box = task.box ? &*task.box : nullptr;
     DecodeOptions decoding = options_;
     decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    decoding.reserve = taking(of_planes);
     if (file.header) {
       resample(PooledImage(file.bytes, *file.header, std::move(decoding)), task, outcome);
     } else {
-      const std::span<const std::uint8_t> bytes = files_.read(*file.input.path);
+      const std::span<const std::uint8_t> bytes = files_.read(*file.input.path, taking(of_file));
       const ParsedHeader header = parse_header(bytes, options_.limits);
       check_unchanged(header.image, opened);
       resample(PooledImage(bytes, header, std::move(decoding)), task, outcome);
@@ -137,10 +159,11 @@ class OpenImages::Worker {
     resampler_.make(view_of(*image), task.box ? &*task.box : nullptr, task.flip, task.out);
   }
 
-  Status read_packed(const ReadTask& task, const Outcome& opened) {
+  Status read_packed(const ReadTask& task, const Outcome& opened, MemoryBudget::Share& of_planes) {
     const PackedImage packed = read_pack(task.header, task.payload, options_.limits);
     check_unchanged(packed.header, opened);
     check_memory("a packed image's payload and planes,", task.payload.size() + packed.value_bytes(), options_.limits);
+    of_planes.take(packed.value_bytes());
     resampler_.make(view_of(packed), task.box ? &*task.box : nullptr, task.flip, task.out);
     return Status::read;
   }
@@ -148,6 +171,7 @@ class OpenImages::Worker {
   const OpenImages& images_;
   SpectrumRequest request_;                       // its grid is that of the image at work
   const DecodeOptions& options_;
+  Budgets& budgets_;
   FileSource files_;
   DctResampler resampler_;
 };
@@ -161,8 +185,9 @@ std::vector<Outcome> OpenImages::read(std::span<const ReadTask> tasks, const Spe
   // So that no thread begins a large one when the others are done.
   std::ranges::stable_sort(order, std::ranges::greater{}, size_of);
   std::vector<Outcome> outcomes(tasks.size());
+  Budgets budgets(limits_);
   on_threads(
-      order, num_threads, outcomes, [&] { return std::make_unique<Worker>(*this, request, options); },
+      order, num_threads, outcomes, [&] { return std::make_unique<Worker>(*this, request, options, budgets); },
       [&](std::size_t at, Worker& worker) { return worker.read(tasks[at], outcomes[at]); });
   return outcomes;
 }

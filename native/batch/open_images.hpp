@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "batch/batch.hpp"
+#include "batch/memory_budget.hpp"
 #include "jpeg/decoder.hpp"
 #include "spectrum/resampler.hpp"
 
@@ -50,7 +51,8 @@ class OpenImages {
   const Input& input(std::size_t image) const { return files_[image].input; }
 
   // Decode and resample. An outcome per task; where its status is not `read`, the task's values are undefined. The
-  // request's own grid does not count.
+  // request's own grid does not count. However many the threads, the planes of all images that are decoded at a time
+  // together take at most the limit on memory, and so do the files that are read again.
   std::vector<Outcome> read(std::span<const ReadTask> tasks, const SpectrumRequest& request, bool keep_truncated,
                             int num_threads) const;
 
@@ -65,7 +67,7 @@ class OpenImages {
   };
   class Worker;
 
-  Status open(File& file, Outcome& outcome);
+  Status open(File& file, MemoryBudget& budget, Outcome& outcome);
   void load(File& file, std::vector<std::uint8_t>& begin);
   void release(File& file) noexcept;
 

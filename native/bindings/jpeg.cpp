@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <exception>
 #include <initializer_list>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -153,7 +152,7 @@ nb::bytes to_python(const Bytes& bytes) { return nb::bytes(bytes.data(), bytes.s
 
 nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int width, const std::string& color,
                        int orientation, int restart_interval, int restart_rows,
-                       const std::vector<std::pair<int, nb::bytes>>& segments) {
+                       const std::vector<std::pair<int, nb::bytes>>& segments, std::uint64_t max_memory_bytes) {
   EncoderInput image;
   image.height = height;
   image.width = width;
@@ -182,8 +181,8 @@ nb::bytes bound_encode(const std::vector<PlaneOfPython>& planes, int height, int
   Bytes file;
   {
     const nb::gil_scoped_release unlocked;
-    constexpr Limits unlimited{.max_memory_bytes = std::numeric_limits<std::uint64_t>::max()};
-    file = retry_after_release([&] { return encode(image, unlimited); });
+    const Limits limits{.max_memory_bytes = max_memory_bytes};
+    file = retry_after_release([&] { return encode(image, limits); });
   }
   return to_python(file);
 }
@@ -295,7 +294,8 @@ void bind_jpeg(nb::module_& module) {
       "region"_a.none(), "index"_a, "threads"_a, "Decode a JPEG to its quantized coefficients.");
 
   module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "color"_a, "orientation"_a,
-             "restart_interval"_a, "restart_rows"_a, "segments"_a, "Encode quantized coefficients as a JPEG.");
+             "restart_interval"_a, "restart_rows"_a, "segments"_a, "max_memory_bytes"_a,
+             "Encode quantized coefficients as a JPEG.");
 
   module.def("bandlimit", bound_bandlimit, "buffer"_a, nb::kw_only(), "kept"_a, "restart_interval"_a.none(), "restart_rows"_a,
              "metadata"_a, "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a,

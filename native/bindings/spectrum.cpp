@@ -32,10 +32,9 @@ using Plane = std::tuple<Quantized, Table, std::tuple<int, int>, int, int>;
 
 Simd simd_of(const std::string& name) {
   if (name == "best") return best_simd();
-  if (name == "avx512") return Simd::avx512;
-  if (name == "avx2") return Simd::avx2;
-  if (name == "portable") return Simd::portable;
-  throw std::invalid_argument("no instruction set " + name + "; there are best, portable, avx2, avx512");
+  for (const Simd level : simd_levels)
+    if (name == name_of(level)) return level;
+  throw std::invalid_argument("no instruction set " + name + "; there are best, portable, avx2, avx512, neon");
 }
 
 Filter filter_of(const std::string& name) {
@@ -265,8 +264,8 @@ void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int 
 void bind_spectrum(nb::module_& module) {
   module.def("simd_levels", [] {
     nb::list names;
-    for (const char* name : {"portable", "avx2", "avx512"})
-      if (has_simd(simd_of(name))) names.append(name);
+    for (const Simd level : simd_levels)
+      if (has_simd(level)) names.append(name_of(level));
     return nb::tuple(names);
   }, "Name the instruction sets that the spectrum pipeline can use here; all give the same bits.");
 

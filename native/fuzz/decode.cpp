@@ -1,4 +1,4 @@
-// libFuzzer target: any bytes, both policies. .ci/fuzz seeds it.
+// libFuzzer target: decode any bytes under both policies. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

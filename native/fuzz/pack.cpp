@@ -1,5 +1,5 @@
-// libFuzzer target: packed images that lie uncompressed, their checksum left out so that what is behind it is met, and
-// JPEGs, which are packed first. Spectra of the planes as they lie must be those of the blocks unpacked. .ci/fuzz seeds it.
+// libFuzzer target: uncompressed packed images, without verifying the checksum, and JPEGs, which are packed first. Spectra
+// of packed planes must equal those of the unpacked blocks. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       compare(parts.header, parts.payload);
       return 0;
     }
-    // Exact copies on the heap: one byte read past the end is one the sanitizer sees.
+    // Exact copies on the heap, so that the sanitizer detects a read past the end.
     const std::size_t split = prepixel::read_pack_header(file, limits).header_bytes;
     if (split > size) return 0;
     compare(Bytes(data, data + split), Bytes(data + split, data + size));

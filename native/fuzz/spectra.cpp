@@ -1,5 +1,5 @@
-// libFuzzer target: spectra of any bytes, crops and flips drawn from their end; and band-limited. A crop, whose planes hold what
-// the image before left there, must give what the whole image gives. .ci/fuzz seeds it.
+// libFuzzer target: spectra of any bytes, with crops and flips drawn from the last ones, and band-limiting. A crop, whose
+// planes hold values of the image before, must equal the same crop of the whole image. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -26,12 +26,12 @@ bool is_adobe(const KeptSegment& segment) {
 bool is_icc(const KeptSegment& segment) {
   return segment.code == marker::app0 + 2 && begins_with(segment.contents, std::string_view("ICC_PROFILE\0", 12));
 }
-// CIPA DC-007: offsets of further pictures behind EOI, which do not come along.
+// CIPA DC-007: offsets of further pictures after EOI, which are not copied.
 bool is_multi_picture(const KeptSegment& segment) {
   return segment.code == marker::app0 + 2 && begins_with(segment.contents, std::string_view("MPF\0", 4));
 }
 
-// `jfif` takes the place of a JFIF segment, without its thumbnail.
+// `jfif` replaces a JFIF segment, without its thumbnail.
 std::vector<KeptSegment> choose(const std::vector<KeptSegment>& segments, Metadata metadata, std::span<std::uint8_t> jfif) {
   std::vector<KeptSegment> chosen;
   bool seen_jfif = false;
@@ -62,7 +62,7 @@ void verify(const Image& before, const Bytes& file, const std::vector<EncoderPla
 
 }  // namespace
 
-// Bits of a difference are gathered, so that the loop has no branch.
+// Differences are or-ed, so that the loop has no branch.
 bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept) {
   if (before.blocks.size() != after.blocks.size() || before.quantization != after.quantization ||
       before.sampling_v != after.sampling_v || before.sampling_h != after.sampling_h)

@@ -1,4 +1,4 @@
-// A JPEG in, a smaller one out: chosen frequencies kept as they are, the others zero; nothing is dequantized.
+// Band-limit a JPEG without dequantizing it: chosen frequencies are kept exactly, the others become zero.
 #pragma once
 
 #include <cstdint>
@@ -12,26 +12,26 @@
 
 namespace prepixel {
 
-// Which APPn and COM segments go along. Those that say color and orientation always do, if need be in a shorter form.
+// Which APPn and COM segments are kept. Color and orientation are always kept, if necessary in a shorter form.
 enum class Metadata : std::uint8_t { all, icc, none };
 
 struct BandlimitRequest {
   FrequencyMask kept{};
-  std::optional<int> restart_interval;  // MCUs; nothing: as the file has it
+  std::optional<int> restart_interval;  // MCUs; empty: as in the file
   int restart_rows = 0;                 // instead of it: rows of MCUs
   Metadata metadata = Metadata::all;
 };
 
-// Whether `after` is `before` with all but the kept coefficients zero.
+// Return whether `after` is `before` with all other than the kept coefficients zero.
 bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept);
 
-// The segments in front of the first scan, in order. The file's segments must be whole up to there, as decode sees to.
+// Return the segments before the first scan, in order. They must be complete, as after a successful decode.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 
 // Band-limit one file.
 //
-// The result is decoded again: std::logic_error where it does not hold exactly the coefficients, tables, size, color and
-// orientation that it should. JpegFault: the file cannot be decoded whole, or not be coded (encode.hpp).
+// The result is verified by decoding it: std::logic_error if its coefficients, tables, size, color or orientation are
+// not exactly the expected ones. JpegFault: the file cannot be decoded completely, or not be encoded (encoder.hpp).
 Bytes bandlimit(std::span<const std::uint8_t> file, const BandlimitRequest& request, const Limits& limits);
 
 }  // namespace prepixel

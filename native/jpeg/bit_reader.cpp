@@ -7,7 +7,7 @@ namespace prepixel {
 
 namespace {
 
-// Where the run of 0xFF that begins at `offset` ends: the offset of the byte behind it.
+// Return the offset of the first byte after the run of 0xFF that begins at `offset`.
 std::size_t skip_fill(std::span<const std::uint8_t> file, std::size_t offset) {
   while (offset < file.size() && file[offset] == 0xFF) ++offset;
   return offset;
@@ -32,7 +32,7 @@ EntropySegment SegmentReader::read(std::size_t offset, std::size_t limit) {
     std::memcpy(out, bytes + offset, until - offset);
     out += until - offset;
     if (mark == nullptr) break;
-    // 0xFF before 0x00 is data; like libjpeg we let fill bytes (B.1.1.2) stand between the two.
+    // 0xFF 0x00 is a data byte. As libjpeg does, accept fill bytes (B.1.1.2) between the two.
     const std::size_t code = skip_fill(file, until);
     if (code == file.size()) {
       segment.file_end = until;
@@ -70,7 +70,7 @@ std::size_t SegmentReader::behind_byte(std::size_t offset) const {
 
 std::size_t SegmentReader::file_offset(const EntropySegment& segment, std::size_t index) const {
   std::size_t offset = segment.file_begin;
-  for (std::size_t passed = 0; passed < index && offset < segment.file_end; ++passed) {
+  for (std::size_t at = 0; at < index && offset < segment.file_end; ++at) {
     offset = file_[offset] == 0xFF ? skip_fill(file_, offset) + 1 : offset + 1;
   }
   return offset < segment.file_end ? offset : segment.file_end;

@@ -34,7 +34,7 @@ class FileReader {
     if (file.size() != header.file_bytes) throw std::logic_error("a header was parsed of a file of another size");
     markers_.move_to(header.scan_data);
   }
-  ~FileReader() {  // of an image that was returned, no component is left
+  ~FileReader() {  // a returned image was moved from: it has no components
     if (!has_pool()) return;
     for (Component& component : image_.components) options_.planes->release(std::move(component.blocks));
   }
@@ -51,7 +51,7 @@ class FileReader {
     make_components();
     make_planes();
     read_scans();
-    scans_->drop_unwanted();
+    scans_->zero_unwanted();
     count_missing();
     return std::move(image_);
   }
@@ -88,7 +88,8 @@ class FileReader {
     }
   }
 
-  // Behind a complete image nothing can spoil it: look for EOI among well-formed segments, and read no further scan.
+  // The image is complete, so nothing after it may fail: look for EOI among well-formed segments, and read no more
+  // scans.
   bool pass_trailer() {
     const std::size_t begin = markers_.offset();
     try {
@@ -99,7 +100,7 @@ class FileReader {
         if (mark->code == marker::soi || mark->code == marker::sos) break;
         markers_.segment(*mark, cut_short);
       }
-    } catch (const JpegFault&) {  // it is no segment of this image
+    } catch (const JpegFault&) {  // not a segment of this image
     }
     if (begin != file_.size())
       warn(image_, "byte " + std::to_string(begin) + ": " + counted(file_.size() - begin, "byte") +
@@ -114,7 +115,7 @@ class FileReader {
     settle_frame();
   }
 
-  // Go through segments until a scan header is read; false at EOI or where the file ends between segments.
+  // Read segments up to and including a scan header; return false at EOI or at the end of the file.
   bool next_scan() {
     for (;;) {
       const std::optional<Marker> mark = next_marker();
@@ -177,12 +178,12 @@ class FileReader {
       default: break;
     }
     if (segment.code < marker::app0 || segment.code > marker::app15) refuse_frame(segment);
-    read_application(segment, application_);  // behind the first scan header it changes nothing: color is settled
+    read_application(segment, application_);  // no effect after the first scan header: the color is known
   }
 
-  // B.2.5: the lines are counted behind the first scan where the frame header leaves them open.
+  // B.2.5: DNL after the first scan defines the number of lines if the frame header does not.
   void check_number_of_lines(const Segment& segment) {
-    if (segment.contents.size() != 2) return;  // whose it is, nobody knows; libjpeg skips it
+    if (segment.contents.size() != 2) return;  // unknown meaning; libjpeg skips it, too
     const int lines = read_number_of_lines(segment);
     if (frame_ && image_.num_scans > 0 && lines != image_.height) {
       warn(image_, "byte " + std::to_string(segment.marker_offset) + ": DNL says " + std::to_string(lines) +
@@ -206,7 +207,7 @@ class FileReader {
     return lines;
   }
 
-  // All that a header says, once its first scan header is read.
+  // Fill in the header fields; the first scan header has been read.
   void settle_frame() {
     const FrameHeader& frame = *frame_;
     image_.width = frame.width;
@@ -239,10 +240,11 @@ class FileReader {
       num_blocks += component.num_blocks();
       image_.components.push_back(std::move(component));
     }
-    check_size(num_blocks);
+    plane_bytes_ = check_size(num_blocks);
   }
 
   void make_planes() {
+    if (options_.reserve) options_.reserve(plane_bytes_);
     ScanDecoder::Options options{
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated &&
@@ -264,7 +266,7 @@ class FileReader {
     return file_[file_.size() - 2] == 0xFF && file_[file_.size() - 1] == marker::eoi;
   }
 
-  // Give a component its plane; true: which holds anything, not zeros.
+  // Allocate the plane of a component. Return whether it holds old values instead of zeros.
   bool take_plane(Component& component) {
     const auto count = static_cast<std::size_t>(component.num_blocks());
     if (!has_pool()) {
@@ -276,13 +278,14 @@ class FileReader {
     return plane.used;
   }
 
-  // What truncated files do not hold has to be zero.
+  // Missing blocks of truncated files must be zero.
   bool has_pool() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
-  void check_size(std::uint64_t num_blocks) const {
+  // Return the bytes of the planes.
+  std::uint64_t check_size(std::uint64_t num_blocks) const {
     const bool has_masks = image_.process == Process::progressive;
-    const std::uint64_t block_bytes = sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0);
-    check_memory("coefficients", num_blocks * block_bytes, options_.limits, frame_->offset);
+    const std::uint64_t plane_bytes = num_blocks * (sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0));
+    check_memory("coefficients", plane_bytes, options_.limits, frame_->offset);
     const std::uint64_t least_bits = image_.process == Process::progressive ? 1 : 2;
     if (!options_.keep_truncated && num_blocks * least_bits > markers_.bytes_left() * std::uint64_t{8}) {
       throw JpegFault(Fault::truncated, file_.size(),
@@ -290,6 +293,7 @@ class FileReader {
                           std::to_string(markers_.bytes_left()) + " bytes that follow its header",
                       cut_short);
     }
+    return plane_bytes;
   }
 
   void count_visits() {
@@ -318,7 +322,7 @@ class FileReader {
     }
   }
 
-  // Without EOI, nothing tells a progressive file that lost its last scans from one that is whole but for EOI.
+  // Without EOI, a progressive file that lost its last scans looks like a complete one that lacks EOI only.
   bool refined_to_the_end() const {
     return image_.process != Process::progressive ||
            std::ranges::all_of(scans_->progress(), [](const Progress& progress) {
@@ -386,6 +390,7 @@ class FileReader {
   Application application_;
   Image image_;
   std::unique_ptr<ScanDecoder> scans_;
+  std::uint64_t plane_bytes_ = 0;
   std::uint64_t visits_ = 0;
   std::optional<JpegFault> damage_;
 };

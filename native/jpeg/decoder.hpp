@@ -1,26 +1,27 @@
-// From a file's bytes to its quantized coefficients. Input is hostile: every read is bounded.
+// Decode the bytes of a file to quantized coefficients. Input is hostile: every read is bounded.
 //
-// What ends a file's decoding, without keep_truncated: anything that leaves a coefficient unknown or contradicts T.81 in
-// the entropy-coded data. What is only a warning, as in libjpeg: bytes between segments, EOI missing behind a complete
-// image, bytes left over at the end of an entropy-coded segment, progressive parameters of a sequential scan.
+// Without keep_truncated, anything that leaves a coefficient unknown, or contradicts T.81 in the entropy-coded data, is
+// an error. As in libjpeg, these are warnings: bytes between segments, a missing EOI after a complete image, unread
+// bytes at the end of an entropy-coded segment, progressive parameters in a sequential scan.
 //
 // With keep_truncated, damage inside a scan ends the current restart interval; decoding resumes at the next restart
-// marker, whose number tells how many intervals were lost. Without restart markers the rest of the scan is lost. The block
-// at which damage showed is put back as it was, so no coefficient is made up from bits that were not there. A
-// progressive scan that refines a band which an earlier damaged scan left unknown is left out. A damaged segment after the
-// first scan ends the file there. Damage in the headers is always a fault, and so is a file of which no block is left.
+// marker, whose number tells how many intervals were lost. Without restart markers the rest of the scan is lost. The
+// block in which damage is detected is restored, so no coefficient is invented. A progressive scan that refines a band
+// which an earlier damaged scan lost is skipped. A damaged segment after the first scan ends the file there. Damage in
+// the headers is always an error, and so is a file without any decoded block.
 //
-// Blocks count as missing when the scan that first codes them (progressive: their first DC scan) did not reach them.
+// A block is missing if the scan that first codes it (progressive: its first DC scan) did not reach it.
 //
-// Hostile sizes: pixels and plane memory are checked before planes are made. Without keep_truncated a file too short to
-// hold its blocks (two bits each in a sequential scan, one in a progressive DC scan) is refused before that, too; with it,
+// Hostile sizes: pixels and plane memory are checked before planes are allocated. Without keep_truncated a file too
+// short for its blocks (two bits each in a sequential scan, one in a progressive DC scan) is refused first; with it,
 // pages that no scan reaches are never touched. All scans together may visit max_pixels blocks: an image of max_pixels
-// 4:4:4 pixels can still have some twenty scans over every component, and a bomb of empty scans ends within seconds.
+// 4:4:4 pixels can still have some twenty scans of every component, and a bomb of empty scans ends within seconds.
 //
-// Frequencies that are not kept and blocks outside the regions are passed over: faults of the code show there, too.
-// Scans without a kept frequency are left out. Rows behind the regions are not looked at, nor, in sequential scans,
-// restart intervals that end before them, so damage in these does not show, but for files that do not end with EOI, as
-// files cut short do not, and with keep_truncated. With checkpoints the same holds of all MCUs outside the runs decoded.
+// Frequencies that are not kept and blocks outside the regions are decoded and discarded, so damage in them is
+// detected. Not read are scans without a kept frequency, rows after the regions and, in sequential scans, restart
+// intervals before them; damage there goes unnoticed. Files that do not end with EOI (truncated ones) and
+// keep_truncated read everything. With checkpoints, damage in MCUs outside the decoded
+// runs goes unnoticed, too.
 #pragma once
 
 #include <cstdint>
@@ -38,20 +39,22 @@ namespace prepixel {
 
 struct DecodeOptions {
   Limits limits;
-  bool keep_truncated = false;  // true: what is there, the rest zero and counted; false: JpegFault
-  FrequencyMask kept = all_masks;         // other frequencies are passed over and zero
-  // Given the frame, its planes without blocks: the blocks wanted of each component. Others are undefined.
+  bool keep_truncated = false;  // true: missing blocks are zero and counted; false: JpegFault
+  FrequencyMask kept = all_masks;         // other frequencies are zero
+  // Return the wanted blocks of each component, given the frame without its planes. Other blocks are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
-  // Of this very file; with keep_truncated they are not used. Where a run of MCUs between two of them does not end as the
-  // second says, the file is decoded without them, and the image says so. Null: none.
+  // Called with the bytes of the planes, which the limits allow, before they are made.
+  std::function<void(std::uint64_t)> reserve = {};
+  // Checkpoints of this file; not used with keep_truncated. If a run of MCUs between two of them does not end as the second
+  // says, the file is decoded without them, with a warning. Null: none.
   const FileCheckpoints* checkpoints = nullptr;
-  // That share the runs of a sequential scan between checkpoints or restart markers, where there are any.
+  // Threads that share the runs of a sequential scan between checkpoints or restart markers, if there are any.
   int num_threads = 1;
-  // Where planes come from, and go back to where decoding fails; not with keep_truncated. Null: memory of their own.
+  // Pool that planes are acquired from, and released to if decoding fails; not with keep_truncated. Null: new memory.
   PlanePool* planes = nullptr;
 };
 
-// Read markers up to the first scan. Cheap: no entropy-coded byte is looked at, unless the height is left to DNL.
+// Read markers up to the first scan. Entropy-coded data are not read, unless the height is in a DNL segment.
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 
 // What a file says in front of its first entropy-coded byte. Holds none of the file's bytes.
@@ -68,24 +71,24 @@ struct ParsedHeader {
 // As read_header, and all that decode() needs to go on from there.
 ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits);
 
-// Decode every scan of a baseline, extended or progressive Huffman file of 8 bits a sample.
+// Decode every scan of a baseline, extended or progressive Huffman file with 8 bits per sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
 
 // The same behind a header that was parsed before, with the same limits. std::logic_error: of a file of another size.
 Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options);
 
-// Pass over all scans of a file and note checkpoints: at the start of each row of MCUs and, within rows, every `every`
-// MCUs where that is not 0; of progressive files the places of the scans. JpegFault: as decode().
+// Read all scans of a file and note checkpoints: at the start of each row of MCUs and, if `every` is not 0, every `every`
+// MCUs within rows; of progressive files the offsets of the scans. JpegFault: as decode().
 struct NotedFile {
   Header header;
   FileCheckpoints scans;
 };
 NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& limits, int every);
 
-// A decoded image that lives within a call: its planes come from those that such images left, and go back to them.
+// A decoded image with planes from the pool, for use within one call.
 class PooledImage {
  public:
-  PooledImage(std::span<const std::uint8_t> file, DecodeOptions options);  // whose `planes` do not count
+  PooledImage(std::span<const std::uint8_t> file, DecodeOptions options);  // `options.planes` is ignored
   PooledImage(std::span<const std::uint8_t> file, const ParsedHeader& header, DecodeOptions options);
   ~PooledImage();
   PooledImage(const PooledImage&) = delete;

@@ -18,7 +18,7 @@ constexpr int most_blocks_in_mcu = 10;        // B.2.3
   throw JpegFault(Fault::malformed, no_offset, what, hint);
 }
 
-// Which components one scan codes, and in what order its blocks come.
+// The components of one scan, and the order of its blocks.
 struct ScanPlan {
   std::vector<unsigned> components;
   int mcus_across = 0;
@@ -31,7 +31,7 @@ struct ScanPlan {
 class Encoder {
  public:
   Encoder(const EncoderInput& image, const Limits& limits)
-      : image_(image), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
+      : image_(image), limits_(limits), geometry_(image.height, image.width, image.planes), tokens_(limits) {}
 
   Bytes file() {
     check_image();
@@ -41,7 +41,9 @@ class Encoder {
     check_magnitudes();
     dc_ = share(HuffmanClass::dc);
     ac_ = share(HuffmanClass::ac);
+    codes_ = token_codes(dc_, ac_, image_.planes.size());
     write_header();
+    reserve_scans();
     for (const ScanPlan& scan : scans_) write_scan(scan);
     put_marker(marker::eoi);
     return std::move(out_);
@@ -101,7 +103,7 @@ class Encoder {
 
   // -- layout
 
-  // B.2.2: identifiers differ. Files where they do not exist, and are read by order.
+  // B.2.2: identifiers must be unique. Some files violate that; they are read by order.
   void number_components() {
     for (const EncoderPlane& plane : image_.planes) identifiers_.push_back(plane.identifier);
     std::vector<std::uint8_t> sorted = identifiers_;
@@ -110,7 +112,7 @@ class Encoder {
     for (std::size_t i = 0; i < identifiers_.size(); ++i) identifiers_[i] = static_cast<std::uint8_t>(i + 1);
   }
 
-  // A.2.2, A.2.3: a lone component goes block by block, several MCU by MCU.
+  // A.2.2, A.2.3: a single component is scanned block by block, several MCU by MCU.
   void plan_scans() {
     int in_mcu = 0;
     for (const EncoderPlane& plane : image_.planes) in_mcu += plane.sampling_v * plane.sampling_h;
@@ -159,14 +161,18 @@ class Encoder {
     std::vector<Walk> walks;
     for (const unsigned i : scan.components) {
       const EncoderPlane& plane = image_.planes[i];
-      const bool alone = scan.components.size() == 1;
-      walks.push_back({i, &plane, zigzag_bits(plane.kept), alone ? 1 : plane.sampling_v, alone ? 1 : plane.sampling_h});
+      const bool interleaved = scan.components.size() > 1;
+      walks.push_back({.component = i,
+                       .plane = &plane,
+                       .kept = zigzag_bits(plane.kept),
+                       .step_y = interleaved ? plane.sampling_v : 1,
+                       .step_x = interleaved ? plane.sampling_h : 1});
     }
     scan.first_interval = tokens_.num_intervals();
     int left = scan.restart_interval;
     for (int y = 0; y < scan.mcus_down; ++y) {
       for (int x = 0; x < scan.mcus_across; ++x) {
-        if (scan.restart_interval != 0 && left-- == 0) {  // E.1.4: predictions start again
+        if (scan.restart_interval != 0 && left-- == 0) {  // E.1.4: predictors are reset
           tokens_.end_interval();
           for (Walk& walk : walks) walk.dc_predictor = 0;
           left = scan.restart_interval - 1;
@@ -178,7 +184,7 @@ class Encoder {
     scan.num_intervals = tokens_.num_intervals() - scan.first_interval;
   }
 
-  // One component's blocks of one MCU (A.2.3); those outside its plane only fill it (A.2.4).
+  // One component's blocks of one MCU (A.2.3); those outside its plane are padding (A.2.4).
   void add_blocks(Walk& walk, int mcu_y, int mcu_x) {
     const EncoderPlane& plane = *walk.plane;
     for (int y = mcu_y * walk.step_y; y < (mcu_y + 1) * walk.step_y; ++y) {
@@ -232,7 +238,7 @@ class Encoder {
     for (std::size_t i = 0; i < ac_.tables.size(); ++i) write_huffman(1, i, ac_.tables[i]);
   }
 
-  // What readers decide color and orientation by.
+  // The segments that define color and orientation.
   void write_application() {
     FrameHeader frame;
     for (const std::uint8_t identifier : identifiers_) frame.components.push_back({.identifier = identifier});
@@ -243,7 +249,7 @@ class Encoder {
     const Color color = image_.color;
     const bool plain = color == Color::gray || color == Color::ycbcr;
     if (!said.jfif && !said.adobe_transform) {
-      if (plain) {  // JFIF 1.02, no unit, pixels as wide as high, no thumbnail
+      if (plain) {  // JFIF 1.02, no unit, square pixels, no thumbnail
         put_segment(marker::app0, bytes_of(std::string_view("JFIF\0\1\2\0\0\1\0\1\0\0", 14)));
         said.jfif = true;
       } else if (color_of(frame, said) != color) {
@@ -253,7 +259,7 @@ class Encoder {
         said.adobe_transform = ycck ? 2 : 0;
       }
     }
-    // An Exif segment in front of the kept ones overrides what their XMP says.
+    // An Exif segment before the kept ones overrides their XMP.
     const bool turned = image_.orientation != said.orientation.value() && !said.orientation.exif;
     std::size_t next = 0;  // JFIF's segments come first
     for (; next < image_.segments.size() && image_.segments[next].code == marker::app0; ++next) {
@@ -282,7 +288,7 @@ class Encoder {
     put_segment(marker::app1, exif);
   }
 
-  // B.2.4.1: equal tables are written once. Gives each component's table id.
+  // B.2.4.1: equal tables are written once. Return each component's table id.
   std::vector<int> write_quantization() {
     std::vector<QuantizationTable> tables;
     std::vector<int> ids;
@@ -328,6 +334,12 @@ class Encoder {
     out_.insert(out_.end(), table.symbols.begin(), table.symbols.begin() + num_symbols);
   }
 
+  void reserve_scans() {
+    const std::uint64_t coded = tokens_.most_coded_bytes(codes_);
+    check_memory("the symbols to encode and the file", tokens_.bytes() + out_.size() + coded, limits_);
+    out_.reserve(out_.size() + static_cast<std::size_t>(coded));
+  }
+
   void write_scan(const ScanPlan& scan) {
     if (scan.restart_interval != interval_in_force_) {  // B.2.4.4
       put_marker(marker::dri);
@@ -349,20 +361,21 @@ class Encoder {
   }
 
   void write_entropy_coded(const ScanPlan& scan) {
-    const TokenCodes codes = token_codes(dc_, ac_, image_.planes.size());
     for (std::size_t i = 0; i < scan.num_intervals; ++i) {
       if (i != 0) put_marker(static_cast<std::uint8_t>(marker::rst0 + (i - 1) % 8));  // E.1.4
-      append_segment(out_, tokens_.interval(scan.first_interval + i), codes);
+      append_segment(out_, tokens_.interval(scan.first_interval + i), codes_);
     }
   }
 
   const EncoderInput& image_;
+  Limits limits_;
   FrameGeometry geometry_;
   std::vector<std::uint8_t> identifiers_;
   std::vector<ScanPlan> scans_;
   Tokens tokens_;
   SharedTables dc_;
   SharedTables ac_;
+  TokenCodes codes_{};
   bool wide_steps_ = false;
   int interval_in_force_ = 0;
   Bytes out_;

@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <bit>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "simd/nonzero_mask.hpp"
 
 namespace prepixel {
 
 namespace {
 
-// DC, 63 AC or fewer with runs of sixteen between them, and the end of the block.
-constexpr std::size_t most_tokens_a_block = 66;
+// DC, at most 63 AC symbols (ZRL included), and EOB.
+constexpr std::size_t most_block_tokens = 66;
 
 using RowBits = std::array<std::array<std::uint64_t, 256>, 8>;
 
-// For each row v and each set of its eight u: the same set in zigzag order.
+// Row v of a mask in natural order, as a mask in zigzag order.
 constexpr RowBits make_row_bits() {
   std::array<int, 64> zigzag_of{};
   for (int k = 0; k < 64; ++k) zigzag_of[zigzag_to_natural[static_cast<std::size_t>(k)]] = k;
@@ -33,27 +31,10 @@ constexpr RowBits make_row_bits() {
 
 constexpr RowBits row_bits = make_row_bits();
 
-// One bit a coefficient that is not zero, natural order.
-std::uint64_t nonzero(const std::int16_t* block) {
-  std::uint64_t zero = 0;
-#if defined(__SSE2__)
-  const __m128i none = _mm_setzero_si128();
-  for (int pair = 0; pair < 4; ++pair) {
-    const auto* rows = reinterpret_cast<const __m128i*>(block + 16 * pair);
-    const __m128i bytes = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(rows), none),
-                                          _mm_cmpeq_epi16(_mm_loadu_si128(rows + 1), none));
-    zero |= static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm_movemask_epi8(bytes))) << (16 * pair);
-  }
-#else
-  for (int i = 0; i < 64; ++i) zero |= static_cast<std::uint64_t>(block[i] == 0) << i;
-#endif
-  return ~zero;
-}
-
 struct Magnitude {
   std::uint32_t value;
-  std::uint32_t size;  // F.1.2.1.2, Table F.1: its number of bits; 15 at most, the caller refuses what is above
-  std::uint32_t bits;  // the value, or of negative ones the value - 1, in its low `size` bits
+  std::uint32_t size;  // category (F.1.2.1.2, Table F.1), 15 at most; the caller refuses larger ones
+  std::uint32_t bits;  // lowest `size` bits of the value, or of value - 1 if it is negative
 };
 
 Magnitude magnitude_of(int value) {
@@ -70,7 +51,7 @@ std::uint8_t* put_stuffed(std::uint8_t* at, std::uint32_t byte) {
 }
 
 std::uint8_t* write_bits(std::span<const Token> tokens, const TokenCodes& codes, std::uint8_t* at) {
-  std::uint64_t window = 0;  // its low `count` bits are still to be written
+  std::uint64_t window = 0;  // its lowest `count` bits are not written yet
   std::uint32_t count = 0;   // below 32 between tokens
   for (const Token token : tokens) {
     const TokenCode& code = codes[token >> 16];
@@ -102,7 +83,7 @@ std::uint64_t zigzag_bits(std::uint64_t natural) {
 }
 
 Token* Tokens::room() {
-  if (capacity_ - size_ < most_tokens_a_block) {
+  if (capacity_ - size_ < most_block_tokens) {
     const std::size_t capacity = std::max<std::size_t>(1 << 14, 2 * capacity_);
     check_memory("the symbols to encode", (capacity + capacity_) * sizeof(Token), limits_);
     auto larger = std::make_unique_for_overwrite<Token[]>(capacity);
@@ -124,8 +105,8 @@ void Tokens::add_block(unsigned component, const std::int16_t* block, std::uint6
   dc_magnitudes_ |= difference.value;
   put(at, dc_slot, difference.size, difference.bits);
 
-  // Figure F.2: runs of zeros between coefficients, and what follows them.
-  std::uint64_t left = zigzag_bits(nonzero(block)) & kept_zigzag & ~std::uint64_t{1};
+  // Figure F.2: runs of zeros and the coefficients after them.
+  std::uint64_t left = zigzag_bits(nonzero_mask(block)) & kept_zigzag & ~std::uint64_t{1};
   int before = 0;
   while (left != 0) {
     const int k = std::countr_zero(left);
@@ -155,6 +136,12 @@ SymbolCounts Tokens::counts(unsigned component, HuffmanClass table_class) const 
   return counts;
 }
 
+std::uint64_t Tokens::most_coded_bytes(const TokenCodes& codes) const {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < num_codes; ++i) bits += counts_[i] * codes[i].length;
+  return 2 * (bits / 8 + 2 * std::uint64_t{num_intervals()});  // a part of a byte and a marker for each interval
+}
+
 TokenCodes token_codes(const SharedTables& dc, const SharedTables& ac, std::size_t num_components) {
   TokenCodes all;
   for (std::size_t i = 0; i < num_components; ++i) {
@@ -173,7 +160,7 @@ void append_segment(Bytes& out, std::span<const Token> tokens, const TokenCodes&
   std::size_t bits = 7;
   for (const Token token : tokens) bits += codes[token >> 16].length;
   const std::size_t begin = out.size();
-  out.resize(begin + 2 * (bits / 8));  // every byte may be stuffed
+  out.resize(begin + 2 * (bits / 8));  // every byte may need a stuffed zero
   const std::uint8_t* end = write_bits(tokens, codes, out.data() + begin);
   out.resize(static_cast<std::size_t>(end - out.data()));
 }

@@ -1,4 +1,4 @@
-// Coefficients as the symbols that a sequential scan codes, counted while they are found. Source: ITU-T T.81, F.1.2.
+// Coefficients as the symbols of a sequential scan, with their statistics. Source: ITU-T T.81, F.1.2.
 #pragma once
 
 #include <array>
@@ -18,16 +18,23 @@ using Token = std::uint32_t;
 
 constexpr std::size_t num_codes = 8 * 256;  // a token shifted right by 16 is below it
 
+// What a token's upper half is written as: its Huffman code, shifted to make room for the additional bits.
+struct TokenCode {
+  std::uint32_t bits = 0;
+  std::uint32_t length = 0;  // of code and additional bits, at most 31
+};
+using TokenCodes = std::array<TokenCode, num_codes>;
+
 // The tokens of all scans of an image, one after another.
 class Tokens {
  public:
-  // `limits` bound the memory of the tokens: JpegFault (limit) where they need more.
+  // `limits` bound the memory of the tokens; JpegFault (limit): they need more.
   explicit Tokens(const Limits& limits) : limits_(limits) {}
 
-  // Append what codes one block (F.1.2.1, F.1.2.2); `dc_predictor` is the component's, and becomes the block's DC.
+  // Append the tokens of one block (F.1.2.1, F.1.2.2). `dc_predictor` becomes the block's DC.
   void add_block(unsigned component, const std::int16_t* block, std::uint64_t kept_zigzag, int& dc_predictor);
 
-  // Append a block that only fills its MCU (A.2.4): the DC before it again, and zeros.
+  // Append a block of padding (A.2.4): the predicted DC, and zeros.
   void add_padding(unsigned component);
 
   void end_interval() { interval_ends_.push_back(size_); }
@@ -41,7 +48,15 @@ class Tokens {
 
   SymbolCounts counts(unsigned component, HuffmanClass table_class) const;
 
-  // All magnitudes seen, or-ed: of DC differences and of AC coefficients.
+  // The memory that the tokens take.
+  std::uint64_t bytes() const {
+    return capacity_ * sizeof(Token) + interval_ends_.capacity() * sizeof(interval_ends_[0]);
+  }
+
+  // The bytes that append_segment() needs for all intervals, and a marker in front of each.
+  std::uint64_t most_coded_bytes(const TokenCodes& codes) const;
+
+  // Bitwise or of all magnitudes: of DC differences and of AC coefficients.
   std::uint32_t dc_magnitudes() const { return dc_magnitudes_; }
   std::uint32_t ac_magnitudes() const { return ac_magnitudes_; }
 
@@ -63,20 +78,13 @@ class Tokens {
   std::uint32_t ac_magnitudes_ = 0;
 };
 
-// What a token's upper half is written as: its Huffman code, shifted to make room for the additional bits.
-struct TokenCode {
-  std::uint32_t bits = 0;
-  std::uint32_t length = 0;  // of code and additional bits, at most 31
-};
-using TokenCodes = std::array<TokenCode, num_codes>;
-
 TokenCodes token_codes(const SharedTables& dc, const SharedTables& ac, std::size_t num_components);
 
-// Append one entropy-coded segment: the tokens' bits, ones that fill the last byte (F.1.2.3), zeros stuffed behind each
-// 0xFF (B.1.1.5).
+// Append one entropy-coded segment: the bits of the tokens, 1-bits that pad the last byte (F.1.2.3), and a stuffed zero
+// byte after each 0xFF (B.1.1.5).
 void append_segment(Bytes& out, std::span<const Token> tokens, const TokenCodes& codes);
 
-// Bits of natural order moved to zigzag order.
+// Permute a mask in natural order to zigzag order.
 std::uint64_t zigzag_bits(std::uint64_t natural);
 
 }  // namespace prepixel

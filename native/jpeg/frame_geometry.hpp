@@ -36,7 +36,7 @@ struct FrameGeometry {
     }
   }
 
-  // A.1.1: samples are the frame's times the sampling factor's share, rounded up; blocks cover them.
+  // A.1.1: the size of the frame times the relative sampling factor, rounded up; blocks cover it.
   PlaneSize plane(int sampling_v, int sampling_h) const {
     PlaneSize size;
     size.height = ceil_divide(std::int64_t{height} * sampling_v, max_v);
@@ -46,7 +46,7 @@ struct FrameGeometry {
     return size;
   }
 
-  // A.2.3: MCUs of a scan that interleaves components.
+  // A.2.3: MCUs of an interleaved scan.
   int mcus_down() const { return ceil_divide(height, 8 * max_v); }
   int mcus_across() const { return ceil_divide(width, 8 * max_h); }
 };

@@ -1,4 +1,4 @@
-// What is wanted of an image's coefficients, where that is not all of them.
+// Which coefficients of an image are wanted: frequencies and blocks.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ constexpr std::uint64_t all_frequencies = ~std::uint64_t{0};
 using FrequencyMask = std::array<std::uint64_t, 3>;
 constexpr FrequencyMask all_masks = {all_frequencies, all_frequencies, all_frequencies};
 
-// What is kept of a component. Gray files keep what is kept of Y; K of a YCCK file does, too; RGB, CMYK and files of
-// two components keep in every component whatever is kept of any, since Y, Cb and Cr are made of them all.
+// Return the mask of one component. Gray, and K of YCCK, use the mask of Y. RGB, CMYK and files of two components use
+// the union of the three masks in every component, since Y, Cb and Cr are linear combinations of all of them.
 std::uint64_t kept_of(std::size_t component, Color color, const FrequencyMask& kept);
 
 // Rows and columns of blocks, each up to its end. The default is a whole plane.
@@ -38,13 +38,13 @@ struct Selection {
   bool is_all() const { return kept == all_frequencies && region == BlockRegion{}; }
 };
 
-// FrequencyMask frequencies as a decoder meets them.
+// A mask in the order in which a scan codes the frequencies.
 struct ScanOrderMap {
   explicit ScanOrderMap(std::uint64_t kept);
 
-  std::array<std::uint8_t, 64> of{};  // where each zigzag position is stored; those that nobody keeps, in one place
-  std::uint8_t dropped = 0;           // that place, to be zeroed at the end; not where all are kept
-  int last = 0;                       // the last zigzag position kept
+  std::array<std::uint8_t, 64> stored_at{};  // by zigzag position: the natural index, or `discarded`
+  std::uint8_t discarded = 0;           // where frequencies that are not kept go, to be zeroed at the end
+  int last = 0;                       // highest zigzag position that is kept
 };
 
 }  // namespace prepixel

@@ -77,7 +77,7 @@ std::optional<HuffmanCode> HuffmanCode::make(const HuffmanSpec& spec, HuffmanCla
   return result;
 }
 
-Symbol HuffmanCode::find_long(std::uint64_t window) const {
+Symbol HuffmanCode::decode_long(std::uint64_t window) const {
   const auto top = static_cast<std::uint32_t>(window >> 48);
   for (int length = short_length + 1; length <= 16; ++length) {
     const auto at = static_cast<std::size_t>(length);

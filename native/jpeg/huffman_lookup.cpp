@@ -19,11 +19,11 @@ constexpr bool ends_block(int symbol) { return size_of(symbol) == 0 && run_of(sy
 
 AcEntry entry_of(int symbol, std::size_t code_length, EndOfBlock end) {
   const bool ends = ends_block(symbol);
-  const int size = ends && end == EndOfBlock::run ? run_of(symbol) : size_of(symbol);
+  const int size = ends && end == EndOfBlock::eobn ? run_of(symbol) : size_of(symbol);
   return {ends ? AcEntry::advance_end : run_of(symbol) + 1, size, static_cast<int>(code_length) + size};
 }
 
-// Entries of one symbol, by code alone. Codes ascend with their lengths: give for each length where longer ones begin.
+// Fill entries of one symbol. Codes ascend with their lengths: return for each length where longer codes begin.
 std::array<std::size_t, most_length + 1> fill_singles(const HuffmanSpec& spec, EndOfBlock end,
                                                       std::array<AcEntry, num_windows>& entries) {
   std::array<std::size_t, most_length + 1> ends{};
@@ -49,21 +49,21 @@ void fill(AcTable& table, const HuffmanSpec& spec, EndOfBlock end) {
       const int run = run_of(symbol);
       const int size = ends_block(symbol) ? 0 : size_of(symbol);
       const std::size_t length = code_length + static_cast<std::size_t>(size);
-      const AcEntry single = ends_block(symbol) ? singles[at] : singles[at].alone(run);
+      const AcEntry single = ends_block(symbol) ? singles[at] : singles[at].as_single(run);
       if (ends_block(symbol) || length >= most_length) {
         const bool fits = singles[at].length() <= AcTable::most_bits;
         for (; at < stop; ++at) table.entries[at] = fits ? single : AcEntry{};
         continue;
       }
-      // What is behind its additional bits begins another symbol, as far as the lookup sees that one's code.
+      // The bits after the additional bits may hold the code of a second symbol.
       const std::size_t left = most_length - length;
       for (std::uint32_t bits = 0; at < stop; ++bits) {
         const int value = size == 0 ? 0 : extend(bits, size);
         const std::size_t next = at + (std::size_t{1} << left);
-        for (std::size_t behind = 0; at < next; ++at, behind += std::size_t{1} << length) {
-          const AcEntry second = behind < ends[left] ? singles[behind] : AcEntry{};
+        for (std::size_t rest = 0; at < next; ++at, rest += std::size_t{1} << length) {
+          const AcEntry second = rest < ends[left] ? singles[rest] : AcEntry{};
           const bool fits = second.length() != 0 && second.length() + static_cast<int>(length) <= AcTable::most_bits;
-          table.entries[at] = fits ? second.after(run, value, static_cast<int>(length)) : single;
+          table.entries[at] = fits ? second.with_first(run, value, static_cast<int>(length)) : single;
         }
       }
     }
@@ -72,14 +72,14 @@ void fill(AcTable& table, const HuffmanSpec& spec, EndOfBlock end) {
 
 void fill(DcTable& table) {
   for (std::size_t window = 0; window < table.entries.size(); ++window) {
-    const Symbol symbol = table.code.find(static_cast<std::uint64_t>(window) << (64 - DcTable::lookup_length));
+    const Symbol symbol = table.code.decode(static_cast<std::uint64_t>(window) << (64 - DcTable::lookup_length));
     if (symbol.length == 0 || symbol.length > DcTable::lookup_length) continue;
     if (symbol.length + symbol.value > DcTable::most_bits) continue;
     table.entries[window] = static_cast<std::uint16_t>((symbol.length + symbol.value) | symbol.value << 8);
   }
 }
 
-// The last few tables of one kind.
+// The last few tables of one class.
 template <class Table>
 class RecentTables {
  public:
@@ -113,8 +113,8 @@ class HuffmanTableCache {
 
 namespace {
 
-// Caches that nobody borrows. On contention a decoder makes its own, so that a forked child never waits for a lock that
-// it inherited held.
+// Caches that are not borrowed. On contention a decoder makes its own, so that a forked child never waits for a lock
+// that it inherited held.
 class TableCachePool {
  public:
   std::unique_ptr<HuffmanTableCache> take() noexcept {

@@ -10,7 +10,7 @@ namespace {
 
 const std::string damaged = "The file is damaged; fetch it again or leave it out";
 
-// Reads a segment's contents front to back; past their end is a fault of the segment.
+// Reads the contents of a segment in order. JpegFault: read past their end.
 class Cursor {
  public:
   explicit Cursor(const Segment& segment) : segment_(segment) {}
@@ -176,7 +176,7 @@ FrameHeader read_frame(const Segment& segment) {
     if (frame.precision == 12) {
       throw JpegFault(Fault::unsupported, segment.marker_offset,
                       std::string("12-bit ") + process + " JPEG (" + marker::name(segment.code) +
-                          ", precision 12); only 8 bits a sample are read",
+                          ", precision 12); only 8 bits per sample are read",
                       "Decode it with libjpeg-turbo 3's djpeg and code it again with 8 bits");
     }
     malformed(segment.offset, "sample precision " + std::to_string(frame.precision) + " in " +
@@ -220,7 +220,7 @@ ScanHeader read_scan(const Segment& segment, const FrameHeader& frame) {
     const std::size_t offset = cursor.offset();
     const std::uint8_t identifier = cursor.u8();
     const int tables = cursor.u8();
-    // Files that give all components one id exist; libjpeg takes them in frame order, and so do we.
+    // Some files use one identifier for all components; as in libjpeg, the order in the frame decides.
     std::size_t index = 0;
     const auto taken = [&scan](std::size_t candidate) {
       return std::ranges::any_of(scan.components, [candidate](const ScanComponent& c) { return c.index == candidate; });

@@ -24,7 +24,7 @@ constexpr bool is_restart(std::uint8_t code) { return code >= rst0 && code <= rs
 std::string name(std::uint8_t code);
 }  // namespace marker
 
-// The contents of one marker segment, length field left out, and where they stand in the file.
+// The contents of one marker segment, without its length field, and their offset in the file.
 struct Segment {
   std::span<const std::uint8_t> contents;
   std::size_t offset = 0;         // of the first byte of the contents
@@ -32,7 +32,7 @@ struct Segment {
   std::uint8_t code = 0;
 };
 
-// A marker, and where bytes that belong to no segment begin in front of it: at `offset` where there are none.
+// A marker. `stray_begin` is the offset of bytes before it that belong to no segment; `offset` if there are none.
 struct Marker {
   std::uint8_t code = 0;
   std::size_t offset = 0;  // of its 0xFF
@@ -48,11 +48,11 @@ class MarkerReader {
   void move_to(std::size_t offset) { at_ = offset; }
   std::size_t bytes_left() const { return file_.size() - at_; }
 
-  // Go behind the next marker. Fill bytes may precede it (B.1.1.2); bytes of other values are passed over.
+  // Read the next marker. Fill bytes may precede it (B.1.1.2); other bytes are skipped.
   std::optional<Marker> next();
 
-  // Read the segment of the marker that next() returned, and go behind it. JpegFault: its length is below 2, or the file
-  // ends inside it, which `hint` says what to do about.
+  // Read the segment of the marker that next() returned. JpegFault: its length is below 2, or the file ends inside it
+  // (then with `hint`).
   Segment segment(const Marker& mark, const std::string& hint);
 
  private:
@@ -96,7 +96,7 @@ using QuantizationTable = std::array<std::uint16_t, 64>;  // natural order
 // "1 byte", "2 bytes".
 std::string counted(std::uint64_t count, const char* noun);
 
-// What the segments before a scan have set, and later ones may set again.
+// Tables and parameters that the segments before a scan have set; later segments may change them.
 struct DecoderTables {
   std::array<std::optional<QuantizationTable>, 4> quantization;
   std::array<std::optional<HuffmanSpec>, 4> dc;
@@ -116,15 +116,15 @@ void read_restart_interval(const Segment& segment, DecoderTables& tables);  // D
 FrameHeader read_frame(const Segment& segment);                             // SOF0, SOF1, SOF2
 ScanHeader read_scan(const Segment& segment, const FrameHeader& frame);     // SOS
 int read_number_of_lines(const Segment& segment);                           // DNL
-void read_application(const Segment& segment, Application& application);    // APPn; what it does not know it skips
+void read_application(const Segment& segment, Application& application);    // APPn; unknown ones are ignored
 
-// Why a frame of this marker is not read, and what to do; only for those that are not.
+// Throw the fault that says why frames of this marker are not supported, and what to do.
 [[noreturn]] void refuse_frame(const Segment& segment);
 
-// What a file that does not begin with SOI is, by its first bytes.
+// Throw the fault for a file that does not begin with SOI; its first bytes may tell the format.
 [[noreturn]] void refuse_file(std::span<const std::uint8_t> file);
 
-// The color that libjpeg, and so nearly every program, takes the components for.
+// Return the color space, by the rules of libjpeg, which nearly every program follows.
 Color color_of(const FrameHeader& frame, const Application& application);
 
 }  // namespace prepixel

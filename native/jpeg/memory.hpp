@@ -1,4 +1,4 @@
-// Memory of coefficient planes: zeroed arrays, and what to do when an allocation fails.
+// Memory of coefficient planes: zeroed arrays, and a retry when an allocation fails.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace prepixel {
 
-// Free the planes and Huffman lookup tables that are kept for reuse. Thread-safe; what another thread is taking or
-// returning at this moment may stay.
+// Free the planes and Huffman lookup tables that are kept for reuse. Thread-safe; those that another thread acquires or
+// releases at the same time may stay.
 void release_memory() noexcept;
 
 // Bytes of planes that release_memory() would free.
@@ -34,7 +34,7 @@ auto retry_after_release(const Work& work) {
   return work();
 }
 
-// An array whose elements are zero when it is made.
+// An array of initially zero elements.
 template <class T>
 class ZeroedArray {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
@@ -62,7 +62,7 @@ class ZeroedArray {
     if (elements_ != nullptr) free_zeroed(elements_);
   }
 
-  // Change the size within the capacity. Elements keep what memory holds: they are not zeroed.
+  // Change the size within the capacity. Elements are not zeroed.
   // std::bad_alloc: the capacity is too small.
   void resize_for_overwrite(std::size_t count) {
     if (count > capacity_) throw std::bad_alloc();
@@ -87,7 +87,7 @@ class ZeroedArray {
   std::size_t capacity_ = 0;
 };
 
-// A static object that outlives every thread: it is never destroyed, and making it allocates nothing.
+// A static object that outlives every thread: it is never destroyed, and its construction allocates nothing.
 template <class T>
 union NeverDestroyed {
   template <class... Arguments>

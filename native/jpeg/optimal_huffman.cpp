@@ -9,18 +9,18 @@ namespace prepixel {
 
 namespace {
 
-constexpr std::size_t reserved = 256;   // stands for the code of all ones
+constexpr std::size_t reserved = 256;   // pseudo-symbol for the code of all ones
 constexpr std::size_t most_symbols = 257;
 constexpr std::size_t longest_code = 16;
 
 using CodeSizes = std::array<std::uint16_t, most_symbols>;
 
-// Figure K.1, over the symbols that occur alone: each step merges the two rarest trees, of equals the one of the
-// higher symbol first, and makes every code in them one bit longer.
+// Figure K.1, over the symbols that occur: each step merges the two rarest trees (of equals, the one of the higher
+// symbol first) and makes every code in them one bit longer.
 CodeSizes code_sizes(const SymbolCounts& counts) {
   struct Tree {
     std::uint64_t count;
-    std::uint16_t first;  // of its symbols, which are chained by `others`
+    std::uint16_t first;  // of its symbols, which `others` links
   };
   constexpr std::uint16_t none = std::numeric_limits<std::uint16_t>::max();
   CodeSizes sizes{};
@@ -56,7 +56,7 @@ CodeSizes code_sizes(const SymbolCounts& counts) {
   return sizes;
 }
 
-// Bits that coding `counts` takes, the table's own bytes in its DHT segment included, but no additional bits.
+// Return the bits of all codes and of the table in its DHT segment, without additional bits.
 std::uint64_t cost_in_bits(const HuffmanSpec& spec, const SymbolCounts& counts) {
   std::uint64_t cost = 8 * 17;  // class and id, and sixteen counts (B.2.4.2)
   std::size_t index = 0;
@@ -75,7 +75,7 @@ HuffmanSpec optimal_huffman(const SymbolCounts& counts) {
     if (size != 0) ++bits[size];
   }
   const std::size_t longest_seen = *std::ranges::max_element(sizes);
-  // Figure K.3: two codes that are too long share a prefix; one takes the prefix alone, the other halves a shorter code.
+  // Figure K.3: of two codes that are too long, one becomes their prefix; a shorter code is split for the other.
   for (std::size_t i = longest_seen; i > longest_code; --i) {
     while (bits[i] > 0) {
       std::size_t j = i - 2;

@@ -12,7 +12,7 @@ using namespace std::string_view_literals;
 constexpr int upright = 1;
 constexpr std::uint32_t orientation_tag = 0x0112;
 
-// Numbers of a TIFF structure, in either byte order; out of bounds is nothing, not a fault.
+// Numbers of a TIFF structure, in either byte order; empty if out of bounds.
 class Tiff {
  public:
   explicit Tiff(std::string_view bytes) : bytes_(bytes), big_(bytes.starts_with("MM")) {}
@@ -32,7 +32,7 @@ class Tiff {
   bool big_;
 };
 
-// Bytes of one value of an integer type; 0 for other types. Source: TIFF 6.0, section 2.
+// Return the bytes per value of an integer type; 0 for other types. Source: TIFF 6.0, section 2.
 int integer_width(std::uint32_t type) {
   switch (type) {
     case 1:  // BYTE
@@ -48,7 +48,7 @@ int integer_width(std::uint32_t type) {
   }
 }
 
-// Tag 0x0112 of the first directory. An entry without values, or of another type, is passed over as if absent.
+// Tag 0x0112 of the first directory. An entry without values, or of another type, is ignored.
 std::optional<int> exif_orientation(std::string_view bytes) {
   if (!bytes.starts_with("MM") && !bytes.starts_with("II")) return std::nullopt;
   const Tiff tiff(bytes);
@@ -63,7 +63,7 @@ std::optional<int> exif_orientation(std::string_view bytes) {
     const int width = integer_width(tiff.number(entry + 2, 2).value_or(0));
     const auto count = tiff.number(entry + 4, 4);
     if (width == 0 || count.value_or(0) == 0) continue;
-    // Up to 4 bytes of values stand in the entry, more at the offset that it holds.
+    // Up to 4 bytes of values are in the entry itself, more at the offset in it.
     const bool inside = *count <= 4u / static_cast<unsigned>(width);
     const auto place = inside ? std::optional(static_cast<std::uint32_t>(entry + 8)) : tiff.number(entry + 8, 4);
     const auto value = place ? tiff.number(*place, width) : std::nullopt;
@@ -78,7 +78,7 @@ std::string_view without_spaces(std::string_view text) {
   return first == std::string_view::npos ? std::string_view() : text.substr(first);
 }
 
-// The digit behind `tiff:Orientation`: ="6", = '6' or >6<. Source: Adobe XMP, part 1, 7.4 and 7.5.
+// The digit after `tiff:Orientation`: ="6", = '6' or >6<. Source: Adobe XMP, part 1, 7.4 and 7.5.
 std::optional<int> xmp_orientation(std::string_view packet) {
   constexpr std::string_view name = "tiff:Orientation";
   for (std::size_t at = packet.find(name); at != std::string_view::npos; at = packet.find(name, at + name.size())) {

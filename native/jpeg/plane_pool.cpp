@@ -40,7 +40,7 @@ PlanePool::Plane PlanePool::acquire(std::size_t count) {
 }
 
 void PlanePool::release(Blocks&& blocks) noexcept {
-  Blocks leaving = std::move(blocks);  // freed where it is not kept
+  Blocks leaving = std::move(blocks);  // freed unless it is kept
   const std::size_t bytes = bytes_of(leaving);
   if (bytes < least_bytes_ || bytes > most_bytes) return;
   const std::unique_lock lock(mutex_, std::try_to_lock);

@@ -1,5 +1,5 @@
-// Free list of coefficient planes. Recycling avoids page faults, which can cost as much as decoding, since malloc returns
-// large freed blocks to the system.
+// Free list of coefficient planes. Recycling avoids page faults, which can cost as much as decoding, since malloc
+// returns large freed blocks to the system.
 #pragma once
 
 #include <array>
@@ -16,20 +16,20 @@ class PlanePool {
  public:
   enum class Fit : unsigned char {
     any,    // the smallest plane that is large enough
-    close,  // the newest that is larger by a half at most: for arrays that the caller may keep
+    close,  // the newest that is at most 1.5 times as large: for arrays that the caller may keep
   };
   static constexpr std::size_t most_bytes = std::size_t{64} << 20;  // of all planes in the pool
 
-  // Planes of fewer than `least_bytes` are not kept: malloc is as quick.
+  // Planes of fewer than `least_bytes` are not kept: malloc is as fast.
   constexpr explicit PlanePool(Fit fit, std::size_t least_bytes = 1) : fit_(fit), least_bytes_(least_bytes) {}
 
   struct Plane {
     Blocks blocks;
-    bool used;  // holds what an image left there; otherwise zeros
+    bool used;  // holds values of an earlier image; otherwise zeros
   };
   Plane acquire(std::size_t count);
 
-  // Return a plane. The oldest are freed where there are too many.
+  // Return a plane to the pool. The oldest are freed if there are too many.
   void release(Blocks&& blocks) noexcept;
 
   // Free all planes.
@@ -49,7 +49,7 @@ class PlanePool {
   std::size_t bytes_ = 0;
 };
 
-// The pools of the process: of images that live within a call, and of arrays that callers hold.
+// The pools of the process: for images within one call, and for arrays that callers hold.
 PlanePool& pooled_image_planes() noexcept;
 PlanePool& array_planes() noexcept;
 

@@ -1,5 +1,5 @@
-// One block of each kind of progressive scan: entropy-coded bits to coefficients. Only scan.cpp includes this; it is a
-// header so that everything inlines into the loop over blocks. Source: ITU-T T.81, G.1.2 and G.2.
+// One block of each kind of progressive scan: entropy-coded bits to coefficients. Only scan_decoder.cpp includes
+// this; it is a header so that everything inlines into the loop over blocks. Source: ITU-T T.81, G.1.2 and G.2.
 #pragma once
 
 #include <array>
@@ -17,30 +17,30 @@
 
 namespace prepixel {
 
-// The zigzag bits of a band.
-constexpr std::uint64_t band_mask(int start, int end) {
-  return (end == 63 ? ~std::uint64_t{0} : (std::uint64_t{1} << (end + 1)) - 1) & ~((std::uint64_t{1} << start) - 1);
+// The zigzag positions Ss to Se of a band, one bit each.
+constexpr std::uint64_t band_mask(int ss, int se) {
+  return (se == 63 ? ~std::uint64_t{0} : (std::uint64_t{1} << (se + 1)) - 1) & ~((std::uint64_t{1} << ss) - 1);
 }
 
-// G.1.2.1: the first scan of DC, all but its lowest bits.
+// G.1.2.1: the first scan of DC, all but its Al lowest bits.
 struct DcFirstScan {
   static constexpr bool can_skip = false;
   static constexpr bool has_masks = false;
 
   std::array<std::optional<HuffmanCode>, 4> codes;
-  int low = 0;
+  int al = 0;
   std::array<std::uint32_t, 4> dc_predictor{};
 
   void restart() { dc_predictor.fill(0); }
 
   BlockStatus block(BitReader& bits, Block& block, std::size_t component) {
     bits.refill();
-    const Symbol symbol = codes[component]->find(bits.window());
+    const Symbol symbol = codes[component]->decode(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
     bits.consume(symbol.length);
     std::uint32_t& value = dc_predictor[component];
-    if (symbol.value != 0) value += static_cast<std::uint32_t>(extend(bits.take(symbol.value), symbol.value));
-    block[0] = store(std::int64_t{value << low});
+    if (symbol.value != 0) value += static_cast<std::uint32_t>(extend(bits.receive(symbol.value), symbol.value));
+    block[0] = to_int16(std::int64_t{value << al});
     return BlockStatus::ok;
   }
 };
@@ -50,94 +50,94 @@ struct DcRefinementScan {
   static constexpr bool can_skip = false;
   static constexpr bool has_masks = false;
 
-  int low = 0;
+  int al = 0;
 
   void restart() {}
 
   BlockStatus block(BitReader& bits, Block& block, std::size_t /*component*/) const {
     bits.refill();
-    if (bits.take(1) != 0) block[0] = store(block[0] | 1 << low);
+    if (bits.receive(1) != 0) block[0] = to_int16(block[0] | 1 << al);
     return BlockStatus::ok;
   }
 };
 
-// AC scans know of each block which AC coefficients are not zero, bit k for zigzag position k, so that what refines them
-// need not look at the zeros. The mask is passed beside the block: an AC scan holds one component (G.1.1.1.1).
+// AC scans keep a mask of the nonzero AC coefficients of each block (bit k: zigzag position k), so that refinement
+// scans skip the zeros. The mask is passed with the block: an AC scan holds one component (G.1.1.1.1).
 
-// G.1.2.2: the first scan of a band of AC, all but its lowest bits.
+// G.1.2.2: the first scan of a band of AC, all but its Al lowest bits.
 struct AcFirstScan {
   static constexpr bool can_skip = false;
   static constexpr bool has_masks = true;
 
   std::shared_ptr<const AcTable> table;
-  int start, end, low;
-  std::uint32_t eob_run = 0;
+  int ss, se, al;
+  std::uint32_t eobrun = 0;
 
-  void restart() { eob_run = 0; }
+  void restart() { eobrun = 0; }
 
   [[gnu::always_inline]] BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
-    if (eob_run != 0) {
-      --eob_run;
+    if (eobrun != 0) {
+      --eobrun;
       return BlockStatus::ok;
     }
     BitReader bits = reader;
-    std::uint64_t known = nonzero;
-    const BlockStatus status = decode(bits, block, known);
-    nonzero = known;
+    std::uint64_t mask = nonzero;
+    const BlockStatus status = decode(bits, block, mask);
+    nonzero = mask;
     reader = bits;
     return status;
   }
 
-  [[gnu::always_inline]] void set(Block& block, std::uint64_t& known, int k, int value) const {
-    const std::int16_t stored = store(std::int64_t{value} * (1 << low));
+  [[gnu::always_inline]] void set(Block& block, std::uint64_t& mask, int k, int value) const {
+    const std::int16_t stored = to_int16(std::int64_t{value} * (1 << al));
     block[zigzag_to_natural[static_cast<std::size_t>(k)]] = stored;
-    known |= static_cast<std::uint64_t>(stored != 0) << k;
+    mask |= static_cast<std::uint64_t>(stored != 0) << k;
   }
 
-  [[gnu::always_inline]] BlockStatus decode(BitReader& bits, Block& block, std::uint64_t& known) {
-    for (int k = start;;) {
+  [[gnu::always_inline]] BlockStatus decode(BitReader& bits, Block& block, std::uint64_t& mask) {
+    for (int k = ss;;) {
       bits.refill();
       for (int lookups = 3; lookups != 0; --lookups) {
         const AcEntry entry = table->entries[bits.peek(AcTable::lookup_length)];
-        const int between = k + entry.first_run();
+        const int first_at = k + entry.first_run();
         const int next = k + entry.advance();
-        if (next > end) {
-          if (entry.ends_block() && between < end) {
-            set(block, known, between, entry.first_value());
-            const std::uint64_t passed = bits.pass(entry.length());
+        if (next > se) {
+          if (entry.ends_block() && first_at < se) {
+            set(block, mask, first_at, entry.first_value());
+            const std::uint64_t rotated = bits.consume_rotated(entry.length());
             const std::uint32_t length = 1u << entry.last_size();
-            eob_run = length - 1 + (static_cast<std::uint32_t>(passed) & (length - 1));
+            eobrun = length - 1 + (static_cast<std::uint32_t>(rotated) & (length - 1));
             return BlockStatus::ok;
           }
-          if (const auto status = take_symbol(bits, block, known, k)) return *status;
+          if (const auto status = decode_symbol(bits, block, mask, k)) return *status;
           break;
         }
-        set(block, known, between, entry.first_value());
-        const std::uint64_t passed = bits.pass(entry.length());
-        set(block, known, next - 1, extend_low(passed, entry.last_size()));
+        set(block, mask, first_at, entry.first_value());
+        const std::uint64_t rotated = bits.consume_rotated(entry.length());
+        set(block, mask, next - 1, extend_low(rotated, entry.last_size()));
         k = next;
       }
     }
   }
 
-  // As SequentialScan::take_symbol.
-  [[gnu::always_inline]] std::optional<BlockStatus> take_symbol(BitReader& bits, Block& block, std::uint64_t& known,
+  // As SequentialScan::decode_symbol.
+  [[gnu::always_inline]] std::optional<BlockStatus> decode_symbol(BitReader& bits, Block& block, std::uint64_t& mask,
                                                                 int& k) {
     bits.refill();
-    const Symbol symbol = table->code.find(bits.window());
+    const Symbol symbol = table->code.decode(bits.window());
     if (symbol.length == 0) return BlockStatus::bad_code;
     bits.consume(symbol.length);
     const int size = symbol.value & 15;
     const int run = symbol.value >> 4;
     if (size == 0 && run != 15) {
-      eob_run = (1u << run) - 1;
-      if (run != 0) eob_run += bits.take(run);
+      eobrun = (1u << run) - 1;
+      if (run != 0) eobrun += bits.receive(run);
       return BlockStatus::ok;
     }
     k += run + 1;
-    if (k > end + 1) return BlockStatus::past_band;
-    if (size != 0) set(block, known, k - 1, extend(bits.take(size), size));
-    if (k > end) return BlockStatus::ok;
+    if (k > se + 1) return BlockStatus::past_band;
+    if (size != 0) set(block, mask, k - 1, extend(bits.receive(size), size));
+    if (k > se) return BlockStatus::ok;
     return std::nullopt;
   }
 };
@@ -151,11 +151,11 @@ struct AcRefinementScan {
   Refinement state;
   RefineBlock refine = best_refine_block();
 
-  void restart() { state.eob_run = 0; }
+  void restart() { state.eobrun = 0; }
 
   BlockStatus block(BitReader& reader, Block& block, std::uint64_t& nonzero) {
-    if (state.eob_run != 0 && (nonzero & state.band) == 0) {
-      --state.eob_run;
+    if (state.eobrun != 0 && (nonzero & state.band) == 0) {
+      --state.eobrun;
       return BlockStatus::ok;
     }
     return refine(state, code, reader, block, nonzero);

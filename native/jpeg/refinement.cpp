@@ -1,150 +1,18 @@
-#include "jpeg/refinement.hpp"
-
-#include <bit>
-
-#include "jpeg/sequential_block.hpp"
-#include "simd/cpu.hpp"
+#include "jpeg/refinement_body.hpp"
 
 namespace prepixel {
 
 namespace {
-
-// Put the lowest bits of `values`, one after another, where `mask` has ones.
-template <bool fast>
-[[gnu::always_inline]] inline std::uint64_t deposit(std::uint64_t values, std::uint64_t mask) {
-#if PREPIXEL_X86
-  if constexpr (fast) {
-    std::uint64_t result = 0;
-    asm("pdep %2, %1, %0" : "=r"(result) : "r"(values), "r"(mask));
-    return result;
-  }
-#endif
-  std::uint64_t result = 0;
-  for (; mask != 0 && values != 0; mask &= mask - 1, values >>= 1)
-    if ((values & 1) != 0) result |= mask & (~mask + 1);
-  return result;
-}
-
-// The one of `mask` before which `count` others stand, alone; 0 where there are not so many.
-template <bool fast>
-[[gnu::always_inline]] inline std::uint64_t select(std::uint64_t mask, int count) {
-  if constexpr (fast) return deposit<true>(std::uint64_t{1} << count, mask);
-  for (; count != 0; --count) mask &= mask - 1;
-  return mask & (~mask + 1);
-}
-
-inline std::uint64_t reverse_bits(std::uint64_t word) {
-  word = (word >> 1 & 0x5555555555555555) | (word & 0x5555555555555555) << 1;
-  word = (word >> 2 & 0x3333333333333333) | (word & 0x3333333333333333) << 2;
-  word = (word >> 4 & 0x0F0F0F0F0F0F0F0F) | (word & 0x0F0F0F0F0F0F0F0F) << 4;
-  return byte_swap(word);
-}
-
-// The correction bits of a block's known coefficients, in zigzag order, wherever between the symbols they stand: which
-// coefficients they change is found once, at the end, so that nothing branches on them.
-class Corrections {
- public:
-  [[gnu::always_inline]] void take(BitReader& bits, std::uint64_t which) {
-    int count = std::popcount(which);
-    num_bits_ += count;
-    for (; count > 32; count -= 32) {
-      bits.refill();
-      bits_ = bits_ << 32 | bits.take(32);
-    }
-    bits.ensure(count);
-    bits_ = bits_ << count | bits.window() >> 1 >> (63 - count);
-    bits.consume(count);
-  }
-
-  // The coefficients of `known`, all of which have their bit, that grow.
-  template <bool fast>
-  [[gnu::always_inline]] std::uint64_t grown(std::uint64_t known) const {
-    if (num_bits_ == 0) return 0;
-    return deposit<fast>(reverse_bits(bits_) >> (64 - num_bits_), known);
-  }
-
- private:
-  std::uint64_t bits_ = 0;
-  int num_bits_ = 0;
-};
-
-template <bool fast>
-[[gnu::always_inline]] inline BlockStatus decode(Refinement& state, const HuffmanCode& code, BitReader& bits,
-                                                 Block& block, std::uint64_t& nonzero) {
-  const std::uint64_t known = nonzero & state.band;
-  std::uint64_t left = state.band;  // behind the place reached
-  std::uint64_t added = 0;
-  Corrections corrections;
-  while (state.eob_run == 0 && left != 0) {
-    bits.refill();
-    const Symbol symbol = code.find(bits.window());
-    if (symbol.length == 0) return BlockStatus::bad_code;
-    bits.consume(symbol.length);
-    const int size = symbol.value & 15;
-    const int run = symbol.value >> 4;
-    if (size == 0 && run != 15) {
-      state.eob_run = 1u << run;
-      if (run != 0) state.eob_run += bits.take(run);
-      break;
-    }
-    if (size > 1) return BlockStatus::bad_code;  // a new coefficient is +-1 at its first bit
-    const std::uint64_t here = select<fast>(left & ~known, run);  // 0: the run reaches past the band
-    const std::uint64_t passed = left & (here - 1);
-    if (size == 1) {
-      if (here == 0) return BlockStatus::past_band;
-      const int value = bits.take(1) != 0 ? 1 << state.low : -(1 << state.low);
-      block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(here))]] = store(value);
-      added |= here;
-    }
-    corrections.take(bits, known & passed);
-    left &= ~passed & ~here;
-  }
-  if (state.eob_run != 0) {
-    corrections.take(bits, known & left);
-    --state.eob_run;
-  }
-  for (std::uint64_t grown = corrections.grown<fast>(known); grown != 0; grown &= grown - 1) {
-    // Bit `low` is clear until now, since scans out of order are refused.
-    std::int16_t& coefficient = block[zigzag_to_natural[static_cast<std::size_t>(std::countr_zero(grown))]];
-    const int sign = coefficient >> 15;
-    coefficient = store(coefficient + (((1 << state.low) ^ sign) - sign));
-  }
-  nonzero |= added;
-  return BlockStatus::ok;
-}
-
-// The window stays in registers meanwhile.
-template <bool fast>
-[[gnu::always_inline]] inline BlockStatus refine(Refinement& state, const HuffmanCode& code, BitReader& reader,
-                                                 Block& block, std::uint64_t& nonzero) {
-  BitReader bits = reader;
-  const BlockStatus status = decode<fast>(state, code, bits, block, nonzero);
-  reader = bits;
-  return status;
-}
 
 BlockStatus refine_portable(Refinement& state, const HuffmanCode& code, BitReader& reader, Block& block,
                             std::uint64_t& nonzero) {
   return refine<false>(state, code, reader, block, nonzero);
 }
 
-#if PREPIXEL_X86
-__attribute__((target("bmi,bmi2,popcnt"))) BlockStatus refine_bmi2(Refinement& state, const HuffmanCode& code,
-                                                                   BitReader& reader, Block& block,
-                                                                   std::uint64_t& nonzero) {
-  return refine<true>(state, code, reader, block, nonzero);
-}
-#endif
-
 }  // namespace
 
 RefineBlock portable_refine_block() { return refine_portable; }
 
-RefineBlock best_refine_block() {
-#if PREPIXEL_X86
-  if (cpu_features().fast_deposit) return refine_bmi2;
-#endif
-  return refine_portable;
-}
+RefineBlock best_refine_block() { return cpu_features().fast_deposit ? bmi2_refine_block() : refine_portable; }
 
 }  // namespace prepixel

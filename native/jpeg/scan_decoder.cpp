@@ -39,7 +39,7 @@ void ScanDecoder::begin_scan(const ScanHeader& scan, const DecoderTables& tables
     }
   }
   latch_tables(scan, tables);
-  lay_out(scan);
+  plan_mcu(scan);
 }
 
 bool ScanDecoder::keeps_all() const {
@@ -62,57 +62,55 @@ SequentialScan<selected> ScanDecoder::sequential_coder(const DecoderTables& tabl
     const ScanComponent& part = scan_.components[i];
     SequentialTables& component = coder.components[i];
     component.dc = dc_lookups(tables, part.dc_table);
-    component.ac = ac_lookups(tables, part.ac_table, EndOfBlock::alone);
-    component.places = ScanOrderMap(options_.wanted[part.index].kept);
+    component.ac = ac_lookups(tables, part.ac_table, EndOfBlock::eob);
+    component.scan_order = ScanOrderMap(options_.wanted[part.index].kept);
   }
   return coder;
 }
 
 std::size_t ScanDecoder::decode_progressive(const DecoderTables& tables, std::size_t offset) {
-  const int start = scan_.ss;
-  const int end = scan_.se;
-  const int low = scan_.al;
-  if (start == 0 && scan_.ah == 0) {
-    DcFirstScan coder{.codes = {}, .low = low};
+  const bool is_first = scan_.ah == 0;
+  if (scan_.ss == 0 && is_first) {
+    DcFirstScan coder{.codes = {}, .al = scan_.al};
     for (std::size_t i = 0; i < scan_.components.size(); ++i) {
       coder.codes[i] = code(tables, HuffmanClass::dc, scan_.components[i].dc_table);
     }
     return run(std::move(coder), offset, tables.restart_interval);
   }
-  if (start == 0) return run(DcRefinementScan{.low = low}, offset, tables.restart_interval);
+  if (scan_.ss == 0) return run(DcRefinementScan{.al = scan_.al}, offset, tables.restart_interval);
   const std::size_t index = scan_.components[0].index;
-  if (start > ScanOrderMap(options_.wanted[index].kept).last) return leave_out(offset);
+  if (scan_.ss > ScanOrderMap(options_.wanted[index].kept).last) return skip_scan(offset);
   Progress& progress = progress_[index];
-  const std::uint64_t band = band_mask(start, end);
+  const std::uint64_t band = band_mask(scan_.ss, scan_.se);
   Component& component = image_.components[index];
   if (progress.nonzero.empty()) progress.nonzero = NonzeroMasks(component.blocks.size());
   slots_[0].nonzero = progress.nonzero.data();
   const int ac_id = scan_.components[0].ac_table;
   std::size_t next = 0;
-  if (scan_.ah == 0) {
+  if (is_first) {
     AcFirstScan coder{
-        .table = ac_lookups(tables, ac_id, EndOfBlock::run), .start = start, .end = end, .low = low};
+        .table = ac_lookups(tables, ac_id, EndOfBlock::eobn), .ss = scan_.ss, .se = scan_.se, .al = scan_.al};
     next = run(std::move(coder), offset, tables.restart_interval);
-  } else if ((progress.spoiled & band) == 0) {
-    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .state = {.low = low, .band = band}};
+  } else if ((progress.corrupt & band) == 0) {
+    AcRefinementScan coder{.code = code(tables, HuffmanClass::ac, ac_id), .state = {.al = scan_.al, .band = band}};
     next = run(std::move(coder), offset, tables.restart_interval);
   } else {
-    // How its bits are read depends on coefficients that were lost; the next segments tell nothing without them.
+    // Its syntax depends on coefficients that were lost, and so do all of its restart intervals.
     warn(image_, "byte " + std::to_string(scan_.offset) + ": a scan that refines damaged coefficients is left out");
-    next = leave_out(offset);
+    next = skip_scan(offset);
   }
-  if (damaged_) progress.spoiled |= band;
+  if (damaged_) progress.corrupt |= band;
   return next;
 }
 
-// Give the marker behind a scan that is not decoded.
-std::size_t ScanDecoder::leave_out(std::size_t offset) {
+// Return the offset of the marker that ends a scan that is not decoded.
+std::size_t ScanDecoder::skip_scan(std::size_t offset) {
   EntropySegment segment = segments_.read(offset);
   while (marker::is_restart(segment.marker)) segment = segments_.read(segment.after_marker);
   return segment.file_end;
 }
 
-void ScanDecoder::drop_unwanted() {
+void ScanDecoder::zero_unwanted() {
   if (image_.process != Process::progressive) return;
   for (std::size_t i = 0; i < progress_.size(); ++i) {
     const std::uint64_t kept = options_.wanted[i].kept;
@@ -124,8 +122,7 @@ void ScanDecoder::drop_unwanted() {
   }
 }
 
-// Go to where the MCU row `row` holds a slot's next block: that of its MCU number `column`, the first of those up to
-// `column_end` that are decoded next.
+// Move a slot to its block in MCU `column` of the MCU row `row`; MCUs up to `column_end` are decoded next.
 void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column, std::uint64_t column_end) const {
   const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
   slot.columns = block_row < slot.down ? slot.across : 0;
@@ -142,7 +139,7 @@ void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column,
   if (begin < end) std::memset(slot.row[begin].data(), 0, static_cast<std::size_t>(end - begin) * sizeof(Block));
 }
 
-// The MCUs of the row, by number, that hold a block somebody wants; of coders that cannot pass over any, all.
+// Return the range of MCUs of the row that hold wanted blocks; the whole row where the coder cannot skip blocks.
 template <class Coder>
 std::pair<std::uint64_t, std::uint64_t> ScanDecoder::wanted_mcus() const {
   if (!Coder::can_skip) return {0, mcus_across_};
@@ -155,10 +152,10 @@ std::pair<std::uint64_t, std::uint64_t> ScanDecoder::wanted_mcus() const {
   return {std::min(begin, end), end};
 }
 
-// Decode the next `count` MCUs of the row, or pass over them.
+// Decode the next `count` MCUs of the row, or skip them.
 template <bool skips, class Coder>
 ScanDecoder::Stop ScanDecoder::decode_mcus(Coder& coder, BitReader& reader, std::uint64_t count) {
-  BitReader bits = reader;  // whose window can stay in registers
+  BitReader bits = reader;  // a copy, so that its window stays in registers
   const bool keep = options_.keep;
   Block scratch{};
   Block before{};
@@ -169,7 +166,7 @@ ScanDecoder::Stop ScanDecoder::decode_mcus(Coder& coder, BitReader& reader, std:
       if constexpr (skips) {
         status = coder.skip(bits, slot.scan_index);
       } else {
-        // Blocks that nobody wants, or that only fill an MCU, are decoded and dropped.
+        // Blocks that are not wanted, or only pad an MCU (A.2.4), are decoded and discarded.
         const bool wanted = slot.column >= slot.wanted_begin && slot.column < slot.wanted_end;
         Block& block = wanted ? slot.row[slot.column] : scratch;
         if (keep) before = block;
@@ -204,14 +201,14 @@ std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interv
     mcu = end;
     if (mcu >= stop_mcu_ || !resume(segment, mcu, expected, restart_interval)) break;
   }
-  // What is left of a scan that is damaged, or that nobody wants the rest of: restart markers that nobody waits for.
+  // Skip the remaining restart intervals of a scan that is damaged, or whose other rows are not wanted.
   while ((damaged_ || stop_mcu_ < num_mcus_) && marker::is_restart(segment.marker)) {
     segment = segments_.read(segment.after_marker);
   }
   return segment.file_end;
 }
 
-// Count the blocks of an MCU row that were decoded since its MCU number `column`.
+// Count the blocks of an MCU row that were decoded from MCU `column` on.
 void ScanDecoder::count_decoded(std::uint64_t column) {
   for (const Slot& slot : slots_) {
     const int begin = static_cast<int>(column) * slot.step_x + slot.x;
@@ -263,8 +260,8 @@ void ScanDecoder::warn_of_unread(const BitReader& bits, const EntropySegment& se
   else warn(image_, text);
 }
 
-// Step over the restart marker that must follow (E.2.4). With `keep`, a wrong one is taken for what its number says, as
-// far as three bits can say: one or two ahead, intervals were lost; one or two behind, it is left over; else it is the
+// Read the restart marker that must follow (E.2.4). With `keep`, the number of a wrong one decides, modulo 8: one or
+// two ahead of the expected number, intervals were lost; one or two behind, the marker is stale; otherwise it is the
 // expected one, damaged.
 bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expected, int restart_interval) {
   if (segment.marker != marker::rst0 + expected) {

@@ -1,4 +1,4 @@
-// One scan's entropy-coded data into coefficient planes. Source: ITU-T T.81, Annexes A.2, E.2, F.2.2, G.2.
+// Decode the entropy-coded data of one scan into coefficient planes. Source: ITU-T T.81, Annexes A.2, E.2, F.2.2, G.2.
 #pragma once
 
 #include <array>
@@ -24,70 +24,70 @@ struct SequentialScan;
 
 using NonzeroMasks = ZeroedArray<std::uint64_t>;
 
-// What scans have done to one component so far.
+// State of one component after the scans so far.
 struct Progress {
-  bool table_latched = false;              // the quantization table of its first scan is the one in force
-  bool scanned = false;                    // sequential: coded; progressive: its first DC scan is coded
-  std::uint64_t decoded_blocks = 0;        // by that scan, wholly
-  std::array<std::int8_t, 64> low_bits{};  // progressive, zigzag: lowest bit known of each coefficient; -1: none
-  NonzeroMasks nonzero;                    // progressive: which AC coefficients of each block are not zero, zigzag bits
-  std::uint64_t spoiled = 0;               // progressive, zigzag bits: coefficients that a damaged scan left unknown
+  bool table_latched = false;              // its quantization table is that of its first scan
+  bool scanned = false;                    // sequential: scanned; progressive: its first DC scan was
+  std::uint64_t decoded_blocks = 0;        // complete blocks of that scan
+  std::array<std::int8_t, 64> low_bits{};  // progressive, by zigzag position: lowest decoded bit (Al); -1: none
+  NonzeroMasks nonzero;                    // progressive: mask of the nonzero AC coefficients of each block
+  std::uint64_t corrupt = 0;               // progressive: mask of the coefficients that a damaged scan lost
 };
 
-// Decodes the scans of one frame, as far as anybody wants their coefficients: frequencies that nobody keeps and blocks
-// outside the region of a sequential scan are passed over, scans that hold no kept frequency are left out, and rows
-// behind the region, and restart intervals before it, are not looked at where `may_stop`. With `keep`, damage ends a restart interval and is told as a
-// warning; without, it is thrown. The policy is in reader.hpp.
+// Decodes the wanted coefficients of the scans of one frame. Frequencies that are not kept, and blocks outside the
+// region of a sequential scan, are skipped, and so are scans without a kept frequency. With `may_stop`, rows after the
+// region and restart intervals before it are not read. With `keep`, damage ends a restart interval with a warning;
+// without it, it is thrown. decoder.hpp describes the policy.
 //
-// In scan_decoder.cpp: the loop over MCUs; in scan_setup.cpp: what a scan header asks for; in scan_runs.cpp: runs of MCUs
+// scan_decoder.cpp: the loop over MCUs; scan_setup.cpp: the interpretation of scan headers; scan_runs.cpp: runs of MCUs
 // between checkpoints.
 class ScanDecoder {
  public:
   struct Options {
     bool keep = false;
-    bool may_stop = false;           // at the last row wanted, and begin at the first
+    bool may_stop = false;           // begin at the first wanted row and stop after the last
     std::vector<bool> used;          // of each component: its first scan zeroes its blocks; not with `keep`
     std::vector<Selection> wanted;   // of each component
   };
   ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options);
 
-  // Decode the scan whose data begin at `offset`; give the offset of the marker that ends it.
+  // Decode the scan whose data begin at `offset`. Return the offset of the marker that ends it.
   std::size_t decode(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset);
 
-  // The same by checkpoints, on threads: only MCUs between those around the wanted ones are decoded; of progressive
-  // scans only those that hold a kept frequency. JpegFault: a run of MCUs does not end as the next checkpoint says, or
-  // is damaged; then planes are undefined, and only decoding the file without checkpoints tells which.
+  // Decode the scan by checkpoints, on threads: only MCUs between the checkpoints around the wanted ones; of progressive
+  // files only scans that hold a kept frequency. JpegFault: a run of MCUs is damaged, or does not end as the next
+  // checkpoint says; the planes are then undefined, and decoding without checkpoints finds the cause.
   std::size_t decode_between(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
                              const ScanCheckpoints& known, int num_threads);
 
-  // Pass over a scan and note checkpoints at the start of each row of MCUs and, within rows, at every `every`-th MCU
-  // where that is not 0. Of progressive scans only the place is noted. Planes are not touched.
+  // Read a scan and note checkpoints at the start of each row of MCUs and, if `every` is not 0, every `every` MCUs within
+  // rows. Of progressive scans only the offset is noted. Planes are not written.
   ScanCheckpoints note_checkpoints(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset, int every);
 
-  // The same of a sequential scan with restart markers, whose intervals threads share.
+  // Decode a sequential scan with restart markers; threads share its restart intervals.
   std::size_t decode_intervals(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
                                int num_threads);
 
-  // How many blocks that scan visits, those that only fill MCUs left out: the measure of its work.
+  // Return the number of blocks that the scan visits, without padding of MCUs: a measure of its work.
   std::uint64_t count_visits(const ScanHeader& scan) const;
 
-  // Zero what progressive scans brought along.
-  void drop_unwanted();
+  // Zero the frequencies of progressive scans that are not kept.
+  void zero_unwanted();
 
   const std::vector<Progress>& progress() const { return progress_; }
   const std::optional<JpegFault>& first_damage() const { return first_damage_; }
 
  private:
-  // One block of the MCU, and where the current MCU row's next such block lies.
+  // One block of the MCU, and its position in the current MCU row.
   struct Slot {
     std::size_t scan_index;
     int across, down;    // the plane's blocks
     int step_x, step_y;  // blocks of this component in an MCU
-    int x, y;            // this block's place among them
+    int x, y;            // position of this block among them
     Block* plane;
     std::uint64_t* decoded;
     BlockRegion region;
-    bool zeroes;  // the row, before its blocks are decoded
+    bool zeroes;  // zero the row before its blocks are decoded
     std::uint64_t* nonzero = nullptr;      // the plane's masks, in AC scans of progressive files
     Block* row = nullptr;
     std::uint64_t* nonzero_row = nullptr;
@@ -96,7 +96,7 @@ class ScanDecoder {
     int wanted_begin = 0, wanted_end = 0;
   };
   void count_decoded(std::uint64_t column);
-  // Where decoding stopped; `slot` null: nowhere.
+  // Where decoding stopped; `slot` null: it did not.
   struct Stop {
     BlockStatus status{};
     const Slot* slot = nullptr;
@@ -106,12 +106,12 @@ class ScanDecoder {
   bool keeps_all() const;
   void check_progression(const ScanHeader& scan);
   void latch_tables(const ScanHeader& scan, const DecoderTables& tables);
-  void lay_out(const ScanHeader& scan);
+  void plan_mcu(const ScanHeader& scan);
   void count_mcus(const ScanHeader& scan);
   template <bool selected>
   SequentialScan<selected> sequential_coder(const DecoderTables& tables);
   std::size_t decode_progressive(const DecoderTables& tables, std::size_t offset);
-  std::size_t leave_out(std::size_t offset);
+  std::size_t skip_scan(std::size_t offset);
   const HuffmanSpec& huffman_spec(const DecoderTables& tables, HuffmanClass table_class, int id) const;
   std::shared_ptr<const DcTable> dc_lookups(const DecoderTables& tables, int id);
   std::shared_ptr<const AcTable> ac_lookups(const DecoderTables& tables, int id, EndOfBlock end);
@@ -156,14 +156,14 @@ class ScanDecoder {
   std::vector<Slot> slots_;
   std::uint64_t mcus_across_ = 0;
   std::uint64_t num_mcus_ = 0;
-  std::uint64_t start_mcu_ = 0;      // of the first row that somebody wants
-  std::uint64_t stop_mcu_ = 0;       // the first that nobody wants, nor any after it
+  std::uint64_t start_mcu_ = 0;      // of the first wanted row
+  std::uint64_t stop_mcu_ = 0;       // end of the wanted MCUs
   bool damaged_ = false;
   std::uint64_t uncounted_ = 0;
   std::vector<std::string>* held_warnings_ = nullptr;  // of a worker, which must not touch the image's
 };
 
-// Add a warning to the image, unless it has said enough already.
+// Add a warning to the image, up to a maximum number.
 void warn(Image& image, const std::string& text);
 
 }  // namespace prepixel

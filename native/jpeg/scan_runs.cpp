@@ -219,7 +219,7 @@ ScanCheckpoints ScanDecoder::note_checkpoints(const ScanHeader& scan, const Deco
   ScanCheckpoints noted;
   noted.data_begin = offset;
   if (image_.process == Process::progressive) {
-    noted.data_end = leave_out(offset);
+    noted.data_end = skip_scan(offset);
     return noted;
   }
   noted.mcus_across = mcus_across_;

@@ -17,7 +17,8 @@ ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Optio
   options_.wanted.resize(progress_.size());
   options_.used.resize(progress_.size());
   if (image.process != Process::progressive) return;
-  // How a block's later bits are read depends on its earlier ones, so whole rows are decoded, from the first on.
+  // The syntax of a refinement scan depends on earlier scans of the block, so whole rows are decoded, from the first
+  // on.
   for (Selection& wanted : options_.wanted) {
     const int end = options_.may_stop ? wanted.region.row_end : BlockRegion{}.row_end;
     wanted.region = {.row_end = end};
@@ -32,31 +33,28 @@ std::uint64_t ScanDecoder::count_visits(const ScanHeader& scan) const {
 
 // G.1.1.1.1, and the order of successive approximation.
 void ScanDecoder::check_progression(const ScanHeader& scan) {
-  const int start = scan.ss;
-  const int end = scan.se;
-  const int high = scan.ah;
-  const int low = scan.al;
-  const bool is_dc = start == 0;
-  const bool valid = (is_dc ? end == 0 : start <= end && end <= 63 && scan.components.size() == 1) &&
-                     (high == 0 || low == high - 1) && low <= 13;
+  const auto [ss, se, ah, al] = std::array{scan.ss, scan.se, scan.ah, scan.al};
+  const bool is_dc = ss == 0;
+  const bool valid = (is_dc ? se == 0 : ss <= se && se <= 63 && scan.components.size() == 1) &&
+                     (ah == 0 || al == ah - 1) && al <= 13;
   if (!valid) {
     throw JpegFault(Fault::malformed, scan.offset,
-                    "progressive scan of coefficients " + std::to_string(start) + " to " + std::to_string(end) +
-                        ", bits " + std::to_string(high) + " to " + std::to_string(low) + ", of " +
+                    "progressive scan of coefficients " + std::to_string(ss) + " to " + std::to_string(se) +
+                        ", bits " + std::to_string(ah) + " to " + std::to_string(al) + ", of " +
                         std::to_string(scan.components.size()) + " components; no such scan exists",
                     damaged_header);
   }
   for (const ScanComponent& part : scan.components) {
-    auto& known = progress_[part.index].low_bits;
-    for (int k = is_dc ? 0 : start; k <= end; ++k) {
-      const int before = known[static_cast<std::size_t>(k)];
-      if (high != std::max(before, 0) || (!is_dc && known[0] < 0)) {
+    auto& low_bits = progress_[part.index].low_bits;
+    for (int k = ss; k <= se; ++k) {
+      const int before = low_bits[static_cast<std::size_t>(k)];
+      if (ah != std::max(before, 0) || (!is_dc && low_bits[0] < 0)) {
         throw JpegFault(Fault::damaged, scan.offset,
                         "progressive scan out of order: coefficient " + std::to_string(k) + " of component " +
-                            std::to_string(part.index) + " cannot go to bit " + std::to_string(low) + " now",
+                            std::to_string(part.index) + " cannot go to bit " + std::to_string(al) + " now",
                         damaged_header);
       }
-      known[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(low);
+      low_bits[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(al);
     }
   }
 }
@@ -78,7 +76,7 @@ void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tabl
 }
 
 // A.2: one component is scanned block by block over its own blocks, several MCU by MCU.
-void ScanDecoder::lay_out(const ScanHeader& scan) {
+void ScanDecoder::plan_mcu(const ScanHeader& scan) {
   const bool interleaved = scan.components.size() > 1;
   const bool counts =
       image_.process != Process::progressive || (scan.ss == 0 && scan.ah == 0);

@@ -1,7 +1,8 @@
-// What the core knows of a JPEG: plain structs, no behavior. Words are those of ITU-T T.81.
+// A JPEG as plain structs, without behavior. The terms are those of ITU-T T.81.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -13,16 +14,17 @@
 #include "jpeg/frame_geometry.hpp"
 #include "jpeg/memory.hpp"
 
-static_assert(sizeof(void*) == 8, "prepixel needs a 64-bit machine");
+static_assert(sizeof(void*) == 8 && std::endian::native == std::endian::little,
+              "prepixel needs a 64-bit little-endian machine");
 
 namespace prepixel {
 
-// damaged: compressed data that contradict T.81 where libjpeg warns, makes up coefficients and reads on.
+// damaged: entropy-coded data that contradict T.81, where libjpeg warns, invents coefficients and continues.
 enum class Fault : std::uint8_t { malformed, damaged, truncated, unsupported, limit, pack, index };
 
 constexpr std::size_t no_offset = std::numeric_limits<std::size_t>::max();
 
-// What is wrong, where (bytes from the start of the file), and what to do about it.
+// What is wrong, where (offset in the file in bytes), and what to do about it.
 class JpegFault : public std::runtime_error {
  public:
   JpegFault(Fault fault_kind, std::size_t offset, const std::string& what_is_wrong, std::string what_to_do = {})
@@ -32,17 +34,17 @@ class JpegFault : public std::runtime_error {
   std::string hint;
 };
 
-// unknown: two components, whose meaning neither the standard nor JFIF fixes.
+// unknown: two components, to which neither the standard nor JFIF assigns a meaning.
 enum class Color : std::uint8_t { gray, ycbcr, rgb, cmyk, ycck, unknown };
 enum class Process : std::uint8_t { baseline, extended, progressive };
 
 struct Limits {
   std::uint64_t max_pixels = 1ull << 28;          // width x height of the frame
-  std::uint64_t max_memory_bytes = 1ull << 31;    // what one image takes at once: coefficient planes and work space
-  int max_scans = 500;                            // a progressive file of libjpeg's own has about 10
+  std::uint64_t max_memory_bytes = 1ull << 31;    // peak memory of an image, and of a batch: planes and work space
+  int max_scans = 500;                            // progressive files of libjpeg have about 10
 };
 
-// JpegFault (limit): `what` takes more bytes than the limits allow.
+// Check a memory requirement. JpegFault (limit): `what` takes more bytes than the limits allow.
 void check_memory(const char* what, std::uint64_t bytes, const Limits& limits, std::size_t offset = no_offset);
 
 using Block = std::array<std::int16_t, 64>;       // natural order, index 8 * v + u
@@ -55,7 +57,7 @@ constexpr std::array<std::uint8_t, 64> zigzag_to_natural = {
 
 using Blocks = ZeroedArray<Block>;
 
-// What a frame header says of one component, and the sizes that follow from it (A.1.1).
+// One component's fields of the frame header, and the sizes that follow from them (A.1.1).
 struct ComponentHeader : PlaneSize {
   std::uint8_t identifier = 0;
   int sampling_v = 1;
@@ -70,7 +72,7 @@ struct Component : ComponentHeader {
 };
 
 struct Header {
-  int height = 0;                                 // as stored, before orientation; 0 until DNL where the frame says so
+  int height = 0;                                 // as stored, before orientation; 0 until DNL if left open
   int width = 0;
   Color color = Color::ycbcr;
   Process process = Process::baseline;

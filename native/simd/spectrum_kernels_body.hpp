@@ -1,46 +1,16 @@
-// The kernels as templates, which each instruction set compiles in its own file.
+// The kernels of the spectrum pipeline as templates, which each level instantiates in its file.
 #pragma once
 
 #include <bit>
 #include <cstring>
 
-#include "simd/cpu.hpp"
 #include "simd/spectrum_kernels.hpp"
+#include "simd/vectors.hpp"
 #include "spectrum/dct_basis.hpp"
-
-#define PREPIXEL_INLINE [[gnu::always_inline]] inline
 
 namespace prepixel {
 
 namespace {
-
-using Half8 = std::int16_t __attribute__((vector_size(16)));
-using Float8 = float __attribute__((vector_size(32)));
-using Byte32 = std::int8_t __attribute__((vector_size(32)));
-
-// By reference: returning a wide vector would depend on the instruction set.
-template <class Vector, class Element>
-PREPIXEL_INLINE void load(Vector& vector, const Element* from) {
-  std::memcpy(&vector, from, sizeof vector);
-}
-
-template <class Vector, class Element>
-PREPIXEL_INLINE void store(Element* to, const Vector& vector) {
-  std::memcpy(to, &vector, sizeof vector);
-}
-
-// Exchange rows and columns of 8 x 8, by three rounds of interleaving.
-template <class Vector>
-PREPIXEL_INLINE void transpose_8x8(Vector (&rows)[8]) {
-  Vector turned[8];
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 4; ++i) {
-      turned[2 * i] = __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-      turned[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-    }
-    for (int i = 0; i < 8; ++i) rows[i] = turned[i];
-  }
-}
 
 PREPIXEL_INLINE bool any(const Half8& bits) {
   std::uint64_t words[2];
@@ -124,8 +94,6 @@ PREPIXEL_INLINE void transpose_tiles(const float* in, std::size_t in_stride, std
   }
 }
 
-using Double8 = double __attribute__((vector_size(64)));
-
 PREPIXEL_INLINE void add_weighted_samples(const double* weights, std::size_t count, std::size_t first, double* row) {
   for (std::size_t j = 0; j < count; ++j) {
     double* out = row + ((first + j) & ~std::size_t{7});
@@ -187,14 +155,14 @@ PREPIXEL_INLINE void scale_int8(const float* __restrict in, std::size_t count, f
 }
 
 // clang-format off
-#define PREPIXEL_LEVEL(name, attribute)                                                                                \
-  namespace name {                                                                                                     \
+// The table of a level; `attribute` selects its instruction set.
+#define PREPIXEL_SPECTRUM_KERNELS(attribute)                                                                           \
   attribute unsigned load_row(const std::int16_t* blocks, std::size_t step, std::size_t n, const float* table,         \
-                              float* lines, std::size_t stride, std::int16_t* used) {                                 \
+                              float* lines, std::size_t stride, std::int16_t* used) {                                  \
     return load_blocks<false>(blocks, step, n, table, lines, stride, used);                                            \
   }                                                                                                                    \
   attribute unsigned load_column(const std::int16_t* blocks, std::size_t step, std::size_t n, const float* table,      \
-                                 float* lines, std::size_t stride, std::int16_t* used) {                              \
+                                 float* lines, std::size_t stride, std::int16_t* used) {                               \
     return load_blocks<true>(blocks, step, n, table, lines, stride, used);                                             \
   }                                                                                                                    \
   attribute void accumulate(const float* matrix, int rows, int taps, const float* in, std::size_t in_stride,           \
@@ -218,9 +186,8 @@ PREPIXEL_INLINE void scale_int8(const float* __restrict in, std::size_t count, f
   attribute void write_int8(const float* in, std::size_t n, float factor, float offset, std::int8_t* out) {            \
     scale_int8(in, n, factor, offset, out);                                                                            \
   }                                                                                                                    \
-  constexpr Kernels table = {load_row,         load_column, accumulate, transpose, add_samples,                        \
-                             keep_frequencies, write_float, write_int8};                                               \
-  }
+  constexpr Kernels spectrum_table = {load_row,         load_column, accumulate, transpose, add_samples,               \
+                                      keep_frequencies, write_float, write_int8};
 // clang-format on
 
 }  // namespace

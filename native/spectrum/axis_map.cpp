@@ -17,7 +17,7 @@ double catmull_rom(double distance) {
   return 0;
 }
 
-// The samples that one output sample is made from, and their weights, which sum to 1.
+// The input samples of one output sample, and their weights, which sum to 1.
 struct Taps {
   int first = 0;
   std::vector<double> weights;
@@ -28,7 +28,7 @@ struct SampleSpan {
   int end;
 };
 
-// Crop first, then resize: only samples that overlap the crop are read. A box may stick out by a rounding error.
+// Crop, then resize: only samples that overlap the crop are read. Rounding may move a crop out of the image.
 SampleSpan touched_samples(const AxisCrop& crop) {
   const double end = std::ceil(crop.start + crop.length);
   const int first = static_cast<int>(std::clamp(std::floor(crop.start), 0.0, crop.num_samples - 1.0));
@@ -48,7 +48,7 @@ class Resizer {
 
   void fill(int output, Taps& taps) const {
     const double center = start_ + (output + 0.5) * step_;
-    // Bounded first: what is not negative, a conversion rounds down.
+    // Clamp before converting: conversion rounds nonnegative numbers down.
     const int low = static_cast<int>(std::clamp(center - reach_ - 0.5, first_ + 0.0, stop_ - 1.0));
     const double end = std::clamp(center + reach_ + 0.5, low + 1.0, stop_ + 0.0);
     const int high = static_cast<int>(end) + (static_cast<int>(end) < end);
@@ -57,7 +57,7 @@ class Resizer {
     double sum = 0;
     for (int j = low; j < high; ++j) {
       const double samples = std::abs(j + 0.5 - center);
-      const double distance = stretch_ == 1 ? samples : samples / stretch_;  // the same, without a division
+      const double distance = stretch_ == 1 ? samples : samples / stretch_;  // the same value, without a division
       double& weight = taps.weights[static_cast<std::size_t>(j - low)];
       weight = filter_ == Filter::bilinear ? triangle(distance) : catmull_rom(distance);
       sum += weight;

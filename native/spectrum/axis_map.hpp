@@ -9,34 +9,34 @@ namespace prepixel {
 
 enum class Filter : unsigned char { bilinear, bicubic };
 
-// Output samples along an axis: where the crop lies on a component's samples, and what becomes of it.
+// The crop along one axis, in samples of the component.
 struct AxisCrop {
-  int num_samples = 0;                            // true samples; the padding of the last block is never read
+  int num_samples = 0;                            // true samples; the padding of the last block is not read
   double start = 0;                               // sample j covers [j, j + 1)
   double length = 0;
   bool reverse = false;                           // mirror the output
   bool operator==(const AxisCrop&) const = default;
 };
 
-// The input blocks that a crop touches, from the first up to the end; L is zero outside them.
+// The range of input blocks that a crop touches; L is zero outside it.
 struct BlockSpan {
   int begin;
   int end;
 };
 BlockSpan touched_blocks(const AxisCrop& crop);
 
-// out = L x, stored without L's zeros: each output block reads a few neighboring input blocks.
+// out = L x, with L stored as a band: each output block depends on a few neighboring input blocks.
 //
-// Steps run along the input, so that their blocks ascend; step s makes output block `output(s)`.
+// Steps ascend along the input; step s computes the output block `output(s)`.
 class AxisMap {
  public:
   struct Step {
-    int first_block;                              // counted from `first_block()`
+    int first_block;                              // relative to `first_block()`
     int num_blocks;
     std::size_t weights;                          // index of its first matrix
   };
 
-  // Build L for `grid` output blocks of their lowest `num_frequencies` frequencies. Double inside, then rounded once.
+  // Compute L for the lowest `num_frequencies` frequencies of `grid` output blocks, in double, rounded once to float.
   AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter filter, const Kernels& kernels);
 
   int grid() const { return static_cast<int>(steps_.size()); }
@@ -45,12 +45,12 @@ class AxisMap {
   int output(int step) const { return reverse_ ? grid() - 1 - step : step; }
   const Step& step(int s) const { return steps_[static_cast<std::size_t>(s)]; }
 
-  // The matrix of a step and the i-th of its input blocks: `num_frequencies` rows of 8.
+  // Return the matrix of a step and its i-th input block: `num_frequencies` rows of 8.
   const float* matrix(const Step& step, int i) const {
     return weights_.data() + step.weights + static_cast<std::size_t>(i) * static_cast<std::size_t>(frequencies_) * 8;
   }
 
-  // Sum over steps of their blocks: L has 8 * frequencies times as many entries.
+  // Return the number of blocks of all steps; L has 8 * frequencies times as many entries.
   long long num_matrices() const { return num_matrices_; }
 
  private:

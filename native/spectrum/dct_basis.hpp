@@ -6,7 +6,7 @@
 
 namespace prepixel {
 
-// cos(k pi / 16), k = 0..8; written out so that every machine has the same.
+// cos(k pi / 16), k = 0..8; literals, so that every machine has the same values.
 inline constexpr std::array<double, 9> cosines = {1.0,
                                            0.98078528040323044913,
                                            0.92387953251128675613,

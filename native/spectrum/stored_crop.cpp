@@ -6,11 +6,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "spectrum/spectrum_request.hpp"
+
 namespace prepixel {
 
 namespace {
 
-// A box may stick out by the rounding of float arithmetic; taps are clipped to the image anyway.
+// Rounding may move the edges of a box out of the image; taps are clipped to it anyway.
 constexpr double box_slack = 1e-6;
 
 std::string text_of(double number) {
@@ -28,7 +30,8 @@ void check_inside(const Box& box, int height, int width) {
   const bool finite = std::isfinite(box.top) && std::isfinite(box.left) && std::isfinite(box.height) &&
                       std::isfinite(box.width);
   if (!finite || box.height <= 0 || box.width <= 0)
-    throw std::invalid_argument(text_of(box) + " is not a box: its edges must be finite and its height and width above 0");
+    throw std::invalid_argument(text_of(box) +
+                                " is not a box: its edges must be finite and its height and width above 0");
   if (box.top < -box_slack || box.left < -box_slack || box.top + box.height > height + box_slack ||
       box.left + box.width > width + box_slack)
     throw std::invalid_argument(text_of(box) + " reaches from (" + text_of(box.top) + ", " + text_of(box.left) +
@@ -37,7 +40,7 @@ void check_inside(const Box& box, int height, int width) {
                                 std::to_string(width) + " (height x width); boxes count from the picture as seen");
 }
 
-// Mirror the stored axes, then perhaps transpose. Source: Exif 2.32 (CIPA DC-008), tag 274.
+// Mirror the stored axes, then transpose if so. Source: Exif 2.32 (CIPA DC-008), tag 274.
 struct AxisOrder {
   bool reverse_rows;
   bool reverse_columns;
@@ -70,7 +73,8 @@ void check_image(const ImageView& image) {
                     "a CMYK or YCCK image has no YCbCr coefficients, and no linear map leads to them",
                     "Read it by prepixel.jpeg.read_image, which converts its pixels");
   if (image.planes.size() != (image.color == Color::gray ? 1u : 3u))
-    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) + " components is neither gray nor of three colors");
+    throw std::invalid_argument("an image of " + std::to_string(image.planes.size()) +
+                                " components is neither gray nor of three colors");
   if (image.orientation < 1 || image.orientation > 8)
     throw std::invalid_argument("EXIF orientations are 1..8, not " + std::to_string(image.orientation));
   for (const PlaneView& plane : image.planes) {
@@ -114,7 +118,7 @@ StoredView stored_view(const ImageView& image, const Box* box, bool flip, int gr
   return view;
 }
 
-// Multiplied before divided, so that what is whole comes out whole.
+// Multiply before dividing, so that whole numbers stay exact.
 std::pair<AxisCrop, AxisCrop> axis_crops(const PlaneView& plane, const StoredView& view) {
   return {{plane.height, view.box.top * plane.sampling_v / view.max_v, view.box.height * plane.sampling_v / view.max_v,
            view.reverse_rows},

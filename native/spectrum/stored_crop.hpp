@@ -2,12 +2,15 @@
 #pragma once
 
 #include <utility>
+#include <vector>
 
+#include "jpeg/frequency_mask.hpp"
 #include "spectrum/axis_map.hpp"
-#include "spectrum/resampler.hpp"
+#include "spectrum/image_view.hpp"
 
 namespace prepixel {
 
+// The box and the output in stored axes.
 struct StoredView {
   Box box;
   bool reverse_rows;
@@ -19,14 +22,18 @@ struct StoredView {
   int max_h;
 };
 
-// std::invalid_argument: the planes do not fit together. JpegFault: no linear map leads from them to YCbCr, or a side
-// is too long.
+// Check an image. std::invalid_argument: its planes are inconsistent. JpegFault: no linear map leads from them to
+// YCbCr, or a side is too long.
 void check_image(const ImageView& image);
 
-// `box` null: the whole image. std::invalid_argument: it is none, or outside the image.
+// Convert an upright box. `box` null: the whole image. std::invalid_argument: the box is invalid or outside the image.
 StoredView stored_view(const ImageView& image, const Box* box, bool flip, int grid_down, int grid_across);
 
-// Of one plane: down, across.
+// Return the crops of one plane: down, across.
 std::pair<AxisCrop, AxisCrop> axis_crops(const PlaneView& plane, const StoredView& view);
+
+// Return the blocks of each component that a spectrum of the box needs; `box` null: the whole image. All blocks if the
+// image or the box is invalid; resampling then reports the error.
+std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box);
 
 }  // namespace prepixel

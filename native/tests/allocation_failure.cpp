@@ -1,8 +1,8 @@
 // Out of memory at every allocation: decoding, batch reading, packing, encoding and band-limiting each run with the k-th
 // allocation failing, for k = 1, 2, ... until none fails. Every failure is std::bad_alloc, or the outcome out_of_memory of
-// an image of a batch; never std::terminate. LeakSanitizer sees what is not freed. Linked with --wrap=calloc.
+// an image of a batch; never std::terminate. LeakSanitizer detects leaks. Linked with --wrap=calloc.
 //
-// Usage: allocation_failure [FILE_OR_FOLDER...]: JPEGs to run, beside those made here.
+// Usage: allocation_failure [FILE_OR_FOLDER...]: more JPEGs, beside the generated ones.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -22,7 +22,7 @@
 
 namespace {
 
-// How many more allocations succeed; none fails where it is negative. One fails, or all that follow do.
+// Number of allocations that still succeed; negative: all. After them one allocation fails, or all do.
 std::atomic<long> allocations_left{-1};
 std::atomic<bool> fail_all{false};
 std::atomic<long> failures{0};
@@ -85,11 +85,11 @@ void expect(bool holds, const std::string& what) {
 
 long num_runs = 0;
 
-// Whether `work` may succeed although one allocation fails, by releasing memory and trying once more, or although all
-// fail from then on, since it was to start a thread that others can do without.
+// How `work` may succeed although an allocation fails: by releasing memory and retrying, or because the allocation was for
+// an additional thread.
 enum class Recovery { none, one, threads };
 
-// `work` returns whether memory sufficed.
+// `work` returns whether there was enough memory.
 template <class Work>
 void at_every_allocation(const std::string& name, Recovery recovery, const Work& work) {
   work();
@@ -194,7 +194,7 @@ Bytes read(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// What is kept for reuse is freed on request, and when an allocation fails.
+// Memory that is kept for reuse is freed on request, and when an allocation fails.
 void release_kept_memory(const Bytes& file) {
   { const PooledImage image(file, {}); }
   expect(reusable_bytes() > 0, "planes are kept");

@@ -1,9 +1,10 @@
-// Prints one checksum of files, coefficients, packed bytes and spectra made of generated images, so that compilers and
-// processors can be compared: all must print the same. Every instruction set of this machine must give the same spectra.
+// Print checksums of files, coefficients, packed bytes and spectra of generated images. All compilers and processors must
+// print the same, and all instruction sets of this machine must give the same spectra.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "jpeg/bandlimit.hpp"
@@ -18,11 +19,12 @@ namespace {
 
 using namespace prepixel;
 
-std::uint64_t sum = 0;
+struct Checksum {
+  std::uint64_t value = 0;
+  void add(const void* data, std::size_t size) { value = xxh64({static_cast<const std::uint8_t*>(data), size}, value); }
+};
 
-void add(const void* data, std::size_t size) {
-  sum = xxh64({static_cast<const std::uint8_t*>(data), size}, sum);
-}
+Checksum file_sum, coefficient_sum, packed_sum, spectrum_sum;
 
 struct Source {
   Bytes file;
@@ -30,7 +32,7 @@ struct Source {
   double width;
 };
 
-Source made(std::mt19937& random) {
+Source make_source(std::mt19937& random) {
   const int height = 8 + static_cast<int>(random() % 150), width = 8 + static_cast<int>(random() % 150);
   EncoderInput image;
   image.height = height;
@@ -50,7 +52,7 @@ Source made(std::mt19937& random) {
     plane.blocks_across = size.blocks_across;
     for (std::uint16_t& step : plane.quantization) step = static_cast<std::uint16_t>(1 + random() % 60);
     std::vector<std::int16_t>& values = coefficients.emplace_back(64 * static_cast<std::size_t>(size.num_blocks()));
-    const unsigned share = 1 + random() % 12;
+    const auto share = static_cast<unsigned>(1 + random() % 12);
     for (std::int16_t& value : values)
       if (random() % share == 0) value = static_cast<std::int16_t>(static_cast<int>(random() % 401) - 200);
     plane.quantized = values.data();
@@ -72,7 +74,7 @@ void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter
   request.grid_across = 7;
   request.filter = filter;
   std::vector<float> first;
-  for (const Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+  for (const Simd level : simd_levels) {
     if (!has_simd(level)) continue;
     request.simd = level;
     std::vector<float> values(request.num_values());
@@ -81,7 +83,7 @@ void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter
     expect_same(first, values, "all instruction sets give the same bits");
   }
   for (float& value : first) value += 0.0f;  // packed planes may leave -0 where blocks leave +0
-  add(first.data(), first.size() * sizeof(float));
+  spectrum_sum.add(first.data(), first.size() * sizeof(float));
 }
 
 }  // namespace
@@ -89,21 +91,24 @@ void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter
 int main() {
   std::mt19937 random(20020);
   for (int i = 0; i < 60; ++i) {
-    const Source source = made(random);
-    add(source.file.data(), source.file.size());
+    const Source source = make_source(random);
+    file_sum.add(source.file.data(), source.file.size());
     const PooledImage image(source.file, {});
-    for (const Component& component : image->components) add(component.blocks.data(), component.blocks.size() * sizeof(Block));
+    for (const Component& component : image->components)
+      coefficient_sum.add(component.blocks.data(), component.blocks.size() * sizeof(Block));
     const PackParts parts = pack(*image, {0x0F0F0F0F, 0x0303, 0x0103}, {});
-    add(parts.header.data(), parts.header.size());
-    add(parts.payload.data(), parts.payload.size());
+    packed_sum.add(parts.header.data(), parts.header.size());
+    packed_sum.add(parts.payload.data(), parts.payload.size());
     const Bytes limited = bandlimit(source.file, {.kept = {0x0F0F, 0x0303, 1}, .restart_interval = {}}, {});
-    add(limited.data(), limited.size());
+    file_sum.add(limited.data(), limited.size());
     const double top = random() % 100 / 300.0 * source.height, left = random() % 100 / 300.0 * source.width;
     const Box box{top, left, source.height * 0.6, source.width * 0.6};
     const Filter filter = i % 2 == 0 ? Filter::bilinear : Filter::bicubic;
     add_spectra(view_of(*image), box, i % 3 == 0, filter);
     add_spectra(view_of(read_pack(parts.header, parts.payload, {})), box, i % 3 == 0, filter);
   }
-  std::printf("checksum %016llx\n", static_cast<unsigned long long>(sum));
+  const std::pair<const char*, Checksum> sums[] = {
+      {"files", file_sum}, {"coefficients", coefficient_sum}, {"packed", packed_sum}, {"spectra", spectrum_sum}};
+  for (const auto& [name, sum] : sums) std::printf("%-12s %016llx\n", name, static_cast<unsigned long long>(sum.value));
   return 0;
 }

@@ -1,6 +1,7 @@
-// Cut each file at every byte and corrupt it at random, under both policies: every result is an image that keeps its
-// promises or a JpegFault. Built with the sanitizers in CI.
-//   decode_hostile [-n CORRUPTIONS] FILE_OR_FOLDER...
+// Truncate each file at every byte and corrupt it at random, under both policies: every result is a valid image or a
+// JpegFault. Built with the sanitizers in CI.
+//
+// Usage: decode_hostile [-n CORRUPTIONS] FILE_OR_FOLDER...
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -23,9 +24,9 @@ struct Counts {
   long faults = 0;
 };
 
-void expect(bool promise, const char* text) {
-  if (promise) return;
-  std::fprintf(stderr, "broken promise: %s\n", text);
+void expect(bool holds, const char* text) {
+  if (holds) return;
+  std::fprintf(stderr, "failed: %s\n", text);
   std::abort();
 }
 
@@ -45,7 +46,7 @@ void check(const prepixel::Image& image, bool keep) {
   expect(image.orientation >= 1 && image.orientation <= 8, "orientation");
 }
 
-// Some frequencies of some blocks, into planes that hold what other files left there.
+// Some frequencies of some blocks, into planes that hold values of other files.
 void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& counts) {
   static prepixel::PlanePool planes(prepixel::PlanePool::Fit::any);
   const auto middle = [](const prepixel::Image& image) {
@@ -72,7 +73,7 @@ void decode_selected(const Bytes& file, const prepixel::Limits& limits, Counts& 
 }
 
 void decode(const Bytes& file, Counts& counts) {
-  // An exact copy on the heap: one byte read past the end is one the sanitizer sees.
+  // An exact copy on the heap, so that the sanitizer detects a read past the end.
   const Bytes exact(file.begin(), file.end());
   const prepixel::Limits limits{.max_pixels = 1u << 22, .max_memory_bytes = 1u << 26, .max_scans = 100};
   for (const bool keep : {false, true}) {
@@ -158,7 +159,7 @@ int main(int argc, char** argv) {
   Counts cut;
   long cuts = 0;
   for (const Bytes& file : files) {
-    if (file.size() > 8192) continue;  // cutting every byte is for small files
+    if (file.size() > 8192) continue;  // truncation at every byte is for small files
     for (std::size_t size = 0; size <= file.size(); ++size, ++cuts) {
       decode(Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)), cut);
     }

@@ -1,4 +1,4 @@
-// Random and extreme coefficients coded and decoded again; Huffman codes against their definition; hostile requests.
+// Round trips of random and extreme coefficients; Huffman codes against their definition; hostile requests.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -27,7 +27,7 @@ void expect(bool holds, const char* what) {
   std::exit(1);
 }
 
-// Exact buffers on the heap: one value read past a plane is one the sanitizer sees.
+// Exact buffers on the heap, so that the sanitizer detects a read past a plane.
 struct Picture {
   std::vector<std::vector<std::int16_t>> planes;
   EncoderInput image;
@@ -76,7 +76,7 @@ Picture make_picture(Filling filling) {
   int max_v = 1, max_h = 1;
   for (int i = 0; i < count; ++i) {
     EncoderPlane& plane = image.planes.emplace_back();
-    plane.identifier = static_cast<std::uint8_t>(between(0, 3) == 0 ? 7 : i + 1);  // now and then the same one twice
+    plane.identifier = static_cast<std::uint8_t>(between(0, 3) == 0 ? 7 : i + 1);  // sometimes the same one twice
     plane.sampling_v = between(1, 4);
     plane.sampling_h = between(1, 4);
     max_v = std::max(max_v, plane.sampling_v);
@@ -121,7 +121,7 @@ void pictures_come_back(int count) {
     const Bytes file = encode(picture.image, {});
     const Image read = decode(file, {});
     same(picture.image, read);
-    // again, from the file: thinning all away but the kept changes nothing more
+    // Band-limiting the file to the same frequencies changes nothing.
     const std::uint64_t first = generator(), second = generator();
     const BandlimitRequest request{.kept = {first, second, first ^ second},
                               .restart_interval = between(0, 5),

@@ -35,7 +35,7 @@ void segments_end_at_markers() {
   for (std::size_t i = 0; i < 5; ++i) check(reader.file_offset(first, i) == places[i], "a byte's place in the file");
   const EntropySegment second = reader.read(first.after_marker);
   check(second.size == 1 && second.marker == 0 && second.file_end == 12, "a lone 0xFF ends the file");
-  check(reader.read(file.size()).size == 0, "nothing behind the end");
+  check(reader.read(file.size()).size == 0, "nothing after the end");
 }
 
 void bits_come_in_order_and_their_end_is_seen() {
@@ -52,14 +52,14 @@ void bits_come_in_order_and_their_end_is_seen() {
       std::uint32_t expected = 0;
       for (int i = 0; i < length; ++i, ++at) expected = expected << 1 | (file[at / 8] >> (7 - at % 8) & 1u);
       bits.refill();
-      check(bits.take(length) == expected, "bits");
+      check(bits.receive(length) == expected, "bits");
       check(!bits.overrun() && bits.consumed_bits() == at && bits.unread_bytes() == (8 * size - at) / 8, "their count");
     }
     bits.refill();
     for (; at < 8 * size; ++at) bits.consume(1);
     check(!bits.overrun(), "the last bit is there");
     bits.consume(1);
-    check(bits.overrun() && bits.unread_bytes() == 0, "the one behind it is not");
+    check(bits.overrun() && bits.unread_bytes() == 0, "the one after it is not");
   }
 }
 
@@ -105,7 +105,7 @@ void symbols_are_found(std::mt19937& random) {
     const std::uint64_t window =
         static_cast<std::uint64_t>(random()) << 32 | (i % 2 == 0 ? 0 : 0xFFFFFFFFu << (i % 32));
     const Symbol expected = decode_slowly(spec, window);
-    const Symbol found = code->find(window);
+    const Symbol found = code->decode(window);
     check(found.length == expected.length && (found.length == 0 || found.value == expected.value), "symbol");
   }
 }
@@ -116,7 +116,7 @@ int additional(std::uint64_t window, int used, int size) {
   return size == 0 || value >> (size - 1) != 0 ? value : value - (1 << size) + 1;
 }
 
-// A window that begins with a lookup's index and goes on at random.
+// A window that begins with the index of a lookup; the rest is random.
 std::uint64_t random_window(std::mt19937& random, std::size_t index, int lookup_length) {
   const std::uint64_t noise = static_cast<std::uint64_t>(random()) << 32 | random();
   return static_cast<std::uint64_t>(index) << (64 - lookup_length) | noise >> lookup_length;
@@ -130,7 +130,7 @@ struct Slow {
     run = symbol.value >> 4;
     size = symbol.value & 15;
     ends = size == 0 && run != 15;
-    if (ends) size = end == EndOfBlock::run ? run : 0;
+    if (ends) size = end == EndOfBlock::eobn ? run : 0;
     value = additional(window, code_length, size);
     length = code_length + size;
     advance = ends ? AcEntry::advance_end : run + 1;
@@ -139,7 +139,7 @@ struct Slow {
   bool ends;
 };
 
-// Every lookup entry, taken apart, is what reading symbol by symbol gives.
+// Every lookup entry equals decoding symbol by symbol.
 void lookups_agree_with_symbols(std::mt19937& random, const HuffmanSpec& spec, EndOfBlock end) {
   constexpr int seen = AcTable::lookup_length;
   const auto table = HuffmanTableLease().ac(spec, end);
@@ -191,7 +191,7 @@ void additional_bits_are_values() {
     for (int value = 0; value < 1 << size; ++value)
       check(extend_low(0xABCD0000ull << size | static_cast<unsigned>(value), size) ==
                 (size == 0 ? 0 : extend(static_cast<std::uint32_t>(value), size)),
-            "the lowest bits of what was passed");
+            "EXTEND of the lowest bits");
 }
 
 void codes_that_are_none_are_refused() {
@@ -222,11 +222,11 @@ int main() {
   std::mt19937 random(20020);
   for (int i = 0; i < 40; ++i) {
     symbols_are_found(random);
-    lookups_agree_with_symbols(random, random_spec(random, 256), i % 2 == 0 ? EndOfBlock::alone : EndOfBlock::run);
+    lookups_agree_with_symbols(random, random_spec(random, 256), i % 2 == 0 ? EndOfBlock::eob : EndOfBlock::eobn);
     differences_agree_with_symbols(random, random_spec(random, 16));
   }
   for (int id = 0; id < 2; ++id) {
-    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id), EndOfBlock::alone);
+    lookups_agree_with_symbols(random, standard_huffman(HuffmanClass::ac, id), EndOfBlock::eob);
     differences_agree_with_symbols(random, standard_huffman(HuffmanClass::dc, id));
   }
   std::printf("%d checks\n", checks);

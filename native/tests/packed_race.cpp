@@ -1,5 +1,5 @@
-// A packed image whose buffer another thread changes after it was checked: whatever the bytes become, no read or write
-// leaves a buffer. AddressSanitizer sees one that does. Not for ThreadSanitizer: the race is what is tested.
+// A packed image whose buffer another thread changes after the check: no read or write leaves a buffer, whatever the bytes
+// become. AddressSanitizer detects one that does. Not for ThreadSanitizer: the race is intended.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>

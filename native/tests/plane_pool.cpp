@@ -1,4 +1,4 @@
-// The pool of planes: what it gives fits, what it keeps is bounded, and many threads may use it at once.
+// The pool of planes: size of acquired planes, bounds of the pool, use by many threads.
 #include "jpeg/plane_pool.hpp"
 
 #include <algorithm>
@@ -14,9 +14,9 @@ using prepixel::Block;
 using prepixel::Blocks;
 using prepixel::PlanePool;
 
-void expect(bool promise, const char* text) {
-  if (promise) return;
-  std::fprintf(stderr, "broken promise: %s\n", text);
+void expect(bool holds, const char* text) {
+  if (holds) return;
+  std::fprintf(stderr, "failed: %s\n", text);
   std::abort();
 }
 
@@ -32,15 +32,15 @@ void test_fit() {
     const Block* memory = plane.data();
     plane[999][63] = 7;
     pool.release(std::move(plane));
-    expect(pool.bytes() == 1000 * sizeof(Block), "what is given back is kept");
+    expect(pool.bytes() == 1000 * sizeof(Block), "a released plane is kept");
     expect(pool.acquire(1001).blocks.data() != memory, "a plane is never smaller than asked for");
     const PlanePool::Plane small = pool.acquire(100);
     expect((small.blocks.data() == memory) == (fit == PlanePool::Fit::any), "a close fit does not waste a large plane");
     const PlanePool::Plane close = pool.acquire(800);
-    expect((close.blocks.data() == memory) == (fit == PlanePool::Fit::close), "a plane is given away once");
+    expect((close.blocks.data() == memory) == (fit == PlanePool::Fit::close), "a plane is acquired once");
     expect(small.used != close.used, "a plane that was used says so");
     expect(close.blocks.size() == 800 && small.blocks.size() == 100, "sizes are those asked for");
-    expect(pool.bytes() == 0, "what is taken is not kept");
+    expect(pool.bytes() == 0, "an acquired plane is not in the pool");
   }
 }
 

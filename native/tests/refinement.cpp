@@ -1,4 +1,4 @@
-// Refinement of a block by whole words, on every kind of machine, against Figures G.7 to G.9 one coefficient at a time.
+// Word-wise refinement of a block, every version of it, against Figures G.7 to G.9 one coefficient at a time.
 #include "jpeg/refinement.hpp"
 
 #include <cstdio>
@@ -21,7 +21,7 @@ void check(bool holds, const char* what) {
   std::exit(1);
 }
 
-// All that a block's refinement changes.
+// Everything that the refinement of a block changes.
 struct State {
   Block block{};
   std::uint64_t nonzero = 0;
@@ -32,36 +32,36 @@ struct State {
 
 bool agree(const State& a, const State& b) {
   if (a.status != b.status) return false;
-  if (a.status != BlockStatus::ok) return true;  // the block is given up
+  if (a.status != BlockStatus::ok) return true;  // the block is discarded
   return a.block == b.block && a.nonzero == b.nonzero && a.consumed == b.consumed &&
-         a.refinement.eob_run == b.refinement.eob_run;
+         a.refinement.eobrun == b.refinement.eobrun;
 }
 
-struct Flow {
+struct RefillingReader {
   BitReader bits;
-  std::uint32_t take(int length) {
+  std::uint32_t receive(int length) {
     bits.refill();
-    return bits.take(length);
+    return bits.receive(length);
   }
 };
 
 // G.1.2.3, coefficient by coefficient.
 void refine_slowly(State& state, const HuffmanCode& code, const EntropySegment& segment, int start, int end) {
-  Flow flow{BitReader(segment)};
-  std::uint32_t& run_of_bands = state.refinement.eob_run;
-  const int step = 1 << state.refinement.low;
+  RefillingReader flow{BitReader(segment)};
+  std::uint32_t& eobrun = state.refinement.eobrun;
+  const int step = 1 << state.refinement.al;
   const auto correct = [&](std::int16_t& coefficient) {
-    if (flow.take(1) != 0) coefficient = static_cast<std::int16_t>(coefficient + (coefficient > 0 ? step : -step));
+    if (flow.receive(1) != 0) coefficient = static_cast<std::int16_t>(coefficient + (coefficient > 0 ? step : -step));
   };
   int k = start;
-  while (run_of_bands == 0 && k <= end) {
+  while (eobrun == 0 && k <= end) {
     flow.bits.refill();
-    const Symbol symbol = code.find(flow.bits.window());
+    const Symbol symbol = code.decode(flow.bits.window());
     if (symbol.length == 0) {
       state.status = BlockStatus::bad_code;
       return;
     }
-    flow.take(symbol.length);
+    flow.receive(symbol.length);
     const int size = symbol.value % 16;
     int run = symbol.value / 16;
     if (size > 1) {
@@ -69,10 +69,10 @@ void refine_slowly(State& state, const HuffmanCode& code, const EntropySegment& 
       return;
     }
     if (size == 0 && run < 15) {
-      run_of_bands = (1u << run) + (run == 0 ? 0 : flow.take(run));
+      eobrun = (1u << run) + (run == 0 ? 0 : flow.receive(run));
       break;
     }
-    const int value = size == 0 ? 0 : flow.take(1) != 0 ? step : -step;
+    const int value = size == 0 ? 0 : flow.receive(1) != 0 ? step : -step;
     for (; k <= end; ++k) {
       std::int16_t& coefficient = state.block[zigzag_to_natural[static_cast<std::size_t>(k)]];
       if (coefficient != 0) {
@@ -86,17 +86,18 @@ void refine_slowly(State& state, const HuffmanCode& code, const EntropySegment& 
     if (k > end && value != 0) state.status = BlockStatus::past_band;
     ++k;
   }
-  if (run_of_bands != 0) {
+  if (eobrun != 0) {
     for (; k <= end; ++k) {
       std::int16_t& coefficient = state.block[zigzag_to_natural[static_cast<std::size_t>(k)]];
       if (coefficient != 0) correct(coefficient);
     }
-    --run_of_bands;
+    --eobrun;
   }
   state.consumed = flow.bits.consumed_bits();
 }
 
-// Codes for runs with and without a new coefficient, ends of one and of several bands, and one that no refinement has.
+// Codes for runs with and without a new coefficient, EOB0 and longer EOB runs, and a symbol that is invalid in
+// refinement.
 HuffmanSpec spec() {
   HuffmanSpec result;
   const std::uint8_t symbols[] = {0x01, 0x11, 0x00, 0xF0, 0x21, 0x20, 0x81, 0xE0, 0xF1, 0x02};
@@ -109,7 +110,7 @@ HuffmanSpec spec() {
   return result;
 }
 
-void words_agree_with_coefficients(std::mt19937& random, const HuffmanCode& code, RefineBlock refine, int& completed) {
+void word_wise_equals_coefficient_wise(std::mt19937& random, const HuffmanCode& code, RefineBlock refine, int& completed) {
   std::vector<std::uint8_t> bytes(300);
   for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random() % 255);  // no 0xFF: nothing is stuffed
   SegmentReader reader(bytes);
@@ -117,12 +118,12 @@ void words_agree_with_coefficients(std::mt19937& random, const HuffmanCode& code
   const int start = 1 + static_cast<int>(random() % 63);
   const int end = start + static_cast<int>(random() % static_cast<unsigned>(64 - start));
   State state;
-  state.refinement = {.low = static_cast<int>(random() % 4), .band = 0, .eob_run = random() % 8 == 0 ? 3u : 0u};
+  state.refinement = {.al = static_cast<int>(random() % 4), .band = 0, .eobrun = random() % 8 == 0 ? 3u : 0u};
   for (int k = start; k <= end; ++k) state.refinement.band |= std::uint64_t{1} << k;
   const unsigned density = 1 + static_cast<unsigned>(random() % 8);
   for (int k = 1; k < 64; ++k) {
     if (random() % 8 >= density) continue;
-    const int value = (1 + static_cast<int>(random() % 50)) << (state.refinement.low + 1);
+    const int value = (1 + static_cast<int>(random() % 50)) << (state.refinement.al + 1);
     const bool positive = random() % 2 == 0;
     state.block[zigzag_to_natural[static_cast<std::size_t>(k)]] = static_cast<std::int16_t>(positive ? value : -value);
     state.nonzero |= std::uint64_t{1} << k;
@@ -144,10 +145,10 @@ int main() {
   check(code.has_value(), "code");
   int completed = 0;
   for (int i = 0; i < 20000; ++i) {
-    words_agree_with_coefficients(random, *code, portable_refine_block(), completed);
-    words_agree_with_coefficients(random, *code, best_refine_block(), completed);
+    word_wise_equals_coefficient_wise(random, *code, portable_refine_block(), completed);
+    word_wise_equals_coefficient_wise(random, *code, best_refine_block(), completed);
   }
-  check(completed > 10000, "most blocks are whole");
-  std::printf("%d checks, %d whole blocks\n", checks, completed);
+  check(completed > 10000, "most blocks are complete");
+  std::printf("%d checks, %d complete blocks\n", checks, completed);
   return 0;
 }

@@ -1,6 +1,6 @@
-// The spectrum pipeline at its borders, under the sanitizers: random planes, boxes at the edges and slivers, extreme scales
-// both ways, every orientation, one-pixel images, hostile requests. Values are checked for what needs no second
-// implementation: constants, bounds, agreement of instruction sets.
+// The spectrum pipeline in extreme cases, under the sanitizers: random planes, boxes at the edges and slivers, extreme
+// scales both ways, every orientation, one-pixel images, hostile requests. Values are checked where that needs no
+// second implementation: constants, bounds, equality across instruction sets.
 #include "spectrum/resampler.hpp"
 
 #include <algorithm>
@@ -23,9 +23,9 @@ using prepixel::ImageView;
 using prepixel::Simd;
 using prepixel::SpectrumRequest;
 
-void expect(bool promise, const char* text) {
-  if (promise) return;
-  std::fprintf(stderr, "broken promise: %s\n", text);
+void expect(bool holds, const char* text) {
+  if (holds) return;
+  std::fprintf(stderr, "failed: %s\n", text);
   std::abort();
 }
 
@@ -34,7 +34,7 @@ std::mt19937 generator(20251);
 int between(int low, int high) { return std::uniform_int_distribution(low, high)(generator); }
 double fraction() { return std::uniform_real_distribution(0.0, 1.0)(generator); }
 
-// Planes on the heap, each of exactly its size: one coefficient beyond is one that the sanitizer sees.
+// Planes on the heap, each of exactly its size, so that the sanitizer detects an access past the end.
 struct Planes {
   ImageView view;
   std::vector<std::unique_ptr<std::int16_t[]>> memory;
@@ -93,7 +93,7 @@ Box draw_box(double height, double width) {
     case 0: return {0, 0, height, width};
     case 1: return {height - 1e-3, width - 1e-3, 1e-3, 1e-3};
     case 2: return {-5e-7, -5e-7, height + 1e-6, width + 1e-6};
-    case 3: return {height, width, 4e-7, 4e-7};   // beside the image, by less than rounding may be blamed for
+    case 3: return {height, width, 4e-7, 4e-7};   // outside the image, by less than the tolerance for rounding
     case 4: {
       const int top = between(0, static_cast<int>(height) - 1), left = between(0, static_cast<int>(width) - 1);
       return {top + 0.0, left + 0.0, 1.0 + between(0, static_cast<int>(height) - top - 1),
@@ -110,7 +110,7 @@ Box draw_box(double height, double width) {
 void run(const ImageView& image, SpectrumRequest request, const Box& box, bool flip) {
   const std::size_t size = request.num_values() * (request.int8 ? 1 : sizeof(float));
   std::vector<std::uint8_t> first;
-  for (const Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+  for (const Simd level : prepixel::simd_levels) {
     if (!prepixel::has_simd(level)) continue;
     request.simd = level;
     for (const std::uint8_t fill : {std::uint8_t{0x80}, std::uint8_t{0x7F}}) {
@@ -167,7 +167,7 @@ void constants_stay_constant() {
     request.factors.assign(64, 1.0f);
     request.offsets.assign(64, 0.0f);
     std::vector<float> out(request.num_values());
-    // A whole picture: the padding of the last block holds the constant, too, so nothing shows where it would be read.
+    // The whole image, because the padding of the last block holds the constant, too.
     const Box box{0, 0, turned ? width + 0.0 : height + 0.0, turned ? height + 0.0 : width + 0.0};
     prepixel::DctResampler(request).make(planes.view, &box, false, out.data());
     const std::size_t plane = request.num_values() / 64;
@@ -196,7 +196,7 @@ void hostile_requests() {
   for (const double bad : {nan, infinity, -infinity, 0.0, -1.0, 1e300}) {
     for (const Box& box : {Box{0, 0, bad, 4}, Box{0, 0, 4, bad}, Box{bad == 0.0 ? 1e9 : bad, 0, 4, 4}}) {
       expect_refused([&] { prepixel::DctResampler(request).make(planes.view, &box, false, out.data()); },
-                     "a box that is none is refused");
+                     "an invalid box is refused");
     }
   }
   for (const int bad : {0, -1, prepixel::max_grid + 1, std::numeric_limits<int>::max()}) {
@@ -208,7 +208,7 @@ void hostile_requests() {
     ImageView wrong = planes.view;
     wrong.color = color;
     expect_refused([&] { prepixel::DctResampler(request).make(wrong, nullptr, false, out.data()); },
-                   "colors that are none of ours are refused");
+                   "other colors are refused");
   }
   ImageView wrong = planes.view;
   wrong.planes[1].blocks_down += 1;

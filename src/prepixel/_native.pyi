@@ -62,6 +62,7 @@ def encode(
     restart_interval: int,
     restart_rows: int,
     segments: list[tuple[int, bytes]],
+    max_memory_bytes: int,
 ) -> bytes: ...
 def bandlimit(
     buffer: Contents,

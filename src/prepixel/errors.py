@@ -165,3 +165,7 @@ class DatasetError(PrepixelError, ValueError):
 
 class FolderInUse(PrepixelError):
     """Report a folder that another process is writing into."""
+
+
+class ClusterError(PrepixelError, RuntimeError):
+    """Report a cluster that cannot be reached, or whose workers die again and again."""

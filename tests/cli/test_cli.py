@@ -22,7 +22,7 @@ from prepixel.engine import TrainingInterrupted
 from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
-FILES = ["inspect", "scan", "index", "bandlimit", "pack", "stats", "synthesize"]
+FILES = ["inspect", "scan", "index", "bandlimit", "pack", "stats", "merge", "synthesize"]
 COMMANDS = [*FILES, "train", "fold", "evaluate", "predict", "sensitivity", "select", "heatmap"]
 COMMANDS += ["table", "compare", "plot", "bench", "env"]
 
@@ -212,12 +212,14 @@ def test_inspect_knows_other_colors(
     capsys: Captured, tmp_path: Path, name: str, options: dict[str, str], color: str, names: list[str]
 ) -> None:
     (tmp_path / name).write_bytes(jpeg(**options))  # type: ignore[arg-type]
-    assert main(["inspect", str(tmp_path / name), "--plot", str(tmp_path / "channels.png")]) == 0
+    assert main(["inspect", str(tmp_path / name), "--plot", str(tmp_path / "channels.svg")]) == 0
     out = capsys.readouterr().out
     assert facts(out)["color"] == color
     rows = out.split("quality\n")[1].splitlines()
     assert [row.split()[0] for row in rows[: len(names)]] == names
-    assert (tmp_path / "channels.png").stat().st_size > 10_000
+    plot = (tmp_path / "channels.svg").read_text(encoding="utf-8")
+    assert plot.count("<image") == len(names)
+    assert all(f">{component}: 8 x 11 blocks, " in plot for component in names)
 
 
 def test_inspect_of_another_format_names_the_pixel_fallback(capsys: Captured, tmp_path: Path) -> None:

@@ -116,6 +116,71 @@ def test_a_run_is_scored_in_coco_figures_and_its_findings_are_readable(
         capsys.readouterr()
 
 
+def test_training_and_evaluation_agree_and_name_the_weights(
+    run: Path, recipe: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    """What `train` prints of the last weights, `evaluate` prints of them, digit by digit.
+
+    A detector of few steps finds nothing; here it takes every proposal for a lamp, so that the figures say something.
+    """
+    start, folder = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(run, start)
+    last = start / "checkpoints" / "last.pt"
+    saved = torch.load(last, weights_only=True)
+    (bias,) = (name for name in saved["network"] if name.endswith("cls_score.bias"))
+    saved["network"][bias] = torch.tensor([0.0, 3.0, 0.0])
+    torch.save(saved, last)
+    words = ["--training.epochs", "2", "--optimization.learning_rate", "1e-8", "--network.from_run", str(start)]
+    assert main(["train", str(recipe), "--output", str(folder), *words]) == 0
+    trained = capsys.readouterr().out.split("\n", 1)[1]
+    assert trained.startswith("weights  last, of step 2\n")
+    assert main(["evaluate", str(folder), "--weights", "last"]) == 0
+    assert capsys.readouterr().out.startswith(trained.rstrip("\n"))
+    assert main(["evaluate", str(folder), "--weights", "last", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["weights"] == "last, of step 2"
+    rows = [row for row in read_records(RunFolder(folder).records).rows if isinstance(row, MetricRow)]
+    figures = {row.name: row.value for row in rows if (row.split, row.step) == ("val", 2) and row.name in report}
+    assert figures["box_ar100"] > 0
+    assert {name: report[name] for name in figures} == figures
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    position = load_detector(folder, weights="best").position
+    assert json.loads(capsys.readouterr().out)["weights"] == f"best, of step {position.step}"
+
+
+def test_photos_that_cannot_be_read_are_told_by_the_exit_status(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    """Of training, of a resumed part of it, and of evaluation; a finished run reads nothing when it is resumed."""
+    shutil.copytree(recipe.parent / "photos", tmp_path / "photos")
+    for number in (1, 5):  # one of either part
+        path = tmp_path / "photos" / f"{number}.jpg"
+        path.write_bytes(path.read_bytes()[:900])
+    folder = tmp_path / "run"
+    words = [f"--data.train={tmp_path}/photos", f"--data.val={tmp_path}/photos", "--data.on_error=skip"]
+    words += ["--data.max_bad_fraction=0.9", "--output", str(folder)]
+    assert main(["train", str(recipe), *words]) == 1
+    assert "2 files could not be read and were left out" in capsys.readouterr().err
+    assert main(["evaluate", str(folder)]) == 1
+    assert "1 file could not be read and was left out" in capsys.readouterr().err
+    assert main(["train", str(recipe), *words, "--resume"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    shutil.rmtree(folder / "checkpoints")  # as a run that was killed in its first epoch
+    assert main(["train", str(recipe), *words, "--resume"]) == 1
+    assert "2 files could not be read and were left out" in capsys.readouterr().err
+    document = json.loads(recipe.with_name("val.json").read_text())
+    bad = {**document["annotations"][0], "id": 99, "iscrowd": "0"}
+    (tmp_path / "val.json").write_text(json.dumps({**document, "annotations": [*document["annotations"], bad]}))
+    written = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(written.replace(str(recipe.with_name("val.json")), str(tmp_path / "val.json")))
+    shutil.copy(recipe.parent / "photos" / "5.jpg", tmp_path / "photos")
+    assert main(["evaluate", str(folder)]) == 1
+    assert "1 entry of the annotations left out, the first: " in capsys.readouterr().err
+    (tmp_path / "val.json").write_text(json.dumps({**document, "annotations": [bad]}))
+    assert main(["evaluate", str(folder)]) == 2
+    assert (
+        "the 2 images that were counted show no object, so nothing can be scored; validate" in capsys.readouterr().err
+    )
+
+
 def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recipe: Path, capsys: Captured) -> None:
     assert main(["train", str(recipe), "--output", str(run)]) == 2
     assert "holds a run already; resume it with --resume" in capsys.readouterr().err
@@ -200,8 +265,8 @@ def test_bad_annotations_are_left_out_and_told_where_the_recipe_says_so(
     arguments = ["train", str(recipe), f"--data.train_annotations={tmp_path / 'bad.json'}"]
     assert main([*arguments, "--output", str(tmp_path / "raised")]) == 2
     assert "its bbox is [1, 2, 0, 5], and has no area" in capsys.readouterr().err
-    assert main([*arguments, "--output", str(tmp_path / "skipped"), "--data.on_error=skip"]) == 0
-    assert "1 annotations left out, the first: " in capsys.readouterr().out
+    assert main([*arguments, "--output", str(tmp_path / "skipped"), "--data.on_error=skip"]) == 1
+    assert "1 entry of the annotations left out, the first: " in capsys.readouterr().out
 
 
 def test_a_detectors_run_is_scored_on_its_own_photos(run: Path, recipe: Path, capsys: Captured) -> None:

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.jpeg.by_hand import exif
-from tests.jpeg.small_files import by_cjpeg, by_pillow, find
+from tests.jpeg.small_files import find
 from tests.jpeg.test_against_libjpeg import assert_equal
 from tests.oracles.libjpeg import Libjpeg
 
-from prepixel.errors import MalformedJpeg
-from prepixel.jpeg import Component, JpegImage, Segment, encode_jpeg, read_jpeg, read_segments, write_jpeg
+from prepixel.errors import JpegLimitExceeded, MalformedJpeg
+from prepixel.jpeg import Component, JpegImage, Limits, Segment, encode_jpeg, read_jpeg, read_segments, write_jpeg
 
 HEIGHT, WIDTH = 53, 71  # primes
 COLORS = {1: ["gray"], 2: ["unknown"], 3: ["ycbcr", "rgb"], 4: ["cmyk", "ycck"]}
@@ -248,60 +248,6 @@ def test_jpegtran_and_pillow_find_nothing_odd(files: dict[str, bytes]) -> None:
             assert np.array_equal(np.asarray(mine), np.asarray(original))
 
 
-# -- what a file says of itself ----------------------------------------------------------------------------------------
-
-
-def test_color_is_told_by_the_segment_that_it_takes() -> None:
-    def heads(samplings: list[tuple[int, int]], color: str) -> list[int]:
-        return [s.marker for s in read_segments(encode_jpeg(make_image(samplings, color)))]
-
-    one, three, four = [(1, 1)], [(1, 1)] * 3, [(1, 1)] * 4
-    assert heads(one, "gray") == heads(three, "ycbcr") == [0xE0]
-    assert heads(three, "rgb") == heads(four, "ycck") == [0xEE]
-    assert heads(four, "cmyk") == heads(one * 2, "unknown") == []
-    image = make_image(three, "rgb")
-    named = [dataclasses.replace(c, identifier=ord(name)) for c, name in zip(image.components, "RGB", strict=True)]
-    assert read_segments(encode_jpeg(dataclasses.replace(image, components=tuple(named)))) == ()
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_told_by_exif(orientation: int) -> None:
-    file = encode_jpeg(make_image([(1, 1)], "gray", orientation=orientation))
-    assert read_jpeg(file).orientation == orientation
-    with Image.open(io.BytesIO(file)) as picture:
-        assert picture.getexif().get(0x0112, 1) == orientation
-
-
-def test_segments_come_along_in_order_and_are_not_said_twice() -> None:
-    profile = bytes(range(256)) * 300
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    turned[0x010E] = "a picture"
-    file = by_pillow(icc_profile=profile, exif=turned.tobytes(), comment=b"words")
-    segments = read_segments(file)
-    assert [s.marker for s in segments] == [0xE0, 0xE1, 0xE2, 0xE2, 0xFE]
-    image = read_jpeg(file)
-    ours = encode_jpeg(image, segments=segments)
-    assert read_segments(ours) == segments
-    with Image.open(io.BytesIO(ours)) as picture:
-        assert picture.info["icc_profile"] == profile
-        assert dict(picture.getexif()) == dict(turned)
-        assert picture.info["comment"] == b"words"
-    # JFIF stays the first where the orientation is added
-    added = read_segments(encode_jpeg(image, segments=[s for s in segments if s.marker != 0xE1]))
-    assert [s.marker for s in added] == [0xE0, 0xE1, 0xE2, 0xE2, 0xFE]
-
-
-def test_segments_are_found_where_readers_find_them(tmp_path: Path) -> None:
-    file = by_cjpeg()
-    odd = file[:2] + b"\xff\xfe\0\4ab" + b"stray" + b"\xff\xff\xff" + exif(3)[1:] + file[2:]
-    (tmp_path / "odd.jpg").write_bytes(odd)
-    markers = [s.marker for s in read_segments(tmp_path / "odd.jpg")]
-    assert markers == [0xFE, 0xE1, 0xE0]
-    with pytest.raises(MalformedJpeg, match=r"buffer of 4 bytes, byte 0: not a JPEG"):
-        read_segments(b"text")
-
-
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
@@ -401,3 +347,22 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     write_jpeg(changed(), path)
     assert path.read_bytes() == encode_jpeg(changed())
     assert [found.name for found in tmp_path.iterdir()] == ["image.jpg"]
+
+
+def test_encoding_is_held_to_the_limit_on_memory(tmp_path: Path) -> None:
+    """As reading is: symbols and file, 4 bytes for each symbol and up to 2 for each byte of the file."""
+    image = make_image([(1, 1)] * 3, "ycbcr", height=512, width=512, share=0.5)
+    least = sum(4 * int(np.count_nonzero(component.quantized)) for component in image.components)
+    path = tmp_path / "large.jpg"
+    for limit in (least // 2, least):
+        with pytest.raises(
+            JpegLimitExceeded, match=rf"^(the symbols to encode|.*) of \d+ bytes, more than {limit}\. Raise"
+        ):
+            encode_jpeg(image, limits=Limits(max_memory_bytes=limit))
+        with pytest.raises(JpegLimitExceeded, match=r"Raise Limits\.max_memory_bytes"):
+            write_jpeg(image, path, limits=Limits(max_memory_bytes=limit))
+    assert list(tmp_path.iterdir()) == []
+    contents = encode_jpeg(image, limits=Limits(max_memory_bytes=4 * least))
+    assert contents == encode_jpeg(image)
+    write_jpeg(image, path, limits=Limits(max_memory_bytes=4 * least))
+    assert path.read_bytes() == contents

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, ImageOps
 from tests.jpeg.small_files import pixels
@@ -70,7 +71,7 @@ def xmp(value: int, form: str = ATTRIBUTE) -> bytes:
 EMPTY = app1(b"Exif\0\0" + tiff())
 BROKEN = app1(b"Exif\0\0garbage!")
 
-# name: (segments, by our rule, by exiftool, by Pillow); None where a program does not apply the orientation.
+# name: (segments, by our rule, by exiftool, by Pillow 11.2); None where a program does not apply the orientation.
 CASES: dict[str, tuple[bytes, int, int | None, int | None]] = {
     "SHORT": (exif(6), 6, 6, 6),
     "SHORT, big-endian": (exif(6, SHORT, 1, ">"), 6, 6, 6),
@@ -96,6 +97,10 @@ CASES: dict[str, tuple[bytes, int, int | None, int | None]] = {
     "two Exif": (exif(8) + exif(6), 8, 8, 8),
     "two XMP": (xmp(6) + xmp(8), 6, 6, 8),
 }
+
+# Before 11.2, Pillow does not read the XMP of a JPEG, which decides these.
+PILLOW_READS_XMP = tuple(int(part) for part in PIL.__version__.split(".")[:2]) >= (11, 2)
+BY_XMP_IN_PILLOW = {"XMP attribute", "XMP element", "XMP, 60", "Exif without it, then XMP", "two XMP"}
 
 
 def with_segments(file: bytes, segments: bytes) -> bytes:
@@ -134,8 +139,10 @@ def turned(samples: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_readers_of_others_agree_or_differ_as_stated(name: str, tmp_path: Path) -> None:
+def test_pillow_agrees_or_differs_as_stated(name: str) -> None:
     segments, expected, _, by_pillow = CASES[name]
+    if name in BY_XMP_IN_PILLOW and not PILLOW_READS_XMP:
+        by_pillow = None
     file = with_segments(jpeg(), segments)
     turned_by_pillow = ImageOps.exif_transpose(Image.open(io.BytesIO(file))).size == (16, 24)
     assert turned_by_pillow == (by_pillow in (5, 6, 7, 8))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from prepixel import _native
 from prepixel.errors import DamagedJpeg, JpegError, JpegLimitExceeded, MalformedJpeg, TruncatedJpeg
-from prepixel.jpeg import Limits, bandlimit_jpeg, pack_jpeg, read_jpeg, read_pack
+from prepixel.jpeg import Limits, bandlimit_jpeg, pack_jpeg, read_jpeg, read_pack, release_memory
 from prepixel.jpeg.image import JpegImage
 
 
@@ -114,5 +114,5 @@ def test_kept_memory_is_released_on_request() -> None:
     Image.linear_gradient("L").resize((512, 512)).save(photo, "jpeg")
     read_jpeg(photo.getvalue())
     assert _native.reusable_bytes() > 0
-    _native.release_memory()
+    release_memory()
     assert _native.reusable_bytes() == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,34 @@ def test_weights_in_torchvisions_layout_may_hold_auxiliary_heads(name: str, tmp_
     own = model.network.state_dict()
     assert len(own) < len(source.state_dict())
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in own.items())
+
+
+def older_densenet(state: dict[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
+    """The names of torchvision's own file, from when names of modules held dots, and batch norm counted nothing."""
+    return OrderedDict(
+        (re.sub(r"(denselayer\d+\.(?:norm|conv))(\d\.)", r"\1.\2", name), value)
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    )
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mnasnet0_5", "maxvit_t"])
+def test_weights_in_torchvisions_layout_are_loaded_whatever_its_age(name: str, tmp_path: Path) -> None:
+    """DenseNet's file has older names, MNASNet asks for the version of its weights, MaxViT's head has no bias."""
+    source = torchvision.models.get_model(name, num_classes=7).eval()
+    state = source.state_dict()
+    wrapped = OrderedDict((f"module.{key}", value) for key, value in state.items())
+    wrapped._metadata = OrderedDict((f"module.{key}".rstrip("."), value) for key, value in state._metadata.items())  # type: ignore[attr-defined]
+    layouts = {"official": older_densenet(state) if name == "densenet121" else state}
+    if name != "maxvit_t":
+        layouts |= {"parallel": wrapped, "plain": dict(state)}  # the latter without versions
+    for layout, saved in layouts.items():
+        torch.save(saved, tmp_path / f"{layout}.pth")
+        model = pixel_model(name, weights=tmp_path / f"{layout}.pth")
+        assert model.num_classes == 7
+        for key, value in state.items():
+            if not (name == "densenet121" and key.endswith("num_batches_tracked")):
+                assert torch.equal(model.network.state_dict()[key], value), (layout, key)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

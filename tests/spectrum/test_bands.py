@@ -200,7 +200,7 @@ def test_every_way_to_name_a_set_gives_the_set() -> None:
         ('{"name": 7, "channels": [1]}', "'name' is a number, not text"),
         ('{"name": "x", "channels": [1], "origin": []}', "'origin' is a list, not text"),
         ('{"name": "x", "channels": [1], "chanels": [2]}', "it has unknown keys: 'chanels'"),
-        ('{"name": "x", "channels": [1], "channels": [2]}', "a key stands twice"),
+        ('{"name": "x", "channels": [1], "channels": [2]}', "the key 'channels' stands twice"),
         ('{"name": "x", "channels": NaN}', "it holds NaN, which is not JSON"),
         ("[" * 100_000, "nested too deeply"),
         (json.dumps({"name": "x", "channels": list(range(193))}), "'channels' has 193 items; there can be 192 at most"),

@@ -104,11 +104,14 @@ def test_transforms_of_pixels_refuse(name: str) -> None:
 
 def test_the_message_names_what_to_take() -> None:
     with pytest.raises(
-        TypeError, match=r"RandomHorizontalFlip is made .* take Spectrum\.flip_horizontal, or flips= of read"
+        TypeError,
+        match=r"RandomHorizontalFlip is made .* take RandomHorizontalFlip of prepixel\.transforms when reading",
     ):
         v2.RandomHorizontalFlip()(spectrum())
-    with pytest.raises(TypeError, match=r"MixUp is made .* use transforms of prepixel, or the pixel pipeline"):
+    with pytest.raises(TypeError, match=r"MixUp is made .* take MixUp of prepixel\.transforms"):
         v2.MixUp(num_classes=5)(spectrum(), torch.tensor([1, 2]))
+    with pytest.raises(TypeError, match=r"RandomRotation is made .* use transforms of prepixel, or the pixel pipeline"):
+        v2.RandomRotation(10)(spectrum())
 
 
 @pytest.mark.parametrize("call", [v2.functional.horizontal_flip, v2.functional.rotate, v2.functional.normalize])

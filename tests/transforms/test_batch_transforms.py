@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from prepixel import transforms
 from prepixel.data import SpectrumDataset
-from prepixel.spectrum import Spectrum
+from prepixel.spectrum import BandSet, Spectrum
 from prepixel.transforms import BatchTransform
 from prepixel.transforms.auto_augment import AugmentParams, augment
 from prepixel.transforms.color_jitter import jitter
@@ -33,6 +33,7 @@ ALL: list[BatchTransform] = [
     transforms.RandomAdjustSharpness(2.0),
     transforms.RandomTranslate((0.3, 0.2)),
     transforms.RandomErasing(0.9),
+    transforms.RandomVerticalFlip(),
     transforms.MixUp(num_classes=5),
     transforms.CutMix(num_classes=5),
     transforms.RandAugment(),
@@ -207,6 +208,14 @@ def test_several_operations_are_one_after_the_other() -> None:
     assert torch.equal(nothing.values, spectrum.values)
 
 
+def test_without_all_frequencies_translations_are_by_whole_blocks() -> None:
+    spectrum = spectrum_of(photo(4, GRID), "S-24")
+    across = transforms.LINEAR_OPERATIONS.index("TranslateX")
+    params = AugmentParams(torch.full((4, 1), across), torch.tensor([[11.0], [13.0], [-13.0], [3.0]]))
+    expected = transforms.translate(spectrum, torch.tensor([8, 16, -16, 0]), 0)
+    torch.testing.assert_close(augment(spectrum, params).values, expected.values, rtol=0, atol=1e-9)
+
+
 def test_magnitudes_are_torchvisions() -> None:
     names, grid = transforms.LINEAR_OPERATIONS, (7, 11)
     rand = transforms.RandAugment(magnitude=9).make_params(2000, grid, generator())
@@ -225,6 +234,33 @@ def test_magnitudes_are_torchvisions() -> None:
         nearest = (got[:, None] - bins).abs().amin(1)
         assert float(nearest.max()) < 1e-5
         assert name == "Identity" or len(torch.unique(got.round(decimals=4))) == 31
+
+
+def test_flips_and_quarter_turns_are_those_of_pixels() -> None:
+    images = photo(4, GRID)
+    flipped = pixels_of(transforms.flip_vertical(spectrum_of(images), torch.tensor([True, False, True, False])))
+    expected = torch.stack([images[0].flip(-2), images[1], images[2].flip(-2), images[3]])
+    torch.testing.assert_close(flipped, expected, rtol=0, atol=1e-9)
+    square = photo(5, (3, 3))
+    turned = pixels_of(transforms.quarter_turns(spectrum_of(square), torch.tensor([0, 1, 2, 3, 5])))
+    turns = [0, 1, 2, 3, 1]
+    expected = torch.stack([image.rot90(-k, (-2, -1)) for image, k in zip(square, turns, strict=True)])
+    torch.testing.assert_close(turned, expected, rtol=0, atol=1e-9)
+    whole, few = spectrum_of(square), spectrum_of(square, "S-24")
+    some = transforms.quarter_turns(whole, torch.tensor(turns)).select("S-24")
+    torch.testing.assert_close(transforms.quarter_turns(few, torch.tensor(turns)).values, some.values)
+    drawn = transforms.RandomQuarterTurn((1, 3)).make_params(1000, generator())
+    assert 440 < int((drawn == 1).sum()) < 560
+    assert set(drawn.tolist()) == {1, 3}
+
+
+def test_turns_that_need_more_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"a grid of 3 x 5 blocks has another shape after a quarter turn"):
+        transforms.RandomQuarterTurn()(spectrum_of(photo(2, GRID), "S-24"))
+    with pytest.raises(ValueError, match=r"band set lopsided lacks the channels \(component, v, u\) \[\(0, 1, 0\)\]"):
+        transforms.RandomQuarterTurn()(spectrum_of(photo(2, (2, 2)), BandSet("lopsided", (0, 1))))
+    with pytest.raises(ValueError, match=r"turns is empty"):
+        transforms.RandomQuarterTurn(())
 
 
 def test_a_collate_function_ends_with_mixing() -> None:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders, one_thread_per_image
 from prepixel.data import DatasetError, PackedDataset, RandomCrop, SpectrumReader
-from prepixel.data.jobs.bandlimit_folder import BandlimitOptions
+from prepixel.data.jobs.bandlimit_file import BandlimitOptions
 from prepixel.data.jobs.pack_dataset import pack_source
 from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource

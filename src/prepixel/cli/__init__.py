@@ -27,8 +27,9 @@ class _PrintableFormatter(logging.Formatter):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0: done. 1: done, but some files could not be read. 2: an option, or a file it names, is wrong, and one line on
-    standard error says what. 128 + n: stopped by signal n. Unexpected errors keep their traceback.
+    0: done. 1: done, but some files or annotations could not be used and were left out. 2: an option, or a file it
+    names, is wrong, and one line on standard error says what. 128 + n: stopped by signal n. Unexpected errors keep
+    their traceback.
 
     Args:
         argv: the words after the command's name; None for those of this process.

@@ -7,10 +7,11 @@ import sys
 from typing import Any
 
 from prepixel.cli.console import percent, print_error, print_json, print_line, size_bytes
+from prepixel.cli.distributed_job import is_distributed, run_distributed, unit_options
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
 from prepixel.cli.option_types import STDIN, integer, path
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands, add_dry_run, add_json, add_threads
+from prepixel.cli.shared_options import add_bands, add_distribution, add_dry_run, add_json, add_threads
 
 SUMMARY = "make JPEGs smaller by keeping chosen frequencies only"
 ABOUT = """\
@@ -56,13 +57,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the former name",
     )
     add_dry_run(parser)
+    add_distribution(parser)
     add_json(parser)
     add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Rewrite one file, or a folder into another."""
-    from prepixel.data.jobs.bandlimit_folder import BandlimitOptions, bandlimit_folder, estimate_bandlimiting
+    from prepixel.data.jobs.bandlimit_file import BandlimitOptions
+    from prepixel.data.jobs.bandlimit_folder import bandlimit_folder, estimate_bandlimiting
+    from prepixel.data.jobs.bandlimit_units import bandlimit_units
     from prepixel.spectrum import BandSet
 
     if options.restart is not None and options.restart_rows:
@@ -75,10 +79,23 @@ def run(options: argparse.Namespace) -> int:
         non_jpegs=options.non_jpegs,
         on_error=options.on_error,
     )
+    distributed = is_distributed(options)
     if not options.source.is_dir():
+        if distributed:
+            raise UsageError(f"{options.source}: is no folder; --part and --engine ray are for folders")
         return _bandlimit_file(options, settings)
     if options.target == STDIN:
         raise UsageError(f"{options.source}: is a folder, which cannot be written to standard output")
+    if distributed and not options.dry_run:
+        return run_distributed(
+            options,
+            lambda progress: bandlimit_units(
+                options.source, options.target, settings, progress=progress, **unit_options(options)
+            ),
+            target=options.target,
+            progress_name="rewriting",
+            describe=describe_bandlimiting,
+        )
     estimate = estimate_bandlimiting(options.source, options.target, settings, threads=options.threads)
     return run_estimated(
         options,
@@ -88,12 +105,12 @@ def run(options: argparse.Namespace) -> int:
         ),
         progress_name="rewriting",
         done="rewritten",
-        describe=_describe,
+        describe=describe_bandlimiting,
     )
 
 
 def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
-    from prepixel.data.jobs.bandlimit_folder import read_jpeg_file
+    from prepixel.data.jobs.bandlimit_file import read_jpeg_file
     from prepixel.errors import JpegError
     from prepixel.files import replace_file
     from prepixel.jpeg import Limits
@@ -140,7 +157,8 @@ def _read_stdin() -> bytes:
     return contents
 
 
-def _describe(report: Any) -> list[tuple[str, str]]:
+def describe_bandlimiting(report: Any) -> list[tuple[str, str]]:
+    """Return a `BandlimitReport` as pairs of name and text."""
     pairs = [
         ("rewritten", f"{report.num_bandlimited:,} of {report.num_files:,} files, each read back{earlier(report)}"),
         ("sizes", sizes(report)),

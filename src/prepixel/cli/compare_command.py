@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.console import print_line, print_text, progress_bar, report_skipped
+from prepixel.cli.console import print_error, print_line, print_text, progress_bar, report_skipped
 from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_title
@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     planned = _plan(options.recipes, options.seeds, options.overrides, options.output)
     is_first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints
     failures: list[Any] = []
+    left_out = 0
     # checked before any process writes: one of several may be a run ahead of another
     finished = {folder for folder, recipe in planned if _is_finished(folder, recipe)}
     for place, (folder, recipe) in enumerate(planned, start=1):
@@ -56,13 +57,16 @@ def run(options: argparse.Namespace) -> int:
             with progress_bar("measuring the channels") as progress:
                 result = train_run(recipe, folder, resume=True, progress=progress)
             failures += result.failures
+            left_out += result.left_out
             outcome = f"{result.training.steps} steps, {result.training.seconds:.0f} s"
         if is_first:
             print_line(f"{place} of {len(planned)}: {folder}: {outcome}")
     if is_first:
         _report([folder for folder, _ in planned], options.output, options.title or "")
-        return report_skipped(list({failure.source: failure for failure in failures}.values()))
-    return 1 if failures else 0
+        if left_out:
+            print_error("some annotations could not be used and were left out; evaluate a run to list the first")
+        return report_skipped(list({failure.source: failure for failure in failures}.values())) or int(left_out > 0)
+    return 1 if failures or left_out else 0
 
 
 def _report(folders: Sequence[Path], output: Path, title: str) -> None:

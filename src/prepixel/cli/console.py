@@ -58,10 +58,15 @@ def print_error(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on one line; numbers that JSON cannot hold become null."""
+    _write(sys.stdout, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON on one line, without unprintable characters; numbers that JSON cannot hold become null."""
     text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     if not text.isprintable():
         text = "".join(f"\\u{ord(c):04x}" if _is_unprintable(c) else c for c in text)
-    _write(sys.stdout, text)
+    return text
 
 
 def _plain(value: Any) -> Any:
@@ -116,7 +121,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal."""
+    """Yield a function that shows (done, total) as a bar on standard error, if that is a terminal.
+
+    The bar is there from the first call until all is done.
+    """
     if not (sys.stderr.isatty() and installed("rich")):
         yield lambda done, total: None
         return
@@ -124,9 +132,20 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: tuple[Any, ...] = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(description, total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        if done < total:
+            progress.start()
+        else:  # what comes next draws a bar of its own
+            progress.stop()
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager

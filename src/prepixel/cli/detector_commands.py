@@ -22,6 +22,7 @@ from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
 from prepixel.jpeg import ReadFailure
 from prepixel.runs import FoundInPhoto
+from prepixel.runs.build_detector import describe_problems
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {
@@ -61,7 +62,7 @@ def evaluate_detector(options: argparse.Namespace) -> int:
         )
     disable_malloc_trim()
     trained = open_detector(options, options.run_path)
-    weights = describe_checkpoint(trained, options.weights)
+    weights = describe_checkpoint(trained)
     result, photos, failures = trained.evaluate(batch_size=options.batch_size, threads=options.threads or None)
     files = {kind: options.run_path / f"found-{kind}.json" for kind in result.scores}
     for kind, path in files.items():
@@ -78,7 +79,9 @@ def evaluate_detector(options: argparse.Namespace) -> int:
         print_table(names, [[_cell(row[name]) for name in names] for row in seen])
         print_line()
         print_line("written: " + ", ".join(map(str, files.values())))
-    return report_skipped(failures)
+    if photos.problems:
+        print_error(describe_problems(photos.problems))
+    return report_skipped(failures) or int(bool(photos.problems))
 
 
 def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int:

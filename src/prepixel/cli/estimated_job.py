@@ -48,12 +48,17 @@ def run_estimated(
         print_json({"estimate": estimate, "report": row})
         return status
     print_line()
+    return print_report(report, describe)
+
+
+def print_report(report: Any, describe: Callable[[Any], list[tuple[str, str]]]) -> int:
+    """Print a report and the files that could not be handled; return the exit status: 1 if there are any, else 0."""
     print_pairs(describe(report))
     if report.bad:
         print_line()
         for file in report.bad:
             print_line(f"{file.kind}: {file.message}")
-    return status
+    return 1 if report.bad else 0
 
 
 def earlier(report: Any) -> str:

@@ -57,7 +57,7 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
     network = open_classifier(options)
     result, failures = network.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     is_run = isinstance(network, TrainedRun)
-    weights = describe_checkpoint(network, options.weights) if isinstance(network, TrainedRun) else ""
+    weights = describe_checkpoint(network) if isinstance(network, TrainedRun) else ""
     confusion = scored_rows(options.run_path.stem, result, network.classes, 0.0, 0)[-1]
     plot = options.plot or (options.run_path if is_run else options.run_path.parent) / _plot_name(options.data)
     classes = result.class_rows(network.classes)

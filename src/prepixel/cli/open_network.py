@@ -56,10 +56,9 @@ def is_trained(classifier: Classifier) -> bool:
     return not isinstance(classifier, FoldedClassifier) or classifier.trained
 
 
-def describe_checkpoint(network: TrainedRun | TrainedDetector, wanted: str) -> str:
+def describe_checkpoint(network: TrainedRun | TrainedDetector) -> str:
     """Return which of a run's checkpoints was loaded."""
-    kind = wanted if network.folder.checkpoint("best").exists() else "last"
-    return f"{kind}, of step {network.position.step:,}"
+    return f"{network.weights}, of step {network.position.step:,}"
 
 
 def device_of(options: argparse.Namespace) -> torch.device:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from prepixel.data.units import PartNumber
+
 FIGURES = (".png", ".svg", ".pdf")
 STDIN = Path("-")
 MAX_SEED = 2**32 - 1
@@ -83,6 +85,14 @@ def output_folder(text: str) -> Path:
     if found.exists() and not found.is_dir():
         raise argparse.ArgumentTypeError(f"{shorten(text)} is a file; name a folder")
     return found
+
+
+def part_number(text: str) -> PartNumber:
+    """Return one of several equal parts, ``I/N``."""
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{shorten(text)} is no part; give I/N with I from 1 to N, such as 3/16")
+    return PartNumber(int(found[1]), int(found[2]))
 
 
 def words(text: str) -> str:

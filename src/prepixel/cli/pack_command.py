@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from prepixel.cli.console import size_bytes
+from prepixel.cli.distributed_job import is_distributed, run_distributed, unit_options
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
 from prepixel.cli.option_types import integer, output_folder, path
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands, add_dry_run, add_json, add_threads
+from prepixel.cli.shared_options import add_bands, add_distribution, add_dry_run, add_json, add_threads
 
 SUMMARY = "pack a data set's coefficients into shards that load faster than JPEGs"
 ABOUT = """\
@@ -48,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "skipped by both store and skip (default: store)",
     )
     add_dry_run(parser)
+    add_distribution(parser)
     add_json(parser)
     add_threads(parser)
 
@@ -57,8 +59,10 @@ def run(options: argparse.Namespace) -> int:
     from prepixel.data.jobs.pack_dataset import estimate_packing, pack_source
     from prepixel.data.jobs.pack_options import PackOptions
     from prepixel.data.jobs.pack_sources import open_coco, open_source
+    from prepixel.data.jobs.pack_units import pack_units
     from prepixel.spectrum import BandSet
 
+    distributed = is_distributed(options)
     settings = PackOptions(
         bands=None if options.bands == "all" else BandSet.parse(options.bands),
         compression=options.compression,
@@ -72,6 +76,17 @@ def run(options: argparse.Namespace) -> int:
         source = open_coco(options.annotations, options.source)
     else:
         raise UsageError("--annotations and --classes: images with objects have no class; give one of the two")
+    if distributed and not options.dry_run:
+        return run_distributed(
+            options,
+            lambda progress: pack_units(
+                source, options.target, settings, append=options.append, progress=progress, **unit_options(options)
+            ),
+            target=options.target,
+            progress_name="packing",
+            describe=lambda report: describe_packing(report, source.other_members),
+            values={"other_members": source.other_members},
+        )
     estimate = estimate_packing(source, options.target, settings, append=options.append, threads=options.threads)
     return run_estimated(
         options,
@@ -81,12 +96,13 @@ def run(options: argparse.Namespace) -> int:
         ),
         progress_name="packing",
         done="packed",
-        describe=lambda report: _describe(report, source.other_members),
+        describe=lambda report: describe_packing(report, source.other_members),
         values={"other_members": source.other_members},
     )
 
 
-def _describe(report: Any, other_members: Mapping[str, int]) -> list[tuple[str, str]]:
+def describe_packing(report: Any, other_members: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return a `PackReport` as pairs of name and text."""
     pairs = [
         ("packed", f"{report.num_packed:,} of {report.num_samples:,} images, each read back{earlier(report)}"),
         ("sizes", sizes(report)),

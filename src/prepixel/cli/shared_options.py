@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.option_types import integer, words
+from prepixel.cli.option_types import integer, part_number, words
 
 MAX_IMAGES = 1_000_000_000
 MAX_BATCH = 65_536
@@ -18,6 +18,28 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="threads that read images (default: 0, one per CPU)",
+    )
+
+
+def add_distribution(parser: argparse.ArgumentParser) -> None:
+    """Add ``--engine``, ``--address`` and ``--part``, which distribute a job over processes and machines."""
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where the work is done: in this process, or on a Ray cluster (default: local)",
+    )
+    parser.add_argument(
+        "--address",
+        type=words,
+        metavar="HOST:PORT",
+        help="the Ray cluster, or auto (default: one that is started on this machine)",
+    )
+    parser.add_argument(
+        "--part",
+        type=part_number,
+        metavar="I/N",
+        help="do part I of N only, as a task of a job array; prepixel merge then completes the result",
     )
 
 

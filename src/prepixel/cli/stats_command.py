@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from prepixel.cli.console import print_line, progress_bar
+from prepixel.cli.console import print_line, progress_bar, progress_lines
+from prepixel.cli.distributed_job import is_distributed, print_part, records_of, unit_options
 from prepixel.cli.option_types import integer, number, output_file, path
-from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_threads
+from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_distribution, add_threads
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 SUMMARY = "measure the mean and spread of each frequency channel"
@@ -38,31 +41,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=output_file(".json"), required=True, metavar="FILE", help="the .json file to write"
     )
+    add_distribution(parser)
     add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure the channels of a data set and write their statistics."""
     from prepixel.data import open_dataset
-    from prepixel.runs import measure_statistics
+    from prepixel.data.loading.statistics_units import StatisticsSettings, measure_units
+    from prepixel.data.units import remove_records
     from prepixel.spectrum import BandSet
 
-    bands = BandSet.parse(options.bands)
+    distributed = is_distributed(options)
+    settings = StatisticsSettings(
+        (options.grid[0], options.grid[1]), BandSet.parse(options.bands), options.crop_fraction, options.skip_bad
+    )
     files = open_dataset(options.folder)
-    with progress_bar("measuring") as progress:
-        statistics = measure_statistics(
+    records = records_of(options.output) if distributed else None
+    with progress_bar("measuring") if records is None else progress_lines("measuring") as progress:
+        statistics = measure_units(
             files,
-            grid=tuple(options.grid),
-            bands=bands,
-            crop_fraction=options.crop_fraction,
+            settings,
             max_images=options.images,
-            threads=options.threads,
-            on_error="skip" if options.skip_bad else "raise",
+            records=records,
             progress=progress,
+            **unit_options(options),
         )
+    if statistics is None:
+        return print_part(options, options.output)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     statistics.write(options.output)
-    left_out = min(len(files), options.images or len(files)) - statistics.num_images
+    if records is not None:
+        remove_records(records)
+    return print_statistics(statistics, options.output, min(len(files), options.images or len(files)))
+
+
+def print_statistics(statistics: Any, output: Path, num_asked: int) -> int:
+    """Print what was measured; return the exit status: 1 if files were left out, else 0."""
+    left_out = num_asked - statistics.num_images
     note = f", {left_out} unreadable images left out" if left_out else ""
-    print_line(f"{options.output}: {len(bands)} channels over {statistics.num_images} images{note}")
+    print_line(f"{output}: {len(statistics.bands)} channels over {statistics.num_images} images{note}")
     return 1 if left_out else 0

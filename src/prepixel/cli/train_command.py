@@ -14,8 +14,8 @@ ABOUT = """\
 Train a recipe into a folder, which gets weights, records, statistics and
 versions. Any key of the recipe can be changed by --section.key VALUE. Ctrl-C
 stops after the running step with everything saved; --resume continues. Files
-that this start left out (data.on_error: skip) are listed, and the exit status
-is then 1.
+and annotations that this start left out (data.on_error: skip) are listed, and
+the exit status is then 1. A finished run that is resumed reads no files.
 Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE"""
 EXAMPLE = "prepixel train recipes/demo_dct24.yaml --seed 3 --training.epochs 5 -o runs/trial"
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     with progress_bar("measuring the channels") as progress:
         result = train_run(recipe, output, resume=options.resume, progress=progress)
     if os.environ.get("RANK", "0") != "0":  # only rank 0 prints
-        return 1 if result.failures else 0
+        return 1 if result.failures or result.left_out else 0
     for note in result.notes:
         print_line(note)
     training = result.training
@@ -60,4 +60,4 @@ def run(options: argparse.Namespace) -> int:
         scores = training.evaluation.row() if training.evaluation is not None else {}
         words = ", ".join(f"{name} {format_score(name, value)}" for name, value in scores.items())
         print_line(f"{done}; validation of the last weights: {words}" if words else done)
-    return report_skipped(result.failures)
+    return report_skipped(result.failures) or int(result.left_out > 0)

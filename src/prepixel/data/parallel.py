@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -77,6 +78,21 @@ def map_unordered(
         for worker in workers:
             if worker.ident is not None:
                 worker.join()
+
+
+def map_in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0, ahead: int = _AHEAD
+) -> Generator[_Result, None, None]:
+    """Yield ``function(item)`` of every item in the items' order; otherwise as `map_unordered`."""
+    waiting: dict[int, _Result] = {}
+    due = 0
+    numbered = map_unordered(lambda pair: (pair[0], function(pair[1])), enumerate(items), threads, ahead)
+    with contextlib.closing(numbered) as results:
+        for place, result in results:
+            waiting[place] = result
+            while due in waiting:
+                yield waiting.pop(due)
+                due += 1
 
 
 _END = object()

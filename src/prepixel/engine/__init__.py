@@ -5,8 +5,9 @@ Names are loaded when first used, so that `prepixel.engine.settings` can be impo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
     from prepixel.engine.checkpoint import CheckpointError, Position, load_weights
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
     from prepixel.engine.stepping import EmptyShare
     from prepixel.engine.stopping import TrainingInterrupted
 
-_MODULES = {
-    "CheckpointError": "checkpoint",
-    "DistributedContext": "processes",
-    "EmptyShare": "stepping",
-    "LoaderEnded": "results",
-    "NothingToEvaluate": "evaluation",
-    "OptimizationSettings": "settings",
-    "Position": "checkpoint",
-    "SettingsError": "settings",
-    "TrainResult": "results",
-    "TrainSettings": "settings",
-    "TrainingInterrupted": "stopping",
-    "choose_device": "devices",
-    "disable_malloc_trim": "processes",
-    "evaluate": "evaluation",
-    "learning_rate": "optimization",
-    "load_weights": "checkpoint",
-    "start_accelerator": "processes",
-    "train": "loop",
+_PLACES = {
+    "CheckpointError": "prepixel.engine.checkpoint",
+    "DistributedContext": "prepixel.engine.processes",
+    "EmptyShare": "prepixel.engine.stepping",
+    "LoaderEnded": "prepixel.engine.results",
+    "NothingToEvaluate": "prepixel.engine.evaluation",
+    "OptimizationSettings": "prepixel.engine.settings",
+    "Position": "prepixel.engine.checkpoint",
+    "SettingsError": "prepixel.engine.settings",
+    "TrainResult": "prepixel.engine.results",
+    "TrainSettings": "prepixel.engine.settings",
+    "TrainingInterrupted": "prepixel.engine.stopping",
+    "choose_device": "prepixel.engine.devices",
+    "disable_malloc_trim": "prepixel.engine.processes",
+    "evaluate": "prepixel.engine.evaluation",
+    "learning_rate": "prepixel.engine.optimization",
+    "load_weights": "prepixel.engine.checkpoint",
+    "start_accelerator": "prepixel.engine.processes",
+    "train": "prepixel.engine.loop",
 }
 
 __all__ = [
@@ -62,8 +63,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"prepixel.engine.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'prepixel.engine' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,8 +217,11 @@ def fill_network(network: nn.Module, weights: Mapping[str, Any], path: Path) -> 
     Raises:
         CheckpointError: they are of another network.
     """
+    state = OrderedDict(weights)
+    # Saved by the same modules, some of which, such as torchvision's MNASNet, ask for their version.
+    state._metadata = getattr(network.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
     try:
-        network.load_state_dict(dict(weights))
+        network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         reasons = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise CheckpointError(f"{path}: the weights are of another network: {reasons}") from error

@@ -123,7 +123,7 @@ class Reporter:
             )
             self._progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._progress.start()
-            self._bar = self._progress.add_task("", total=None, now="")
+            self._bar = self._progress.add_task("starting", total=None, now="")
 
     def rows(
         self,

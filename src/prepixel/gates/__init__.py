@@ -5,25 +5,26 @@ Names are loaded when first used, so that `prepixel.gates.gate_settings` can be 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
     from prepixel.gates.gate import DynamicGate, Gate, GateOutput, StaticGate, build_gate
     from prepixel.gates.gate_settings import GateError, GateSettings
     from prepixel.gates.network import GatedNetwork, GatedOutput, SpectralNetwork
 
-_MODULES = {
-    "DynamicGate": "gate",
-    "Gate": "gate",
-    "GateError": "gate_settings",
-    "GateOutput": "gate",
-    "GateSettings": "gate_settings",
-    "GatedNetwork": "network",
-    "GatedOutput": "network",
-    "SpectralNetwork": "network",
-    "StaticGate": "gate",
-    "build_gate": "gate",
+_PLACES = {
+    "DynamicGate": "prepixel.gates.gate",
+    "Gate": "prepixel.gates.gate",
+    "GateError": "prepixel.gates.gate_settings",
+    "GateOutput": "prepixel.gates.gate",
+    "GateSettings": "prepixel.gates.gate_settings",
+    "GatedNetwork": "prepixel.gates.network",
+    "GatedOutput": "prepixel.gates.network",
+    "SpectralNetwork": "prepixel.gates.network",
+    "StaticGate": "prepixel.gates.gate",
+    "build_gate": "prepixel.gates.gate",
 }
 
 __all__ = [
@@ -39,8 +40,4 @@ __all__ = [
     "build_gate",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"prepixel.gates.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'prepixel.gates' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

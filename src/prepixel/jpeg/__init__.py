@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prepixel.jpeg.image import Component, JpegImage, Region
     from prepixel.jpeg.index_file import embed_index, embedded_index, index_jpeg, verify_index, without_index
     from prepixel.jpeg.jpeg_index import JpegIndex
+    from prepixel.jpeg.memory import release_memory
     from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
     from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
     from prepixel.jpeg.source import Limits, Source
@@ -47,6 +48,7 @@ _PLACES = {
     "read_segments": "prepixel.jpeg.encode",
     "read_size": "prepixel.jpeg.pixel_fallback",
     "read_sizes": "prepixel.jpeg.batch",
+    "release_memory": "prepixel.jpeg.memory",
     "verify_index": "prepixel.jpeg.index_file",
     "without_index": "prepixel.jpeg.index_file",
     "write_jpeg": "prepixel.jpeg.encode",
@@ -80,6 +82,7 @@ __all__ = [
     "read_segments",
     "read_size",
     "read_sizes",
+    "release_memory",
     "verify_index",
     "without_index",
     "write_jpeg",

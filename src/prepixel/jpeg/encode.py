@@ -47,6 +47,7 @@ def encode_jpeg(
     restart_interval: int = 0,
     restart_rows: int = 0,
     segments: Sequence[Segment] = (),
+    limits: Limits = Limits(),
 ) -> bytes:
     """Encode an image's quantized coefficients as a sequential Huffman JPEG, losslessly and with optimal tables.
 
@@ -64,10 +65,13 @@ def encode_jpeg(
             the one that states the color is added; where they hold no Exif orientation and the image is turned, an Exif
             segment of that one tag is. To most programs an Adobe segment also means that CMYK is stored inverted, which
             `JpegImage` does not know: give a CMYK file's segments along.
+        limits: `max_memory_bytes` bounds what encoding takes beside the image, its symbols (4 bytes each, about one for
+            each coefficient that is not zero and two for each block) and the file. The other limits are for reading.
 
     Raises:
         MalformedJpeg: planes do not fit size and sampling; a number is outside what a JPEG can say; `segments`
             contradict the image's color or orientation.
+        JpegLimitExceeded: encoding takes more memory than `limits` allow.
 
     Source: ITU-T T.81, Annexes B, F.1.2, K.2.
     """
@@ -91,6 +95,7 @@ def encode_jpeg(
         restart_interval=restart_interval,
         restart_rows=restart_rows,
         segments=[(segment.marker, segment.contents) for segment in segments],
+        max_memory_bytes=limits.max_memory_bytes,
     )
 
 
@@ -101,12 +106,15 @@ def write_jpeg(
     restart_interval: int = 0,
     restart_rows: int = 0,
     segments: Sequence[Segment] = (),
+    limits: Limits = Limits(),
 ) -> None:
     """Write an image's quantized coefficients to a file, by a temporary name and a rename.
 
     Raises:
-        MalformedJpeg: as `encode_jpeg`; then no file is written.
+        MalformedJpeg, JpegLimitExceeded: as `encode_jpeg`; then no file is written.
         OSError: the file cannot be written.
     """
-    contents = encode_jpeg(image, restart_interval=restart_interval, restart_rows=restart_rows, segments=segments)
+    contents = encode_jpeg(
+        image, restart_interval=restart_interval, restart_rows=restart_rows, segments=segments, limits=limits
+    )
     replace_file(Path(path), contents)

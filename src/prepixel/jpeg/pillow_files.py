@@ -30,7 +30,7 @@ from PIL import (
 )
 
 from prepixel import _native
-from prepixel.array_types import Float64, UInt8
+from prepixel.array_types import Float64, Integer, UInt8
 from prepixel.errors import JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.source import Limits
 
@@ -169,6 +169,16 @@ class Picture:
         if part.mode in ("PA", "La", "RGBa") or (part.mode == "P" and "transparency" in part.info):
             part = part.convert("RGBA")
         return np.asarray(part.convert("RGB"))
+
+    def numbers(self) -> Integer[np.ndarray, "y x"]:
+        """Return all samples as stored: gray values, or places in the palette.
+
+        Raises:
+            UnreadableImage: the picture has several components.
+        """
+        if self._file.mode not in ("1", "L", "P") and not self._file.mode.startswith("I"):
+            raise UnreadableImage("is a picture in colors, not one of numbers")
+        return np.asarray(self._file).astype(np.int32)
 
     def close(self) -> None:
         """Release the pixels."""

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from prepixel import _native
-from prepixel.array_types import Float64, Int16, Shaped, UInt8
+from prepixel.array_types import Float64, Int16, Integer, Shaped, UInt8
 from prepixel.errors import JpegError, JpegLimitExceeded, UnreadableImage
 from prepixel.jpeg.decode import OnTruncated, image_of_fields, native_limits, read_header, read_jpeg
 from prepixel.jpeg.encode import encode_jpeg
@@ -141,6 +141,21 @@ def size_of_contents(contents: Contents, name: str, limits: Limits) -> tuple[int
             return upright(picture.height, picture.width, picture.orientation)
 
 
+def read_numbers(source: Source, *, limits: Limits = Limits()) -> Integer[np.ndarray, "y x"]:
+    """Read a picture whose samples are numbers, such as of objects: gray values or places in a palette, as stored.
+
+    Raises:
+        UnreadableImage: it cannot be decoded, or has colors.
+        JpegLimitExceeded, OSError: as `read_image`.
+    """
+    name = source_name(source)
+    with _naming(name), _picture(_flat(read_contents(source, limits)), name, limits) as picture:
+        size = (picture.height, picture.width)
+        check_memory(picture.num_bytes + 5 * size[0] * size[1], size, limits)
+        picture.load()
+        return picture.numbers()
+
+
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
     """Name the source in errors of the core."""
@@ -227,7 +242,8 @@ def _as_jpeg(contents: bytes | memoryview, name: str, limits: Limits) -> bytes:
             f"{name}: a packed image that lacks frequencies, of which pixels would be wrong; pack with --bands all"
         )
     parts = open_pack(contents, limits)
-    return encode_jpeg(image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits))))
+    image = image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits)))
+    return encode_jpeg(image, limits=limits)
 
 
 def _upright(stored: UInt8[np.ndarray, "y x rgb=3"], orientation: int) -> UInt8[np.ndarray, "height width rgb=3"]:

@@ -56,7 +56,9 @@ class Limits:
             a file of countless empty scans after seconds and leaves an image of that size some twenty scans.
         max_memory_bytes: for all coefficient planes together, and for the pixels and the decoder's buffers where an
             image has no coefficients; a larger file is not read either. While a JPEG is decoded, up to its own size
-            comes on top; so do the files that `prepixel.spectrum.open_images` holds, which are held to the same limit.
+            comes on top. Functions that read many images on threads hold all that they work on at a time to it, too.
+            On top of that come files that `prepixel.spectrum.open_images` holds, up to 256 MiB and never more than
+            this.
         max_scans: scans of a file; progressive files have about ten.
     """
 

@@ -1,28 +1,31 @@
 """Networks on spectra, and the same trunks on pixels to compare with."""
 
-from prepixel.errors import ModelError
-from prepixel.models.batch_norm import BatchTooSmall
-from prepixel.models.build_function import import_build_function
-from prepixel.models.channel_slicing import slice_channels
-from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
-from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
-from prepixel.models.folding.folded_stem import GridMismatch
-from prepixel.models.folding.impulse_response import FoldSettings
-from prepixel.models.folding.input_trace import CannotFold
-from prepixel.models.folding.structure import FoldStructure, StemCost
-from prepixel.models.frequency_network import (
-    NAMES,
-    FrequencyNetwork,
-    PixelNetwork,
-    frequency_mobilenet_v2,
-    frequency_network,
-    frequency_resnet,
-    rgb_network,
-)
-from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
-from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
-from prepixel.models.weight_files import check_finite
-from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
+from prepixel.optional import extras_for
+
+with extras_for(__name__):
+    from prepixel.errors import ModelError
+    from prepixel.models.batch_norm import BatchTooSmall
+    from prepixel.models.build_function import import_build_function
+    from prepixel.models.channel_slicing import slice_channels
+    from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
+    from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
+    from prepixel.models.folding.folded_stem import GridMismatch
+    from prepixel.models.folding.impulse_response import FoldSettings
+    from prepixel.models.folding.input_trace import CannotFold
+    from prepixel.models.folding.structure import FoldStructure, StemCost
+    from prepixel.models.frequency_network import (
+        NAMES,
+        FrequencyNetwork,
+        PixelNetwork,
+        frequency_mobilenet_v2,
+        frequency_network,
+        frequency_resnet,
+        rgb_network,
+    )
+    from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
+    from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
+    from prepixel.models.weight_files import check_finite
+    from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
 __all__ = [
     "NAMES",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from prepixel.models.build_function import BuildFunction, call_build_function
 from prepixel.models.frequency_network import NAMES, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 from prepixel.models.input_size import input_size
-from prepixel.models.weight_files import check_finite, load_by_name_or_order, read_weights
+from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "DEFAULT"
@@ -28,6 +30,7 @@ _DEFAULT_PIXELS = (224, 224)
 _HUB_SECONDS = 20.0
 # torchvision's heads that only training uses, and its prefixes of their weights
 _AUXILIARY_HEADS = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
+_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def pixel_model(
         num_classes = _count_classes(state)
     model = _build(name, named, num_classes, build)
     if state is not None:
-        load_by_name_or_order(model.network, _without_auxiliary_heads(name, state), name, str(file))
+        load_by_name_or_order(model.network, _in_todays_layout(name, state), name, str(file))
         model = replace(model, trained=True)
     elif named is None and not model.trained:
         raise ModelError(
@@ -243,16 +246,24 @@ def _download_failed(name: str, weights: str, error: Exception) -> ModelError:
     )
 
 
-def _without_auxiliary_heads(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the weights of heads that only training uses, which files in torchvision's layout may hold."""
+def _in_todays_layout(name: str, state: Weights) -> Weights:
+    """Return the weights of a file of torchvision's as its networks name them today.
+
+    Heads that only training uses are left out. The files of DenseNets are from when names of modules held dots.
+    """
     heads = _AUXILIARY_HEADS.get(name, ())
-    return {key: value for key, value in state.items() if not key.startswith(heads)} if heads else state
+    if heads:
+        return Weights.of({key: value for key, value in state.items() if not key.startswith(heads)}, state.metadata)
+    if name.startswith("densenet"):
+        return Weights.of({_DENSE_LAYER.sub(r"\1\2", key): value for key, value in state.items()}, state.metadata)
+    return state
 
 
-def _count_classes(state: dict[str, Tensor]) -> int | None:
-    """Take the length of the last bias, a head's, for the number of classes."""
+def _count_classes(state: Mapping[str, Tensor]) -> int | None:
+    """Take the length of the last bias, or of the last matrix, a head's, for the number of classes."""
     name, last = list(state.items())[-1]
-    return len(last) if last.dim() == 1 and name.endswith("bias") else None
+    is_head = (last.dim() == 1 and name.endswith("bias")) or (last.dim() == 2 and name.endswith("weight"))
+    return len(last) if is_head else None
 
 
 def _classes(count: int) -> tuple[str, ...]:

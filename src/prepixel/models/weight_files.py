@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,29 @@ _NESTED = ("state_dict", "model")
 _WRAPPERS = frozenset({"module", "_orig_mod"})  # of DataParallel and DistributedDataParallel, and of torch.compile
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+class Weights(OrderedDict[str, Tensor]):
+    """Tensors by name, with the versions of the modules that wrote them where the file states them.
+
+    Modules whose layout has changed, such as torchvision's MNASNet, refuse weights without their version.
+    """
+
+    _metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor], metadata: Mapping[str, Any] | None) -> Weights:
+        """Return weights with the versions of their modules, by the modules' names."""
+        made = cls(weights)
+        if metadata is not None:
+            made._metadata = dict(metadata)
+        return made
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        """Return the versions of the modules; None where they are not known."""
+        return getattr(self, "_metadata", None)
+
+
+def read_weights(path: str | os.PathLike[str]) -> Weights:
     """Read a state dict; only tensors and plain values are unpickled, so no code runs.
 
     Names that were saved within DataParallel, DistributedDataParallel or torch.compile, around the network or around
@@ -40,24 +63,30 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path}: holds no weights by name; save the network's state_dict() there")
     weights = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
-    return dict(zip(_without_wrappers(list(weights)), weights.values(), strict=True))
+    stated = getattr(state, "_metadata", None)
+    versions = stated if isinstance(stated, dict) and all(isinstance(name, str) for name in stated) else None
+    names, modules = _without_wrappers(list(weights), list(versions or ()))
+    return Weights.of(
+        dict(zip(names, weights.values(), strict=True)),
+        None if versions is None else dict(zip(modules, versions.values(), strict=True)),
+    )
 
 
-def _without_wrappers(names: Sequence[str]) -> list[str]:
-    """Drop the parts of names that are wrappers: `module` or `_orig_mod`, where its parent has no other child."""
+def _without_wrappers(names: Sequence[str], modules: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Drop the parts of tensors' and modules' names that are wrappers: `module` or `_orig_mod`, an only child."""
     children: dict[tuple[str, ...], set[str]] = {}
     split = [tuple(name.split(".")) for name in names]
     for parts in split:
         for depth, part in enumerate(parts):
             children.setdefault(parts[:depth], set()).add(part)
-    return [
-        ".".join(
-            part
-            for depth, part in enumerate(parts)
-            if part not in _WRAPPERS or depth == len(parts) - 1 or len(children[parts[:depth]]) > 1
-        )
-        for parts in split
-    ]
+
+    def kept(parts: tuple[str, ...]) -> Iterator[str]:
+        for depth, part in enumerate(parts):
+            if part not in _WRAPPERS or len(children.get(parts[:depth], ())) > 1:
+                yield part
+
+    tensors = [".".join([*kept(parts[:-1]), parts[-1]]) for parts in split]
+    return tensors, [".".join(kept(tuple(name.split(".")))) for name in modules]
 
 
 def load_by_name_or_order(network: nn.Module, weights: Mapping[str, Tensor], name: str, source: str) -> None:
@@ -73,13 +102,17 @@ def load_by_name_or_order(network: nn.Module, weights: Mapping[str, Tensor], nam
         ModelError: they are another network's, or hold values that are not finite.
     """
     own = network.state_dict()
+    versions = weights.metadata if isinstance(weights, Weights) else None
     if set(own) != set(weights) and [v.shape for v in own.values()] == [v.shape for v in weights.values()]:
-        weights = dict(zip(own, weights.values(), strict=True))
+        weights, versions = dict(zip(own, weights.values(), strict=True)), None
+    if versions is None and set(own) == set(weights):  # in today's layout
+        versions = getattr(own, "_metadata", None)
     check_finite(weights, source)
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        network.load_state_dict(Weights.of(weights, versions))
+    except (RuntimeError, ValueError) as error:  # ValueError: of modules that ask for their version
+        lines = [line.strip() for line in str(error).splitlines()]
+        lines = lines[1:] or lines
         raise ModelError(f"{source}: not the weights of {name}: {' '.join(lines)[:300]}") from error
 
 

@@ -12,7 +12,7 @@ from prepixel.errors import RecipeError
 class AugmentSettings:
     """Settings of changes of training batches, on the device; all are off unless set.
 
-    Of spectra and of RGB pixels the same is drawn: operations and magnitudes, shares and rectangles.
+    For spectra and for RGB pixels the same is drawn: operations, magnitudes, shares, and rectangles of whole blocks.
 
     Attributes:
         rand_augment: operations for each image, of RandAugment's linear ones; published: 2.

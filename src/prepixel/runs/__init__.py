@@ -1,15 +1,18 @@
 """Training runs and trained models: the one place where data, models and tasks meet."""
 
-from prepixel.data.loading.channel_statistics import measure_statistics
-from prepixel.runs.channel_usage import Agreement, ChannelUse, measure_use
-from prepixel.runs.classifier import Classifier, Prediction, TrainedRun, load_run
-from prepixel.runs.detector import FoundInPhoto, TrainedDetector, load_detector
-from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
-from prepixel.runs.open_run import is_detector, open_run, train_run
-from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.session import RunResult
-from prepixel.runs.train_classifier import run, scored_rows
-from prepixel.runs.train_detector import run_detection
+from prepixel.optional import extras_for
+
+with extras_for(__name__):
+    from prepixel.data.loading.channel_statistics import measure_statistics
+    from prepixel.runs.channel_usage import Agreement, ChannelUse, measure_use
+    from prepixel.runs.classifier import Classifier, Prediction, TrainedRun, load_run
+    from prepixel.runs.detector import FoundInPhoto, TrainedDetector, load_detector
+    from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
+    from prepixel.runs.open_run import is_detector, open_run, train_run
+    from prepixel.runs.run_folder import RunFolder
+    from prepixel.runs.session import RunResult
+    from prepixel.runs.train_classifier import run, scored_rows
+    from prepixel.runs.train_detector import run_detection
 
 __all__ = [
     "Agreement",

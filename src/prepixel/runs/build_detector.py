@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,6 +240,12 @@ def detection_statistics(
         progress=progress,
         failures=failures,
     )
+
+
+def describe_problems(problems: Sequence[str]) -> str:
+    """Return a line about entries of annotations that are left out."""
+    entries = "1 entry" if len(problems) == 1 else f"{len(problems):,} entries"
+    return f"{entries} of the annotations left out, the first: {problems[0]}"
 
 
 def detection_run_metadata(

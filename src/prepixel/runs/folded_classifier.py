@@ -20,6 +20,7 @@ from prepixel.models import FoldedNetwork, check_finite, fold, pixel_model, rebu
 from prepixel.models.build_function import BuildFunction
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.pretrained import NO_WEIGHTS, RECIPES_NETWORK
+from prepixel.models.weight_files import Weights
 from prepixel.runs.classifier import Classifier, load_run
 from prepixel.runs.folded_file import KIND, FoldedFile
 from prepixel.runs.wordnet import folder_class_names
@@ -256,7 +257,7 @@ def _restore(contents: Mapping[str, Any], path: str, build: BuildFunction | None
             network = rebuild_folded(pixel_network, file.settings, file.structure)
         network.network.to(file.dtype)
         check_finite(file.weights, "weights")
-        network.load_state_dict(file.weights)
+        network.load_state_dict(Weights.of(file.weights, getattr(network.state_dict(), "_metadata", None)))
     except (PrepixelError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]
         raise ModelError(f"{path}: {reason}") from error

@@ -48,11 +48,13 @@ class RunResult:
         training: steps, best score, seconds.
         failures: files that were left out by any process of this start, each once.
         notes: what the user should know, such as which weights were reused.
+        left_out: how many entries of annotation files were left out.
     """
 
     training: TrainResult
     failures: tuple[ReadFailure, ...]
     notes: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class RunParts:
         evaluation: this process's validation batches; None without validation data.
         metadata: what a table's row needs beside scores.
         notes: what the user should know.
+        left_out: how many entries of annotation files are left out.
     """
 
     network: nn.Module
@@ -74,6 +77,7 @@ class RunParts:
     evaluation: BatchLoader | None
     metadata: dict[str, float | int | str]
     notes: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 class RunBuilder(abc.ABC):
@@ -166,7 +170,7 @@ def run_session(
             resume_hint=_RESUME_HINT,
             accelerator=accelerator,
         )
-    return RunResult(result, _gather_failures(builder, parts), parts.notes)
+    return RunResult(result, _gather_failures(builder, parts), parts.notes, parts.left_out)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from prepixel.runs.build_detector import (
     CocoFolders,
     build_detection_loader,
     build_detection_task,
+    describe_problems,
     detection_run_metadata,
     detection_statistics,
     needs_statistics,
@@ -93,7 +94,8 @@ class DetectorBuilder(RunBuilder):
             loader(folders.train, training=True),
             None if folders.val is None else loader(folders.val, training=False),
             detection_run_metadata(recipe, network, folders, accelerator.num_processes),
-            tuple(f"{len(part.problems)} annotations left out, the first: {part.problems[0]}" for part in parts),
+            tuple(describe_problems(part.problems) for part in parts),
+            sum(len(part.problems) for part in parts),
         )
 
     def is_result(self, row: ResultRow) -> bool:

@@ -23,6 +23,7 @@ from prepixel.spectrum.boxes import Box, Filter
 from prepixel.spectrum.opened_images import OpenImages, resample_into
 from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.spectrum import Spectrum
+from prepixel.spectrum.tree import register_node
 
 _NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.int8: np.dtype(np.int8)}
 
@@ -45,6 +46,9 @@ class SpectraRead:
     failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
+
+
+register_node(SpectraRead, ("spectrum", "kept"))
 
 
 def read_spectra(
@@ -70,8 +74,10 @@ def read_spectra(
     the pixels are transformed first, as `prepixel.jpeg.read_image` does, one thread each. Worker threads live for one
     call, and no lock is held across calls, so forking is safe at any time.
 
-    One budget of memory holds for a batch: packed images are decompressed, and pixels decoded, only as far at once as
-    ``limits.max_memory_bytes`` allows; each thread that decodes a JPEG may take as much again.
+    One budget of memory holds for a batch, however many threads read it. Coefficient planes of the JPEGs that are
+    decoded at a time take at most ``limits.max_memory_bytes`` together, and so do the files read from paths, packed
+    images that are decompressed, and pixels. A thread whose image does not fit waits for others. By default that is
+    2 GiB: 28 photos of 24 megapixels in 4:2:0 at a time, 14 in 4:4:4; raise it where more threads read larger photos.
 
     Args:
         sources: a list of paths, buffers of files' bytes, and open binary files (each is read to its end); images
@@ -130,6 +136,9 @@ class PaddedRead:
     failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
+
+
+register_node(PaddedRead, ("spectrum", "kept"))
 
 
 def read_padded(

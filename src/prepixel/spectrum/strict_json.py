@@ -13,6 +13,10 @@ from typing import Any
 MAX_BYTES = 1 << 20
 
 
+class DuplicateKey(ValueError):
+    """Report a JSON object that holds a key twice."""
+
+
 def read_object(path: Path, *, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:
     """Read a JSON object whose keys are known.
 
@@ -28,7 +32,7 @@ def read_object(path: Path, *, required: Iterable[str], optional: Iterable[str] 
     if len(contents) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES} bytes")
     try:
-        fields = json.loads(contents, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        fields = json.loads(contents, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
     return checked_keys(fields, "it", required=required, optional=optional)
@@ -101,11 +105,19 @@ def _shortened(keys: list[str]) -> str:
     return ", ".join(repr(key[:40]) for key in keys[:4]) + (", ..." if len(keys) > 4 else "")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object, of which JSON's own reader would keep the last of equal keys.
+
+    Raises:
+        DuplicateKey: a key stands twice.
+    """
     fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    seen: set[str] = set()
+    key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    of = f" of id {fields['id']}" if isinstance(fields.get("id"), int) and key != "id" else ""
+    raise DuplicateKey(f"the key {_shortened([key])} stands twice in one object{of}")
 
 
 def _refuse_constant(name: str) -> Any:

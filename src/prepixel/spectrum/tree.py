@@ -22,7 +22,6 @@ _BETWEEN = ("torch.utils._pytree", "torch.utils.pytree", "optree", __name__, "be
 _MAX_FRAMES = 64
 _INSTEAD = {
     "RandomHorizontalFlip": "RandomHorizontalFlip of prepixel.transforms when reading, or Spectrum.flip_horizontal",
-    "RandomVerticalFlip": "Spectrum.flip_vertical",
     "Resize": "grid= of read_spectra, or Resize of prepixel.transforms when reading",
     "CenterCrop": "boxes= of read_spectra, or CenterCrop of prepixel.transforms when reading",
     "RandomCrop": "boxes= of read_spectra, or RandomCrop of prepixel.transforms when reading",
@@ -34,28 +33,38 @@ _INSTEAD = {
         name: f"{name} of prepixel.transforms"
         for name in (
             *("ColorJitter", "CutMix", "GaussianBlur", "MixUp", "RandAugment", "RandomAdjustSharpness"),
-            *("RandomErasing", "RandomGrayscale", "RandomInvert", "TrivialAugmentWide"),
+            *("RandomErasing", "RandomGrayscale", "RandomInvert", "RandomVerticalFlip", "TrivialAugmentWide"),
         )
     },
 }
 
 
+FREQUENCIES = "holds frequencies, which it would leave as they are or spoil"
+
+
 def register_node(
-    kind: type, children: Iterable[str], dump: Callable[[Any], Any], load: Callable[[Any], tuple[Any, ...]]
+    kind: type,
+    children: Iterable[str],
+    dump: Callable[[Any], Any] | None = None,
+    load: Callable[[Any], tuple[Any, ...]] | None = None,
+    *,
+    refusal: str | None = FREQUENCIES,
 ) -> None:
     """Make a frozen dataclass a node of torch's pytrees, so that torch.export takes networks on it.
 
     Args:
         kind: the dataclass.
         children: its fields that hold tensors, or values that do; the others are the node's context.
-        dump: turns the context, a tuple of the other fields, into what JSON can say.
+        dump: turns the context, a tuple of the other fields, into what JSON can say; None if it cannot be saved.
         load: turns that back into the context.
+        refusal: why torchvision's transforms cannot take it; None if they may, unless one of its children refuses.
     """
     names = tuple(children)
     others = tuple(field.name for field in fields(kind) if field.name not in names)
 
     def flatten(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        refuse_pixel_transform(kind.__name__)
+        if refusal is not None:
+            refuse_pixel_transform(kind.__name__, refusal)
         return [getattr(value, name) for name in names], tuple(getattr(value, name) for name in others)
 
     def unflatten(values: Iterable[Any], context: Any) -> Any:
@@ -79,7 +88,7 @@ def register_node(
     )
 
 
-def refuse_pixel_transform(name: str) -> None:
+def refuse_pixel_transform(name: str, why: str = FREQUENCIES) -> None:
     """Raise TypeError where a transform of torchvision flattens its inputs.
 
     Raises:
@@ -95,9 +104,6 @@ def refuse_pixel_transform(name: str) -> None:
             transform = type(frame.f_locals["self"]).__name__ if "self" in frame.f_locals else "this transform"
             instead = _INSTEAD.get(transform)
             hint = f"take {instead}" if instead else "use transforms of prepixel, or the pixel pipeline"
-            raise TypeError(
-                f"torchvision's {transform} is made for pixels, and a {name} holds frequencies, which it would leave "
-                f"as they are or spoil; {hint}"
-            )
+            raise TypeError(f"torchvision's {transform} is made for pixels, and a {name} {why}; {hint}")
         if not module.startswith(_BETWEEN):
             return

@@ -1,9 +1,12 @@
 """What a network is trained for, and how it is scored."""
 
-from prepixel.tasks.average_precision import GroundTruth, score_detections, write_detections
-from prepixel.tasks.classification_task import Classification, ClassificationMetrics, ClassificationResult
-from prepixel.tasks.detection_task import Detection, DetectionMetrics, DetectionResult, coco_detections
-from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
+from prepixel.optional import extras_for
+
+with extras_for(__name__):
+    from prepixel.tasks.average_precision import GroundTruth, score_detections, write_detections
+    from prepixel.tasks.classification_task import Classification, ClassificationMetrics, ClassificationResult
+    from prepixel.tasks.detection_task import Detection, DetectionMetrics, DetectionResult, coco_detections
+    from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
 
 __all__ = [
     "Classification",

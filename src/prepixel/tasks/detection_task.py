@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from prepixel.errors import DatasetError
 from prepixel.gates import GateOutput
 from prepixel.tasks.average_precision import (
     Found,
@@ -130,11 +131,14 @@ class DetectionMetrics:
         """Compute the scores of everything counted so far.
 
         Raises:
-            ValueError: no image was counted, or none that shows an object.
+            DatasetError: no image was counted, or none that shows an object.
         """
         truth = self.truth.only(self.found)
         if not truth.num_objects():
-            raise ValueError(f"the {len(self.found)} images that were counted show no object, so nothing can be scored")
+            raise DatasetError(
+                f"the {len(self.found)} images that were counted show no object, so nothing can be scored; validate on "
+                "images with objects, and fetch those again that could not be read"
+            )
         found = tuple(one for image_id in sorted(self.found) for one in self.found[image_id])
         return DetectionResult(
             images=len(self.found),

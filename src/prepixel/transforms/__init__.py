@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from prepixel.transforms.mixing import CutMix, MixUp, RandomErasing
     from prepixel.transforms.random_filters import GaussianBlur, RandomAdjustSharpness, RandomTranslate
+    from prepixel.transforms.turns import RandomQuarterTurn, RandomVerticalFlip, flip_vertical, quarter_turns
 
 _PLACES = {
     "BatchTransform": "prepixel.transforms.batch_transform",
@@ -57,8 +58,10 @@ _PLACES = {
     "RandomGrayscale": "prepixel.transforms.color_jitter",
     "RandomHorizontalFlip": "prepixel.transforms.geometric",
     "RandomInvert": "prepixel.transforms.color_jitter",
+    "RandomQuarterTurn": "prepixel.transforms.turns",
     "RandomResizedCrop": "prepixel.transforms.geometric",
     "RandomTranslate": "prepixel.transforms.random_filters",
+    "RandomVerticalFlip": "prepixel.transforms.turns",
     "Resize": "prepixel.transforms.geometric",
     "TrivialAugmentWide": "prepixel.transforms.auto_augment",
     "adjust_brightness": "prepixel.transforms.functional",
@@ -67,8 +70,10 @@ _PLACES = {
     "adjust_sharpness": "prepixel.transforms.axis_filters",
     "approximate_hue": "prepixel.transforms.functional",
     "erase": "prepixel.transforms.functional",
+    "flip_vertical": "prepixel.transforms.turns",
     "gaussian_blur": "prepixel.transforms.axis_filters",
     "invert": "prepixel.transforms.functional",
+    "quarter_turns": "prepixel.transforms.turns",
     "to_grayscale": "prepixel.transforms.functional",
     "translate": "prepixel.transforms.axis_filters",
 }
@@ -94,8 +99,10 @@ __all__ = [
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomInvert",
+    "RandomQuarterTurn",
     "RandomResizedCrop",
     "RandomTranslate",
+    "RandomVerticalFlip",
     "Resize",
     "TrivialAugmentWide",
     "adjust_brightness",
@@ -104,8 +111,10 @@ __all__ = [
     "adjust_sharpness",
     "approximate_hue",
     "erase",
+    "flip_vertical",
     "gaussian_blur",
     "invert",
+    "quarter_turns",
     "to_grayscale",
     "translate",
 ]

@@ -113,8 +113,8 @@ class TrivialAugmentWide(BatchTransform):
 def augment(spectrum: Spectrum, params: AugmentParams) -> Spectrum:
     """Apply each image's operations, in order.
 
-    Brightness, Color and Contrast are exact; Sharpness and translations are as `adjust_sharpness` and `translate`, the
-    latter by whole pixels, with black coming in.
+    Brightness, Color and Contrast are exact, Sharpness is as `adjust_sharpness`. Translations are by whole pixels, with
+    black coming in; where a component lacks frequencies, by the nearest multiple of 8 pixels, which is exact.
 
     Raises:
         ValueError: there are not as many rows as images.
@@ -143,8 +143,8 @@ def _step(
     black = flat_color(0, bands).to(c)[:, None, None]
     filters: dict[Operation, Callable[[Tensor, Tensor], Tensor]] = {
         "Sharpness": lambda part, by: sharpened(part, bands, 1 + by),
-        "TranslateX": lambda part, by: translated(part, bands, by.trunc().long(), torch.zeros_like(by).long(), black),
-        "TranslateY": lambda part, by: translated(part, bands, torch.zeros_like(by).long(), by.trunc().long(), black),
+        "TranslateX": lambda part, by: translated(part, bands, _pixels(by, bands), torch.zeros_like(by).long(), black),
+        "TranslateY": lambda part, by: translated(part, bands, torch.zeros_like(by).long(), _pixels(by, bands), black),
     }
     for name, change in filters.items():
         chosen = (operations == LINEAR_OPERATIONS.index(name)).nonzero()[:, 0]
@@ -152,6 +152,13 @@ def _step(
             where = chosen.to(c.device)
             c[where] = change(c[where], magnitudes[chosen].to(c))
     return c
+
+
+def _pixels(magnitudes: Float[Tensor, " n"], bands: BandSet) -> Int64[Tensor, " n"]:
+    """Return how far images move: whole pixels, or whole blocks where pixels would not be exact."""
+    if bands.counts == (BLOCK**2,) * 3:
+        return magnitudes.trunc().long()
+    return (magnitudes / BLOCK).round().long() * BLOCK
 
 
 def _draw(

@@ -5,8 +5,9 @@ the torchvision v2 transforms of the same names. Sizes are in pixels of torchvis
 matter: the data set's grid says how many blocks come out. A crop is resampled from the part of the photo under it, so
 "resize, then crop" differs from torchvision's in the filter's taps beyond the crop's edge alone, which are not read.
 
-Padding cannot be drawn: the decoder's maps read inside the image and normalize their weights there. Translation with
-padding is `translate` and `RandomTranslate`, on the device.
+The decoder mirrors left to right only: `RandomVerticalFlip` and `RandomQuarterTurn` change batches on the device.
+Padding cannot be drawn either, since the decoder's maps read inside the image and normalize their weights there:
+translation with padding is `translate` and `RandomTranslate`, on the device.
 """
 
 from __future__ import annotations
@@ -19,50 +20,36 @@ from typing import TypeAlias
 
 import numpy as np
 
-from prepixel.spectrum.boxes import AxisOrder, Box, Real, axis_order
+from prepixel.spectrum.boxes import Box, Real
 from prepixel.transforms.crop_draws import DEFAULT_AREAS, DEFAULT_RATIOS, CropParams, draw_random_resized_crop
 
 # Height and width in pixels, or one number for both.
 Size: TypeAlias = int | tuple[int, int]
-_UPRIGHT = axis_order(1)
 
 
 @dataclass(frozen=True)
 class View:
-    """Describe what a sample shows so far: a part of the upright photo, turned, as an image of a size of its own.
+    """Describe what a sample shows so far: a part of the upright photo as an image of a size of its own.
 
     Attributes:
         box: the part of the upright photo.
         size: height and width of the image that it has become.
-        order: how the part was turned: mirrored along its own axes, then perhaps transposed.
+        flipped: it is mirrored left to right.
         sized: a transform has said the size.
     """
 
     box: Box
     size: tuple[int, int]
-    order: AxisOrder = _UPRIGHT
+    flipped: bool = False
     sized: bool = False
 
     def crop(self, top: Real, left: Real, height: Real, width: Real) -> View:
         """Return the view of a rectangle of the image, of a size of its own."""
-        full = self.size
-        size = (round(height), round(width))
-        if self.order.transposed:
-            top, left, height, width, full = left, top, width, height, (full[1], full[0])
-        if self.order.reverse_rows:
-            top = full[0] - top - height
-        if self.order.reverse_columns:
-            left = full[1] - left - width
-        down, across = self.box.height / full[0], self.box.width / full[1]
+        if self.flipped:
+            left = self.size[1] - left - width
+        down, across = self.box.height / self.size[0], self.box.width / self.size[1]
         part = Box(self.box.top + top * down, self.box.left + left * across, height * down, width * across)
-        return replace(self, box=part, size=size)
-
-    def mirror(self, *, rows: bool) -> View:
-        """Return the image mirrored top to bottom, or left to right."""
-        order = self.order
-        if rows != order.transposed:
-            return replace(self, order=order._replace(reverse_rows=not order.reverse_rows))
-        return replace(self, order=order._replace(reverse_columns=not order.reverse_columns))
+        return replace(self, box=part, size=(round(height), round(width)))
 
     def params(self, aspect: float) -> CropParams:
         """Return what the decoder is told.
@@ -76,7 +63,7 @@ class View:
                 f"the transforms end with an image of {height} x {width} pixels (height x width), and the grid's "
                 f"width / height is {aspect:g}; end with a crop of its proportions, such as CenterCrop"
             )
-        return CropParams(self.box, self.order.reverse_columns)
+        return CropParams(self.box, self.flipped)
 
 
 class GeometricTransform(abc.ABC):
@@ -238,7 +225,7 @@ class RandomHorizontalFlip(GeometricTransform):
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
-        return view.mirror(rows=False) if generator.random() < self.p else view
+        return replace(view, flipped=not view.flipped) if generator.random() < self.p else view
 
 
 def _pair(size: Size) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +118,120 @@ def test_penn_fudan_becomes_coco(tmp_path: Path) -> None:
     Image.new("RGB", (53, 37)).save(tmp_path / "PedMasks" / "Fudan1_mask.png")
     with pytest.raises(DatasetError, match=r"Fudan1_mask\.png: is a picture in colors"):
         coco_from_penn_fudan(tmp_path, tmp_path / "people.json")
+
+
+def changed(old: str, new: str) -> str:
+    assert old in XML
+    return XML.replace(old, new)
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        (changed("<name>dog</name>", ""), "a.xml: object 1 has no name; name its class"),
+        (changed("<name>dog</name>", "<name> </name>"), "object 1 has no name"),
+        (changed("<name>dog</name>", "<name>dog</name><name>cat</name>"), "object 1 has 2 fields name; leave one"),
+        (changed("<xmin>11</xmin>", "<xmin>11</xmin><xmin>12</xmin>"), "object 1 has 2 fields bndbox/xmin; leave one"),
+        (changed("</filename>", "</filename><filename>b.jpg</filename>"), "a.xml has 2 fields filename"),
+        (changed(">a.jpg<", ">../a.jpg<"), "its filename '../a.jpg' lies outside JPEGImages"),
+        (changed(">a.jpg<", ">/etc/hostname<"), "its filename '/etc/hostname' lies outside JPEGImages"),
+        (
+            changed("<xmax>40<", "<xmax>10<"),
+            "object 1 has a bndbox of ['11', '6', '10', '25']: as COCO's, its bbox is ",
+        ),
+        (changed("<xmax>40<", "<xmax>99<"), "sticks out of 53 x 37 pixels"),
+        (changed("<xmax>40<", "<xmax>-1<"), "has a bndbox of ['11', '6', '-1', '25']; give xmin, ymin"),
+        (changed("<xmax>40<", f"<xmax>{'9' * 400}<"), "give xmin, ymin, xmax and ymax as numbers from 1"),
+        (changed("<difficult>1<", "<difficult>true<"), "object 2 is difficult 'true', not 0 or 1"),
+        (
+            changed("</filename>", "</filename><size><width>106</width><height>74</height></size>"),
+            "its boxes are for 74 x 106 pixels (height x width), and the photo has 37 x 53",
+        ),
+        (
+            changed("</filename>", "</filename><size><width>37</width><height>53</height></size>"),
+            "upright (the photo is turned by its Exif orientation); annotate the photo as it is",
+        ),
+        (changed("</filename>", "</filename><size><width>x</width><height>5</height></size>"), "not whole numbers"),
+        (
+            '<!DOCTYPE a [<!ENTITY b "c">]>' + XML,
+            "a.xml: the annotation cannot be read (it declares a document type, a",
+        ),
+        (changed("</annotation>", ""), "a.xml: the annotation cannot be read"),
+        ("<?xml version='1.0' encoding='klingon'?>" + XML, "a.xml: the annotation cannot be read"),
+    ],
+)
+def test_what_voc_leaves_unclear_is_refused(voc: Path, tmp_path: Path, xml: str, message: str) -> None:
+    (voc / "Annotations" / "a.xml").write_text(xml)
+    with pytest.raises(DatasetError) as raised:
+        coco_from_voc(voc, tmp_path / "out.json")
+    assert message in str(raised.value)
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_what_voc_says_twice_is_refused(voc: Path, tmp_path: Path) -> None:
+    output, lists = tmp_path / "out.json", voc / "ImageSets" / "Main"
+    (lists / "twice.txt").write_text("a\nb\na\n")
+    with pytest.raises(DatasetError, match=r"twice\.txt: lists 'a' twice; list each photo once"):
+        coco_from_voc(voc, output, names="Main/twice")
+    (lists / "out.txt").write_text("../a\n")
+    with pytest.raises(DatasetError, match=r"'\.\./a' lies outside Annotations"):
+        coco_from_voc(voc, output, names="Main/out")
+    (lists / "empty.txt").write_text("\n")
+    with pytest.raises(DatasetError, match=r"empty\.txt: the list is empty"):
+        coco_from_voc(voc, output, names="Main/empty")
+    (voc / "Annotations" / "b.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
+    with pytest.raises(DatasetError, match=r"a\.xml and b\.xml both annotate a\.jpg; keep one"):
+        coco_from_voc(voc, output)
+    for path in (voc / "Annotations").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"Annotations: holds no \.xml file"):
+        coco_from_voc(voc, output)
+    os.mkfifo(voc / "Annotations" / "a.xml")
+    with pytest.raises(DatasetError, match=r"a\.xml: the annotation cannot be read .*is no regular file"):
+        coco_from_voc(voc, output)
+    assert not output.exists()
+
+
+def test_a_mask_without_its_object_is_refused(voc: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.where(masks() == 2, 3, masks())).save(voc / "SegmentationObject" / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png: has an object 3, and a\.xml lists 2"):
+        coco_from_voc(voc, tmp_path / "out.json")
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_sizes_of_zero_say_nothing_and_turned_photos_count_as_seen(voc: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (37, 53)).save(voc / "JPEGImages" / "a.jpg", exif=exif)
+    (voc / "Annotations" / "a.xml").write_text(
+        changed("</filename>", "</filename><size><width>0</width><height>0</height></size>")
+    )
+    written = coco_from_voc(voc, tmp_path / "out.json")
+    assert (written["images"][0]["height"], written["images"][0]["width"]) == (37, 53)
+    (voc / "Annotations" / "a.xml").write_text(
+        changed("</filename>", "</filename><size><width>37</width><height>53</height></size>")
+    )
+    with pytest.raises(DatasetError, match="turned by its Exif orientation"):
+        coco_from_voc(voc, tmp_path / "out.json")
+    assert len(CocoDataset(tmp_path / "out.json", voc / "JPEGImages")) == 2
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize(
+    ("twice", "message"),
+    [
+        ('"categories": [{"id": 1, "name": "a", "name": "b"}]', "the key 'name' stands twice in one object of id 1"),
+        ('"categories": [{"id": 1, "id": 2, "name": "a"}]', "the key 'id' stands twice in one object"),
+        ('"categories": [{"id": 1, "name": "a"}], "images": []', "the key 'images' stands twice in one object"),
+    ],
+)
+def test_keys_that_stand_twice_are_refused(tmp_path: Path, twice: str, message: str, on_error: Any) -> None:
+    """JSON's readers take the last, others the first: nobody knows which was meant."""
+    path = tmp_path / "a.json"
+    path.write_text(
+        '{"images": [{"id": 5, "file_name": "a.jpg", "height": 3, "width": 3}], "annotations": [], ' + twice + "}"
+    )
+    with pytest.raises(DatasetError, match=rf"a\.json: {message}; keep one of them"):
+        CocoDataset(path, tmp_path, on_error=on_error)

@@ -17,8 +17,9 @@ from tests.jpeg.small_files import by_cjpeg, by_pillow, pixels
 from tests.killed import run_killed
 
 from prepixel.data import DatasetError
-from prepixel.data.jobs import bandlimit_folder as bandlimiting
+from prepixel.data.jobs import bandlimit_file as bandlimiting
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder, estimate_bandlimiting
+from prepixel.data.jobs.bandlimit_plan import locked_state
 from prepixel.errors import FolderInUse, JpegLimitExceeded, MalformedJpeg, TruncatedJpeg
 from prepixel.jpeg import bandlimit_jpeg
 from prepixel.spectrum import BandSet
@@ -313,7 +314,7 @@ def test_spoilt_state_is_named(source: Path, tmp_path: Path) -> None:
 
 def test_two_processes_do_not_share_a_target(source: Path, tmp_path: Path) -> None:
     with (
-        bandlimiting._locked_state(tmp_path / "out", OPTIONS),
+        locked_state(tmp_path / "out", OPTIONS),
         pytest.raises(FolderInUse, match=r"out: another process is band-limiting into it; wait until it ends"),
     ):
         bandlimit_folder(source, tmp_path / "out", OPTIONS)

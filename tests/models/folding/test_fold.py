@@ -1,4 +1,4 @@
-"""A folded network against the pixel network: every family, odd grids, stems of every kind, and what is refused."""
+"""A folded network against the pixel network: every family, odd grids, stems of every kind."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
-from tests.oracles import folded_reference
+from tests.models.folding.fold_cases import ALL, FORMS, Net, batch_norm, conv, difference, random_spectrum, rgb_pipeline
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from prepixel.errors import ModelError
-from prepixel.models import CannotFold, FoldedNetwork, count_macs, fold
-from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
+from prepixel.models import FoldedNetwork, count_macs, fold
+from prepixel.models.input_norm import PixelInput
 from prepixel.spectrum import BandSet, Spectrum, encode_int8
-
-ALL = BandSet.parse("192")
-FORMS = ("composed", "factored")
 
 # name: height and width that it takes where that matters; all others get sides that are no multiples of their strides.
 FAMILIES: dict[str, tuple[int, int]] = {
@@ -87,35 +83,6 @@ def build(name: str, size: tuple[int, int]) -> nn.Module:
     return network.eval()
 
 
-def random_spectrum(grid: tuple[int, int], bands: BandSet = ALL, *, n: int = 1, seed: int = 5) -> Spectrum:
-    """Draw coefficients as large as a photograph's."""
-    generator = np.random.default_rng(seed)
-    spread = np.array([(300 if v == u == 0 else 60) / (1 + v + u) / (1 + (c > 0)) for c, v, u in bands])
-    values = generator.normal(size=(n, len(bands), *grid)) * spread[:, None, None]
-    return Spectrum.of_coefficients(torch.from_numpy(values), bands)
-
-
-def rgb_pipeline(
-    network: nn.Module,
-    spectrum: Spectrum,
-    size: int,
-    reduction: str = "dct",
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-) -> Tensor:
-    """Run a network on the pixels that a spectrum of all channels stands for."""
-    images = np.stack([folded_reference.rgb(one, size, reduction) for one in spectrum.values.double().numpy()])
-    normalized = (images - np.array(mean)[:, None, None]) / np.array(std)[:, None, None]
-    with torch.no_grad():
-        output: Tensor = network(torch.from_numpy(normalized).to(next(network.parameters()).dtype))
-    return output
-
-
-def difference(got: Tensor, expected: Tensor) -> float:
-    assert got.shape == expected.shape
-    return float((got - expected).abs().max() / expected.abs().max())
-
-
 @pytest.mark.parametrize("name", [*FAMILIES, *TIMM])
 def test_every_family_gives_the_pixel_networks_logits(name: str) -> None:
     size = (FAMILIES | TIMM)[name]
@@ -129,25 +96,6 @@ def test_every_family_gives_the_pixel_networks_logits(name: str) -> None:
     with torch.no_grad():
         assert difference(folded(spectrum), exact) <= 1e-8
         assert difference(folded.float()(spectrum), exact) <= 1e-4
-
-
-class Net(nn.Module):
-    """A stem, a nonlinearity and a head, with a step of choice before the stem."""
-
-    def __init__(self, stem: nn.Module, before: Callable[[Tensor], Tensor] | None = None) -> None:
-        super().__init__()
-        self.stem = stem
-        self.before = before
-        self.weight = nn.Parameter(torch.randn(7, 3, 3, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.before is not None:
-            x = self.before(x)
-        return torch.tanh(self.stem(x)).flatten(1)
-
-
-def conv(kernel: Any, stride: Any = 1, padding: Any = 0, **options: Any) -> nn.Module:
-    return nn.Conv2d(3, options.pop("features", 5), kernel, stride, padding, **options)
 
 
 STEMS: dict[str, Callable[[], nn.Module]] = {
@@ -175,13 +123,6 @@ STEMS: dict[str, Callable[[], nn.Module]] = {
     "linear patches": lambda: LinearPatches(),
     "functional": lambda: Functional(),
 }
-
-
-def batch_norm() -> nn.Module:
-    norm = nn.BatchNorm2d(3)
-    nn.init.normal_(norm.running_mean)
-    nn.init.uniform_(norm.running_var, 0.5, 2)
-    return norm
 
 
 class Gray(nn.Module):
@@ -393,73 +334,6 @@ def test_autocast(form: Any) -> None:
     assert difference(got.float(), expected) <= 0.1
 
 
-class Twice(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = conv(3, 2, 1), conv(3, 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.first(x)) * self.second(x)
-
-
-class Skip(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = conv(3, 1, 1, features=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.tanh(self.first(x))
-
-
-class Branch(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = conv(3, 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.first(x) if x.size(0) > 1 else -self.first(x)
-
-
-REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "nonlinear": (lambda: Net(conv(3, 2, 1), lambda x: x.clamp(0, 1)), r"all over.*not linear.*first layer: clamp"),
-    "reflected": (lambda: Net(conv(3, 2, 1, padding_mode="reflect")), r"at the borders.*reflected"),
-    "padded black, then normalized": (
-        lambda: Net(conv(3), lambda x: functional.pad(functional.pad(x, (1, 1, 1, 1)) - 1, (1, 1, 1, 1))),
-        r"padding is not one color",
-    ),
-    "twice": (Twice, r"used twice: by first, and again by conv2d in second"),
-    "skip": (Skip, r"used twice: by first, and again by add"),
-    "branch": (Branch, r"torch.fx cannot trace it"),
-    "no layer": (lambda: nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)), r"no convolution and no linear layer"),
-    "no weights": (lambda: nn.Sequential(nn.ReLU()), r"has no weights"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_refuses_with_the_reason(name: str) -> None:
-    make, message = REFUSED[name]
-    with pytest.raises(CannotFold, match=message):
-        fold(make(), pixels=(56, 40), grid=(14, 10), form="composed")
-
-
-def test_refuses_sizes_that_do_not_fit_and_names_those_that_do() -> None:
-    network = Net(conv(3, 2, 1))
-    with pytest.raises(ModelError, match=r"take a grid of 28 x 28, 56 x 56, 112 x 112, 224 x 224"):
-        fold(network, pixels=224, grid=32)
-    with pytest.raises(ModelError, match=r"299 x 299.*grid of 299 x 299, or give the network 296 x 296 pixels"):
-        fold(network, pixels=299, grid=56)
-    with pytest.raises(ModelError, match=r"along both axes"):
-        fold(network, pixels=(56, 40), grid=(14, 5))
-    with pytest.raises(ModelError, match=r"pixels and grid must be 1 or greater"):
-        fold(network, pixels=0, grid=5)
-    with pytest.raises(ModelError, match=r"one number above 0 each for R, G and B"):
-        fold(network, std=(1.0, 0.0, 1.0))
-    with pytest.raises(ModelError, match=r"none of the channels of high reaches the 4 x 4 pixels"):
-        fold(network, pixels=56, grid=14, bands=BandSet("high", (63, 127)))
-    with pytest.raises(ModelError, match=r"fold it for at least \d+ blocks"):
-        fold(Net(conv(31, 1, 15)), pixels=16, grid=4)
-
-
 def test_a_layer_too_large_to_compose_is_factored() -> None:
     torch.manual_seed(7)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 104 * 104, 2400))
@@ -471,18 +345,6 @@ def test_a_layer_too_large_to_compose_is_factored() -> None:
     spectrum = random_spectrum((13, 13))
     with torch.no_grad():
         assert difference(folded(spectrum), rgb_pipeline(network, spectrum, 8).double()) <= 1e-5
-
-
-def test_a_body_that_differs_in_training_refuses_training() -> None:
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        network = torchvision.models.googlenet(num_classes=11, transform_input=True, init_weights=False)
-    folded = fold(network, pixels=(56, 72), grid=(14, 18), form="composed")
-    spectrum = random_spectrum((14, 18), BandSet.parse("S-24"), n=2)
-    folded(spectrum)
-    with pytest.raises(CannotFold, match=r"auxiliary heads"):
-        folded.train()(spectrum)
 
 
 def test_front_door_type() -> None:

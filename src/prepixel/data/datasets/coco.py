@@ -16,6 +16,7 @@ from prepixel.data.datasets.shards import PackedDataset
 from prepixel.errors import DatasetError
 from prepixel.files import read_regular_file
 from prepixel.jpeg.source import Source
+from prepixel.spectrum.strict_json import DuplicateKey, unique_keys
 
 _Find: TypeAlias = Callable[[str], tuple[str, int]]
 OnError: TypeAlias = Literal["raise", "skip"]
@@ -261,9 +262,11 @@ def _finder_in_shards(packed: PackedDataset) -> _Find:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_regular_file(path, _MAX_BYTES))
+        document = json.loads(read_regular_file(path, _MAX_BYTES), object_pairs_hook=unique_keys)
     except OSError as error:
         raise DatasetError(f"{path}: the annotations cannot be read ({error.strerror}); check the path") from error
+    except DuplicateKey as error:
+        raise DatasetError(f"{path}: {error}; keep one of them") from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is not JSON ({error}); give COCO's instances_*.json") from error
     missing = [name for name in ("images", "annotations", "categories") if not isinstance(_get(document, name), list)]

@@ -54,7 +54,7 @@ def fault_of_annotation(annotation: Mapping[str, Any], height: int, width: int) 
     crowd = annotation.get("iscrowd", 0)
     if not (type(crowd) in {int, bool} and crowd in {0, 1}):
         return f"its iscrowd is {shown(crowd)}, not 0 or 1"
-    return _fault_of_box(annotation.get("bbox"), height, width) or _fault_of_segmentation(
+    return fault_of_box(annotation.get("bbox"), height, width) or _fault_of_segmentation(
         mask_of(annotation), height, width
     )
 
@@ -65,7 +65,8 @@ def mask_of(annotation: Mapping[str, Any]) -> Any:
     return None if segmentation == [] else segmentation
 
 
-def _fault_of_box(box: Any, height: int, width: int) -> str | None:
+def fault_of_box(box: Any, height: int, width: int) -> str | None:
+    """Return what is wrong with a box of COCO's; None where nothing is."""
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         return f"its bbox is {shown(box)}, not x, y, width, height"
     x, y, w, h = box

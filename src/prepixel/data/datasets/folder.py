@@ -125,6 +125,14 @@ class FolderDataset:
         """Return what the samples are read from: their paths."""
         return [self.samples[index].path for index in indices]
 
+    def select(self, indices: Sequence[int]) -> FolderDataset:
+        """Return the data set of some of the samples, in the order of the indices, with the same classes."""
+        selected = object.__new__(FolderDataset)
+        object.__setattr__(selected, "root", self.root)
+        object.__setattr__(selected, "classes", self.classes)
+        object.__setattr__(selected, "samples", tuple(self.samples[index] for index in indices))
+        return selected
+
     def num_per_class(self) -> tuple[int, ...]:
         """Count the images of each class."""
         counts = [0] * len(self.classes)
@@ -176,6 +184,11 @@ def _label_of(key: str, keys: dict[str, set[int]], count: int, where: str) -> in
         return labels[0]
     if labels:
         raise DatasetError(f"{where}: {key!r} may be any of the classes {labels}; give these names that differ")
+    if all(name.isdecimal() for name in keys):
+        raise DatasetError(
+            f"{where}: {key!r} is none of the {count} classes, which are only numbered; give the network its class "
+            "names (prepixel fold --classes FILE), or name the folders by numbers"
+        )
     near = difflib.get_close_matches(key, keys, n=3)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(list(keys)[:4])}"
     raise DatasetError(f"{where}: {key!r} is none of the {count} classes named; {hint}")

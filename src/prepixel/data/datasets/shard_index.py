@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
+from prepixel.data.units import RECORDS, JobHeader, UnitRecords
 from prepixel.errors import DatasetError
 from prepixel.files import json_bytes, read_regular_file, replace_file, sync_file
 from prepixel.spectrum.strict_json import checked_keys, integer_of, text_of
@@ -181,7 +182,7 @@ def read_index(folder: Path, manifest: Manifest, number: int) -> list[ShardRow]:
 def _unfinished(folder: Path, manifest: Manifest, number: int) -> DatasetError:
     return DatasetError(
         f"{folder}: {shard_name(number)}, one of {manifest.num_shards}, is missing; "
-        "let prepixel pack come to its end, by the command that began it"
+        "let prepixel pack come to its end, by the command that began it; after all parts: prepixel merge"
     )
 
 
@@ -216,6 +217,16 @@ def _row(fields: Any, num_classes: int, tar_bytes: int) -> ShardRow:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write a manifest; summaries of finished shards go along once all are finished, and the journal goes."""
+    complete = len(manifest.finished) == manifest.num_shards
+    replace_file(folder / MANIFEST, _manifest_bytes(manifest, with_summaries=complete))
+    if complete:
+        (folder / JOURNAL).unlink(missing_ok=True)
+    else:
+        lines = (_journal_line(number, summary) for number, summary in sorted(manifest.finished.items()))
+        replace_file(folder / JOURNAL, b"".join(lines))
+
+
+def _manifest_bytes(manifest: Manifest, *, with_summaries: bool = False) -> bytes:
     fields: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -223,15 +234,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "classes": list(manifest.classes),
         "parts": [asdict(part) for part in manifest.parts],
     }
-    complete = len(manifest.finished) == manifest.num_shards
-    if complete:
+    if with_summaries:
         fields["shards"] = [asdict(manifest.finished[number]) for number in range(manifest.num_shards)]
-    replace_file(folder / MANIFEST, json_bytes(fields, indent=1) + b"\n")
-    if complete:
-        (folder / JOURNAL).unlink(missing_ok=True)
-    else:
-        lines = (_journal_line(number, summary) for number, summary in sorted(manifest.finished.items()))
-        replace_file(folder / JOURNAL, b"".join(lines))
+    return json_bytes(fields, indent=1) + b"\n"
+
+
+def begin_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of shards that several processes will write, without summaries; each may call this."""
+    contents = _manifest_bytes(manifest)
+    try:
+        if read_regular_file(folder / MANIFEST, _MAX_BYTES) == contents:
+            return
+    except FileNotFoundError:
+        pass
+    replace_file(folder / MANIFEST, contents)
 
 
 def append_finished(folder: Path, number: int, summary: ShardSummary) -> None:
@@ -265,6 +281,17 @@ def read_manifest(folder: Path) -> Manifest | None:
         {**manifest.finished, **dict(_journal(folder, manifest.num_shards))},
         manifest.version,
     )
+
+
+def add_recorded(folder: Path, manifest: Manifest, part: Part, numbers: Iterable[int]) -> Manifest:
+    """Return a manifest with the summaries that records of units hold for some of a part's shards.
+
+    Raises:
+        DatasetError: a record cannot be read, or is that of another source.
+    """
+    records = UnitRecords(folder / RECORDS, JobHeader("pack", part.listing, manifest.num_shards))
+    found = {number: _summary(records.read(number)) for number in sorted(records.present().intersection(numbers))}
+    return replace(manifest, finished={**manifest.finished, **found}) if found else manifest
 
 
 def _journal(folder: Path, num_shards: int) -> Iterator[tuple[int, ShardSummary]]:

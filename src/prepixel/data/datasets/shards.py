@@ -8,7 +8,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -169,6 +169,16 @@ class PackedDataset:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def select(self, indices: Sequence[int]) -> PackedDataset:
+        """Return the data set of some of the samples, in the order of the indices, with the same classes."""
+        selected, table = object.__new__(PackedDataset), self._table[list(indices)]
+        object.__setattr__(selected, "root", self.root)
+        object.__setattr__(selected, "classes", self.classes)
+        object.__setattr__(selected, "samples", replace(self.samples, table=table))  # type: ignore[type-var]
+        object.__setattr__(selected, "_table", table)
+        object.__setattr__(selected, "_crcs", self._crcs[list(indices)])
+        return selected
 
     def num_per_class(self) -> tuple[int, ...]:
         """Count the samples of each class."""

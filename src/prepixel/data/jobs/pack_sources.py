@@ -29,7 +29,7 @@ class PackEntry(NamedTuple):
         size: bytes.
         path: the file that holds it.
         offset: where in that file it begins.
-        annotated: what is kept with it beside its class.
+        annotated: what is kept with it beside its class; None for nothing.
     """
 
     name: str
@@ -37,7 +37,7 @@ class PackEntry(NamedTuple):
     size: int
     path: str
     offset: int
-    annotated: Mapping[str, Any] = MappingProxyType({})
+    annotated: Mapping[str, Any] | None = None
 
     def read(self) -> bytes:
         """Read the image's bytes.

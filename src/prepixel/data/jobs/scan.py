@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import os
-import statistics
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from prepixel.data.parallel import map_unordered
-from prepixel.errors import DatasetError, PrepixelError, ReadFailure
+from prepixel.errors import DatasetError, PrepixelError, ReadFailure, RecordedError
 from prepixel.files import image_files
 from prepixel.jpeg import JpegImage, Limits, read_image
 
@@ -55,22 +57,35 @@ class ScanReport:
 
 
 @dataclass
-class _Tally:
+class ScanTally:
+    """Count what some files of a folder hold; tallies of different files merge in any order, to the same sums.
+
+    Attributes:
+        heights: how many readable files have each upright height.
+        widths: the same of upright widths.
+        broken: files that cannot be read, with their places in the listing.
+
+    The other counters are those of `ScanReport`.
+    """
+
+    num_files: int = 0
     num_bytes: int = 0
     num_pixels: int = 0
-    heights: list[int] = field(default_factory=list)
-    widths: list[int] = field(default_factory=list)
+    heights: Counter[int] = field(default_factory=Counter)
+    widths: Counter[int] = field(default_factory=Counter)
     processes: Counter[str] = field(default_factory=Counter)
     colors: Counter[str] = field(default_factory=Counter)
     samplings: Counter[str] = field(default_factory=Counter)
     orientations: Counter[int] = field(default_factory=Counter)
     restarts: int = 0
     warnings: int = 0
+    broken: list[ReadFailure] = field(default_factory=list)
 
     def count(self, image: JpegImage) -> None:
+        """Count a file that can be read."""
         height, width = image.upright_size
-        self.heights.append(height)
-        self.widths.append(width)
+        self.heights[height] += 1
+        self.widths[width] += 1
         self.num_pixels += height * width
         self.processes[image.process if image.origin == "jpeg" else "pixels"] += 1
         self.colors[image.color] += 1
@@ -79,6 +94,56 @@ class _Tally:
         self.orientations[image.orientation] += 1
         self.restarts += image.restart_interval > 0
         self.warnings += bool(image.warnings)
+
+    def merge(self, other: ScanTally) -> ScanTally:
+        """Return the counts of both."""
+        return ScanTally(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON holds them."""
+        fields = {name: sorted(v.items()) if isinstance(v, Counter) else v for name, v in vars(self).items()}
+        broken = sorted(self.broken, key=lambda failure: failure.index)
+        return fields | {"broken": [(f.index, f.source, f.kind, f.message) for f in broken]}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ScanTally:
+        """Return what `to_json` was called on.
+
+        Raises:
+            DatasetError: the fields are not those of a tally.
+        """
+        try:
+            values = dict(fields)
+            for name, value in vars(cls()).items():
+                if isinstance(value, Counter):
+                    values[name] = Counter({key: int(count) for key, count in fields[name]})
+            values["broken"] = [
+                ReadFailure(int(place), str(path), RecordedError(str(kind), str(text)))
+                for place, path, kind, text in fields["broken"]
+            ]
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"a record of a scan is damaged ({error}); remove it, scan its part again") from error
+
+    def report(self, root: str) -> ScanReport:
+        """Return the report of a folder whose files have all been counted."""
+        broken = tuple(sorted(self.broken, key=lambda failure: failure.index))
+        return ScanReport(
+            root=root,
+            num_files=self.num_files,
+            num_bytes=self.num_bytes,
+            num_pixels=self.num_pixels,
+            heights=_spread(self.heights),
+            widths=_spread(self.widths),
+            processes=_by_count(self.processes),
+            colors=_by_count(self.colors),
+            samplings=_by_count(self.samplings),
+            orientations=dict(sorted(self.orientations.items())),
+            restarts=self.restarts,
+            warnings=self.warnings,
+            broken=broken,
+            broken_kinds=_by_count(Counter(failure.kind for failure in broken)),
+        )
 
 
 def scan_folder(
@@ -104,35 +169,33 @@ def scan_folder(
     folder = Path(root)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
-    tally, broken, done = _Tally(), list[ReadFailure](), 0
-    with contextlib.closing(_read_all(image_files(folder), threads, limits)) as files:
-        for path, num_bytes, outcome in files:
-            done += 1
+    tally = ScanTally()
+    for _ in scan_files(enumerate(image_files(folder)), tally, threads=threads, limits=limits):
+        if progress is not None:
+            progress(tally.num_files)
+    if not tally.num_files:
+        raise no_image(folder)
+    return tally.report(str(folder))
+
+
+def scan_files(
+    paths: Iterable[tuple[int, str]], tally: ScanTally, *, threads: int = 0, limits: Limits = Limits()
+) -> Generator[None, None, None]:
+    """Count files, given with their places in the listing, in a tally; yield after each."""
+    with contextlib.closing(_read_all(paths, threads, limits)) as files:
+        for place, path, num_bytes, outcome in files:
+            tally.num_files += 1
             tally.num_bytes += num_bytes
             if isinstance(outcome, JpegImage):
                 tally.count(outcome)
             else:
-                broken.append(ReadFailure(done - 1, path, outcome))
-            if progress is not None:
-                progress(done)
-    if not done:
-        raise DatasetError(f"{folder}: no image below it; images are recognized by their endings, .jpg and others")
-    return ScanReport(
-        root=str(folder),
-        num_files=done,
-        num_bytes=tally.num_bytes,
-        num_pixels=tally.num_pixels,
-        heights=_spread(tally.heights),
-        widths=_spread(tally.widths),
-        processes=_by_count(tally.processes),
-        colors=_by_count(tally.colors),
-        samplings=_by_count(tally.samplings),
-        orientations=dict(sorted(tally.orientations.items())),
-        restarts=tally.restarts,
-        warnings=tally.warnings,
-        broken=tuple(sorted(broken, key=lambda file: file.source)),
-        broken_kinds=_by_count(Counter(file.kind for file in broken)),
-    )
+                tally.broken.append(ReadFailure(place, path, outcome))
+            yield
+
+
+def no_image(folder: Path) -> DatasetError:
+    """Return the error of a folder without images."""
+    return DatasetError(f"{folder}: no image below it; images are recognized by their endings, .jpg and others")
 
 
 def name_sampling(image: JpegImage) -> str:
@@ -154,24 +217,31 @@ def name_sampling(image: JpegImage) -> str:
 
 
 def _read_all(
-    paths: Iterator[str], threads: int, limits: Limits
-) -> Generator[tuple[str, int, JpegImage | Exception], None, None]:
+    paths: Iterable[tuple[int, str]], threads: int, limits: Limits
+) -> Generator[tuple[int, str, int, JpegImage | Exception], None, None]:
     """Read files on threads, a few ahead; results come as they are ready."""
 
-    def read(path: str) -> tuple[str, int, JpegImage | Exception]:
+    def read(item: tuple[int, str]) -> tuple[int, str, int, JpegImage | Exception]:
+        place, path = item
         num_bytes = 0
         try:
             num_bytes = Path(path).stat().st_size
-            return path, num_bytes, read_image(path, limits=limits)
+            return place, path, num_bytes, read_image(path, limits=limits)
         except (PrepixelError, OSError) as error:
-            return path, num_bytes, error
+            return place, path, num_bytes, error
 
     return map_unordered(read, paths, threads)
 
 
-def _spread(values: list[int]) -> tuple[int, int, int]:
-    return (min(values), int(statistics.median(values)), max(values)) if values else (0, 0, 0)
+def _spread(counts: Counter[int]) -> tuple[int, int, int]:
+    """Return the smallest, median and largest of counted values; zeros where there are none."""
+    values = sorted(counts)
+    if not values:
+        return 0, 0, 0
+    ends = list(itertools.accumulate(counts[value] for value in values))
+    lower, upper = (values[bisect.bisect_right(ends, place)] for place in ((ends[-1] - 1) // 2, ends[-1] // 2))
+    return values[0], (lower + upper) // 2, values[-1]
 
 
 def _by_count(counter: Counter[str]) -> dict[str, int]:
-    return dict(counter.most_common())
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))

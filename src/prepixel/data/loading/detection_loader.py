@@ -20,6 +20,7 @@ from prepixel.data.loading.readers import read_drawn, with_path
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
 from prepixel.errors import DatasetError
 from prepixel.spectrum import PaddedSpectrum
+from prepixel.spectrum.tree import register_node
 
 Target: TypeAlias = dict[str, Tensor]
 _SMALLEST_SIDE = 1.0
@@ -60,6 +61,15 @@ class DetectionBatch:
             inputs.pin_memory() if isinstance(inputs, PaddedSpectrum) else [image.pin_memory() for image in inputs],
             [{name: value.pin_memory() for name, value in target.items()} for target in self.targets],
         )
+
+
+register_node(
+    DetectionBatch,
+    ("inputs", "targets"),
+    lambda _: [],
+    lambda _: (),
+    refusal="holds boxes and masks, which it would leave as they are",
+)
 
 
 class DetectionDataset(Dataset[FetchResult]):

@@ -27,6 +27,7 @@ from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import PrepixelError, ReadFailure
 from prepixel.spectrum import Spectrum
+from prepixel.spectrum.tree import register_node
 
 _LOG = logging.getLogger(__name__)
 # So many bad files are bad luck in a small data set; more than that, and more than the share allowed, are a mistake.
@@ -73,6 +74,10 @@ class Batch:
             targets=self.targets.pin_memory(),
             indices=self.indices.pin_memory(),
         )
+
+
+# Pixels may pass through torchvision's transforms; a spectrum among the inputs refuses.
+register_node(Batch, ("inputs", "targets", "indices"), lambda _: [], lambda _: (), refusal=None)
 
 
 class FetchResult(NamedTuple):

@@ -1,0 +1,84 @@
+#include "spectrum/plane_plan.hpp"
+
+#include <algorithm>
+
+#include "spectrum/work_buffer.hpp"
+
+namespace prepixel {
+
+namespace {
+
+// Floats of one intermediate result: two of them fit in the second-level cache of a core.
+constexpr std::size_t strip_floats = 1 << 16;
+
+// Return the weight of a stored component in Y, Cb or Cr. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
+float weight_of(Color color, int channel, std::size_t component) {
+  if (color != Color::rgb) return static_cast<std::size_t>(channel) == component ? 1.0f : 0.0f;
+  constexpr double red = 0.299, green = 0.587, blue = 0.114;
+  constexpr double matrix[3][3] = {{red, green, blue},
+                                   {-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5},
+                                   {0.5, -green / (2 * (1 - red)), -blue / (2 * (1 - red))}};
+  return static_cast<float>(matrix[channel][component]);
+}
+
+// Return the multiply-adds of applying one map to lines along the other axis, then the other map to the result.
+double cost(const AxisPlan& first, const AxisPlan& second) {
+  const double first_pass =
+      8.0 * static_cast<double>(first.map->num_matrices()) * first.frequencies * 8.0 * second.map->num_blocks();
+  const double second_pass = 8.0 * static_cast<double>(second.map->num_matrices()) * second.frequencies *
+                             static_cast<double>(first.frequencies) * first.map->grid();
+  return first_pass + second_pass;
+}
+
+}  // namespace
+
+std::vector<PlaneChannel> channels_of(std::size_t component, Color color, bool transposed,
+                                      const SpectrumRequest& request) {
+  std::vector<PlaneChannel> channels;
+  for (std::size_t i = 0; i < request.channels.size(); ++i) {
+    const Channel& channel = request.channels[i];
+    const float weight = weight_of(color, channel.component, component);
+    if (weight == 0.0f) continue;
+    channels.push_back({i, transposed ? channel.u : channel.v, transposed ? channel.v : channel.u, weight});
+  }
+  return channels;
+}
+
+PlanePlan::PlanePlan(const PlaneView& plane, const StoredView& view, std::span<const PlaneChannel> channels,
+                     AxisMapCache& maps)
+    : transposed(view.transposed) {
+  AxisPlan rows, columns;
+  for (const PlaneChannel& channel : channels) {
+    rows.frequencies = std::max(rows.frequencies, channel.v + 1);
+    columns.frequencies = std::max(columns.frequencies, channel.u + 1);
+  }
+  const auto [down, across] = axis_crops(plane, view);
+  rows.map = &maps.get(down, view.grid_down, rows.frequencies);
+  columns.map = &maps.get(across, view.grid_across, columns.frequencies);
+  rows_first = cost(rows, columns) <= cost(columns, rows);
+  first = rows_first ? rows : columns;
+  second = rows_first ? columns : rows;
+}
+
+std::size_t PlanePlan::strip_capacity(std::size_t line_width) const {
+  const auto grid = static_cast<std::size_t>(first.map->grid());
+  const std::size_t per_block = static_cast<std::size_t>(first.frequencies) * line_width;
+  const std::size_t num_strips = std::min((grid * per_block + strip_floats - 1) / strip_floats, (grid + 7) / 8);
+  return round_up_8((grid + num_strips - 1) / num_strips);
+}
+
+int PlanePlan::first_output(const Strip& strip) const {
+  return std::min(first.map->output(strip.begin), first.map->output(strip.end - 1));
+}
+
+BlockSpan PlanePlan::input_blocks(const Strip& strip) const {
+  BlockSpan blocks{first.map->num_blocks(), 0};
+  for (int s = strip.begin; s < strip.end; ++s) {
+    const AxisMap::Step& step = first.map->step(s);
+    blocks.begin = std::min(blocks.begin, step.first_block);
+    blocks.end = std::max(blocks.end, step.first_block + step.num_blocks);
+  }
+  return blocks;
+}
+
+}  // namespace prepixel

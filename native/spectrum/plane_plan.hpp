@@ -1,0 +1,59 @@
+// How one plane is resampled: the channels that it contributes to, the maps of its axes and their order.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "spectrum/axis_map_cache.hpp"
+#include "spectrum/image_view.hpp"
+#include "spectrum/spectrum_request.hpp"
+#include "spectrum/stored_crop.hpp"
+
+namespace prepixel {
+
+// A channel that a plane contributes to: its frequency in stored axes, and the weight of the plane in it.
+struct PlaneChannel {
+  std::size_t channel;
+  int v;
+  int u;
+  float weight;
+};
+
+// Return the channels that component `component` of the image contributes to.
+std::vector<PlaneChannel> channels_of(std::size_t component, Color color, bool transposed,
+                                      const SpectrumRequest& request);
+
+// The map of one axis, and how many of its frequencies are needed.
+struct AxisPlan {
+  const AxisMap* map = nullptr;
+  int frequencies = 0;
+};
+
+// Steps of the first axis that are computed at once, so that intermediate results stay in the cache.
+struct Strip {
+  int begin;
+  int end;
+  std::size_t capacity;                           // output blocks per line: a multiple of 8, at least end - begin
+};
+
+struct PlanePlan {
+  AxisPlan first;                                 // the axis that is resampled first, whichever order is cheaper
+  AxisPlan second;
+  bool rows_first;                                // the first axis runs down the stored plane
+  bool transposed;                                // the upright image is the stored one transposed
+
+  PlanePlan(const PlaneView& plane, const StoredView& view, std::span<const PlaneChannel> channels, AxisMapCache& maps);
+
+  // Return the output blocks per strip, a multiple of 8, where each frequency of the first axis takes a line of
+  // `line_width` floats.
+  std::size_t strip_capacity(std::size_t line_width) const;
+
+  // Return the lowest output block of the first axis in a strip.
+  int first_output(const Strip& strip) const;
+
+  // Return the input blocks of the first axis that the steps of a strip read.
+  BlockSpan input_blocks(const Strip& strip) const;
+};
+
+}  // namespace prepixel

@@ -1,0 +1,125 @@
+"""What packing has to do: the manifest that there is to be, the shards that are not finished, and the final report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from prepixel.data.datasets.shard_index import (
+    CLASSES,
+    VERSION,
+    Manifest,
+    Part,
+    add_recorded,
+    read_index,
+    read_manifest,
+    shard_name,
+)
+from prepixel.data.jobs.pack_options import PackOptions, PackReport
+from prepixel.data.jobs.pack_sources import PackSource
+from prepixel.errors import DatasetError, ReadFailure, RecordedError
+
+
+def report_packing(goal: Path, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
+    """Report what became of a source, from the indices of its shards."""
+    rows = [row for number in shard_numbers(part) for row in read_index(goal, manifest, number)]
+    packed = [row for row in rows if row.kind == "packed"]
+    return PackReport(
+        num_samples=len(rows),
+        num_earlier=earlier,
+        num_packed=len(packed),
+        num_stored=sum(row.kind == "stored" for row in rows),
+        num_shards=part.num_shards,
+        bytes_before=sum(row.before for row in packed),
+        bytes_after=sum(row.size for row in packed),
+        bytes_on_disk=sum(manifest.finished[number].tar_bytes for number in shard_numbers(part)),
+        seconds=seconds,
+        bad=tuple(
+            ReadFailure(index, row.path, RecordedError(row.error, row.message))
+            for index, row in enumerate(rows)
+            if row.kind == "skipped"
+        ),
+    )
+
+
+# -- what there is to do -----------------------------------------------------------------------------------------------
+
+
+def plan_packing(source: PackSource, goal: Path, options: PackOptions, append: bool) -> tuple[Manifest, Part]:
+    """Return the manifest that there is to be, and the part of it that the source is."""
+    if goal.exists() and not goal.is_dir():
+        raise DatasetError(f"{goal}: is a file, not a folder; name another target")
+    if not source.entries:
+        raise DatasetError(f"{source.name}: holds no image to pack")
+    part = Part(source.name, _listing(source), len(source.entries), 0, -(-len(source.entries) // options.shard_size))
+    manifest = read_manifest(goal)
+    if manifest is None:
+        if goal.exists() and any(not entry.name.startswith(".") and entry.name != CLASSES for entry in goal.iterdir()):
+            raise DatasetError(f"{goal}: holds files that packing did not write; name a new folder, or empty this one")
+        return Manifest(options.to_manifest(), source.classes, (part,)), part
+    _check_same(goal, manifest, source, options)
+    known = next((known for known in manifest.parts if known.listing == part.listing), None)
+    if known is not None:
+        return manifest, known
+    if not append:
+        raise DatasetError(
+            f"{goal}: was packed from another source, or {source.name} has changed; to add its images behind those "
+            "that are there, use --append; else pack into a new folder"
+        )
+    for known in manifest.parts:
+        recorded = add_recorded(goal, manifest, known, shard_numbers(known))
+        for shard in unfinished_shards(goal, recorded, shard_numbers(known)):
+            raise DatasetError(f"{goal}: {shard_name(shard)} is not finished; let that run come to its end first")
+    part = replace(part, first_shard=manifest.num_shards)
+    return replace(manifest, parts=(*manifest.parts, part)), part
+
+
+def _listing(source: PackSource) -> str:
+    """Return a checksum of what a source lists."""
+    listing = hashlib.sha256()
+    for entry in source.entries:
+        annotated = f"\0{json.dumps(dict(entry.annotated), sort_keys=True)}" if entry.annotated else ""
+        listing.update(f"{entry.name}\0{entry.size}\0{entry.label}{annotated}\n".encode(errors="surrogatepass"))
+    return listing.hexdigest()
+
+
+def _check_same(goal: Path, manifest: Manifest, source: PackSource, options: PackOptions) -> None:
+    were, asked = manifest.options, options.to_manifest()
+    differing = [key for key in asked if key != "bands" and were.get(key) != asked[key]]
+    if differing:
+        words = ", ".join(
+            f"bands {were.get('bands')}" if key == "frequencies" else f"{key} {were.get(key)}" for key in differing
+        )
+        raise DatasetError(f"{goal}: was begun with other options ({words}); use these, or pack into a new folder")
+    if manifest.version < VERSION:
+        raise DatasetError(f"{goal}: was packed by an earlier version, without checksums; pack into a new folder")
+    if manifest.classes != source.classes:
+        raise DatasetError(
+            f"{goal}: its {len(manifest.classes)} classes are not the {len(source.classes)} of {source.name}; "
+            f"name them by --classes {goal / CLASSES}"
+        )
+
+
+def unfinished_shards(goal: Path, manifest: Manifest, numbers: Iterable[int]) -> list[int]:
+    """List those of some shards that are not finished, or no longer what was written."""
+    left = []
+    for number in numbers:
+        try:
+            read_index(goal, manifest, number)
+        except DatasetError:
+            left.append(number)
+    return left
+
+
+def shard_numbers(part: Part) -> range:
+    """Return the numbers of a part's shards."""
+    return range(part.first_shard, part.first_shard + part.num_shards)
+
+
+def shard_places(source: PackSource, part: Part, options: PackOptions, number: int) -> range:
+    """Return the places of a shard's entries."""
+    begin = (number - part.first_shard) * options.shard_size
+    return range(begin, min(begin + options.shard_size, len(source.entries)))
