@@ -18,7 +18,8 @@ RECORDS = Path(__file__).parent / "results" / "records.jsonl"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    *("int8", "soak", "transforms: difference", "augmentation"),
+    *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service"),
+    *("transforms: difference", "augmentation"),
 )
 
 
@@ -118,6 +119,8 @@ def cell(row: ScoreRow, name: str) -> str:
         return f"{float(value) / 1e9:.3f}"
     if name == "images/s":
         return f"{float(value):.0f}"
+    if name.endswith(" ms") or name.startswith("images/s"):
+        return f"{float(value):.1f}"
     if name in {"asked", "channels_on", "minutes"} or "MiB" in name:
         return f"{float(value):.4g}"
     if isinstance(value, float):

@@ -35,6 +35,16 @@ def photos() -> Path:
     pytest.skip(f"no photos at {folder}; set PREPIXEL_DATA to the folder that holds imagenet_samples and its neighbors")
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small exported network; tests copy it to change it."""
+    from tests.exported_network import small_classifier
+
+    from prepixel.export import export_classifier
+
+    return export_classifier(small_classifier(), tmp_path_factory.mktemp("exported") / "small").folder
+
+
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a file system of 128 KiB and return its folder; skip where this user may not mount one."""

@@ -54,7 +54,8 @@ std::vector<ScanDecoder::Run> ScanDecoder::needed_runs(const ScanCheckpoints& kn
 
 std::size_t ScanDecoder::decode_between(const ScanHeader& scan, const DecoderTables& tables, std::size_t offset,
                                         const ScanCheckpoints& known, int num_threads) {
-  if (offset != known.data_begin) refuse(offset, "the index has this scan's data elsewhere");
+  if (offset != known.data_begin || known.data_end < offset || known.data_end > segments_.file().size())
+    refuse(offset, "the index has this scan's data elsewhere");
   if (image_.process == Process::progressive) {
     begin_scan(scan, tables);
     const bool is_needed = scan.ss <= ScanOrderMap(options_.wanted[scan.components[0].index].kept).last;

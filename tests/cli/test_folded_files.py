@@ -90,6 +90,13 @@ def test_classes_that_have_no_names_are_pointed_out(place: Path, capsys: Capture
     line = ["fold", f"{place}/net.py:build", "--weights", "none", "--pixels", "32", "-o", str(place / "bare.pt")]
     assert main(line) == 0
     assert "2, numbered; name them by --classes FILE" in capsys.readouterr().out
+    assert main(["evaluate", str(place / "bare.pt"), "--data", str(place / "photos"), "--build", line[1]]) == 2
+    err = capsys.readouterr().err
+    assert (
+        "'cat' is none of the 2 classes, which are only numbered; give the network its class names (prepixel fold"
+        in err
+    )
+    assert err.count("\n") == 1
     assert main([*line, "--classes", str(place / "classes.txt")]) == 0
     assert "2, named: 'cat, dog'" in capsys.readouterr().out
 

@@ -100,7 +100,18 @@ def test_every_number_has_a_range_and_every_path_a_type() -> None:
     assert [one for one in unchecked if not one.endswith(CHOICES)] == []
 
 
-CHOICES = ("weights", "non_jpegs", "compression", "on_error", "reduction", "form", "filter", "format")
+CHOICES = (
+    "weights",
+    "non_jpegs",
+    "compression",
+    "on_error",
+    "reduction",
+    "form",
+    "filter",
+    "format",
+    "encoding",
+    "engine",
+)
 
 
 @pytest.mark.parametrize(

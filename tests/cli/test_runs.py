@@ -26,6 +26,7 @@ from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.records import ConfusionRow, MetricRow, RunRow, append_records, describe_environment, read_records
 from prepixel.reports.run_table import _mean_and_spread
 from prepixel.runs import Prediction, read_folded
+from prepixel.runtime import Predictor
 from prepixel.spectrum import Spectrum
 
 Captured = pytest.CaptureFixture[str]
@@ -451,3 +452,20 @@ def test_a_run_on_spectra_or_with_words_of_its_own_is_not_folded(runs: Path, tmp
     assert "a run on spectrum, which needs no folding" in capsys.readouterr().err
     assert main(["fold", str(runs / "rgb-3"), "--pixels", "32", "-o", str(tmp_path / "x.pt")]) == 2
     assert "which states its own pixels; leave out --pixels" in capsys.readouterr().err
+
+
+def test_a_run_on_spectra_is_exported(runs: Path, data: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["export", str(runs / "dct-3"), "-o", str(tmp_path / "net")]) == 0
+    out = capsys.readouterr().out
+    assert "S-24 on 3 x 5 blocks, int8; batches of any size" in out  # the recipe's encoding
+    photos = sorted(str(path) for path in (data / "val").rglob("*.jpg"))
+    expected = list(load_run(runs / "dct-3", device="cpu").predict(photos, top=3))
+    found = list(Predictor.load(tmp_path / "net").predict_each(photos, top=3))
+    for one, other in zip(expected, found, strict=True):
+        assert isinstance(one, Prediction)
+        assert isinstance(other, Prediction)
+        assert (one.source, one.classes) == (other.source, other.classes)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    assert main(["export", str(runs / "rgb-3"), "-o", str(tmp_path / "rgb")]) == 2
+    assert "takes RGB pixels, and what is exported takes coefficients; fold it first" in capsys.readouterr().err
+    assert not (tmp_path / "rgb").exists()

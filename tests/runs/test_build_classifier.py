@@ -148,8 +148,10 @@ def test_folded_network_starts_as_the_rgb_network_of_its_seed_and_weights(tmp_pa
     ("network", "message"),
     [
         ("{stem: folded}", "a folded stem needs network.pixels"),
-        ("{pixels: 224}", "network.pixels belongs to a folded stem, and network.stem is removed"),
+        ("{pixels: 224}", "network.pixels belongs to a folded or light stem, and network.stem is removed"),
         ("{stem: folded, pixels: 224, layer2_stride: 1}", "layer2_stride belongs to a removed stem"),
+        ("{stem: light}", "a light stem needs network.pixels"),
+        ("{stem: light, pixels: 224, from_run: x}", "network.from_run slices a removed or folded stem"),
     ],
 )
 def test_folded_stems_want_their_pixels_and_nothing_else(network: str, message: str) -> None:

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from prepixel.spectrum import geometry
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.spectrum import Spectrum, encode_int8
+from prepixel.spectrum.spectrum import Spectrum, concatenate, encode_int8
 
 ALL = BandSet.parse("192")
 LEARNED = BandSet.parse("L-24")
@@ -175,6 +176,55 @@ def test_pinned_memory_and_the_device_hold_the_same() -> None:
     assert pinned.values.is_pinned()
     on_device = pinned.to("cuda", non_blocking=True).flip_horizontal().coefficients()
     assert torch.equal(on_device.cpu(), spectrum.flip_horizontal().coefficients())
+
+
+def test_shape_dtype_and_device_are_those_of_the_values() -> None:
+    spectrum = make_spectrum(LEARNED, torch.int8)
+    assert spectrum.shape == (3, 24, 5, 7)
+    assert spectrum.dtype == torch.int8
+    assert spectrum.device == torch.device("cpu")
+    assert spectrum.to("meta").device == torch.device("meta")
+
+
+def test_an_index_takes_images_and_always_gives_a_batch() -> None:
+    spectrum = make_spectrum(LEARNED)
+    for index, places in (
+        (1, [1]),
+        (-1, [2]),
+        (torch.tensor(2), [2]),
+        (slice(1, None), [1, 2]),
+        ([2, 0], [2, 0]),
+        (torch.tensor([2, 0, 2]), [2, 0, 2]),
+        (torch.tensor([True, False, True]), [0, 2]),
+    ):
+        part = spectrum[index]
+        assert torch.equal(part.values, spectrum.values[places])
+        assert torch.equal(part.shift, spectrum.shift)
+    assert spectrum[2].values.data_ptr() == spectrum.values[2].data_ptr()
+    assert [len(one) for one in spectrum] == [1, 1, 1]  # by __getitem__, until it raises IndexError
+    with pytest.raises(IndexError):
+        spectrum[3]
+    with pytest.raises(TypeError, match="indexed by images, not by"):
+        spectrum[0, 1]  # type: ignore[index]
+
+
+def test_joining_copies_only_what_does_not_lie_together() -> None:
+    values = torch.arange(7 * 24 * 5 * 3, dtype=torch.float32).reshape(7, 24, 5, 3)
+    whole = Spectrum.of_coefficients(values, LEARNED)
+    assert concatenate([whole[2], whole[3:5]]).values.data_ptr() == values[2].data_ptr()
+    assert torch.equal(concatenate([whole[2], whole[3:5]]).values, values[2:5])
+    assert torch.equal(concatenate([whole[5], whole[1], whole]).values, torch.cat([values[5:6], values[1:2], values]))
+    with pytest.raises(ValueError, match="bands, grid, dtype, shift and unit must be equal"):
+        concatenate([whole, Spectrum.of_coefficients(values[:, :, :2], LEARNED)])
+    with pytest.raises(ValueError, match="there is no spectrum to join"):
+        concatenate([])
+
+
+def test_torch_collates_spectra() -> None:
+    spectrum = make_spectrum(LEARNED, torch.int8)
+    joined, targets = default_collate([(spectrum[2], 2), (spectrum[0], 0)])
+    assert torch.equal(joined.coefficients(), spectrum[[2, 0]].coefficients())
+    assert targets.tolist() == [2, 0]
 
 
 def test_an_empty_batch_goes_through_everything() -> None:

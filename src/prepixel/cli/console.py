@@ -16,6 +16,8 @@ from prepixel.optional import installed
 from prepixel.reports.text_table import aligned, text_width
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
+# Said of every network whose weights are random
+UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from prepixel.cli.console import UNTRAINED as UNTRAINED
 from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
 from prepixel.engine import SettingsError, choose_device, disable_malloc_trim
@@ -20,8 +21,6 @@ from prepixel.runs import (
     load_run,
     read_folded,
 )
-
-UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
 
 
 def open_classifier(options: argparse.Namespace) -> Classifier:

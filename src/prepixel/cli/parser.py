@@ -31,8 +31,8 @@ exit status:
   128+N  stopped by signal N (130: Ctrl-C)
 """
 _COMMANDS = (
-    *("inspect", "scan", "index", "bandlimit", "pack", "stats", "merge", "synthesize", "train", "fold", "evaluate"),
-    *("predict", "sensitivity", "select", "heatmap", "table", "compare", "plot", "bench", "env"),
+    *("inspect", "scan", "index", "bandlimit", "pack", "stats", "merge", "synthesize", "train", "fold", "export"),
+    *("evaluate", "predict", "serve", "sensitivity", "select", "heatmap", "table", "compare", "plot", "bench", "env"),
 )
 _ALIASES = {"bandlimit": ["thin"]}
 _MAX_MESSAGE = 400

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.console import percent, print_error, print_json, print_line, print_table
+from prepixel.cli.console import UNTRAINED, percent, print_error, print_json, print_line, print_table
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
 SUMMARY = "classify images, or detect objects in them"
 ABOUT = """\
-Classify images, or detect objects in them, with a run's or a folded network.
+Classify images, or detect objects in them, with a run's, a folded or an
+exported network; an exported one needs no torch, but the extra runtime.
 Files that cannot be read are listed on standard error, the others are
 handled all the same, and the exit status is then 1."""
 EXAMPLE = "prepixel predict runs/demo_dct24 photo.jpg photos/ --json"
@@ -23,7 +24,9 @@ EXAMPLE = "prepixel predict runs/demo_dct24 photo.jpg photos/ --json"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `predict`."""
-    parser.add_argument("run_path", type=path, metavar="RUN", help="a run's folder, or a folded network's file")
+    parser.add_argument(
+        "run_path", type=path, metavar="RUN", help="a run's folder, a folded network's file, or an exported network"
+    )
     parser.add_argument(
         "files", type=path, nargs="+", metavar="FILE", help="image files, or folders of them; - reads one from stdin"
     )
@@ -50,12 +53,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=integer(1, MAX_BATCH), default=32, metavar="N", help="images per batch (default: 32)"
     )
     add_device(parser)
+    parser.add_argument(
+        "--engine",
+        choices=("onnxruntime", "openvino"),
+        help="exported network: what computes it (default: onnxruntime)",
+    )
     add_json(parser, "one JSON object per line")
     add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what images show."""
+    from prepixel.runtime import is_exported
+
+    if is_exported(options.run_path):
+        return _classify_exported(options)
+    if options.engine is not None:
+        raise UsageError(f"{options.run_path}: is no exported network; leave out --engine")
     from prepixel.runs import is_detector
 
     detects = is_detector(options.run_path)
@@ -66,22 +80,40 @@ def run(options: argparse.Namespace) -> int:
         from prepixel.cli.detector_commands import predict_detections
 
         return predict_detections(options, [str(one) for one in paths])
+    _refuse_detection_options(options)
+    from prepixel.cli.open_network import is_trained, open_classifier
+
+    network = open_classifier(options)
+    outcomes = network.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads)
+    return _print_classes(options, paths, outcomes, trained=is_trained(network))
+
+
+def _refuse_detection_options(options: argparse.Namespace) -> None:
     if options.output is not None or options.min_score is not None or options.beside or options.annotations is not None:
         raise UsageError(
             f"{options.run_path}: is not a detector's run; leave out --output, --min-score, --beside and --annotations"
         )
-    return _classify(options, paths)
 
 
-def _classify(options: argparse.Namespace, sources: Sequence[Any]) -> int:
-    from prepixel.cli.open_network import UNTRAINED, is_trained, open_classifier
+def _classify_exported(options: argparse.Namespace) -> int:
+    from prepixel.runtime import Predictor
+
+    _refuse_detection_options(options)
+    if options.build is not None or options.device not in {"auto", "cpu"}:
+        raise UsageError(f"{options.run_path}: is an exported network, on the CPU; leave out --build and --device")
+    sources = _image_paths(options.files)
+    predictor = Predictor.load(options.run_path, engine=options.engine or "onnxruntime", threads=options.threads)
+    outcomes = predictor.predict_each(sources, top=options.top, batch_size=options.batch_size)
+    return _print_classes(options, sources, outcomes, trained=predictor.manifest.trained)
+
+
+def _print_classes(
+    options: argparse.Namespace, sources: Sequence[Any], outcomes: Iterable[Any], *, trained: bool
+) -> int:
     from prepixel.jpeg import ReadFailure
 
-    network = open_classifier(options)
-    trained = is_trained(network)
     bad = 0
     rows: list[list[str]] = []
-    outcomes = network.predict(sources, top=options.top, batch_size=options.batch_size, threads=options.threads)
     for source, outcome in zip(sources, outcomes, strict=True):
         name = "standard input" if isinstance(source, bytes) else source
         if isinstance(outcome, ReadFailure):

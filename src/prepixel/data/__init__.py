@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         TooManyBadFiles,
     )
     from prepixel.data.loading.readers import PixelReader, SpectrumReader
-    from prepixel.data.loading.spectrum_dataset import ReadWarning, SpectrumDataset, SpectrumFolder
+    from prepixel.data.loading.spectrum_crops import ReadWarning
+    from prepixel.data.loading.spectrum_dataset import SpectrumDataset, SpectrumFolder
+    from prepixel.data.loading.spectrum_decoder import SpectrumDecoder
     from prepixel.errors import DatasetError, ReadFailure
 
 _PLACES = {
@@ -37,10 +39,11 @@ _PLACES = {
     "PixelReader": "prepixel.data.loading.readers",
     "RandomCrop": "prepixel.data.loading.crops",
     "ReadFailure": "prepixel.errors",
-    "ReadWarning": "prepixel.data.loading.spectrum_dataset",
+    "ReadWarning": "prepixel.data.loading.spectrum_crops",
     "Sample": "prepixel.data.datasets.folder",
     "ScanReport": "prepixel.data.jobs.scan",
     "SpectrumDataset": "prepixel.data.loading.spectrum_dataset",
+    "SpectrumDecoder": "prepixel.data.loading.spectrum_decoder",
     "SpectrumFolder": "prepixel.data.loading.spectrum_dataset",
     "SpectrumLoader": "prepixel.data.loading.loader",
     "SpectrumReader": "prepixel.data.loading.readers",
@@ -67,6 +70,7 @@ __all__ = [
     "Sample",
     "ScanReport",
     "SpectrumDataset",
+    "SpectrumDecoder",
     "SpectrumFolder",
     "SpectrumLoader",
     "SpectrumReader",

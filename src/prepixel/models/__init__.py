@@ -23,7 +23,9 @@ with extras_for(__name__):
         rgb_network,
     )
     from prepixel.models.input_norm import BandSetMismatch, PixelInput, SpectrumInput
-    from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model
+    from prepixel.models.library_network import LibraryNetwork, load_library_weights
+    from prepixel.models.light_stem import LightNetwork, LightStem, light_network
+    from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model, pixel_network
     from prepixel.models.weight_files import check_finite
     from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
@@ -37,6 +39,9 @@ __all__ = [
     "FoldedNetwork",
     "FrequencyNetwork",
     "GridMismatch",
+    "LibraryNetwork",
+    "LightNetwork",
+    "LightStem",
     "ModelError",
     "PixelInput",
     "PixelModel",
@@ -56,8 +61,11 @@ __all__ = [
     "frequency_resnet",
     "imagenet_classes",
     "import_build_function",
+    "light_network",
+    "load_library_weights",
     "load_rgb_weights",
     "pixel_model",
+    "pixel_network",
     "rebuild_folded",
     "rgb_network",
     "slice_channels",

@@ -225,7 +225,10 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
 
 def _check_name(name: str) -> None:
     if name not in NAMES:
-        raise ModelError(f"no network {name!r}; there are {', '.join(NAMES)}")
+        raise ModelError(
+            f"no network {name!r} without its stem; there are {', '.join(NAMES)}. Any other network of torchvision or "
+            "timm can be folded: in a recipe, network.stem: folded"
+        )
 
 
 def _resnet_parts(depth: int, num_classes: int, names: Sequence[str]) -> _Parts:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from prepixel.errors import ModelError
 from prepixel.models.build_function import BuildFunction, call_build_function
-from prepixel.models.frequency_network import NAMES, rgb_network
-from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.models.frequency_network import NAMES, PixelNetwork, rgb_network
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
+from prepixel.models.library_network import LibraryNetwork
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
@@ -100,6 +101,22 @@ def pixel_model(
     return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
 
 
+def pixel_network(name: str, num_classes: int) -> PixelNetwork | LibraryNetwork:
+    """Build a classifier on RGB pixels with random weights; it normalizes its pixels itself.
+
+    Args:
+        name: one of `NAMES`, another classification network of torchvision, or ``timm:NAME``.
+        num_classes: logits.
+
+    Raises:
+        ModelError: no network of that name, or the package that has it is not installed.
+    """
+    if name in NAMES:
+        return rgb_network(name, num_classes)
+    model = pixel_model(name, weights=NO_WEIGHTS, num_classes=num_classes)
+    return LibraryNetwork(PixelInput(model.mean, model.std), model.network.train(), name)
+
+
 def imagenet_classes() -> tuple[str, ...]:
     """Return ImageNet's 1,000 class names in label order, as torchvision has them."""
     return tuple(torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
@@ -110,18 +127,18 @@ def _build(name: str, weights: str | None, num_classes: int | None, build: Build
     if build is not None:
         if weights not in {None, NO_WEIGHTS}:
             raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
-        network = call_build_function(build, name)
+        network: nn.Module = call_build_function(build, name)
         mean, std = _stated_normalization(network)
         return PixelModel(name, network, None, mean, std, trained=weights is None)
     if name == EFFICIENTNET_LITE0:
         return _efficientnet_lite0(weights, num_classes)
     if name.startswith(TIMM_NETWORK):
         return _from_timm(name, weights, num_classes)
-    if name.startswith(RECIPES_NETWORK) and name.removeprefix(RECIPES_NETWORK) in NAMES:
+    if name.startswith(RECIPES_NETWORK):
         if weights not in {None, NO_WEIGHTS}:
             raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
         count = num_classes or _IMAGENET_CLASSES
-        network = rgb_network(name.removeprefix(RECIPES_NETWORK), count)
+        network = pixel_network(name.removeprefix(RECIPES_NETWORK), count)
         return PixelModel(name, network, count, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), trained=False)
     return _from_torchvision(name, weights, num_classes)
 

@@ -121,12 +121,14 @@ class NetworkSettings:
     """Settings of the network that is trained.
 
     Attributes:
-        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; for kind spectrum without its stem.
+        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; with another stem or for kind rgb
+            also any other classifier of torchvision, or timm:NAME.
         layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
-        stem: for kind spectrum, removed as in the paper, or folded: the RGB network itself, its first layer folded over
-            the coefficients.
-        pixels: for a folded stem, the pixels down and across that the RGB network takes; the grid's image must be 1, 2,
-            4 or 8 times as large.
+        stem: for kind spectrum, removed as in the paper; folded: the RGB network itself, its first layer folded over
+            the coefficients; or light: a small convolution over blocks in the place of its first layer.
+        pixels: for a folded or light stem, the pixels down and across that the RGB network takes. For a folded one the
+            grid's image must be 1, 2, 4 or 8 times as large; for a light one the grid must be as large as the first
+            layer's maps, or a whole number of times larger or smaller.
         rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
             from random weights.
         from_run: the folder of a run of the same network that sees at least these channels, gated or not: its weights
@@ -135,7 +137,7 @@ class NetworkSettings:
 
     name: str = "resnet18"
     layer2_stride: int = 2
-    stem: Literal["removed", "folded"] = "removed"
+    stem: Literal["removed", "folded", "light"] = "removed"
     pixels: tuple[int, int] | None = None
     rgb_weights: str | None = None
     from_run: str | None = None
@@ -143,14 +145,20 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         if self.from_run is not None and self.rgb_weights is not None:
             raise RecipeError("network.from_run and network.rgb_weights both say how to start; remove one of them")
-        if self.stem == "folded" and self.pixels is None:
-            raise RecipeError("a folded stem needs network.pixels, what the RGB network takes; for example pixels: 224")
+        if self.stem != "removed" and self.pixels is None:
+            raise RecipeError(
+                f"a {self.stem} stem needs network.pixels, what the RGB network takes; for example pixels: 224"
+            )
         if self.stem == "removed" and self.pixels is not None:
             raise RecipeError(
-                "network.pixels belongs to a folded stem, and network.stem is removed; remove one of them"
+                "network.pixels belongs to a folded or light stem, and network.stem is removed; remove one of them"
             )
-        if self.stem == "folded" and self.layer2_stride != 2:
-            raise RecipeError("network.layer2_stride belongs to a removed stem, and network.stem is folded; remove it")
+        if self.stem != "removed" and self.layer2_stride != 2:
+            raise RecipeError(
+                f"network.layer2_stride belongs to a removed stem, and network.stem is {self.stem}; remove it"
+            )
+        if self.stem == "light" and self.from_run is not None:
+            raise RecipeError("network.from_run slices a removed or folded stem, and network.stem is light; remove it")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from prepixel.optional import extras_for
 with extras_for(__name__):
     from prepixel.data.loading.channel_statistics import measure_statistics
     from prepixel.runs.channel_usage import Agreement, ChannelUse, measure_use
-    from prepixel.runs.classifier import Classifier, Prediction, TrainedRun, load_run
+    from prepixel.runs.classifier import Classifier, TrainedRun, load_run
     from prepixel.runs.detector import FoundInPhoto, TrainedDetector, load_detector
     from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
     from prepixel.runs.open_run import is_detector, open_run, train_run
@@ -13,6 +13,7 @@ with extras_for(__name__):
     from prepixel.runs.session import RunResult
     from prepixel.runs.train_classifier import run, scored_rows
     from prepixel.runs.train_detector import run_detection
+    from prepixel.runtime.prediction import Prediction
 
 __all__ = [
     "Agreement",

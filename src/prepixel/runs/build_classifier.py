@@ -23,7 +23,10 @@ from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
     FrequencyNetwork,
+    LibraryNetwork,
+    LightNetwork,
     PixelNetwork,
+    SpectrumInput,
     WeightReuse,
     WeightsMismatch,
     count_macs,
@@ -32,8 +35,10 @@ from prepixel.models import (
     example_spectrum,
     fold,
     frequency_network,
+    light_network,
+    load_library_weights,
     load_rgb_weights,
-    rgb_network,
+    pixel_network,
 )
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
@@ -42,7 +47,7 @@ from prepixel.runs.loader_options import check_batch_size, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
 
-Network = FrequencyNetwork | PixelNetwork | FoldedNetwork | GatedNetwork
+Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork | GatedNetwork
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
     """
     torch.manual_seed(recipe.seed)
     network = _build_ungated(recipe, num_classes, bands, statistics)
-    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork):
+    if recipe.gate.kind == "none" or isinstance(network, PixelNetwork | LibraryNetwork):
         return network
     bands = network.input.bands
     try:
@@ -193,23 +198,21 @@ def _value_bytes(settings: InputSettings) -> int:
 
 def _build_ungated(
     recipe: Recipe, num_classes: int, bands: BandSet | None, statistics: Statistics | None
-) -> FrequencyNetwork | PixelNetwork | FoldedNetwork:
+) -> FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork:
     settings = recipe.network
     if bands is None:
-        return rgb_network(settings.name, num_classes)
+        return pixel_network(settings.name, num_classes)
     if settings.stem == "folded":
-        return _fold(recipe, rgb_network(settings.name, num_classes), bands)
+        return _fold(recipe, pixel_network(settings.name, num_classes), bands)
+    shift, scale = (None, None) if statistics is None else (statistics.shift(), statistics.scale())
+    if settings.stem == "light":
+        return _lighten(recipe, pixel_network(settings.name, num_classes), SpectrumInput(bands, shift, scale))
     return frequency_network(
-        settings.name,
-        bands,
-        num_classes,
-        layer2_stride=settings.layer2_stride,
-        shift=None if statistics is None else statistics.shift(),
-        scale=None if statistics is None else statistics.scale(),
+        settings.name, bands, num_classes, layer2_stride=settings.layer2_stride, shift=shift, scale=scale
     )
 
 
-def _fold(recipe: Recipe, network: PixelNetwork, bands: BandSet) -> FoldedNetwork:
+def _fold(recipe: Recipe, network: PixelNetwork | LibraryNetwork, bands: BandSet) -> FoldedNetwork:
     """Fold an RGB network, which normalizes its pixels itself."""
     return fold(
         network,
@@ -218,6 +221,17 @@ def _fold(recipe: Recipe, network: PixelNetwork, bands: BandSet) -> FoldedNetwor
         bands=bands,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
+    )
+
+
+def _lighten(recipe: Recipe, network: PixelNetwork | LibraryNetwork, normalization: SpectrumInput) -> LightNetwork:
+    return light_network(
+        network,
+        normalization.bands,
+        pixels=recipe.network.pixels or (0, 0),
+        grid=recipe.input.grid or (0, 0),
+        shift=normalization.shift,
+        scale=normalization.scale,
     )
 
 
@@ -232,18 +246,31 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     path = expand_path(recipe.network.rgb_weights, "network.rgb_weights")
     if isinstance(network, GatedNetwork):
         network = network.network
-        assert isinstance(network, FrequencyNetwork | FoldedNetwork)
+        assert isinstance(network, FrequencyNetwork | FoldedNetwork | LightNetwork)
     state = read_rgb_weights(path)
     try:
-        if not isinstance(network, FoldedNetwork):
-            return load_rgb_weights(network, state)
+        if not isinstance(network, FoldedNetwork | LightNetwork):
+            return _load(network, state, num_classes)
         torch.manual_seed(recipe.seed)  # fresh layers get the same initial weights as the RGB network of this seed
-        pixel_network = rgb_network(recipe.network.name, num_classes)
-        reuse = load_rgb_weights(pixel_network, state)
-        network.load_state_dict(_fold(recipe, pixel_network, network.bands).state_dict())
+        on_pixels = pixel_network(recipe.network.name, num_classes)
+        reuse = _load(on_pixels, state, num_classes)
+        derived = (
+            _fold(recipe, on_pixels, network.bands)
+            if isinstance(network, FoldedNetwork)
+            else _lighten(recipe, on_pixels, network.input)
+        )
+        network.load_state_dict(derived.state_dict())
         return reuse
     except WeightsMismatch as error:
         raise RunError(f"network.rgb_weights: {path}: {error}") from error
+
+
+def _load(
+    network: FrequencyNetwork | PixelNetwork | LibraryNetwork, state: dict[str, Tensor], num_classes: int
+) -> WeightReuse:
+    if isinstance(network, LibraryNetwork):
+        return load_library_weights(network, state, num_classes)
+    return load_rgb_weights(network, state)
 
 
 def read_rgb_weights(path: Path) -> dict[str, Tensor]:
@@ -287,7 +314,7 @@ def run_metadata(
         "network": ", ".join(
             [
                 recipe.network.name,
-                *(["folded"] if recipe.network.stem == "folded" else []),
+                *([recipe.network.stem] if recipe.network.stem != "removed" and bands is not None else []),
                 *([f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []),
             ]
         ),

@@ -23,23 +23,9 @@ from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
 from prepixel.runs.run_folder import RunFolder
+from prepixel.runtime.prediction import Prediction
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import ClassificationResult
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Store the classes predicted for one image.
-
-    Attributes:
-        source: the image's path, or "buffer of N bytes".
-        classes: the most probable classes, most probable first.
-        probabilities: theirs, 0..1, by softmax; not calibrated.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
 
 
 class Classifier(abc.ABC):

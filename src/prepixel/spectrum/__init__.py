@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prepixel.spectrum.opened_images import OpenImages, open_images
     from prepixel.spectrum.padded import PaddedSpectrum
     from prepixel.spectrum.reference import resample
-    from prepixel.spectrum.spectrum import Spectrum, encode_int8
+    from prepixel.spectrum.spectrum import Spectrum, concatenate, encode_int8
     from prepixel.spectrum.statistics import Statistics
 
 _PLACES = {
@@ -37,6 +37,7 @@ _PLACES = {
     "SpectraRead": "prepixel.spectrum.native",
     "Spectrum": "prepixel.spectrum.spectrum",
     "Statistics": "prepixel.spectrum.statistics",
+    "concatenate": "prepixel.spectrum.spectrum",
     "encode_int8": "prepixel.spectrum.spectrum",
     "open_images": "prepixel.spectrum.opened_images",
     "read_arrays": "prepixel.spectrum.arrays",
@@ -57,6 +58,7 @@ __all__ = [
     "SpectraRead",
     "Spectrum",
     "Statistics",
+    "concatenate",
     "encode_int8",
     "open_images",
     "read_arrays",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.tree import register_node
@@ -153,8 +157,43 @@ class Spectrum:
             self, values=self.values.pin_memory(), shift=self.shift.pin_memory(), unit=self.unit.pin_memory()
         )
 
+    @property
+    def shape(self) -> torch.Size:
+        """Return images, channels, blocks down, blocks across."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the values."""
+        return self.values.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the values."""
+        return self.values.device
+
     def __len__(self) -> int:
         return int(self.values.shape[0])
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Spectrum:
+        """Return some of the images, as a batch: one for a number; for a number or a slice, a view.
+
+        Raises:
+            IndexError: there is no such image.
+            TypeError: the index is of more than the images; index ``values``.
+        """
+        if isinstance(index, slice):
+            part: Any = index
+        elif isinstance(index, Tensor) and index.dim() > 0:
+            part = index
+        elif isinstance(index, tuple):
+            raise TypeError(f"a Spectrum is indexed by images, not by {index}; index its values, or select its bands")
+        elif isinstance(index, Sequence):
+            part = list(index)
+        else:
+            place = range(len(self))[operator.index(index)]
+            part = slice(place, place + 1)
+        return replace(self, values=self.values[part])
 
     def _mirrored(self, axis: int, odd: list[bool]) -> Spectrum:
         if self.values.dtype == torch.int8 and bool((self.values < -INT8_LIMIT).any()):
@@ -173,6 +212,62 @@ register_node(
     dump=lambda context: [context[0].name, list(context[0].channels), context[0].origin],
     load=lambda said: (BandSet(said[0], tuple(said[1]), said[2]),),
 )
+
+
+def concatenate(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Join spectra of equal bands, grid, dtype, shift and unit to one batch.
+
+    Consecutive views of one tensor are joined without a copy. torch's ``default_collate`` joins spectra by this
+    function.
+
+    Raises:
+        ValueError: they are none, or they differ in bands, grid, dtype, shift or unit.
+    """
+    if not spectra:
+        raise ValueError("there is no spectrum to join")
+    first = spectra[0]
+    for other in spectra[1:]:
+        alike = (
+            other.bands == first.bands
+            and other.dtype == first.dtype
+            and other.shape[1:] == first.shape[1:]
+            and torch.equal(other.shift, first.shift)
+            and torch.equal(other.unit, first.unit)
+        )
+        if not alike:
+            raise ValueError(
+                f"{_form(first)} and {_form(other)} do not join: bands, grid, dtype, shift and unit must be equal"
+            )
+    values = [spectrum.values for spectrum in spectra]
+    return replace(first, values=_consecutive(values) if _are_consecutive(values) else torch.cat(values))
+
+
+def _form(spectrum: Spectrum) -> str:
+    return f"{spectrum.dtype} spectra of {spectrum.bands} on {tuple(spectrum.shape[2:])} blocks"
+
+
+def _are_consecutive(values: Sequence[Tensor]) -> bool:
+    place, storage = values[0].data_ptr(), values[0].untyped_storage().data_ptr()
+    for tensor in values:
+        if not tensor.is_contiguous() or tensor.data_ptr() != place:
+            return False
+        if tensor.untyped_storage().data_ptr() != storage:
+            return False
+        place += tensor.nbytes
+    return True
+
+
+def _consecutive(values: Sequence[Tensor]) -> Tensor:
+    first = values[0]
+    shape = (sum(len(tensor) for tensor in values), *first.shape[1:])
+    return first.as_strided(shape, first.stride(), first.storage_offset())
+
+
+def _collate(batch: Sequence[Spectrum], *, collate_fn_map: Any = None) -> Spectrum:
+    return concatenate(batch)
+
+
+default_collate_fn_map[Spectrum] = _collate
 
 
 def encode_int8(spectrum: Spectrum, shift: Float[Tensor, " f"], unit: Float[Tensor, " f"]) -> Spectrum:

@@ -24,18 +24,36 @@ def read_object(path: Path, *, required: Iterable[str], optional: Iterable[str] 
         ValueError: the file is no regular file, is larger than 1 MiB, is not JSON in UTF-8, or holds other keys.
         OSError: the file cannot be read.
     """
+    return checked_keys(read_value(path), "it", required=required, optional=optional)
+
+
+def read_value(path: Path, *, most_bytes: int = MAX_BYTES) -> Any:
+    """Read a JSON value of any kind, strictly: bounded size, no key twice in an object, no NaN.
+
+    Raises:
+        ValueError: the file is no regular file, is larger than ``most_bytes``, or is not JSON in UTF-8.
+        OSError: the file cannot be read.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, so that what is checked is what is read)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is no regular file")
-        contents = file.read(MAX_BYTES + 1)
-    if len(contents) > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
+        contents = file.read(most_bytes + 1)
+    if len(contents) > most_bytes:
+        raise ValueError(f"it is larger than {most_bytes} bytes")
+    return parse_value(contents)
+
+
+def parse_value(contents: bytes) -> Any:
+    """Parse JSON strictly: no key twice in an object, no NaN.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8.
+    """
     try:
-        fields = json.loads(contents, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
+        return json.loads(contents, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
-    return checked_keys(fields, "it", required=required, optional=optional)
 
 
 def checked_keys(fields: Any, what: str, *, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tests.data.photos import write_photos
@@ -17,9 +16,10 @@ from torchvision.transforms import v2
 
 from prepixel.data.loading import readers
 from prepixel.data.loading.crops import CenterCrop, RandomCrop
-from prepixel.data.loading.spectrum_dataset import ReadWarning, SpectrumDataset, SpectrumFolder, concatenate
+from prepixel.data.loading.spectrum_crops import ReadWarning
+from prepixel.data.loading.spectrum_dataset import SpectrumDataset, SpectrumFolder
 from prepixel.errors import DatasetError, JpegError
-from prepixel.spectrum import BandSet, Spectrum, read_spectra
+from prepixel.spectrum import BandSet, read_spectra
 
 GRID = (5, 3)
 NOT_CUT = -1
@@ -156,17 +156,3 @@ def test_data_sets_travel_by_pickle(folder: Path) -> None:
     dataset = spectrum_folder(folder, transform=CenterCrop(0.5))
     for other in (pickle.loads(pickle.dumps(dataset)), copy.deepcopy(dataset)):
         assert torch.equal(other[2][0].values, dataset[2][0].values)
-
-
-def test_joining_copies_only_what_does_not_lie_together() -> None:
-    bands = BandSet.of("S-6")
-    values = torch.from_numpy(np.arange(7 * 6 * 5 * 3, dtype=np.float32).reshape(7, 6, 5, 3))
-    whole = Spectrum.of_coefficients(values, bands)
-    parts = [Spectrum.of_coefficients(values[i : i + 1], bands) for i in range(7)]
-    assert concatenate(parts[2:5]).values.data_ptr() == values[2].data_ptr()
-    assert torch.equal(concatenate(parts[2:5]).values, values[2:5])
-    assert torch.equal(concatenate([parts[5], parts[1], whole]).values, torch.cat([values[5:6], values[1:2], values]))
-    with pytest.raises(ValueError, match="bands, grid, dtype, shift and unit must be equal"):
-        concatenate([whole, Spectrum.of_coefficients(values[:, :, :2], bands)])
-    with pytest.raises(ValueError, match="there is no spectrum to join"):
-        concatenate([])

@@ -107,7 +107,7 @@ def index_folder(
     limits: Limits = Limits(),
     progress: Progress | None = None,
 ) -> IndexReport:
-    """Index all JPEGs below a folder into one file, which data sets find by themselves where it lies in the folder.
+    """Index all JPEGs below a folder into one file, from which `FolderIndex` looks them up by path.
 
     A run that was stopped is resumed. Files that have not changed since an earlier run, by size and time of change,
     keep their index.

@@ -1,0 +1,158 @@
+"""A classifier as a graph takes it: stored values in, normalization inside, logits or probabilities out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor, nn
+
+from prepixel.data import PixelReader, SpectrumReader
+from prepixel.errors import ModelError
+from prepixel.gates import GatedNetwork
+from prepixel.models import PixelNetwork
+from prepixel.runs import Classifier, FoldedClassifier, TrainedRun
+from prepixel.runtime import GraphInput
+from prepixel.runtime.manifest import MOST_CLASSES, Encoding, Output
+from prepixel.spectrum import BandSet, Spectrum
+
+_TORCH_DTYPES = {"float32": torch.float32, "int8": torch.int8}
+# Spread of the random images that a graph is checked on, in units of the network's own normalization.
+_SPREAD = 0.5
+
+
+class ClassifierGraph(nn.Module):
+    """Compute a classifier's output from stored values: what is exported.
+
+    Args:
+        network: on spectra.
+        bands: the channels of the values.
+        shift: the coefficient that the value 0 stands for, per channel.
+        unit: how many coefficient units a step is, per channel.
+        output: what to give.
+    """
+
+    shift: Tensor
+    unit: Tensor
+
+    def __init__(
+        self, network: nn.Module, bands: BandSet, shift: Float[Tensor, " f"], unit: Float[Tensor, " f"], output: Output
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.bands = bands
+        self.register_buffer("shift", shift)
+        self.register_buffer("unit", unit)
+        self.output: Output = output
+
+    def forward(self, values: Float[Tensor, "n f bh bw"] | Int8[Tensor, "n f bh bw"]) -> Float[Tensor, "n k"]:
+        """Compute one logit, or one probability, per class."""
+        logits: Tensor = self.network(Spectrum(values, self.bands, self.shift, self.unit))
+        return logits.softmax(1) if self.output == "probabilities" else logits
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """Store a classifier with all that its export says.
+
+    Attributes:
+        name: for tables.
+        trained: whether it has weights other than random ones.
+        graph: on the CPU, in float32, in evaluation mode.
+        input: how a photo becomes its input.
+        output: what it gives.
+        classes: names, in label order.
+    """
+
+    name: str
+    trained: bool
+    graph: ClassifierGraph
+    input: GraphInput
+    output: Output
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, classifier: Classifier, *, encoding: Encoding | None = None, output: Output = "logits") -> Exportable:
+        """Prepare a classifier for export; it is left as it is.
+
+        Args:
+            classifier: on coefficients.
+            encoding: of the values that the graph takes; None for the classifier's own.
+            output: what the graph gives.
+
+        Raises:
+            ModelError: it is one on pixels, or has no statistics for int8.
+        """
+        reader = reader_of(classifier, encoding)
+        bands, count = BandSet.of(reader.bands), len(reader.bands)
+        shift = torch.zeros(count) if reader.shift is None else reader.shift.detach().cpu().float()
+        unit = torch.ones(count) if reader.unit is None else reader.unit.detach().cpu().float()
+        network = copy.deepcopy(classifier.network).cpu().float().eval().requires_grad_(requires_grad=False)
+        given = GraphInput(
+            bands,
+            reader.grid,
+            "int8" if reader.dtype == torch.int8 else "float32",
+            tuple(shift.tolist()),
+            tuple(unit.tolist()),
+            classifier.crop_fraction,
+            reader.filter,
+        )
+        if not 0 < len(classifier.classes) <= MOST_CLASSES:
+            raise ModelError(f"it has {len(classifier.classes)} classes; 1 to {MOST_CLASSES} can be exported")
+        graph = ClassifierGraph(network, bands, shift, unit, output).eval()
+        trained = not isinstance(classifier, FoldedClassifier) or classifier.trained
+        return cls(classifier.name, trained, graph, given, output, classifier.classes)
+
+    def random_values(self, count: int, *, seed: int = 0) -> Tensor:
+        """Return stored values of random images, spread as the network expects."""
+        network: Any = self.graph.network
+        normalization = network.input
+        generator = torch.Generator().manual_seed(seed)
+        normalized = _SPREAD * torch.randn(count, len(self.input.bands), *self.input.grid, generator=generator)
+        shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
+        own_shift, own_unit = (one[:, None, None] for one in (self.graph.shift, self.graph.unit))
+        values: Tensor = (shift + scale * normalized - own_shift) / own_unit
+        if self.input.dtype == "int8":
+            return values.round().clamp(-127, 127).to(torch.int8)
+        return values
+
+    def logits(self, values: Tensor) -> Float[Tensor, "n k"]:
+        """Compute the network's own logits."""
+        graph = self.graph
+        with torch.inference_mode():
+            logits: Tensor = graph.network(Spectrum(values, graph.bands, graph.shift, graph.unit))
+        return logits
+
+
+def reader_of(classifier: Classifier, encoding: Encoding | None) -> SpectrumReader:
+    """Return what turns files into a classifier's inputs, in the encoding asked for.
+
+    Raises:
+        ModelError: the classifier takes pixels, has a gate, or has no statistics from which int8 steps follow.
+    """
+    if isinstance(classifier, FoldedClassifier):
+        return dataclasses.replace(classifier, encoding=encoding or classifier.encoding).reader
+    reader = classifier.reader
+    if isinstance(classifier.network, GatedNetwork):
+        raise ModelError(
+            f"{classifier.name}: has a gate, whose graph the exporters fix to one batch size; take the channels "
+            "that it chose (prepixel select), and train a network on them"
+        )
+    if isinstance(reader, PixelReader) or isinstance(classifier.network, PixelNetwork):
+        raise ModelError(
+            f"{classifier.name}: takes RGB pixels, and what is exported takes coefficients; fold it first: "
+            "prepixel fold RUN -o FILE"
+        )
+    if encoding is None or reader.dtype == _TORCH_DTYPES[encoding]:
+        return reader
+    if encoding == "float32":
+        return SpectrumReader(reader.grid, reader.bands, reader.filter)
+    statistics = classifier.statistics if isinstance(classifier, TrainedRun) else None
+    if statistics is None:
+        raise ModelError(f"{classifier.name}: has no statistics, which give the steps of int8 values; take float32")
+    shift, unit = statistics.shift().float(), statistics.int8_unit().float()
+    return SpectrumReader(reader.grid, reader.bands, reader.filter, torch.int8, shift, unit)
