@@ -7,7 +7,8 @@ setup:
 
 # Fold a pretrained network and ask it about two photos; then make the embedded data, train an RGB, a DCT-24 and a DCT-64 network on it, print the table, draw the curves.
 # What is there already is kept: a second run only finishes what a first one left.
-demo: setup
+demo:
+	./setup.sh demo
 	$(PYTHON) examples/fold.py
 	$(PREPIXEL) fold efficientnet_lite0 --bands S-24 --output runs/demo/lite0_s24.pt
 	$(PREPIXEL) predict runs/demo/lite0_s24.pt --top 3 \

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Make .venv with everything that building, running and testing prepixel needs. Safe to run twice: a second run
-# only rebuilds what changed. Debian's or Ubuntu's packages are asked for only where something is missing.
+# Make .venv with what building and running prepixel needs, and the packages of an extra. Safe to run twice: a second
+# run only rebuilds what changed. Usage: ./setup.sh [EXTRA]   (default: dev, which tests, checks and docs need; the
+# demo asks for "demo", which is a third of it). Debian's or Ubuntu's packages are asked for only where something is missing.
 set -eu
 cd "$(dirname "$0")"
 
@@ -26,5 +27,5 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
     'scikit-build-core>=0.11' nanobind cmake ninja
-.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[${1:-dev}]"
 echo "setup: .venv is ready"
