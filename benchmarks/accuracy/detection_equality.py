@@ -33,7 +33,7 @@ from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.models.detectors import fold_detector
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
-from prepixel.spectrum import BandSet
+from prepixel.spectrum import BandSet, PaddedSpectrum, open_images
 from prepixel.tasks import DetectionMetrics, GroundTruth, coco_detections
 
 ALL = BandSet.parse("192")
@@ -101,14 +101,19 @@ def compare(epochs: int, most: int) -> Iterator[Row]:
     for image in images.samples:
         size = (image.height, image.width)
         params = FRAMES.make_params(size, generator, training=False)
-        spectra = {bands: reader.read(image.path, params) for bands, reader in readers.items()}
-        exact = folded_reference.rgb(spectra[ALL].values[0].double().numpy(), PIXELS_PER_BLOCK, "dct")
-        pixels = PixelFrames(PIXELS_PER_BLOCK).read(image.path, params)
+        opened = open_images([image.path])
+        spectra = {bands: reader.read(opened, [params], 1).inputs for bands, reader in readers.items()}
+        frame = spectra[ALL]
+        assert isinstance(frame, PaddedSpectrum)
+        rows, columns = frame.grids[0]
+        unpadded = frame.spectrum.values[0, :, :rows, :columns].double().numpy()
+        exact = folded_reference.rgb(unpadded, PIXELS_PER_BLOCK, "dct")
+        pixels = PixelFrames(PIXELS_PER_BLOCK).read(opened, [params], 1).inputs
         with torch.inference_mode():
             found = {
                 "linear": original([torch.from_numpy(exact).float()], original_sizes=[size])[0],
-                "Pillow": original([pixels], original_sizes=[size])[0],
-                **{b.name: folded[b](readers[b].batch([spectra[b]]), original_sizes=[size])[0] for b in readers},
+                "Pillow": original(pixels, original_sizes=[size])[0],
+                **{b.name: folded[b](spectra[b], original_sizes=[size])[0] for b in readers},
             }
         for (ours, theirs), agreement in pairs.items():
             agreement.count(found[ours], found[theirs])

@@ -27,7 +27,7 @@ from prepixel.data.random_streams import sample_generator
 from prepixel.jpeg import read_sizes
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.reports import Shown, plot_detections
-from prepixel.spectrum import BandSet
+from prepixel.spectrum import BandSet, PaddedSpectrum, open_images
 
 ALL = BandSet.parse("192")
 PIXELS = 8
@@ -57,8 +57,9 @@ def rgb_pipeline(picture: Image.Image, params: ResizeParams) -> np.ndarray:
 
 def picture_of(path: str, params: ResizeParams) -> np.ndarray:
     """Return the RGB pixels of a frame's coefficients: the inverse transform and JFIF's color matrix."""
-    spectrum = SpectrumFrames(ALL, PIXELS).read(path, params)
-    values = spectrum.values[0].double().numpy()
+    frame = SpectrumFrames(ALL, PIXELS, multiple=1).read(open_images([path]), [params], 1).inputs
+    assert isinstance(frame, PaddedSpectrum)
+    values = frame.spectrum.values[0].double().numpy()
     table = np.array([[np.cos((2 * x + 1) * v * np.pi / 16) for x in range(8)] for v in range(8)]) / 2
     table[0] /= 2**0.5
     bh, bw = values.shape[1:]

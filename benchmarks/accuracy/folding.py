@@ -25,10 +25,9 @@ import torchvision
 from benchmarks.harness import arguments, photos
 from torch import Tensor, nn
 
-from prepixel.data import CenterCrop, PixelReader, SpectrumReader
-from prepixel.data.random_streams import sample_generator
+from prepixel.data import PixelReader, SpectrumReader
+from prepixel.data.loading.readers import read_centered
 from prepixel.engine import disable_malloc_trim
-from prepixel.jpeg import read_sizes
 from prepixel.models import FoldedNetwork, count_macs, example_pixels, example_spectrum, fold, pixel_model
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
@@ -114,13 +113,10 @@ def photo_sets(folder: Path) -> Iterator[Photos]:
 
 def outputs(network: nn.Module, reader: SpectrumReader | PixelReader, paths: list[str], crop: float) -> Tensor:
     """Run a network on photos, from their files."""
-    center, generator = CenterCrop(crop), sample_generator(0, 0, 0)
     results = []
     for start in range(0, len(paths), BATCH):
-        part = paths[start : start + BATCH]
-        params = [center.make_params((h, w), 1.0, generator) for h, w in read_sizes(part).sizes.tolist()]
         with torch.inference_mode():
-            results.append(network(reader.read(part, params, 0).inputs))
+            results.append(network(read_centered(reader, paths[start : start + BATCH], crop, 0).inputs))
     return torch.cat(results)
 
 

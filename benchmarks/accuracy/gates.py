@@ -25,11 +25,10 @@ import torch
 from benchmarks.harness import arguments
 from torch import Tensor, nn
 
-from prepixel.data import CenterCrop, FolderDataset, SpectrumReader, write_synthetic
-from prepixel.data.random_streams import sample_generator
+from prepixel.data import FolderDataset, SpectrumReader, write_synthetic
+from prepixel.data.loading.readers import read_centered
 from prepixel.engine import OptimizationSettings, TrainSettings, train
 from prepixel.gates import GatedNetwork, GateSettings, build_gate
-from prepixel.jpeg import read_sizes
 from prepixel.models import SpectrumInput
 from prepixel.records import Row, ScoreRow, append_records, describe_environment
 from prepixel.reports import plot_heat_maps
@@ -123,15 +122,11 @@ def learn(
 
 def embedded(folder: Path) -> tuple[Images, Images]:
     """Read the embedded data set's centered crops."""
-    reader, crop, generator = SpectrumReader(GRID, ALL), CenterCrop(0.875), sample_generator(0, 0, 0)
     sets = []
     for root in write_synthetic(folder / "data", num_train_per_class=30, num_val_per_class=20):
         samples = FolderDataset(root).samples
         paths = [sample.path for sample in samples]
-        params = [
-            crop.make_params((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()
-        ]
-        spectrum = reader.read(paths, params, 0).inputs
+        spectrum = read_centered(SpectrumReader(GRID, ALL), paths, 0.875, 0).inputs
         assert isinstance(spectrum, Spectrum)
         sets.append(Images(spectrum, torch.tensor([sample.label for sample in samples]), not sets))
     return sets[0], sets[1]

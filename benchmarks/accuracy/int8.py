@@ -16,9 +16,8 @@ import torch
 from benchmarks.accuracy.folding import GRID, Photos, outputs, photo_sets, pretrained
 from benchmarks.harness import arguments, photos
 
-from prepixel.data import CenterCrop, SpectrumReader
-from prepixel.data.random_streams import sample_generator
-from prepixel.jpeg import read_sizes
+from prepixel.data import SpectrumReader
+from prepixel.data.loading.readers import read_centered
 from prepixel.models import FoldedNetwork, fold
 from prepixel.models.folding.reconstruction import int8_unit
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -32,10 +31,8 @@ FLOAT, STEPS, WIDEST = "float32", "int8, measured steps", "int8, widest steps"
 def measured_unit(one: Photos) -> torch.Tensor:
     """Measure int8 steps on the first photos of a set, as recipes do on training images."""
     statistics = Statistics.empty(BANDS, GRID)
-    reader, center, generator = SpectrumReader(GRID, BANDS, one.filter), CenterCrop(one.crop), sample_generator(0, 0, 0)
-    paths = one.paths[:MEASURED]
-    params = [center.make_params((height, width), 1.0, generator) for height, width in read_sizes(paths).sizes.tolist()]
-    statistics.update(reader.read(paths, params, 1).inputs)
+    reader = SpectrumReader(GRID, BANDS, one.filter)
+    statistics.update(read_centered(reader, one.paths[:MEASURED], one.crop, 1).inputs)
     return statistics.int8_unit().float()
 
 

@@ -25,7 +25,7 @@ from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams
 from prepixel.data.loading.detection_readers import SpectrumFrames
 from prepixel.data.random_streams import sample_generator
 from prepixel.records import ScoreRow, append_records, describe_environment
-from prepixel.spectrum import BandSet, PaddedSpectrum
+from prepixel.spectrum import BandSet, PaddedSpectrum, open_images
 
 SETTINGS = FrameSettings((800,), 1333, 8)
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -39,7 +39,11 @@ def spectra(bands: str, pixels_per_block: int, dtype: torch.dtype) -> Callable[[
     band_set = BandSet.parse(bands)
     step = torch.full((len(band_set),), 8.0) if dtype == torch.int8 else None
     reader = SpectrumFrames(band_set, pixels_per_block, dtype=dtype, step=step, multiple=32 // pixels_per_block)
-    return lambda drawn: reader.batch([reader.read(path, params) for path, params in drawn])
+
+    def read(drawn: Drawn) -> Any:
+        return reader.read(open_images([path for path, _ in drawn]), [params for _, params in drawn], 1).inputs
+
+    return read
 
 
 def pixels(*, normalized: bool) -> Callable[[Drawn], Any]:

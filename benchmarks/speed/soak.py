@@ -27,9 +27,8 @@ from pathlib import Path
 import numpy as np
 from benchmarks.harness import arguments, photos
 
-from prepixel.jpeg import read_sizes
 from prepixel.records import ScoreRow, append_records, describe_environment
-from prepixel.spectrum import BandSet, read_spectra
+from prepixel.spectrum import BandSet, open_images, read_spectra
 
 BATCH, GRID = 50, (14, 14)
 GROWTH, GROWTH_AS_IS = 16 * 2**20, 32 * 2**20
@@ -72,20 +71,19 @@ def main() -> int:
     for done in range(-WARM, total, BATCH):
         chosen = [files[i] for i in generator.integers(0, len(files), BATCH)]
         sources = [path.read_bytes() if generator.random() < 0.3 else str(path) for path in chosen]
-        sizes = read_sizes(sources, threads=2, on_error="skip")
-        sources = [sources[place] for place in sizes.kept.tolist()]
-        parts = generator.random((len(sources), 2))
+        images = open_images(sources, threads=2, on_error="skip")
+        parts = generator.random((len(images), 2))
         boxes = np.array(
-            [(0.3 * p * h, 0.3 * q * w, 0.7 * h, 0.7 * w) for (p, q), (h, w) in zip(parts, sizes.sizes, strict=True)]
-        ).reshape(len(sources), 4)
+            [(0.3 * p * h, 0.3 * q * w, 0.7 * h, 0.7 * w) for (p, q), (h, w) in zip(parts, images.sizes, strict=True)]
+        ).reshape(len(images), 4)
         read = read_spectra(
-            sources, grid=GRID, bands=bands, boxes=boxes, flips=parts[:, 0] < 0.5, threads=2, on_error="skip",
+            images, grid=GRID, bands=bands, boxes=boxes, flips=parts[:, 0] < 0.5, threads=2, on_error="skip",
             on_truncated="keep" if generator.random() < 0.5 else "raise",
         )  # fmt: skip
         good += len(read.kept)
         bad += BATCH - len(read.kept)
         if done >= 0 and (done + BATCH) % max(total // 20, BATCH) == 0:
-            del read, sources
+            del read, images, sources
             gc.collect()
             seen.append((resident_bytes(), open_handles()))
             memory, handles = seen[-1]

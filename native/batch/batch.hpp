@@ -1,5 +1,5 @@
-// Many files at once: read, decoded and resampled. Worker threads live for one call, so forking between calls is safe.
-// The result of an image never depends on the number of threads.
+// Many files at once. Worker threads live for one call, so forking between calls is safe. The result of an image never
+// depends on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "jpeg/decoder.hpp"
-#include "spectrum/resampler.hpp"
+#include "jpeg/types.hpp"
 
 namespace prepixel {
 
-// A file's bytes or, where there is one, its path. Of a packed image, the header, and apart from it the uncompressed
-// payload.
+// A file's bytes or, where there is one, its path.
 struct Input {
   std::span<const std::uint8_t> bytes;
   std::optional<std::string> path;
-  std::span<const std::uint8_t> payload;
 };
 
 enum class Status : std::uint8_t {
@@ -41,17 +38,13 @@ struct Outcome {
   std::string message;
 };
 
-// Write image after image to `out`, `request.num_values()` values each; where the status is not `read`, those values are
-// undefined. `boxes` is empty for whole images, `flips` for none flipped. 0 threads: one per CPU. Where the system has no
-// memory for further threads, those that there are do the work; where an image runs out of memory, what is kept for reuse
-// is released and the image tried once more. However many the threads, the planes of all images that are decoded at a time
-// together take at most `options.limits.max_memory_bytes`, and so do the files that are read from paths.
-std::vector<Outcome> read_spectra(std::span<const Input> inputs, std::span<const Box> boxes,
-                                  std::span<const std::uint8_t> flips, const SpectrumRequest& request,
-                                  const DecodeOptions& options, int num_threads, void* out);
-
 // Read headers alone: the upright sizes. Of paths, as a rule, the first 64 KiB; files that are read whole share
 // `limits.max_memory_bytes`.
 std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& limits, int num_threads);
+
+// Set the upright size of an outcome.
+void note_size(const Header& header, Outcome& outcome);
+
+bool begins_like_jpeg(std::span<const std::uint8_t> bytes);
 
 }  // namespace prepixel

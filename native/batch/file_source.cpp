@@ -21,7 +21,6 @@ namespace prepixel {
 
 namespace {
 
-constexpr std::size_t header_bytes = 1 << 16;
 constexpr std::size_t most_reused_bytes = 1 << 24;
 
 [[noreturn]] void throw_errno() { throw std::system_error(errno, std::generic_category()); }
@@ -56,7 +55,9 @@ bool is_directory(const Information& information) { return S_ISDIR(information.s
 bool is_regular(const Information& information) { return S_ISREG(information.st_mode); }
 #endif
 
-void check_size(std::size_t size, const Limits& limits) {
+}  // namespace
+
+void check_file_size(std::uint64_t size, const Limits& limits) {
   if (size > limits.max_memory_bytes)
     throw JpegFault(Fault::limit, no_offset,
                     "a file of " + std::to_string(size) + " bytes is larger than the limit of " +
@@ -64,9 +65,7 @@ void check_size(std::size_t size, const Limits& limits) {
                     "Raise Limits.max_memory_bytes if you trust the file");
 }
 
-}  // namespace
-
-File::File(const std::string& path) : descriptor_(open_file(path)) {
+OpenFile::OpenFile(const std::string& path) : descriptor_(open_file(path)) {
   if (descriptor_ < 0) throw_errno();
   try {
     Information information{};
@@ -82,37 +81,36 @@ File::File(const std::string& path) : descriptor_(open_file(path)) {
   }
 }
 
-File::~File() { close_file(descriptor_); }
+OpenFile::~OpenFile() { close_file(descriptor_); }
 
-void File::read_up_to(std::size_t size, std::vector<std::uint8_t>& bytes) {
-  std::size_t filled = bytes.size();
-  bytes.resize(size);
-  while (filled < size) {
-    const std::ptrdiff_t count = read_file(descriptor_, bytes.data() + filled, size - filled);
+std::size_t OpenFile::read(std::span<std::uint8_t> bytes) {
+  std::size_t filled = 0;
+  while (filled < bytes.size()) {
+    const std::ptrdiff_t count = read_file(descriptor_, bytes.data() + filled, bytes.size() - filled);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw_errno();
     if (count == 0) break;
     filled += static_cast<std::size_t>(count);
   }
-  bytes.resize(filled);
+  return filled;
 }
 
 std::span<const std::uint8_t> FileSource::read(const std::string& path,
                                                const std::function<void(std::uint64_t)>& reserve) {
-  File file(path);
-  check_size(file.size(), limits_);
-  bytes_.clear();
+  OpenFile file(path);
+  check_file_size(file.size(), limits_);
   release_large();
   reserve(file.size());
-  file.read_up_to(file.size(), bytes_);
+  bytes_.resize(file.size());
+  bytes_.resize(file.read(bytes_));
   return bytes_;
 }
 
 std::span<const std::uint8_t> FileSource::read_begin(const std::string& path, bool& whole) {
-  File file(path);
+  OpenFile file(path);
   whole = file.size() <= header_bytes;
-  bytes_.clear();
-  file.read_up_to(std::min(file.size(), header_bytes), bytes_);
+  bytes_.resize(std::min(file.size(), header_bytes));
+  bytes_.resize(file.read(bytes_));
   return bytes_;
 }
 

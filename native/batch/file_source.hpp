@@ -11,22 +11,26 @@
 
 namespace prepixel {
 
+constexpr std::size_t header_bytes = 1 << 16;     // enough for the header of nearly every file
+
+// JpegFault (limit): a file of this size is larger than max_memory_bytes.
+void check_file_size(std::uint64_t size, const Limits& limits);
+
 // An open regular file, closed at the end. std::system_error: the system refuses. JpegFault (unsupported): it is a pipe, a
 // socket or a device, which is never waited for.
-class File {
+class OpenFile {
  public:
-  explicit File(const std::string& path);  // UTF-8 on Windows, bytes elsewhere
-  ~File();
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
+  explicit OpenFile(const std::string& path);  // UTF-8 on Windows, bytes elsewhere
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
 
   std::size_t size() const { return size_; }
 
-  // Append to `bytes` from where the last call ended, until it holds `size` bytes or the file ends.
-  void read_up_to(std::size_t size, std::vector<std::uint8_t>& bytes);
+  // Fill `bytes` from where the last call ended; return how many there were: fewer at the file's end.
+  std::size_t read(std::span<std::uint8_t> bytes);
 
  private:
-
   int descriptor_ = -1;
   std::size_t size_ = 0;
 };
@@ -36,11 +40,10 @@ class FileSource {
  public:
   explicit FileSource(const Limits& limits) : limits_(limits) {}
 
-  // `reserve` is called with the file's size before memory is taken.
-  // JpegFault (limit): the file is larger than max_memory_bytes.
+  // `reserve` is called with the file's size before memory is taken. JpegFault (limit): as check_file_size.
   std::span<const std::uint8_t> read(const std::string& path, const std::function<void(std::uint64_t)>& reserve);
 
-  // Read the first 64 KiB, enough for the header of nearly every file. `whole` says whether that is all of it.
+  // Read the first 64 KiB. `whole` says whether that is all of it.
   std::span<const std::uint8_t> read_begin(const std::string& path, bool& whole);
 
   // Free the memory of a large file. That of small ones is used again.

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "bindings/bindings.hpp"
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "jpeg/decoder.hpp"
 
@@ -57,7 +58,7 @@ nb::dict bound_read_pack_header(nb::handle header, std::uint64_t max_pixels, std
                                 int max_scans) {
   const ByteView view(header);
   const PackedImage packed = read_pack_header(view.bytes(), limits_of(max_pixels, max_memory_bytes, max_scans));
-  nb::dict fields = fields_of(static_cast<const Header&>(packed));
+  nb::dict fields = fields_of(packed.header);
   nb::list kept;
   for (const PackedComponent& component : packed.components) kept.append(component.kept);
   fields["kept"] = nb::tuple(kept);

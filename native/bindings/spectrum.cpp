@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "batch/batch.hpp"
+#include "batch/open_images.hpp"
 #include "bindings/bindings.hpp"
 #include "spectrum/resampler.hpp"
 
@@ -78,33 +78,33 @@ DecodeOptions options_of(std::uint64_t max_pixels, std::uint64_t max_memory_byte
           .keep_truncated = keep_truncated};
 }
 
-// Paths and buffers of a list, held while other threads read them.
-class Sources {
+// Buffers of Python objects, held while others read them.
+class Buffers {
  public:
-  explicit Sources(const nb::list& sources) {
-    inputs_.reserve(sources.size());
+  std::span<const std::uint8_t> hold(nb::handle object) {
+    views_.push_back(std::make_unique<ByteView>(object));
+    return views_.back()->bytes();
+  }
+
+  // Paths, as str, and buffers.
+  std::vector<Input> inputs(const nb::list& sources) {
+    std::vector<Input> inputs;
+    inputs.reserve(sources.size());
     for (const nb::handle source : sources) {
-      if (PyTuple_Check(source.ptr())) {  // a packed image's header and payload
-        const nb::tuple parts = nb::cast<nb::tuple>(source);
-        for (const nb::handle part : parts) views_.push_back(std::make_unique<ByteView>(part));
-        if (parts.size() != 2) throw std::invalid_argument("a packed image has two parts");
-        inputs_.push_back({views_[views_.size() - 2]->bytes(), std::nullopt, views_.back()->bytes()});
-      } else if (PyUnicode_Check(source.ptr())) {
+      if (PyUnicode_Check(source.ptr())) {
         PyObject* encoded = nullptr;
         if (PyUnicode_FSConverter(source.ptr(), &encoded) == 0) throw nb::python_error();
         const auto path = nb::steal<nb::bytes>(encoded);
-        inputs_.push_back({{}, std::string(path.c_str(), path.size())});
+        inputs.push_back({{}, std::string(path.c_str(), path.size())});
       } else {
-        views_.push_back(std::make_unique<ByteView>(source));
-        inputs_.push_back({views_.back()->bytes(), std::nullopt});
+        inputs.push_back({hold(source), std::nullopt});
       }
     }
+    return inputs;
   }
-  const std::vector<Input>& inputs() const { return inputs_; }
 
  private:
   std::vector<std::unique_ptr<ByteView>> views_;
-  std::vector<Input> inputs_;
 };
 
 nb::object exception_of(const Outcome& outcome, const Input& input) {
@@ -123,57 +123,118 @@ nb::object exception_of(const Outcome& outcome, const Input& input) {
 }
 
 // What Python is told of a batch: (index, exception) of those that failed, the indices of those that need pixels.
-nb::tuple failures_of(const std::vector<Outcome>& outcomes, const std::vector<Input>& inputs) {
+// `input_of(index)` is what was read.
+template <class InputOf>
+std::pair<nb::list, nb::list> failures_of(const std::vector<Outcome>& outcomes, const InputOf& input_of) {
   nb::list failures, pixels;
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     if (outcomes[i].status == Status::needs_pixels) pixels.append(i);
-    else if (outcomes[i].status != Status::read) failures.append(nb::make_tuple(i, exception_of(outcomes[i], inputs[i])));
+    else if (outcomes[i].status != Status::read) failures.append(nb::make_tuple(i, exception_of(outcomes[i], input_of(i))));
   }
-  return nb::make_tuple(failures, pixels);
+  return {failures, pixels};
+}
+
+nb::list sizes_of(const std::vector<Outcome>& outcomes) {
+  nb::list sizes;
+  for (const Outcome& outcome : outcomes) sizes.append(nb::make_tuple(outcome.height, outcome.width));
+  return sizes;
 }
 
 Box box_of(const Boxes& boxes, std::size_t i) { return {boxes(i, 0), boxes(i, 1), boxes(i, 2), boxes(i, 3)}; }
 
-nb::tuple bound_read_spectra(const nb::list& sources, const Output& out, const Channels& channels,
-                             const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
-                             const std::string& simd, const std::optional<Boxes>& boxes,
-                             const std::optional<Flips>& flips, std::uint64_t max_pixels,
-                             std::uint64_t max_memory_bytes, int max_scans, bool keep_truncated, int threads) {
-  const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
-  const Sources held(sources);
-  const std::vector<Input>& inputs = held.inputs();
-  if (out.shape(0) != inputs.size() || (boxes && boxes->shape(0) != inputs.size()) ||
-      (flips && flips->shape(0) != inputs.size()))
-    throw std::invalid_argument("output, boxes and flips must be as many as the sources");
-  std::vector<Box> box_list;
-  if (boxes)
-    for (std::size_t i = 0; i < inputs.size(); ++i) box_list.push_back(box_of(*boxes, i));
-  std::vector<std::uint8_t> flip_list;
-  if (flips) flip_list.assign(flips->data(), flips->data() + inputs.size());
-  std::vector<Outcome> outcomes;
-  {
+// OpenImages, and the Python buffers that it reads.
+class BoundImages {
+ public:
+  BoundImages(const nb::list& sources, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans,
+              int threads) {
+    std::vector<Input> inputs = buffers_.inputs(sources);
     const nb::gil_scoped_release unlocked;
-    outcomes = read_spectra(inputs, box_list, flip_list, request,
-                            options_of(max_pixels, max_memory_bytes, max_scans, keep_truncated), threads, out.data());
+    images_ = std::make_unique<OpenImages>(
+        std::move(inputs), options_of(max_pixels, max_memory_bytes, max_scans, false).limits, threads);
   }
-  nb::list missing;
-  for (const Outcome& outcome : outcomes) missing.append(outcome.missing_blocks);
-  const nb::tuple told = failures_of(outcomes, inputs);
-  return nb::make_tuple(told[0], told[1], missing);
+
+  nb::tuple opened() const {
+    const auto [failures, pixels] =
+        failures_of(images_->opened(), [&](std::size_t i) -> const Input& { return images_->input(i); });
+    nb::list packed;
+    for (std::size_t i = 0; i < images_->opened().size(); ++i)
+      if (images_->is_packed(i) && images_->opened()[i].status == Status::read) packed.append(i);
+    return nb::make_tuple(failures, pixels, packed, sizes_of(images_->opened()));
+  }
+
+  std::span<const std::uint8_t> contents(std::size_t image) const {
+    if (image >= images_->opened().size()) throw nb::index_error("there is no such image");
+    return images_->bytes(image);
+  }
+
+  nb::tuple read(const std::vector<std::size_t>& which, const std::vector<Output>& outputs, const Channels& channels,
+                 const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
+                 const std::string& simd, const std::optional<Boxes>& boxes, const std::optional<Flips>& flips,
+                 const nb::dict& packs, bool keep_truncated, int threads) const {
+    if ((boxes && boxes->shape(0) != which.size()) || (flips && flips->shape(0) != which.size()))
+      throw std::invalid_argument("boxes and flips must be as many as the images");
+    SpectrumRequest request;
+    std::vector<ReadTask> tasks;
+    for (const Output& output : outputs) {
+      SpectrumRequest here = request_of(output, channels, factors, offsets, filter, simd);
+      if (!tasks.empty() && here.int8 != request.int8) throw std::invalid_argument("outputs differ in their dtype");
+      request = std::move(here);
+      const std::size_t image_bytes = request.num_values() * (request.int8 ? 1 : sizeof(float));
+      for (std::size_t i = 0; i < output.shape(0); ++i)
+        tasks.push_back({.grid_down = request.grid_down,
+                         .grid_across = request.grid_across,
+                         .out = static_cast<std::uint8_t*>(output.data()) + i * image_bytes});
+    }
+    if (tasks.size() != which.size()) throw std::invalid_argument("outputs must have room for as many as the images");
+    Buffers held;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (which[i] >= images_->opened().size()) throw nb::index_error("there is no such image");
+      tasks[i].image = which[i];
+      if (boxes) tasks[i].box = box_of(*boxes, i);
+      tasks[i].flip = flips && (*flips)(i);
+      const nb::int_ key(i);
+      if (!packs.contains(key)) continue;
+      const auto parts = nb::cast<nb::tuple>(packs[key]);
+      if (parts.size() != 2) throw std::invalid_argument("a packed image has two parts");
+      tasks[i].header = held.hold(parts[0]);
+      tasks[i].payload = held.hold(parts[1]);
+    }
+    std::vector<Outcome> outcomes;
+    {
+      const nb::gil_scoped_release unlocked;
+      outcomes = images_->read(tasks, request, keep_truncated, threads);
+    }
+    const auto [failures, pixels] =
+        failures_of(outcomes, [&](std::size_t i) -> const Input& { return images_->input(which[i]); });
+    nb::list missing;
+    for (const Outcome& outcome : outcomes) missing.append(outcome.missing_blocks);
+    return nb::make_tuple(failures, pixels, missing);
+  }
+
+ private:
+  Buffers buffers_;
+  std::unique_ptr<OpenImages> images_;
+};
+
+using ReadOnlyBytes = nb::ndarray<nb::numpy, const std::uint8_t, nb::ndim<1>>;
+
+nb::object bound_contents(nb::handle images, std::size_t index) {
+  const std::span<const std::uint8_t> bytes = nb::cast<const BoundImages&>(images).contents(index);
+  if (bytes.empty()) return nb::none();
+  return nb::cast(ReadOnlyBytes(bytes.data(), {bytes.size()}, images));
 }
 
 nb::tuple bound_read_sizes(const nb::list& sources, std::uint64_t max_pixels, std::uint64_t max_memory_bytes,
                            int max_scans, int threads) {
-  const Sources held(sources);
+  Buffers held;
+  const std::vector<Input> inputs = held.inputs(sources);
   std::vector<Outcome> outcomes;
   {
     const nb::gil_scoped_release unlocked;
-    outcomes = read_sizes(held.inputs(), options_of(max_pixels, max_memory_bytes, max_scans, false).limits, threads);
+    outcomes = read_sizes(inputs, options_of(max_pixels, max_memory_bytes, max_scans, false).limits, threads);
   }
-  nb::list sizes;
-  for (const Outcome& outcome : outcomes) sizes.append(nb::make_tuple(outcome.height, outcome.width));
-  const nb::tuple told = failures_of(outcomes, held.inputs());
-  return nb::make_tuple(told[0], told[1], sizes);
+  const auto [failures, pixels] = failures_of(outcomes, [&](std::size_t i) -> const Input& { return inputs[i]; });
+  return nb::make_tuple(failures, pixels, sizes_of(outcomes));
 }
 
 void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int width, int orientation,
@@ -208,13 +269,18 @@ void bind_spectrum(nb::module_& module) {
     return nb::tuple(names);
   }, "Name the instruction sets that the spectrum pipeline can use here; all give the same bits.");
 
-  module.def("read_spectra", bound_read_spectra, "sources"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a,
-             "offsets"_a, "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "max_pixels"_a,
-             "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "threads"_a,
-             "Read, decode and resample many JPEGs into one array; give failures, those that need pixels, missing blocks.");
+  nb::set_leak_warnings(false);  // opened images may live as long as the interpreter
+  nb::class_<BoundImages>(module, "OpenImages", "Image files whose bytes are held and whose headers are parsed.")
+      .def(nb::init<const nb::list&, std::uint64_t, std::uint64_t, int, int>(), "sources"_a, nb::kw_only(),
+           "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "threads"_a)
+      .def("opened", &BoundImages::opened, "Return failures, those that need pixels, packed images, upright sizes.")
+      .def("contents", bound_contents, "image"_a, "Return what is held of a file; None where nothing is.")
+      .def("read", &BoundImages::read, "images"_a, "outputs"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a,
+           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "packs"_a, "keep_truncated"_a, "threads"_a,
+           "Decode and resample images; return failures, those that need pixels, missing blocks.");
 
   module.def("read_sizes", bound_read_sizes, "sources"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a,
-             "max_scans"_a, "threads"_a, "Read many headers; give failures, those that are no JPEG, upright sizes.");
+             "max_scans"_a, "threads"_a, "Read many headers; return failures, those that need pixels, upright sizes.");
 
   module.def("spectrum_of_planes", bound_spectrum_of_planes, "planes"_a, "height"_a, "width"_a, "orientation"_a,
              "color"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "jpeg/decoder.hpp"
 #include "spectrum/resampler.hpp"

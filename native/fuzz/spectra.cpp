@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "batch/batch.hpp"
+#include "batch/open_images.hpp"
 #include "tests/low_frequencies.hpp"
 #include "jpeg/bandlimit.hpp"
 
@@ -16,18 +16,17 @@ constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u
 
 void compare(std::span<const std::uint8_t> file, bool keep, double share) {
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
-  const prepixel::Input input{.bytes = file, .path = {}, .payload = {}};
-  const std::vector<prepixel::Outcome> sizes = prepixel::read_sizes({&input, 1}, limits, 1);
-  if (sizes[0].status != prepixel::Status::read) return;
-  const double height = sizes[0].height, width = sizes[0].width;
+  const prepixel::OpenImages images({{.bytes = file, .path = {}}}, limits, 1);
+  const prepixel::Outcome& opened = images.opened()[0];
+  if (opened.status != prepixel::Status::read || images.is_packed(0)) return;
+  const double height = opened.height, width = opened.width;
   const prepixel::Box box{(1 - share) * height / 2, (1 - share) * width, share * height, share * width};
   const prepixel::DecodeOptions options{.limits = limits, .keep_truncated = keep};
-  const std::vector<prepixel::Input> inputs(2, input);
-  const std::vector<prepixel::Box> boxes(2, box);
-  const std::vector<std::uint8_t> flips(2, share < 0.5);
   const std::size_t count = request.num_values();
   std::vector<float> values(3 * count);
-  const auto outcomes = prepixel::read_spectra(inputs, boxes, flips, request, options, 1, values.data());
+  std::vector<prepixel::ReadTask> tasks(2, {.box = box, .flip = share < 0.5, .grid_down = request.grid_down, .grid_across = request.grid_across, .out = values.data()});
+  tasks[1].out = values.data() + count;
+  const auto outcomes = images.read(tasks, request, keep, 1);
   if (outcomes[0].status != outcomes[1].status) std::abort();
   if (outcomes[0].status != prepixel::Status::read) return;
   if (std::memcmp(values.data(), values.data() + count, count * sizeof(float)) != 0) std::abort();

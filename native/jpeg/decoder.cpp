@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "jpeg/scan_decoder.hpp"
-#include "jpeg/markers.hpp"
 
 namespace prepixel {
 
@@ -22,6 +22,18 @@ class FileReader {
  public:
   FileReader(std::span<const std::uint8_t> file, const DecodeOptions& options)
       : file_(file), options_(options), markers_(file) {}
+  FileReader(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options)
+      : file_(file),
+        options_(options),
+        markers_(file),
+        frame_(header.frame),
+        scan_(header.scan),
+        tables_(header.tables),
+        application_(header.application),
+        image_(header.image) {
+    if (file.size() != header.file_bytes) throw std::logic_error("a header was parsed of a file of another size");
+    markers_.move_to(header.scan_data);
+  }
   ~FileReader() {  // a returned image was moved from: it has no components
     if (!has_pool()) return;
     for (Component& component : image_.components) options_.planes->release(std::move(component.blocks));
@@ -29,17 +41,13 @@ class FileReader {
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;
 
-  Header header() {
-    begin();
-    if (!next_scan()) throw no_scan();
-    settle_frame();
-    return image_;
+  ParsedHeader header() {
+    parse_header();
+    return {std::move(image_), *frame_, scan_, tables_, application_, markers_.offset(), file_.size()};
   }
 
   Image image() {
-    begin();
-    if (!next_scan()) throw no_scan();
-    settle_frame();
+    if (!frame_) parse_header();
     make_components();
     make_planes();
     read_scans();
@@ -49,9 +57,7 @@ class FileReader {
   }
 
   NotedFile note_checkpoints(int every) {
-    begin();
-    if (!next_scan()) throw no_scan();
-    settle_frame();
+    parse_header();
     make_components();
     scans_ = std::make_unique<ScanDecoder>(image_, file_, ScanDecoder::Options{});
     NotedFile noted{.header = image_, .scans = {}};
@@ -102,9 +108,11 @@ class FileReader {
     return false;
   }
 
-  void begin() {
+  void parse_header() {
     if (file_.size() < 2 || file_[0] != 0xFF || file_[1] != marker::soi) refuse_file(file_);
     markers_.move_to(2);
+    if (!next_scan()) throw no_scan();
+    settle_frame();
   }
 
   // Read segments up to and including a scan header; return false at EOI or at the end of the file.
@@ -390,6 +398,10 @@ class FileReader {
 }  // namespace
 
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
+  return parse_header(file, limits).image;
+}
+
+ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits) {
   return FileReader(file, {.limits = limits}).header();
 }
 
@@ -414,9 +426,18 @@ NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& lim
   return FileReader(file, {.limits = limits}).note_checkpoints(every);
 }
 
+Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options) {
+  return FileReader(file, header, options).image();
+}
+
 PooledImage::PooledImage(std::span<const std::uint8_t> file, DecodeOptions options) {
   options.planes = &pooled_image_planes();
   image_ = decode(file, options);
+}
+
+PooledImage::PooledImage(std::span<const std::uint8_t> file, const ParsedHeader& header, DecodeOptions options) {
+  options.planes = &pooled_image_planes();
+  image_ = decode(file, header, options);
 }
 
 PooledImage::~PooledImage() {

@@ -30,9 +30,10 @@
 #include <vector>
 
 #include "jpeg/checkpoints.hpp"
-#include "jpeg/types.hpp"
-#include "jpeg/plane_pool.hpp"
 #include "jpeg/frequency_mask.hpp"
+#include "jpeg/markers.hpp"
+#include "jpeg/plane_pool.hpp"
+#include "jpeg/types.hpp"
 
 namespace prepixel {
 
@@ -56,8 +57,25 @@ struct DecodeOptions {
 // Read markers up to the first scan. Entropy-coded data are not read, unless the height is in a DNL segment.
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 
+// What a file says in front of its first entropy-coded byte. Holds none of the file's bytes.
+struct ParsedHeader {
+  Image image;                            // without components
+  FrameHeader frame;
+  ScanHeader scan;                        // the first
+  DecoderTables tables;
+  Application application;
+  std::size_t scan_data = 0;              // where the first scan's entropy-coded data begin
+  std::size_t file_bytes = 0;
+};
+
+// As read_header, and all that decode() needs to go on from there.
+ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits);
+
 // Decode every scan of a baseline, extended or progressive Huffman file with 8 bits per sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);
+
+// The same behind a header that was parsed before, with the same limits. std::logic_error: of a file of another size.
+Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options);
 
 // Read all scans of a file and note checkpoints: at the start of each row of MCUs and, if `every` is not 0, every `every`
 // MCUs within rows; of progressive files the offsets of the scans. JpegFault: as decode().
@@ -71,6 +89,7 @@ NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& lim
 class PooledImage {
  public:
   PooledImage(std::span<const std::uint8_t> file, DecodeOptions options);  // `options.planes` is ignored
+  PooledImage(std::span<const std::uint8_t> file, const ParsedHeader& header, DecodeOptions options);
   ~PooledImage();
   PooledImage(const PooledImage&) = delete;
   PooledImage& operator=(const PooledImage&) = delete;

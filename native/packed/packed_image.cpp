@@ -1,26 +1,19 @@
 #include "packed/packed_image.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-#include <stdexcept>
 #include <string>
 
-#include "packed/xxh64.hpp"
+#include "packed/format.hpp"
 #include "simd/pack_kernels.hpp"
-#include "jpeg/bandlimit.hpp"
 
 namespace prepixel {
 
 namespace {
 
-constexpr std::array<std::uint8_t, 4> magic = {'p', 'p', 'x', 1};
-constexpr std::size_t escape_bytes = 6;
 // Four components of wide tables, all frequencies sparse.
 constexpr std::size_t most_header_bytes = pack_fixed_bytes + 4 * (1 + 1 + 8 + 1 + 64 * 2 + 64 * (1 + 4 + 4));
 constexpr const char* hint = "Fetch or pack the file again";
-
-enum class TableCoding : std::uint8_t { as_before, narrow, wide };
 
 [[noreturn]] void malformed(std::size_t offset, const std::string& what) {
   throw JpegFault(Fault::pack, offset, what, hint);
@@ -47,21 +40,10 @@ class Cursor {
   std::size_t at_;
 };
 
-template <class Number>
-void put(Bytes& bytes, Number number) {
-  const auto raw = std::bit_cast<std::array<std::uint8_t, sizeof(Number)>>(number);
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
-}
-
-template <class Number>
-void put_at(Bytes& bytes, std::size_t at, Number number) {
-  std::memcpy(bytes.data() + at, &number, sizeof(Number));
-}
-
 void measure(PackedImage& packed, const Limits& limits) {
   std::vector<ComponentHeader> headers;
   for (const PackedComponent& component : packed.components) headers.push_back(component.header);
-  const FrameGeometry geometry(packed.height, packed.width, headers);
+  const FrameGeometry geometry(packed.header.height, packed.header.width, headers);
   std::uint64_t blocks = 0;
   for (PackedComponent& component : packed.components) {
     ComponentHeader& header = component.header;
@@ -85,8 +67,8 @@ void read_size(PackedImage& packed, Cursor& cursor, const Limits& limits) {
                     std::to_string(height) + " x " + std::to_string(width) + " pixels are more than the limit of " +
                         std::to_string(limits.max_pixels),
                     "Raise Limits.max_pixels if you trust the file");
-  packed.height = static_cast<int>(height);
-  packed.width = static_cast<int>(width);
+  packed.header.height = static_cast<int>(height);
+  packed.header.width = static_cast<int>(width);
 }
 
 void read_table(ComponentHeader& component, const ComponentHeader* before, Cursor& cursor) {
@@ -178,88 +160,10 @@ void check_bits(const PackedPlane& plane, const PlaneSize& component) {
       malformed(no_offset, "a sparse plane has bits behind the end of a row");
 }
 
-bool fits(std::int16_t value) { return value >= -128 && value <= 127; }
-
-void put_sparse(const std::vector<std::int16_t>& values, std::size_t across, Bytes& payload) {
-  for (std::size_t row = 0; row < values.size(); row += across) {
-    for (std::size_t begin = 0; begin < across; begin += 8) {
-      unsigned bits = 0;
-      for (std::size_t i = begin; i < std::min(across, begin + 8); ++i)
-        bits |= static_cast<unsigned>(values[row + i] != 0 && fits(values[row + i])) << (i - begin);
-      payload.push_back(static_cast<std::uint8_t>(bits));
-    }
-  }
-  for (const std::int16_t value : values)
-    if (value != 0 && fits(value)) payload.push_back(static_cast<std::uint8_t>(value & 0xFF));
-}
-
-// One plane of values, row by row, to a short coding that is read fast.
-void put_plane(const std::vector<std::int16_t>& values, std::size_t across, bool as_differences, Bytes& header,
-               Bytes& payload) {
-  std::vector<std::int16_t> differences(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    differences[i] = static_cast<std::int16_t>(values[i] - (i % across == 0 ? 0 : values[i - 1]));
-  if (std::all_of(values.begin(), values.end(), [](std::int16_t value) { return value == 0; })) {
-    put(header, Coding::zero);
-    return;
-  }
-  const std::vector<std::int16_t>& coded = as_differences ? differences : values;
-  const auto escapes = coded.size() - static_cast<std::size_t>(std::count_if(coded.begin(), coded.end(), fits));
-  if (escapes * escape_bytes > coded.size()) {
-    put(header, Coding::wide);
-    for (const std::int16_t value : differences) payload.push_back(static_cast<std::uint8_t>(value & 0xFF));
-    for (const std::int16_t value : differences) payload.push_back(static_cast<std::uint8_t>(value >> 8 & 0xFF));
-    return;
-  }
-  const auto in_bytes = static_cast<std::size_t>(
-      std::count_if(coded.begin(), coded.end(), [](std::int16_t value) { return value != 0 && fits(value); }));
-  const bool sparse = !as_differences && 2 * in_bytes < coded.size();
-  put(header, as_differences ? Coding::delta_escaped : sparse ? Coding::sparse : escapes != 0 ? Coding::escaped : Coding::bytes);
-  if (as_differences || sparse || escapes != 0) put(header, static_cast<std::uint32_t>(escapes));
-  if (sparse) {
-    put(header, static_cast<std::uint32_t>(in_bytes));
-    put_sparse(coded, across, payload);
-  } else {
-    for (const std::int16_t value : coded) payload.push_back(fits(value) ? static_cast<std::uint8_t>(value & 0xFF) : 0);
-  }
-  for (std::size_t i = 0; i < coded.size(); ++i) {
-    if (fits(coded[i])) continue;
-    put(payload, static_cast<std::uint32_t>(i));
-    put(payload, coded[i]);
-  }
-}
-
-void put_component(const Component& component, const Component* before, std::uint64_t kept, Bytes& header,
-                   Bytes& payload) {
-  put(header, component.identifier);
-  put(header, static_cast<std::uint8_t>(component.sampling_v << 4 | component.sampling_h));
-  put(header, kept);
-  const auto& table = component.quantization;
-  if (before != nullptr && before->quantization == table) {
-    put(header, TableCoding::as_before);
-  } else if (*std::max_element(table.begin(), table.end()) < 256) {
-    put(header, TableCoding::narrow);
-    for (const std::uint16_t step : table) put(header, static_cast<std::uint8_t>(step));
-  } else {
-    put(header, TableCoding::wide);
-    for (const std::uint16_t step : table) put(header, step);
-  }
-  std::vector<std::int16_t> values(component.blocks.size());
-  for (std::size_t k = 0; k < 64; ++k) {
-    if ((kept >> k & 1) == 0) continue;
-    for (std::size_t block = 0; block < values.size(); ++block) values[block] = component.blocks[block][k];
-    put_plane(values, static_cast<std::size_t>(component.blocks_across), k == 0, header, payload);
-  }
-}
-
-std::uint64_t checksum(std::span<const std::uint8_t> header, std::span<const std::uint8_t> payload) {
-  return xxh64(payload, xxh64(header.subspan(pack_envelope_bytes), 0));
-}
-
 }  // namespace
 
 bool begins_like_pack(std::span<const std::uint8_t> bytes) {
-  return bytes.size() >= magic.size() && std::equal(magic.begin(), magic.end(), bytes.begin());
+  return bytes.size() >= pack_magic.size() && std::equal(pack_magic.begin(), pack_magic.end(), bytes.begin());
 }
 
 std::uint64_t PackedImage::value_bytes() const {
@@ -283,11 +187,11 @@ PackedImage read_pack_header(std::span<const std::uint8_t> bytes, const Limits& 
   read_size(packed, cursor, limits);
   const std::size_t at = cursor.at();
   const auto color = cursor.take<std::uint8_t>();
-  packed.color = static_cast<Color>(color);
-  packed.orientation = cursor.take<std::uint8_t>();
+  packed.header.color = static_cast<Color>(color);
+  packed.header.orientation = cursor.take<std::uint8_t>();
   const auto count = cursor.take<std::uint8_t>();
   static_cast<void>(cursor.take<std::uint8_t>());
-  if (color > static_cast<std::uint8_t>(Color::unknown) || packed.orientation < 1 || packed.orientation > 8)
+  if (color > static_cast<std::uint8_t>(Color::unknown) || packed.header.orientation < 1 || packed.header.orientation > 8)
     malformed(at, "there is no such color or orientation");
   constexpr std::array<int, 6> components_of = {1, 3, 3, 4, 4, 2};
   if (count != components_of[color]) malformed(at, "color and number of components do not agree");
@@ -310,7 +214,7 @@ PackedImage read_pack(std::span<const std::uint8_t> header, std::span<const std:
   if (verify) {
     std::uint64_t told = 0;
     std::memcpy(&told, header.data() + 16, sizeof told);
-    if (told != checksum(header.first(packed.header_bytes), payload))
+    if (told != pack_checksum(header.first(packed.header_bytes), payload))
       malformed(16, "the checksum is not that of the contents");
   }
   std::uint64_t at = 0;
@@ -407,7 +311,7 @@ void PlaneReader::read_part(int row, int begin, int count, std::int16_t* out, st
 
 Image unpack(const PackedImage& packed) {
   Image image;
-  static_cast<Header&>(image) = packed;
+  static_cast<Header&>(image) = packed.header;
   for (const PackedComponent& component : packed.components) {
     Component& made = image.components.emplace_back();
     static_cast<ComponentHeader&>(made) = component.header;
@@ -421,40 +325,6 @@ Image unpack(const PackedImage& packed) {
     }
   }
   return image;
-}
-
-PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, const Limits& limits) {
-  PackParts parts;
-  Bytes& header = parts.header;
-  header.assign(magic.begin(), magic.end());
-  header.resize(pack_envelope_bytes + 4);         // filled in below
-  put(header, static_cast<std::uint32_t>(image.height));
-  put(header, static_cast<std::uint32_t>(image.width));
-  put(header, static_cast<std::uint8_t>(image.color));
-  put(header, static_cast<std::uint8_t>(image.orientation));
-  put(header, static_cast<std::uint8_t>(image.components.size()));
-  put(header, std::uint8_t{0});
-  for (std::size_t i = 0; i < image.components.size(); ++i)
-    put_component(image.components[i], i == 0 ? nullptr : &image.components[i - 1], kept_of(i, image.color, kept),
-                  header, parts.payload);
-  if (parts.payload.size() > 0xFFFFFFFFu)
-    throw JpegFault(Fault::limit, no_offset, "the packed coefficients take more than 4 GiB", "Cut the image in pieces");
-  put_at(header, 8, static_cast<std::uint32_t>(parts.payload.size()));
-  put_at(header, 12, static_cast<std::uint32_t>(header.size()));
-  put_at(header, pack_envelope_bytes, static_cast<std::uint32_t>(parts.payload.size()));
-  put_at(header, 16, checksum(header, parts.payload));
-
-  std::uint64_t plane_bytes = 0;
-  for (const Component& component : image.components) plane_bytes += component.blocks.size() * sizeof(Block);
-  check_memory("a packed image with its planes, once to pack and once to verify,",
-               2 * plane_bytes + parts.payload.size(), limits);
-  const Image again = unpack(read_pack(header, parts.payload, limits));
-  bool same = again.height == image.height && again.width == image.width && again.color == image.color &&
-              again.orientation == image.orientation && again.components.size() == image.components.size();
-  for (std::size_t i = 0; same && i < image.components.size(); ++i)
-    same = same_where_kept(image.components[i], again.components[i], kept_of(i, image.color, kept));
-  if (!same) throw std::logic_error("a packed image does not read back as it was written; please report this file");
-  return parts;
 }
 
 }  // namespace prepixel

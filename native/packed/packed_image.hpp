@@ -12,7 +12,6 @@
 #include <span>
 #include <vector>
 
-#include "jpeg/encoder.hpp"
 #include "jpeg/types.hpp"
 
 namespace prepixel {
@@ -44,7 +43,8 @@ struct PackedComponent {
   std::array<PackedPlane, 64> planes;
 };
 
-struct PackedImage : Header {
+struct PackedImage {
+  Header header;
   std::vector<PackedComponent> components;
   std::uint64_t payload_bytes = 0;
   std::size_t header_bytes = 0;
@@ -89,15 +89,5 @@ class PlaneReader {
 
 // Return the planes as a decoder would, frequencies that are left out zero.
 Image unpack(const PackedImage& packed);
-
-struct PackParts {
-  Bytes header;
-  Bytes payload;
-};
-
-// Pack chosen frequencies (of Y, Cb, Cr; other colors as in bandlimit.hpp), and read the pack back to verify it.
-// JpegFault (limit): the planes, the pack and the planes read back take more than `limits` allow.
-// std::logic_error: it does not read back.
-PackParts pack(const Image& image, const std::array<std::uint64_t, 3>& kept, const Limits& limits);
 
 }  // namespace prepixel

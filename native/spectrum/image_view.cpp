@@ -17,7 +17,8 @@ ImageView view_of(const Image& image) {
 }
 
 ImageView view_of(const PackedImage& packed) {
-  ImageView view{packed.height, packed.width, packed.orientation, packed.color, {}};
+  const Header& frame = packed.header;
+  ImageView view{frame.height, frame.width, frame.orientation, frame.color, {}};
   for (const PackedComponent& component : packed.components) {
     const ComponentHeader& header = component.header;
     view.planes.push_back({nullptr, header.blocks_down, header.blocks_across, header.height, header.width,

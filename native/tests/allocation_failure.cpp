@@ -14,8 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "batch/batch.hpp"
+#include "batch/open_images.hpp"
 #include "jpeg/bandlimit.hpp"
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "tests/low_frequencies.hpp"
 
@@ -151,18 +152,23 @@ void run(const std::string& name, const Bytes& file) {
       return true;
     });
   const SpectrumRequest request = low_frequencies(3);
-  const std::vector<Input> inputs(3, Input{.bytes = file, .path = {}, .payload = {}});
+  const std::vector<Input> inputs(3, Input{.bytes = file, .path = {}});
   std::vector<float> values(inputs.size() * request.num_values());
+  std::vector<ReadTask> tasks;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    tasks.push_back({.image = i, .box = {}, .grid_down = request.grid_down, .grid_across = request.grid_across,
+                     .out = values.data() + i * request.num_values()});
+  const auto sufficed = [&](const std::vector<Outcome>& outcomes) {
+    for (const Outcome& outcome : outcomes)
+      expect(outcome.status != Status::internal && outcome.status != Status::refused &&
+                 outcome.status != Status::unreadable,
+             name + ": want of memory is neither the caller's fault nor the library's");
+    return std::ranges::none_of(outcomes, [](const Outcome& outcome) { return outcome.status == Status::out_of_memory; });
+  };
   for (const int threads : {1, 3})
     at_every_allocation(name + " read in a batch", threads == 1 ? Recovery::one : Recovery::threads, [&] {
-      bool sufficed = true;
-      for (const Outcome& outcome : read_spectra(inputs, {}, {}, request, {}, threads, values.data())) {
-        expect(outcome.status != Status::internal && outcome.status != Status::refused &&
-                   outcome.status != Status::unreadable,
-               name + ": want of memory is neither the caller's fault nor the library's");
-        sufficed = sufficed && outcome.status != Status::out_of_memory;
-      }
-      return sufficed;
+      const OpenImages images(inputs, {}, threads);
+      return sufficed(images.opened()) && sufficed(images.read(tasks, request, false, threads));
     });
   at_every_allocation(name + "'s size", Recovery::threads, [&] {
     return std::ranges::all_of(read_sizes(inputs, {}, 2),
@@ -171,8 +177,11 @@ void run(const std::string& name, const Bytes& file) {
   if (!decodes()) return;
   at_every_allocation(name + " packed", Recovery::one, [&] {
     const PackParts parts = pack(*PooledImage(file, {}), {0x0F0F0F0F, 0x0303, 1}, {});
-    const Input input{.bytes = parts.header, .path = {}, .payload = parts.payload};
-    return read_spectra({&input, 1}, {}, {}, request, {}, 2, values.data())[0].status != Status::out_of_memory;
+    const OpenImages images({{.bytes = parts.header, .path = {}}}, {}, 2);
+    ReadTask task = tasks[0];
+    task.header = parts.header;
+    task.payload = parts.payload;
+    return sufficed(images.opened()) && sufficed(images.read({&task, 1}, request, false, 2));
   });
   at_every_allocation(name + " band-limited", Recovery::one, [&] {
     bandlimit(file, {.kept = {0x0F0F, 0x0303, 1}, .restart_interval = {}}, {});

@@ -9,6 +9,7 @@
 
 #include "jpeg/bandlimit.hpp"
 #include "jpeg/decoder.hpp"
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "packed/xxh64.hpp"
 #include "spectrum/resampler.hpp"

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "simd/pack_kernels.hpp"
 #include "spectrum/resampler.hpp"

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "packed/pack.hpp"
 #include "packed/packed_image.hpp"
 #include "simd/pack_kernels.hpp"
 #include "spectrum/resampler.hpp"

@@ -1,6 +1,6 @@
 // The spectrum pipeline in extreme cases, under the sanitizers: random planes, boxes at the edges and slivers, extreme
-// scales both ways, every orientation, one-pixel images, hostile requests, batches on threads. Values are checked where
-// that needs no second implementation: constants, bounds, equality across instruction sets and numbers of threads.
+// scales both ways, every orientation, one-pixel images, hostile requests. Values are checked where that needs no
+// second implementation: constants, bounds, equality across instruction sets.
 #include "spectrum/resampler.hpp"
 
 #include <algorithm>
@@ -14,8 +14,6 @@
 #include <random>
 #include <stdexcept>
 #include <vector>
-
-#include "batch/batch.hpp"
 
 namespace {
 
@@ -218,49 +216,6 @@ void hostile_requests() {
                  "blocks that do not fit their samples are refused");
 }
 
-// The smallest baseline JPEG: 8 x 8 gray, all zero. DC table: code 0 is difference 0; AC: code 0 is end of block.
-std::vector<std::uint8_t> smallest_jpeg() {
-  std::vector<std::uint8_t> file = {0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
-  file.insert(file.end(), 64, 1);
-  const std::vector<std::uint8_t> frame = {0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
-  file.insert(file.end(), frame.begin(), frame.end());
-  for (const std::uint8_t id : {std::uint8_t{0x00}, std::uint8_t{0x10}}) {
-    const std::vector<std::uint8_t> table = {0xFF, 0xC4, 0, 20, id, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    file.insert(file.end(), table.begin(), table.end());
-  }
-  const std::vector<std::uint8_t> scan = {0xFF, 0xDA, 0, 8, 1, 1, 0x00, 0, 63, 0, 0x3F, 0xFF, 0xD9};
-  file.insert(file.end(), scan.begin(), scan.end());
-  return file;
-}
-
-void batches() {
-  const std::vector<std::uint8_t> good = smallest_jpeg();
-  const std::vector<std::uint8_t> cut(good.begin(), good.begin() + 100), none = {'P', 'N', 'G'};
-  std::vector<prepixel::Input> inputs;
-  for (int i = 0; i < 40; ++i) inputs.push_back({i % 5 == 3 ? std::span(cut) : i % 5 == 4 ? std::span(none) : std::span(good), {}});
-  inputs.push_back({{}, "no such file"});
-  std::vector<Box> boxes(inputs.size(), Box{1, 2, 5, 4});
-  boxes[0] = {0, 0, 9, 9};
-  const std::vector<std::uint8_t> flips(inputs.size(), 1);
-  const SpectrumRequest request = make_request(3, 5, true);
-  std::vector<std::int8_t> first;
-  for (const int threads : {1, 2, 8, 1000, 0}) {
-    std::vector<std::int8_t> out(request.num_values() * inputs.size(), 0);
-    const auto outcomes = prepixel::read_spectra(inputs, boxes, flips, request, {}, threads, out.data());
-    using prepixel::Status;
-    expect(outcomes[0].status == Status::refused && !outcomes[0].message.empty(), "a bad box is refused");
-    expect(outcomes[1].status == Status::read && outcomes[1].height == 8, "a good file is read");
-    expect(outcomes[3].status == Status::faulty && outcomes[3].fault.has_value(), "a truncated file is faulty");
-    expect(outcomes[4].status == Status::needs_pixels, "what is no JPEG needs pixels");
-    expect(outcomes.back().status == Status::unreadable && outcomes.back().error_number == 2, "no file, no bytes");
-    if (first.empty()) first = out;
-    expect(first == out, "threads change nothing");
-    const auto sizes = prepixel::read_sizes(inputs, {}, threads);
-    expect(sizes[0].status == Status::read && sizes[0].width == 8, "a size is read");
-  }
-  expect(prepixel::read_spectra({}, {}, {}, request, {}, 0, nullptr).empty(), "no file, no outcome");
-}
-
 }  // namespace
 
 int main() {
@@ -268,6 +223,5 @@ int main() {
   extreme_scales();
   constants_stay_constant();
   hostile_requests();
-  batches();
-  std::puts("spectrum: 3000 random images, extreme scales, constants, hostile requests, batches");
+  std::puts("spectrum: 3000 random images, extreme scales, constants, hostile requests");
 }

@@ -1,6 +1,6 @@
 """The compiled core's typed face; kept by hand beside native/bindings*.cpp, checked by tests/test_house.py."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -86,23 +86,36 @@ _Failed = list[tuple[int, Exception]]
 _Plane = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16], tuple[int, int], int, int]
 
 def simd_levels() -> tuple[str, ...]: ...
-def read_spectra(
-    sources: list[Contents | str],
-    out: npt.NDArray[np.float32] | npt.NDArray[np.int8],
-    *,
-    channels: npt.NDArray[np.int32],
-    factors: npt.NDArray[np.float32],
-    offsets: npt.NDArray[np.float32],
-    filter: str,  # noqa: A002
-    simd: str,
-    boxes: npt.NDArray[np.float64] | None,
-    flips: npt.NDArray[np.bool_] | None,
-    max_pixels: int,
-    max_memory_bytes: int,
-    max_scans: int,
-    keep_truncated: bool,
-    threads: int,
-) -> tuple[_Failed, list[int], list[int]]: ...
+
+class OpenImages:
+    def __init__(
+        self,
+        sources: list[Contents | str],
+        *,
+        max_pixels: int,
+        max_memory_bytes: int,
+        max_scans: int,
+        threads: int,
+    ) -> None: ...
+    def opened(self) -> tuple[_Failed, list[int], list[int], list[tuple[int, int]]]: ...
+    def contents(self, image: int) -> npt.NDArray[np.uint8] | None: ...
+    def read(
+        self,
+        images: list[int],
+        outputs: list[npt.NDArray[Any]],
+        *,
+        channels: npt.NDArray[np.int32],
+        factors: npt.NDArray[np.float32],
+        offsets: npt.NDArray[np.float32],
+        filter: str,  # noqa: A002
+        simd: str,
+        boxes: npt.NDArray[np.float64] | None,
+        flips: npt.NDArray[np.bool_] | None,
+        packs: dict[int, tuple[Contents, Contents]],
+        keep_truncated: bool,
+        threads: int,
+    ) -> tuple[_Failed, list[int], list[int]]: ...
+
 def read_sizes(
     sources: list[Contents | str], *, max_pixels: int, max_memory_bytes: int, max_scans: int, threads: int
 ) -> tuple[_Failed, list[int], list[tuple[int, int]]]: ...

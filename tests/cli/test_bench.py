@@ -20,7 +20,7 @@ from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.readers import PixelReader
 from prepixel.jpeg import read_jpeg
 from prepixel.records import TimingRow, read_records
-from prepixel.spectrum import BandSet, Box
+from prepixel.spectrum import BandSet, Box, open_images
 
 Captured = pytest.CaptureFixture[str]
 SMALL = ["--grid", "3", "5", "--pixels", "24", "40", "--batch-size", "4", "--rounds", "2", "--images", "9"]
@@ -97,15 +97,15 @@ def test_files_that_some_pipeline_cannot_read_are_left_out_and_named(
 @pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
 def test_a_baseline_reads_what_the_pixel_reader_reads(photos: Path) -> None:
     upright = [path for path in sorted(photos.rglob("*.jpg")) if read_jpeg(path).orientation == 1]
-    paths = [str(path) for path in upright[:5]]
+    images = open_images(upright[:5])
     draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
-    expected = PixelReader((24, 32)).read(paths, draws, 1).inputs
+    expected = PixelReader((24, 32)).read(images, draws, 1).inputs
     assert isinstance(expected, torch.Tensor)
     for name, decode in baseline_decoders().items():
         if decode is None:
             continue
         for threads in (1, 3):
-            read = BaselineReader((24, 32), decode).read(paths, draws, threads).inputs
+            read = BaselineReader((24, 32), decode).read(images, draws, threads).inputs
             assert isinstance(read, torch.Tensor)
             assert read.shape == expected.shape
             difference = np.abs(read.numpy().astype(int) - expected.numpy().astype(int)).mean()
@@ -114,10 +114,10 @@ def test_a_baseline_reads_what_the_pixel_reader_reads(photos: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
 def test_whole_batches_are_decoded_as_one_by_one(photos: Path) -> None:
-    paths = [str(path) for path in sorted(photos.rglob("*.jpg"))[:5]]
+    images = open_images(sorted(photos.rglob("*.jpg"))[:5])
     draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
-    expected = BaselineReader((24, 32), rgb_baselines.decode_by_torchvision).read(paths, draws, 1).inputs
-    read = BatchReader((24, 32), torch.device("cpu")).read(paths, draws, 1).inputs
+    expected = BaselineReader((24, 32), rgb_baselines.decode_by_torchvision).read(images, draws, 1).inputs
+    read = BatchReader((24, 32), torch.device("cpu")).read(images, draws, 1).inputs
     assert isinstance(read, torch.Tensor)
     assert isinstance(expected, torch.Tensor)
     assert torch.equal(read, expected)

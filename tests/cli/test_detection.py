@@ -27,7 +27,7 @@ from prepixel.recipes import DetectionRecipe, read_any_recipe
 from prepixel.records import MetricRow, RunRow, ScoreRow, read_records
 from prepixel.runs import RunFolder, load_detector
 from prepixel.runs.build_detector import build_recipe_detector
-from prepixel.spectrum import BandSet, Statistics
+from prepixel.spectrum import BandSet, PaddedSpectrum, Statistics, open_images
 
 Captured = pytest.CaptureFixture[str]
 RECIPE = """
@@ -289,10 +289,13 @@ def test_a_detector_on_pixels_is_folded_and_goes_on_behind_a_gate(
     photo = str(recipe.parent / "photos" / "4.jpg")
     draw = FrameSettings((64,), 96, 8).make_params((87, 121), np.random.default_rng(0), training=False)
     values = SpectrumFrames(BandSet.parse("192"), 8, multiple=4)
-    spectrum = values.read(photo, draw)
-    exact = torch.from_numpy(folded_reference.rgb(spectrum.values[0].double().numpy(), 8, "dct")).float()
+    frame = values.read(open_images([photo]), [draw], 1).inputs
+    assert isinstance(frame, PaddedSpectrum)
+    rows, columns = frame.grids[0]
+    spectrum = frame.spectrum.values[0, :, :rows, :columns]
+    exact = torch.from_numpy(folded_reference.rgb(spectrum.double().numpy(), 8, "dct")).float()
     with torch.inference_mode():
-        ours = trained.network(values.batch([spectrum]))[0]
+        ours = trained.network(frame)[0]
         theirs = original.network([exact])[0]
     assert len(theirs["boxes"]) > 0
     torch.testing.assert_close(ours["boxes"], theirs["boxes"], rtol=0, atol=1e-2)

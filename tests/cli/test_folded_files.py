@@ -174,5 +174,5 @@ def test_devices_are_checked_for_folded_files_too(command: str, place: Path, cap
     device = f"cuda:{torch.cuda.device_count()}"
     assert main([command, str(place / "own.pt"), *images, "--device", device]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"prepixel: --device {device}: torch finds ")
+    assert err.startswith(f"prepixel: --device is {device}, and ")
     assert err.count("\n") == 1

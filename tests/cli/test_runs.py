@@ -274,9 +274,9 @@ def test_predict_on_bytes_names_them_by_their_size(runs: Path, data: Path) -> No
 @pytest.mark.parametrize(
     ("device", "says"),
     [
-        ("cuda:77", "torch finds"),
-        ("tpu", "'tpu' is not a device; give auto, cpu, cuda, cuda:N or mps"),
-        ("meta", "torch finds no such device here; give auto or cpu"),
+        ("cuda:77", "--device is cuda:77, and "),
+        ("tpu", "--device is 'tpu'; it must be auto, cpu, cuda or cuda:0, cuda:1, ..."),
+        ("meta", "--device is meta, which computes nothing; set it to auto or cpu"),
     ],
 )
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
@@ -286,7 +286,7 @@ def test_devices_that_are_not_there_are_named(
     images = [str(data / "val" / "ring")] if command == "predict" else []
     assert main([command, str(runs / "dct-3"), *images, "--device", device]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("prepixel: --device ")
+    assert err.startswith("prepixel: --device is ")
     assert says in err
     assert err.count("\n") == 1
 

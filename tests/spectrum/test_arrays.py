@@ -114,22 +114,22 @@ def test_arguments_are_checked(options: dict[str, Any], message: str) -> None:
 def test_packed_images_that_do_not_fit_into_memory_together_are_opened_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from prepixel.spectrum import arrays
+    from prepixel.spectrum import opened_images
 
     packs = [pack_jpeg(by_pillow(quality=quality)) for quality in (30, 60, 80, 95)]
     sizes = [int.from_bytes(pack[24:28], "little") for pack in packs]
     opened: list[int] = []
-    whole = arrays.open_packs
+    whole = opened_images.open_packs
 
-    def watched(given: Any, limits: Limits, threads: int) -> Any:
-        opened.append(len(given))
-        return whole(given, limits, threads)
+    def watched(packs: Any, limits: Limits, threads: int) -> Any:
+        opened.append(len(packs))
+        return whole(packs, limits, threads)
 
-    monkeypatch.setattr(arrays, "open_packs", watched)
+    monkeypatch.setattr(opened_images, "open_packs", watched)
     sources = [*packs[:2], FILES["gray"], *packs[2:]]
     boxes, flips = np.tile([1.0, 2.0, 30.0, 40.0], (5, 1)), np.array([True, False, True, True, False])
     expected = read_arrays(sources, grid=GRID, bands="S-24", boxes=boxes, flips=flips)
-    assert opened == [5]
+    assert opened == [4]
     opened.clear()
     limits = Limits(max_memory_bytes=max(max(sizes), 41 * 59 * 64))
     for threads in (1, 2):

@@ -16,11 +16,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.crops import CropParams
-from prepixel.data.loading.readers import CropBatch
-from prepixel.jpeg.source import Source, read_contents
+from prepixel.data.loading.readers import CropBatch, crop_pixels
+from prepixel.spectrum import OpenImages
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
 
@@ -45,17 +44,18 @@ class BaselineReader:
         """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
+    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads, one image at a time per thread."""
+
+        def read_one(index: int) -> UInt8[Tensor, "3 y x"]:
+            return _crop(self.decode(bytes(images.contents(index))), params[index], self.size)
+
         if threads == 1:
-            pixels = [self._read_one(source, crop) for source, crop in zip(sources, params, strict=True)]
+            pixels = [read_one(index) for index in range(len(images))]
         else:
             with ThreadPoolExecutor(threads or None) as pool:
-                pixels = list(pool.map(self._read_one, sources, params))
-        return CropBatch(torch.stack(pixels), list(range(len(sources))), ())
-
-    def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
-        return _crop(self.decode(bytes(read_contents(source))), params, self.size)
+                pixels = list(pool.map(read_one, range(len(images))))
+        return CropBatch(torch.stack(pixels), images.kept.tolist(), ())
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,18 @@ class BatchReader:
         """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
+    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on one thread; the work is the device's."""
-        buffers = [torch.frombuffer(bytearray(read_contents(source)), dtype=torch.uint8) for source in sources]
+        buffers = [torch.frombuffer(bytearray(images.contents(i)), dtype=torch.uint8) for i in range(len(images))]
         decoded = decode_jpeg(buffers, mode=ImageReadMode.RGB, device=self.device)
         pixels = torch.stack([_crop(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return CropBatch(pixels, list(range(len(sources))), ())
+        return CropBatch(pixels, images.kept.tolist(), ())
 
 
 def _crop(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    b = params.box
-    place = (int(b.top), int(b.left), int(b.height), int(b.width))
-    part: Tensor = functional.resized_crop(pixels, *place, list(size), antialias=True)
+    part = crop_pixels(pixels, params.box, size)
     return part.flip(-1) if params.flipped else part
 
 

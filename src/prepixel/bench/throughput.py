@@ -22,11 +22,13 @@ from prepixel.data.jobs.bandlimit_file import BandlimitOptions
 from prepixel.data.jobs.pack_dataset import pack_source
 from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
-from prepixel.data.loading.readers import CropReader
+from prepixel.data.loading.crops import CropParams
+from prepixel.data.loading.readers import CropReader, read_drawn
 from prepixel.data.random_streams import sample_generator
+from prepixel.engine import choose_device
 from prepixel.errors import PrepixelError
 from prepixel.files import image_files
-from prepixel.jpeg import Limits, read_image, read_sizes
+from prepixel.jpeg import Limits, read_image
 from prepixel.jpeg.source import Source
 from prepixel.models import frequency_network, rgb_network
 from prepixel.spectrum import BandSet, Spectrum, Statistics, read_spectra
@@ -274,19 +276,15 @@ def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, 
 def _read_all(reader: CropReader, files: _Files, settings: ThroughputSettings, threads: int, epoch: int) -> float:
     """Read whole batches by one pipeline, with other random crops in each round, and return images per second."""
     crop, done, seconds = RandomCrop(), 0, 0.0
-    is_baseline = isinstance(reader, BaselineReader | BatchReader)
     with one_thread_per_image():
         for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
             part = files.batch(range(first, first + settings.batch_size))
+
+            def draw(place: int, size: tuple[int, int], first: int = first) -> CropParams:
+                return crop.make_params(size, reader.aspect, sample_generator(0, epoch, first + place))
+
             start = time.perf_counter()
-            sizes = read_sizes(part, threads=threads).sizes.tolist()
-            if is_baseline:  # RGB decoders learn the size when they decode
-                start = time.perf_counter()
-            params = [
-                crop.make_params((height, width), reader.aspect, sample_generator(0, epoch, first + place))
-                for place, (height, width) in enumerate(sizes)
-            ]
-            done += len(reader.read(part, params, threads).kept)
+            done += len(read_drawn(reader, part, draw, threads).kept)
             seconds += time.perf_counter() - start
     return done / seconds
 
@@ -309,8 +307,7 @@ class _Steps:
 
     @classmethod
     def of(cls, settings: ThroughputSettings) -> _Steps:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        device = device or torch.device("cpu")
+        device = choose_device()
         if not settings.network:
             return cls({}, device, settings.batch_size)
         n, bands = settings.batch_size, settings.bands

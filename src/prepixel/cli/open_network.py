@@ -10,7 +10,7 @@ import torch
 from prepixel.cli.console import UNTRAINED as UNTRAINED
 from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
-from prepixel.engine import disable_malloc_trim
+from prepixel.engine import SettingsError, choose_device, disable_malloc_trim
 from prepixel.models import import_build_function
 from prepixel.runs import (
     Classifier,
@@ -31,7 +31,7 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
         PrepixelError: the run or the file cannot be read, or some weights are NaN or infinite.
     """
     disable_malloc_trim()
-    device = choose_device(getattr(options, "device", "auto"))
+    device = device_of(options)
     build = getattr(options, "build", None)
     classifier: Classifier
     if options.run_path.is_dir() or not options.run_path.exists():
@@ -47,7 +47,7 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
 
 def open_detector(options: argparse.Namespace, path: Path) -> TrainedDetector:
     """Open a detector's run; errors are those of `open_classifier`."""
-    return load_detector(path, weights=options.weights, device=choose_device(options.device))
+    return load_detector(path, weights=options.weights, device=device_of(options))
 
 
 def is_trained(classifier: Classifier) -> bool:
@@ -60,25 +60,16 @@ def describe_checkpoint(network: TrainedRun | TrainedDetector) -> str:
     return f"{network.weights}, of step {network.position.step:,}"
 
 
-def choose_device(name: str) -> torch.device | None:
-    """Return the device of a name; None for auto.
+def device_of(options: argparse.Namespace) -> torch.device:
+    """Return the device that a command is to use, the accelerator or else the CPU where it does not say.
 
     Raises:
         UsageError: it is no device's name, or there is no such device.
     """
-    if name == "auto":
-        return None
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {shorten(name)} is not a device; give auto, cpu, cuda, cuda:N or mps") from None
-    if device.type == "cpu":
-        return torch.device("cpu")
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) < count:
-            return device
-        raise UsageError(f"--device {name}: torch finds {count or 'no'} CUDA devices here; give auto or cpu")
-    if device.type == "mps" and torch.backends.mps.is_available():
-        return device
-    raise UsageError(f"--device {name}: torch finds no such device here; give auto or cpu")
+        device = choose_device(shorten(getattr(options, "device", "auto")))
+    except SettingsError as error:
+        raise UsageError(f"--{error}") from error
+    if device.type == "meta":
+        raise UsageError("--device is meta, which computes nothing; set it to auto or cpu")
+    return device

@@ -13,12 +13,12 @@ from torch import Tensor
 from prepixel.cli.console import percent, print_error, print_line, print_table, progress_lines
 from prepixel.cli.open_network import UNTRAINED, is_trained, open_classifier
 from prepixel.cli.parser import UsageError
-from prepixel.data import CenterCrop, FolderDataset
-from prepixel.data.random_streams import sample_generator
+from prepixel.data import FolderDataset
+from prepixel.data.loading.readers import read_centered
 from prepixel.errors import DatasetError
 from prepixel.files import image_files
 from prepixel.gates import GatedNetwork
-from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.jpeg import ReadFailure
 from prepixel.models import FoldedNetwork, FrequencyNetwork
 from prepixel.models.sensitivity import ChannelProbe, Effect, Sensitivity, measure_sensitivity, zigzag_like
 from prepixel.records import ScoreRow, append_records, describe_environment
@@ -144,18 +144,13 @@ def _spectra(
     progress: Callable[[int, int], None],
 ) -> Iterator[Spectrum]:
     """Read batch by batch; append the places of images that could be read, and the failures of others."""
-    crop, generator = CenterCrop(classifier.crop_fraction), sample_generator(0, 0, 0)
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
-        measured = read_sizes(part, threads=threads, on_error="skip")
-        places = measured.kept.tolist()
-        sizes = measured.sizes.tolist()
-        params = [crop.make_params((height, width), classifier.reader.aspect, generator) for height, width in sizes]
-        views = classifier.reader.read([part[place] for place in places], params, threads)
-        failures += [*measured.failures, *views.failures]
-        kept += [start + places[place] for place in views.kept]
-        if isinstance(views.inputs, Spectrum) and views.kept:
-            yield views.inputs
+        crops = read_centered(classifier.reader, part, classifier.crop_fraction, threads)
+        failures += crops.failures
+        kept += [start + place for place in crops.kept]
+        if isinstance(crops.inputs, Spectrum) and crops.kept:
+            yield crops.inputs
         progress(min(start + _BATCH, len(paths)), len(paths))
 
 

@@ -17,9 +17,10 @@ from prepixel import _native
 from prepixel.array_types import Int64
 from prepixel.errors import JpegError, PrepixelError, ReadFailure, UnsupportedJpeg
 from prepixel.jpeg.decode import native_limits
-from prepixel.jpeg.packed_container import PACK_ENDING, is_packed, open_pack, payload_size
+from prepixel.jpeg.packed_container import PackContents, open_pack
 from prepixel.jpeg.pixel_fallback import read_size
 from prepixel.jpeg.source import (
+    Contents,
     Limits,
     Source,
     check_sources,
@@ -87,12 +88,12 @@ def read_sizes(
 def native_sources(sources: Sequence[Source], limits: Limits) -> tuple[list[Any], dict[int, Exception]]:
     """Return sources as the compiled module takes them, paths as str and buffers, and what was raised for some.
 
-    Open files and files that are named as packed images are read; an empty buffer stands for each that cannot be.
+    Open files are read; an empty buffer stands for each that cannot be.
     """
     given: list[Any] = [os.fspath(source) if isinstance(source, os.PathLike) else source for source in sources]
     errors: dict[int, Exception] = {}
     for index, source in enumerate(given):
-        if source.endswith(PACK_ENDING) if isinstance(source, str) else is_file(source):
+        if is_file(source):
             try:
                 given[index] = read_contents(source, limits)
             except (PrepixelError, OSError) as error:
@@ -100,41 +101,35 @@ def native_sources(sources: Sequence[Source], limits: Limits) -> tuple[list[Any]
     return given, errors
 
 
-def pack_groups(given: Sequence[Any], limits: Limits) -> Iterator[list[int]]:
-    """Yield the places of sources in runs whose packed payloads together fit into the limit on memory.
+def pack_groups(payload_sizes: Sequence[int], limits: Limits) -> Iterator[range]:
+    """Yield runs of images whose packed payloads together fit into the limit on memory.
 
     A batch without packed images, or with small ones, is one run.
+
+    Args:
+        payload_sizes: bytes of each image's payload, uncompressed; 0 for images that are not packed.
+        limits: what the payloads of a run may take together.
     """
-    run, total = list[int](), 0
-    for index, source in enumerate(given):
-        size = 0 if isinstance(source, str) else payload_size(source)
-        if run and total + size > limits.max_memory_bytes:
-            yield run
-            run, total = [], 0
-        run.append(index)
+    start, total = 0, 0
+    for index, size in enumerate(payload_sizes):
+        if index > start and total + size > limits.max_memory_bytes:
+            yield range(start, index)
+            start, total = index, 0
         total += size
-    yield run
+    yield range(start, len(payload_sizes))
 
 
-def open_packs(given: Sequence[Any], limits: Limits, threads: int) -> tuple[list[Any], dict[int, Exception]]:
-    """Decompress the packed images among sources of the compiled module; an empty buffer stands for damaged ones."""
-    opened, errors = list(given), dict[int, Exception]()
-    packs = [index for index, source in enumerate(given) if not isinstance(source, str) and is_packed(source)]
+def open_packs(
+    packs: Mapping[int, Callable[[], Contents]], limits: Limits, threads: int
+) -> tuple[dict[int, PackContents], dict[int, Exception]]:
+    """Decompress packed images, whose bytes functions return; return what was raised for damaged ones apart."""
+    parts = dict[int, PackContents]()
 
-    def open_some(part: Sequence[int]) -> None:
-        for index in part:
-            try:
-                opened[index] = open_pack(given[index], limits)
-            except (PrepixelError, OSError) as error:
-                errors[index], opened[index] = error, b""
+    def open_one(index: int) -> None:
+        parts[index] = open_pack(packs[index](), limits)
 
-    count = min(threads or os.cpu_count() or 1, len(packs))
-    if count < 2:
-        open_some(packs)
-    else:  # zstd releases the interpreter lock
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(open_some, [packs[place::count] for place in range(count)]))
-    return opened, errors
+    errors = run_each(open_one, list(packs), threads)  # zstd releases the interpreter lock
+    return parts, errors
 
 
 def native_errors(given: Sequence[Any], failed: Sequence[tuple[int, Exception]]) -> dict[int, Exception]:
@@ -201,8 +196,10 @@ def sort_out(
         error, name = errors[index], source_name(sources[index])
         if isinstance(error, JpegError):
             error.source = name if isinstance(sources[index], str | os.PathLike) else f"source {index}, {name}"
-        elif not isinstance(error, OSError):
-            error.add_note(f"source {index}: {name}")
+        elif not isinstance(error, OSError) and (note := f"source {index}: {name}") not in getattr(
+            error, "__notes__", ()
+        ):
+            error.add_note(note)
         if on_error == "raise" or not isinstance(error, PrepixelError | OSError):
             raise error
         failures.append(ReadFailure(index, name, error))

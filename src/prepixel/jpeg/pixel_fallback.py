@@ -22,7 +22,7 @@ from prepixel.jpeg.fork_guard import ForkGuard
 from prepixel.jpeg.image import Color, Component, JpegImage, upright
 from prepixel.jpeg.packed_container import is_packed, open_pack
 from prepixel.jpeg.pillow_files import FORMAT_NAMES, Picture, check_memory, format_of
-from prepixel.jpeg.source import Limits, Source, read_contents, source_name
+from prepixel.jpeg.source import Contents, Limits, Source, read_contents, source_name
 
 _SOI = b"\xff\xd8"
 
@@ -62,14 +62,18 @@ def read_image(source: Source, *, limits: Limits = Limits(), on_truncated: OnTru
         JpegError: a JPEG that cannot be read, as `read_jpeg`. Arithmetic, lossless and 12-bit ones stay unsupported.
         OSError: the file cannot be opened.
     """
-    return read_image_within(source, limits, on_truncated, lambda _: nullcontext())
-
-
-def read_image_within(source: Source, limits: Limits, on_truncated: OnTruncated, reserve: Reserve) -> JpegImage:
-    """Read an image as `read_image` does; pixels are allocated as ``reserve`` allows."""
     name = source_name(source)
     with _naming(name):
-        contents = _flat(read_contents(source, limits))
+        contents = read_contents(source, limits)
+    return image_of_contents(contents, name, limits, on_truncated, lambda _: nullcontext())
+
+
+def image_of_contents(
+    contents: Contents, name: str, limits: Limits, on_truncated: OnTruncated, reserve: Reserve
+) -> JpegImage:
+    """Read an image as `read_image` does, from a file's bytes; pixels are allocated as ``reserve`` allows."""
+    with _naming(name):
+        contents = _flat(contents)
         if is_packed(contents):
             parts = open_pack(contents, limits)
             return image_of_fields(_native.unpack(parts.header, parts.payload, **native_limits(limits)))
@@ -92,7 +96,14 @@ def read_pixels(source: Source, *, limits: Limits = Limits()) -> UInt8[np.ndarra
     """
     name = source_name(source)
     with _naming(name):
-        contents = _flat(read_contents(source, limits))
+        contents = read_contents(source, limits)
+    return pixels_of_contents(contents, name, limits)
+
+
+def pixels_of_contents(contents: Contents, name: str, limits: Limits = Limits()) -> UInt8[np.ndarray, "y x rgb=3"]:
+    """Decode a file's bytes as `read_pixels` does."""
+    with _naming(name):
+        contents = _flat(contents)
         orientation = None
         if is_packed(contents):
             contents = _as_jpeg(contents, name, limits)
@@ -114,7 +125,14 @@ def read_size(source: Source, *, limits: Limits = Limits()) -> tuple[int, int]:
     """
     name = source_name(source)
     with _naming(name):
-        contents = _flat(read_contents(source, limits))
+        contents = read_contents(source, limits)
+    return size_of_contents(contents, name, limits)
+
+
+def size_of_contents(contents: Contents, name: str, limits: Limits) -> tuple[int, int]:
+    """Read the size in a file's bytes as `read_size` does."""
+    with _naming(name):
+        contents = _flat(contents)
         if is_packed(contents):
             fields = _native.read_pack_header(contents, **native_limits(limits))
             return upright(fields["height"], fields["width"], fields["orientation"])

@@ -57,6 +57,8 @@ class Limits:
         max_memory_bytes: for all coefficient planes together, and for the pixels and the decoder's buffers where an
             image has no coefficients; a larger file is not read either. While a JPEG is decoded, up to its own size
             comes on top. Functions that read many images on threads hold all that they work on at a time to it, too.
+            On top of that come files that `prepixel.spectrum.open_images` holds, up to 256 MiB and never more than
+            this.
         max_scans: scans of a file; progressive files have about ten.
     """
 

@@ -43,6 +43,7 @@ from prepixel.models import (
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_path
+from prepixel.runs.loader_options import check_batch_size, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
 
@@ -118,7 +119,7 @@ def statistics_of(
         filter=settings.filter,
         max_images=settings.statistics_images,
         threads=recipe.data.threads,
-        skip_bad=recipe.data.on_error == "skip",
+        on_error=recipe.data.on_error,
         progress=progress,
         failures=failures,
     )
@@ -134,17 +135,6 @@ def build_reader(
         return SpectrumReader(settings.grid, bands, settings.filter)
     shift, unit = statistics.shift().float(), statistics.int8_unit().float()
     return SpectrumReader(settings.grid, bands, settings.filter, torch.int8, shift, unit)
-
-
-def check_batch_size(recipe: Recipe, files: ImageDataset) -> None:
-    """Check that the training images fill a batch.
-
-    Raises:
-        RunError: there are fewer.
-    """
-    size = recipe.data.batch_size
-    if len(files) < size:
-        raise RunError(f"data.batch_size is {size}, and {files.root} has {len(files)} images; lower the batch size")
 
 
 def build_loader(
@@ -165,22 +155,16 @@ def build_loader(
     settings, data = recipe.input, recipe.data
     if training:
         check_batch_size(recipe, files)
+    batch_size = data.batch_size if training else data.val_batch_size or 2 * data.batch_size
     crop = RandomCrop(settings.areas, settings.ratios, settings.flip_probability)
     return CropLoader(
         files,
         reader,
-        batch_size=data.batch_size if training else data.val_batch_size or 2 * data.batch_size,
         crop=crop if training else CenterCrop(settings.crop_fraction),
         seed=recipe.seed,
         training=training,
-        rank=rank,
-        world_size=world_size,
         threads=data.threads,
-        workers=data.workers,
-        read_ahead=data.read_ahead,
-        pin_memory=pin_memory,
-        on_error=data.on_error,
-        max_bad_fraction=data.max_bad_fraction,
+        **loader_options(recipe, batch_size=batch_size, rank=rank, world_size=world_size, pin_memory=pin_memory),
     )
 
 

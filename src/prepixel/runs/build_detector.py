@@ -9,16 +9,14 @@ from typing import Any
 
 import torch
 
-from prepixel.data import CenterCrop, SpectrumReader
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.loading.channel_statistics import Progress
+from prepixel.data.loading.channel_statistics import Progress, measure_statistics
 from prepixel.data.loading.detection_crops import FrameSettings
 from prepixel.data.loading.detection_loader import DetectionDataset, DetectionLoader
 from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.gates import build_gate
-from prepixel.jpeg import read_sizes
 from prepixel.models import WeightsMismatch, count_macs, count_parameters
 from prepixel.models.detectors import (
     Detector,
@@ -31,10 +29,12 @@ from prepixel.models.detectors import (
 from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipes.detection import DetectionRecipe, FrameInputSettings
 from prepixel.recipes.parsing import expand_path
+from prepixel.runs.loader_options import check_batch_size, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Detection, GroundTruth
 
-_CHUNK = 32
+PHOTOS = "photos with objects"  # what messages call the training set's samples
+_CHUNK = 32  # photos measured at once: their crops are larger than those of classification
 _TYPICAL_PHOTO = (480, 640)  # height and width of most of COCO
 
 
@@ -96,17 +96,6 @@ def build_frame_reader(recipe: DetectionRecipe, statistics: Statistics | None) -
     return SpectrumFrames(bands, unit, settings.filter, torch.int8, shift, step, multiple)
 
 
-def check_detection_batch_size(recipe: DetectionRecipe, photos: CocoDataset) -> None:
-    """Check that the training photos fill a batch.
-
-    Raises:
-        RunError: there are fewer.
-    """
-    size = recipe.data.batch_size
-    if len(photos) < size:
-        raise RunError(f"data.batch_size is {size}, and {photos.root} has {len(photos)} photos with objects; lower it")
-
-
 def frame_settings(settings: FrameInputSettings) -> FrameSettings:
     """Return how a recipe's photos become frames."""
     return FrameSettings(
@@ -135,7 +124,7 @@ def build_detection_loader(
     """
     data, settings = recipe.data, recipe.input
     if training:
-        check_detection_batch_size(recipe, photos)
+        check_batch_size(recipe, photos, PHOTOS)
     dataset = DetectionDataset(
         photos,
         build_frame_reader(recipe, statistics),
@@ -145,16 +134,10 @@ def build_detection_loader(
         training=training,
         masks=recipe.network.kind == "mask_rcnn",
     )
+    batch_size = data.batch_size if training else data.val_batch_size or data.batch_size
     return DetectionLoader(
         dataset,
-        batch_size=data.batch_size if training else data.val_batch_size or data.batch_size,
-        rank=rank,
-        world_size=world_size,
-        workers=data.workers,
-        read_ahead=data.read_ahead,
-        pin_memory=pin_memory,
-        on_error=data.on_error,
-        max_bad_fraction=data.max_bad_fraction,
+        **loader_options(recipe, batch_size=batch_size, rank=rank, world_size=world_size, pin_memory=pin_memory),
     )
 
 
@@ -237,38 +220,26 @@ def detection_statistics(
     photos: CocoDataset,
     bands: BandSet,
     progress: Progress | None,
-    bad: list[ReadFailure] | None = None,
+    failures: list[ReadFailure] | None = None,
 ) -> Statistics:
     """Read the statistics that a recipe names, or measure them on centered squares of its training photos."""
     settings = recipe.input
     if settings.statistics is not None:
         return Statistics.read(expand_path(settings.statistics, "input.statistics")).for_bands(bands)
     side = max(1, settings.min_sizes[-1] // settings.pixels_per_block)
-    statistics = Statistics.empty(bands, (side, side), source=photos.root.name)
-    reader, crop, generator = (
-        SpectrumReader((side, side), bands, settings.filter),
-        CenterCrop(1.0),
-        sample_generator(0, 0, 0),
+    return measure_statistics(
+        photos,
+        grid=(side, side),
+        bands=bands,
+        crop_fraction=1.0,
+        filter=settings.filter,
+        max_images=settings.statistics_images,
+        batch_size=_CHUNK,
+        threads=recipe.data.threads,
+        on_error=recipe.data.on_error,
+        progress=progress,
+        failures=failures,
     )
-    total = min(len(photos), settings.statistics_images)
-    chosen = [photos.samples[place * len(photos) // total] for place in range(total)]
-    for start in range(0, total, _CHUNK):
-        chunk = [photos.source(image) for image in chosen[start : start + _CHUNK]]
-        measured = read_sizes(chunk, threads=recipe.data.threads, on_error="skip")
-        kept = [chunk[place] for place in measured.kept.tolist()]
-        params = [crop.make_params((height, width), 1.0, generator) for height, width in measured.sizes.tolist()]
-        crops = reader.read(kept, params, recipe.data.threads)
-        failures = (*measured.failures, *crops.failures)
-        if failures and recipe.data.on_error == "raise":
-            raise failures[0].error
-        if bad is not None:
-            bad += failures
-        statistics.update(crops.inputs)
-        if progress is not None:
-            progress(start + len(chunk), total)
-    if not statistics.num_images:
-        raise DatasetError(f"{photos.root}: none of {total} photos can be read; list them with: prepixel scan")
-    return statistics
 
 
 def describe_problems(problems: Sequence[str]) -> str:

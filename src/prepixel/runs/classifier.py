@@ -13,11 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prepixel.data import CenterCrop, CropLoader, PixelReader, SpectrumReader, open_dataset
-from prepixel.data.random_streams import sample_generator
+from prepixel.data import CropLoader, PixelReader, SpectrumReader, open_dataset
+from prepixel.data.loading.readers import read_centered
 from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import RunError
-from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.jpeg import ReadFailure
 from prepixel.jpeg.source import Source, source_name
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
@@ -76,23 +76,14 @@ class Classifier(abc.ABC):
             batch_size: images that pass the network together.
             threads: threads to read on; 0 for one per CPU.
         """
-        reader = self.reader
-        crop = CenterCrop(self.crop_fraction)
-        generator = sample_generator(0, 0, 0)  # a center crop draws nothing
         for start in range(0, len(paths), batch_size):
             sources = list(paths[start : start + batch_size])
             names = [source_name(source) for source in sources]
-            measured = read_sizes(sources, threads=threads, on_error="skip")
-            places = measured.kept.tolist()
-            params = [
-                crop.make_params((height, width), reader.aspect, generator) for height, width in measured.sizes.tolist()
-            ]
-            crops = reader.read([sources[place] for place in places], params, threads)
-            outcomes: dict[int, Prediction | ReadFailure] = {f.index: f for f in measured.failures}
-            outcomes |= {places[f.index]: dataclasses.replace(f, index=places[f.index]) for f in crops.failures}
+            crops = read_centered(self.reader, sources, self.crop_fraction, threads)
+            outcomes: dict[int, Prediction | ReadFailure] = {failure.index: failure for failure in crops.failures}
             if crops.kept:
-                kept = [places[place] for place in crops.kept]
-                outcomes |= zip(kept, self._classify([names[place] for place in kept], crops.inputs, top), strict=True)
+                named = self._classify([names[place] for place in crops.kept], crops.inputs, top)
+                outcomes |= zip(crops.kept, named, strict=True)
             for place in range(len(names)):
                 yield outcomes[place]
 

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from prepixel.data.datasets.coco import CocoDataset
+from prepixel.data.loading.detection_crops import ResizeParams
 from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.data.loading.detection_readers import FrameReader
+from prepixel.data.loading.readers import read_drawn
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import Position, choose_device, evaluate, load_weights
-from prepixel.errors import DatasetError, PrepixelError, RunError
-from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.errors import DatasetError, RunError
+from prepixel.jpeg import ReadFailure
 from prepixel.models.detectors import Detector
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.recipes.parsing import expand_path, read_any_recipe
@@ -151,19 +153,23 @@ class TrainedDetector:
         reader: FrameReader = build_frame_reader(self.recipe, read_run_statistics(self.folder, self.recipe))
         frames = frame_settings(self.recipe.input)
         identifiers = [int(category["id"]) for category in self.categories()]
+        sizes: list[tuple[int, int]] = []
+
+        def draw(_: int, size: tuple[int, int]) -> ResizeParams:
+            sizes.append(size)
+            return frames.make_params(size, sample_generator(0, 0, 0), training=False)
+
         for number, path in enumerate([os.fspath(path) for path in paths], start=1):
-            try:
-                height, width = read_sizes([path], threads=1).sizes[0].tolist()
-                params = frames.make_params((height, width), sample_generator(0, 0, 0), training=False)
-                frame = reader.batch([reader.read(path, params)])
-            except (PrepixelError, OSError) as error:
-                yield ReadFailure(number - 1, path, error)
+            sizes.clear()
+            frame, _, failures = read_drawn(reader, [path], draw, threads=1)
+            if failures:
+                yield ReadFailure(number - 1, path, failures[0].error)
                 continue
+            (size,) = sizes
             moved = [one.to(self.device) for one in frame] if isinstance(frame, list) else frame.to(self.device)
             with torch.inference_mode():
-                (one,) = self.network(moved, original_sizes=[(height, width)])
+                (one,) = self.network(moved, original_sizes=[size])
             kept = {name: value[one["scores"] >= min_score] for name, value in one.items()}
-            size = (height, width)
             found = coco_detections(kept, number, size, identifiers, masks=self.network.has_masks)
             yield FoundInPhoto(path, size, tuple(found))
 

@@ -24,13 +24,13 @@ from prepixel.runs.build_classifier import (
     build_network,
     build_reader,
     build_task,
-    check_batch_size,
     parse_bands,
     reuse_rgb_weights,
     run_metadata,
     statistics_of,
 )
 from prepixel.runs.classifier import load_run
+from prepixel.runs.loader_options import check_batch_size
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
 from prepixel.spectrum import Statistics

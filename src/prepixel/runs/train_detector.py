@@ -15,16 +15,17 @@ from prepixel.files import write_json
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.records import MetricRow
 from prepixel.runs.build_detector import (
+    PHOTOS,
     CocoFolders,
     build_detection_loader,
     build_detection_task,
-    check_detection_batch_size,
     describe_problems,
     detection_run_metadata,
     detection_statistics,
     needs_statistics,
 )
 from prepixel.runs.detector import CATEGORIES, build_run_network, read_run_statistics
+from prepixel.runs.loader_options import check_batch_size
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
 from prepixel.spectrum import BandSet
@@ -65,7 +66,7 @@ class DetectorBuilder(RunBuilder):
         self.classes = self.folders.train.classes
         self.bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
         self.failures: list[ReadFailure] = []
-        check_detection_batch_size(recipe, self.folders.train)
+        check_batch_size(recipe, self.folders.train, PHOTOS)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
         """Write the categories, and measure or copy the statistics of the channels where they are needed."""

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from prepixel.array_types import Float32
-from prepixel.errors import PrepixelError, ReadFailure
-from prepixel.jpeg.batch import OnError, check_choice, checked_threads, read_sizes
-from prepixel.jpeg.source import Limits, Source, check_sources, is_file, read_contents, source_name
+from prepixel.errors import ReadFailure
+from prepixel.jpeg.batch import OnError, check_choice, checked_threads
+from prepixel.jpeg.source import Limits, Source, check_sources, source_name
 from prepixel.runtime.inference import Engine, GraphRunner, open_graph
 from prepixel.runtime.manifest import MANIFEST, ExportedFiles, GraphInput, Manifest
 from prepixel.runtime.prediction import Prediction, Predictions
-from prepixel.spectrum.arrays import ReadReport, read_arrays
+from prepixel.spectrum.arrays import read_arrays
+from prepixel.spectrum.opened_images import ReadReport, open_images
 from prepixel.transforms.crop_draws import center_box
 
 
@@ -145,17 +146,15 @@ def read_input(
     Raises:
         PrepixelError, OSError: a source cannot be read; not under ``on_error="skip"``.
     """
-    sources, unread = _read_open_files(check_sources(sources), limits, on_error)
-    measured = read_sizes(sources, threads=threads, limits=limits, on_error=on_error)
-    places = measured.kept.tolist()
+    images = open_images(sources, threads=threads, limits=limits, on_error=on_error)
     aspect = described.grid[1] / described.grid[0]
     boxes = [
         (box.top, box.left, box.height, box.width)
-        for height, width in measured.sizes.tolist()
+        for height, width in images.sizes.tolist()
         for box in [center_box(height, width, described.crop_fraction, aspect=aspect)]
     ]
     arrays = read_arrays(
-        [sources[place] for place in places],
+        images,
         grid=described.grid,
         bands=described.bands,
         boxes=np.array(boxes, dtype=np.float64).reshape(len(boxes), 4),
@@ -164,34 +163,9 @@ def read_input(
         shift=np.array(described.shift, np.float32),
         unit=np.array(described.unit, np.float32),
         threads=threads,
-        limits=limits,
         on_error=on_error,
     )
-    report = arrays.report
-    failures = (*measured.failures, *(replace(one, index=places[one.index]) for one in report.failures))
-    report = replace(
-        report,
-        kept=measured.kept[report.kept],
-        failures=tuple(unread.get(one.index, one) for one in sorted(failures, key=lambda one: one.index)),
-        from_pixels=tuple(places[place] for place in report.from_pixels),
-    )
-    return arrays.values, report
-
-
-def _read_open_files(
-    sources: Sequence[Source], limits: Limits, on_error: OnError
-) -> tuple[list[Source], dict[int, ReadFailure]]:
-    """Read open files, which can be read once only, into buffers; an empty one stands for each that cannot be."""
-    given, unread = list(sources), dict[int, ReadFailure]()
-    for index, source in enumerate(sources):
-        if is_file(source):
-            try:
-                given[index] = read_contents(source, limits)
-            except (PrepixelError, OSError) as error:
-                if on_error == "raise":
-                    raise
-                given[index], unread[index] = b"", ReadFailure(index, source_name(source), error)
-    return given, unread
+    return arrays.values, arrays.report
 
 
 def softmax(logits: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n k"]:

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from prepixel.spectrum.arrays import SpectraArrays, read_arrays
     from prepixel.spectrum.bands import BandSet
     from prepixel.spectrum.boxes import Box
-    from prepixel.spectrum.native import SpectraRead, read_spectra, read_spectrum, spectrum_of
+    from prepixel.spectrum.native import (
+        PaddedRead,
+        SpectraRead,
+        read_padded,
+        read_spectra,
+        read_spectrum,
+        spectrum_of,
+    )
+    from prepixel.spectrum.opened_images import OpenImages, open_images
     from prepixel.spectrum.padded import PaddedSpectrum
     from prepixel.spectrum.reference import resample
     from prepixel.spectrum.spectrum import Spectrum, concatenate, encode_int8
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "BandSet": "prepixel.spectrum.bands",
     "Box": "prepixel.spectrum.boxes",
+    "OpenImages": "prepixel.spectrum.opened_images",
+    "PaddedRead": "prepixel.spectrum.native",
     "PaddedSpectrum": "prepixel.spectrum.padded",
     "SpectraArrays": "prepixel.spectrum.arrays",
     "SpectraRead": "prepixel.spectrum.native",
@@ -29,7 +39,9 @@ _PLACES = {
     "Statistics": "prepixel.spectrum.statistics",
     "concatenate": "prepixel.spectrum.spectrum",
     "encode_int8": "prepixel.spectrum.spectrum",
+    "open_images": "prepixel.spectrum.opened_images",
     "read_arrays": "prepixel.spectrum.arrays",
+    "read_padded": "prepixel.spectrum.native",
     "read_spectra": "prepixel.spectrum.native",
     "read_spectrum": "prepixel.spectrum.native",
     "resample": "prepixel.spectrum.reference",
@@ -39,6 +51,8 @@ _PLACES = {
 __all__ = [
     "BandSet",
     "Box",
+    "OpenImages",
+    "PaddedRead",
     "PaddedSpectrum",
     "SpectraArrays",
     "SpectraRead",
@@ -46,7 +60,9 @@ __all__ = [
     "Statistics",
     "concatenate",
     "encode_int8",
+    "open_images",
     "read_arrays",
+    "read_padded",
     "read_spectra",
     "read_spectrum",
     "resample",

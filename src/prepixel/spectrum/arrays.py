@@ -9,53 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from prepixel import _native
-from prepixel.array_types import Bool, Float, Float32, Float64, Int8, Int32, Int64
-from prepixel.errors import ReadFailure
+from prepixel.array_types import Bool, Float, Float32, Float64, Int8
 from prepixel.jpeg.batch import (
-    MemoryBudget,
     OnError,
     check_choice,
     checked_threads,
-    native_errors,
-    native_sources,
-    open_packs,
-    pack_groups,
-    run_each,
-    sort_out,
 )
-from prepixel.jpeg.decode import OnTruncated, native_limits
-from prepixel.jpeg.image import JpegImage
-from prepixel.jpeg.pixel_fallback import read_image_within
+from prepixel.jpeg.decode import OnTruncated
 from prepixel.jpeg.source import Limits, Source, check_sources
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Filter
+from prepixel.spectrum.opened_images import OpenImages, ReadReport, Request, opened
 
 # As native/spectrum/resampler.hpp has it; checked here before memory is asked for.
 _MAX_GRID = 4096
-
-
-@dataclass(frozen=True)
-class ReadReport:
-    """Which sources of a batch were read, and how.
-
-    Attributes:
-        kept: for each image the place of its source.
-        failures: the sources that are left out; none under ``on_error="raise"``.
-        from_pixels: places of the sources that had no YCbCr coefficients, whose pixels were transformed.
-        missing_blocks: for each image the blocks that its damaged file did not hold, which count as gray; 0 under
-            ``on_truncated="raise"``. Where pixels were decoded the number is not known, and 0 stands here.
-    """
-
-    kept: Int64[np.ndarray, " kept"]
-    failures: tuple[ReadFailure, ...] = ()
-    from_pixels: tuple[int, ...] = ()
-    missing_blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +59,7 @@ class SpectraArrays:
 
 
 def read_arrays(
-    sources: Sequence[Source],
+    sources: Sequence[Source] | OpenImages,
     *,
     grid: tuple[int, int],
     bands: BandSet | str,
@@ -108,13 +80,20 @@ def read_arrays(
     Arguments are those of `prepixel.spectrum.read_spectra`, with numpy arrays in place of tensors, and the values are
     the same to the bit.
 
+    Example:
+        Crops that depend on the images' sizes, without opening a file twice::
+
+            images = open_images(paths, on_error="skip")
+            boxes = np.array([choose_box(height, width) for height, width in images.sizes])
+            spectra = read_arrays(images, grid=(28, 28), bands="S-24", boxes=boxes)
+
     Raises:
         PrepixelError, OSError, ValueError, TypeError: as `read_spectra`.
 
     >>> read_arrays([], grid=(2, 3), bands="S-24").values.shape
     (0, 24, 2, 3)
     """
-    sources, bands = check_sources(sources), BandSet.of(bands)
+    sources, bands = listed(sources), BandSet.of(bands)
     check_choice("dtype", dtype, ("float32", "int8"))
     check_options(threads, on_truncated, on_error)
     target = Target.of(len(sources), grid, bands, np.dtype(dtype), shift, unit, out)
@@ -122,16 +101,6 @@ def read_arrays(
         target, sources, bands, boxes, flips, filter, threads, limits, on_truncated=on_truncated, on_error=on_error
     )
     return SpectraArrays(values, bands, target.shift, target.unit, report)
-
-
-class Request(TypedDict):
-    """What the compiled module is asked for of every image."""
-
-    channels: Int32[np.ndarray, "f 3"]
-    factors: Float32[np.ndarray, " f"]
-    offsets: Float32[np.ndarray, " f"]
-    filter: str
-    simd: str
 
 
 @dataclass(frozen=True)
@@ -210,9 +179,14 @@ def check_grid(grid: tuple[int, int]) -> None:
         raise ValueError(f"a grid has 1 x 1 to {_MAX_GRID} x {_MAX_GRID} blocks, not {grid[0]} x {grid[1]}")
 
 
+def listed(sources: Sequence[Source] | OpenImages) -> list[Source] | OpenImages:
+    """Return opened images as they are, and sources as a list."""
+    return sources if isinstance(sources, OpenImages) else check_sources(sources)
+
+
 def read_into(
     target: Target,
-    sources: Sequence[Source],
+    sources: list[Source] | OpenImages,
     bands: BandSet,
     boxes: Float64[np.ndarray, "n 4"] | None,
     flips: Bool[np.ndarray, " n"] | None,
@@ -225,65 +199,34 @@ def read_into(
 ) -> tuple[npt.NDArray[Any], ReadReport]:
     """Read sources into a target; return the values of those that could be read, closed up, and the report."""
     request = target.request(bands, filter_name)
+    images, boxes, flips = open_with(sources, boxes, flips, threads, limits)
+    values = target.values[: len(images)]
+    good, report = images.read_into(
+        values, request, boxes, flips, threads, on_truncated=on_truncated, on_error=on_error
+    )
+    if len(good) < len(images):  # close the gaps, from the front, so that nothing is overwritten before it is moved
+        for place, index in enumerate(good):
+            if place != index:
+                values[place] = values[index]
+        values = values[: len(good)]
+    return values, report
+
+
+def open_with(
+    sources: list[Source] | OpenImages,
+    boxes: Float64[np.ndarray, "n 4"] | None,
+    flips: Bool[np.ndarray, " n"] | None,
+    threads: int,
+    limits: Limits,
+) -> tuple[OpenImages, Float64[np.ndarray, "kept 4"] | None, Bool[np.ndarray, " kept"] | None]:
+    """Open sources, or take opened images, and return the boxes and flips of those that could be opened."""
     flips = None if flips is None else np.ascontiguousarray(flips)
     boxes = None if boxes is None else np.ascontiguousarray(boxes)
     for name, array in (("boxes", boxes), ("flips", flips)):
         if array is not None and len(array) != len(sources):
             raise ValueError(f"{len(array)} {name} for {len(sources)} sources; give one per source")
-    given, errors = native_sources(sources, limits)
-    pixels, missing = list[int](), list[int]()
-    for run in pack_groups(given, limits):
-        part = slice(run[0], run[-1] + 1) if run else slice(0, 0)
-        opened, unopened = open_packs(given[part], limits, threads)
-        failed, others, lost = _native.read_spectra(
-            opened,
-            target.values[part],
-            **request,
-            **native_limits(limits),
-            boxes=None if boxes is None else boxes[part],
-            flips=None if flips is None else flips[part],
-            keep_truncated=on_truncated == "keep",
-            threads=threads,
-        )
-        found = native_errors(given[part], failed) | unopened
-        errors = {part.start + index: error for index, error in found.items()} | errors
-        pixels += [part.start + index for index in others if part.start + index not in errors]
-        missing += lost
-    budget = MemoryBudget(limits.max_memory_bytes)
-
-    def by_pixels(index: int) -> None:
-        image = read_image_within(given[index], limits, on_truncated, budget.reserve)
-        box = None if boxes is None else boxes[index : index + 1]
-        resample_into(target.values[index : index + 1], image, request, box, flips is not None and bool(flips[index]))
-
-    errors |= run_each(by_pixels, pixels, threads)
-    kept, failures = sort_out(sources, errors, on_error)
-    values = target.values
-    if failures:  # close the gaps, from the front, so that nothing is overwritten before it is moved
-        for place, index in enumerate(kept.tolist()):
-            if place != index:
-                values[place] = values[index]
-        values = values[: len(kept)]
-    from_pixels = tuple(index for index in pixels if index not in errors)
-    return values, ReadReport(kept, failures, from_pixels, tuple(missing[index] for index in kept.tolist()))
-
-
-def resample_into(
-    out: npt.NDArray[Any], image: JpegImage, request: Request, box: Float64[np.ndarray, "1 4"] | None, flip: bool
-) -> None:
-    """Resample one decoded image into an array of one."""
-    planes = [
-        (np.ascontiguousarray(c.quantized), np.ascontiguousarray(c.quantization), c.sampling, c.height, c.width)
-        for c in image.components
-    ]
-    _native.spectrum_of_planes(
-        planes,
-        image.height,
-        image.width,
-        image.orientation,
-        image.color,
-        out,
-        **request,
-        boxes=box,
-        flip=flip,
-    )
+    images = opened(sources, threads, limits)
+    if len(images) < len(sources):
+        boxes = None if boxes is None else boxes[images.kept]
+        flips = None if flips is None else flips[images.kept]
+    return images, boxes, flips

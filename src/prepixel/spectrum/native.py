@@ -16,10 +16,12 @@ from prepixel.errors import ReadFailure
 from prepixel.jpeg.batch import OnError
 from prepixel.jpeg.decode import OnTruncated
 from prepixel.jpeg.image import JpegImage
-from prepixel.jpeg.source import Limits, Source, check_sources
-from prepixel.spectrum.arrays import Target, check_grid, check_options, read_into, resample_into
+from prepixel.jpeg.source import Limits, Source
+from prepixel.spectrum.arrays import Target, check_grid, check_options, listed, open_with, read_into
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Box, Filter
+from prepixel.spectrum.opened_images import OpenImages, resample_into
+from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.spectrum import Spectrum
 from prepixel.spectrum.tree import register_node
 
@@ -50,7 +52,7 @@ register_node(SpectraRead, ("spectrum", "kept"))
 
 
 def read_spectra(
-    sources: Sequence[Source],
+    sources: Sequence[Source] | OpenImages,
     *,
     grid: tuple[int, int],
     bands: BandSet | str,
@@ -80,7 +82,8 @@ def read_spectra(
     Args:
         sources: a list of paths, buffers of files' bytes, and open binary files (each is read to its end); images
             packed by `prepixel.jpeg.pack_jpeg` among them, which give what the JPEG with their frequencies alone would
-            give.
+            give. Or what `open_images` returned, whose sizes were known before boxes were chosen; then boxes and flips
+            are those of its images.
         grid: blocks (down, across) of every result, at most 4096 each.
         bands: the channels to form: a band set, or the name of one, as `BandSet.of` takes it.
         boxes: (top, left, height, width) in luma pixels of each upright image, real numbers; None for whole images.
@@ -90,7 +93,7 @@ def read_spectra(
         shift: the coefficient that 0 stands for, per channel; None for 0.
         unit: how many coefficient units one step of the values is, per channel, above 0; None for 1; int8 needs it.
         threads: threads to decode on; 0 for one per CPU.
-        limits: what each file may ask for.
+        limits: what each file may ask for; opened images keep theirs.
         on_truncated: ``"raise"``, or ``"keep"``: use what a damaged JPEG still holds. Under ``"raise"``, rows of blocks
             behind a box are not decoded, nor restart intervals before it, so damage in them goes unseen; a file that
             does not end with its end marker, as truncated files do not, is decoded to its end all the same.
@@ -109,7 +112,7 @@ def read_spectra(
         ValueError: a box is empty or outside its image, or an argument does not fit; always.
         TypeError: ``sources`` is one source, or ``bands`` neither a band set nor a name.
     """
-    sources, bands = check_sources(sources), BandSet.of(bands)
+    sources, bands = listed(sources), BandSet.of(bands)
     check_options(threads, on_truncated, on_error)
     target = _target(len(sources), grid, bands, dtype, shift, unit, out)
     values, report = read_into(
@@ -117,6 +120,77 @@ def read_spectra(
     )
     spectrum = _spectrum(values, bands, target)
     return SpectraRead(spectrum, report.kept, report.failures, report.from_pixels, report.missing_blocks)
+
+
+@dataclass(frozen=True)
+class PaddedRead:
+    """A batch of spectra on grids of their own, and which sources it was read from.
+
+    Attributes:
+        spectrum: the images that could be read, in the order of their sources.
+        kept, failures, from_pixels, missing_blocks: as `SpectraRead`.
+    """
+
+    spectrum: PaddedSpectrum
+    kept: Int64[np.ndarray, " kept"]
+    failures: tuple[ReadFailure, ...] = ()
+    from_pixels: tuple[int, ...] = ()
+    missing_blocks: tuple[int, ...] = ()
+
+
+register_node(PaddedRead, ("spectrum", "kept"))
+
+
+def read_padded(
+    sources: Sequence[Source] | OpenImages,
+    *,
+    grids: Sequence[tuple[int, int]],
+    bands: BandSet | str,
+    boxes: Float64[np.ndarray, "n 4"] | None = None,
+    flips: Bool[np.ndarray, " n"] | None = None,
+    filter: Filter = "bilinear",  # noqa: A002
+    dtype: torch.dtype = torch.float32,
+    shift: Float[Tensor, " f"] | None = None,
+    unit: Float[Tensor, " f"] | None = None,
+    multiple: int = 1,
+    threads: int = 0,
+    limits: Limits = Limits(),
+    on_truncated: OnTruncated = "raise",
+    on_error: OnError = "raise",
+) -> PaddedRead:
+    """Read many images, each on a grid of its own, as one padded batch.
+
+    Args:
+        grids: blocks (down, across) of each result.
+        multiple: the common grid's sides are the least multiples of it that hold all images.
+
+    Raises:
+        PrepixelError, OSError, ValueError, TypeError: as `read_spectra`, which describes the other arguments.
+    """
+    sources, bands = listed(sources), BandSet.of(bands)
+    check_options(threads, on_truncated, on_error)
+    if len(grids) != len(sources) or multiple < 1:
+        raise ValueError(
+            f"{len(grids)} grids for {len(sources)} sources, multiple {multiple}; give one per source, and 1 or more"
+        )
+    for grid in grids:
+        check_grid(grid)
+    scale = _target(0, (1, 1), bands, dtype, shift, unit, None)
+    request = scale.request(bands, filter)
+    images, boxes, flips = open_with(sources, boxes, flips, threads, limits)
+    if len(images) < len(sources):
+        grids = [grids[place] for place in images.kept.tolist()]
+    values = [np.empty((1, len(bands), *grid), _NUMPY[dtype]) for grid in grids]
+    good, report = images.read_into(
+        values, request, boxes, flips, threads, on_truncated=on_truncated, on_error=on_error
+    )
+    spectra = [_spectrum(values[index], bands, scale) for index in good]
+    if spectra:
+        padded = PaddedSpectrum.of(spectra, multiple=multiple)
+    else:
+        none = np.empty((0, len(bands), multiple, multiple), _NUMPY[dtype])
+        padded = PaddedSpectrum(_spectrum(none, bands, scale), ())
+    return PaddedRead(padded, report.kept, report.failures, report.from_pixels, report.missing_blocks)
 
 
 def read_spectrum(

@@ -57,7 +57,12 @@ class PaddedSpectrum:
                 raise ValueError(f"spectrum {index} differs from the first in channels, dtype, shift or unit")
         grids = [(int(s.values.shape[2]), int(s.values.shape[3])) for s in spectra for _ in range(len(s))]
         height, width = (-(-max(side) // multiple) * multiple for side in zip(*grids, strict=True))
-        values = torch.cat([s.pad((height, width)).values for s in spectra])
+        values = first.values.new_zeros((len(grids), len(first.bands), height, width))
+        start = 0
+        for spectrum in spectra:
+            n, _, rows, columns = spectrum.values.shape
+            values[start : start + n, :, :rows, :columns] = spectrum.values
+            start += n
         return cls(replace(first, values=values), tuple(grids))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> PaddedSpectrum:

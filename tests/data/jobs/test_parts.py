@@ -175,7 +175,7 @@ def test_statistics_in_parts_are_those_of_one_run_to_the_bit(source: Path, tmp_p
     assert one is not None
     assert parted is not None
     _assert_same(one, parted)
-    old = measure_statistics(files, grid=(4, 4), bands=S6, skip_bad=True)
+    old = measure_statistics(files, grid=(4, 4), bands=S6, on_error="skip")
     torch.testing.assert_close(straight.mean, old.mean, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(straight.squares, old.squares, rtol=1e-12, atol=1e-12)
 

@@ -35,7 +35,7 @@ from prepixel.data.loading.loader import TooManyBadFiles
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine.protocols import Loader
 from prepixel.errors import DatasetError
-from prepixel.spectrum import BandSet, Box, PaddedSpectrum, Spectrum
+from prepixel.spectrum import BandSet, Box, PaddedSpectrum, Spectrum, open_images
 from prepixel.spectrum.dct import dct_basis
 
 SQUARE, ALL = BandSet.parse("S-24"), BandSet.parse("192")
@@ -261,7 +261,8 @@ def test_files_of_other_kinds_and_sizes_become_frames(folder: Path, tmp_path: Pa
 
 def test_a_batch_of_no_image_is_of_the_same_kind(dataset: CocoDataset) -> None:
     reader = SpectrumFrames(SQUARE, 8, dtype=torch.int8, shift=torch.ones(24), step=torch.full((24,), 8.0))
-    empty = reader.batch([])
+    empty = reader.read(open_images([]), [], 1).inputs
+    assert isinstance(empty, PaddedSpectrum)
     assert (len(empty), empty.spectrum.values.dtype) == (0, torch.int8)
     assert torch.equal(empty.spectrum.shift, torch.ones(24))
 

@@ -129,13 +129,16 @@ class CocoDataset:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def source(self, image: CocoImage) -> Source:
-        """Return what an image is read from: its file's path, or of shards its bytes.
+    def sources(self, indices: Sequence[int]) -> list[Source]:
+        """Return what images are read from: their files' paths, or of shards their bytes.
 
         Raises:
-            OSError: its shard cannot be opened.
+            OSError: a shard cannot be opened.
         """
-        return image.path if self.packed is None else self.packed.sources([image.place])[0]
+        samples = [self.samples[index] for index in indices]
+        if self.packed is None:
+            return [sample.path for sample in samples]
+        return list(self.packed.sources([sample.place for sample in samples]))
 
     def num_objects(self) -> int:
         """Count the objects that are learned."""

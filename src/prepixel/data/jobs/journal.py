@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from prepixel.data.jobs.job_report import JobReport
 from prepixel.errors import ReadFailure, RecordedError
 from prepixel.files import replace_file, sync_file
 
@@ -69,41 +70,26 @@ def _line(row: FinishedFile) -> str:
     return json.dumps(asdict(row)) + "\n"
 
 
-@dataclass(frozen=True)
-class BandlimitReport:
+@dataclass(frozen=True, kw_only=True)
+class BandlimitReport(JobReport):
     """Report what became of a folder.
 
     Attributes:
         num_files: files below the source, of any kind.
-        num_earlier: of these, finished by an earlier run.
         num_bandlimited: JPEGs band-limited, by this run or an earlier one.
         num_copied: files that are no JPEG, copied.
         num_skipped: files that are no JPEG, left out.
-        bytes_before: of the band-limited files.
-        bytes_after: of what they became.
-        seconds: that this run took.
-        bad: JPEGs that were not band-limited, by path below the source.
     """
 
     num_files: int
-    num_earlier: int
     num_bandlimited: int
     num_copied: int
     num_skipped: int
-    bytes_before: int
-    bytes_after: int
-    seconds: float
-    bad: tuple[ReadFailure, ...]
 
     @property
-    def ratio(self) -> float:
-        """Return bytes after over bytes before; 1 where none was band-limited."""
-        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Return how many files this run handled a second."""
-        return (self.num_files - self.num_earlier) / self.seconds if self.seconds else 0.0
+    def num_images(self) -> int:
+        """Return the number of files."""
+        return self.num_files
 
 
 def report_files(rows: Mapping[str, FinishedFile], earlier: int, seconds: float) -> BandlimitReport:

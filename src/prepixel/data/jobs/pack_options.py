@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from prepixel.errors import ReadFailure
+from prepixel.data.jobs.job_report import JobReport
 from prepixel.jpeg import Limits, pack_jpeg
 from prepixel.jpeg.decode import Kept
 from prepixel.jpeg.packed import ALL_BANDS, Compression
@@ -57,40 +57,25 @@ class PackOptions:
         }
 
 
-@dataclass(frozen=True)
-class PackReport:
+@dataclass(frozen=True, kw_only=True)
+class PackReport(JobReport):
     """Report what became of a source.
 
     Attributes:
         num_samples: images of the source.
-        num_earlier: of these, finished by an earlier run.
         num_packed: packed, by this run or an earlier one.
         num_stored: stored as they are.
         num_shards: shards of this source.
-        bytes_before: of the packed images' files.
-        bytes_after: of what they became, without the tar's headers.
-        bytes_on_disk: of the shards.
-        seconds: that this run took.
-        bad: images that were left out.
+        bytes_on_disk: of the shards; the bytes of images are without the tar's headers.
     """
 
     num_samples: int
-    num_earlier: int
     num_packed: int
     num_stored: int
     num_shards: int
-    bytes_before: int
-    bytes_after: int
     bytes_on_disk: int
-    seconds: float
-    bad: tuple[ReadFailure, ...]
 
     @property
-    def ratio(self) -> float:
-        """Return bytes after over bytes before; 1 where nothing was packed."""
-        return self.bytes_after / self.bytes_before if self.bytes_before else 1.0
-
-    @property
-    def images_per_second(self) -> float:
-        """Return how many images this run handled a second."""
-        return (self.num_samples - self.num_earlier) / self.seconds if self.seconds else 0.0
+    def num_images(self) -> int:
+        """Return the number of samples."""
+        return self.num_samples

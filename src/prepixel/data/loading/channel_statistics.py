@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-from prepixel.data.datasets.folder import ImageDataset
-from prepixel.data.loading.crops import CenterCrop
-from prepixel.data.loading.loader import CropDataset
-from prepixel.data.loading.readers import SpectrumReader
+from prepixel.data.loading.readers import SpectrumReader, read_centered, with_path
 from prepixel.errors import DatasetError, ReadFailure
-from prepixel.spectrum import BandSet, Statistics
+from prepixel.jpeg.batch import OnError
+from prepixel.jpeg.source import Source
+from prepixel.spectrum import BandSet, Spectrum, Statistics
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Filter
 
 Progress = Callable[[int, int], None]
 
 
-_CHUNK = 64
+@runtime_checkable
+class ImageFiles(Protocol):
+    """List image files, of whatever task: a classification data set, or one of detection."""
+
+    @property
+    def root(self) -> Path:
+        """Return the folder."""
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """Return every sample; each has a ``path``."""
+
+    def __len__(self) -> int: ...
+
+    def sources(self, indices: Sequence[int]) -> Sequence[Source]:
+        """Return what samples are read from: paths or bytes."""
 
 
 def measure_statistics(
-    files: ImageDataset,
+    files: ImageFiles,
     *,
     grid: tuple[int, int],
     bands: BandSet | str,
     crop_fraction: float = PUBLISHED_CENTER_FRACTION,
     filter: Filter = "bilinear",  # noqa: A002
     max_images: int | None = None,
+    batch_size: int = 64,
     threads: int = 0,
-    skip_bad: bool = False,
+    on_error: OnError = "raise",
     progress: Progress | None = None,
     failures: list[ReadFailure] | None = None,
 ) -> Statistics:
@@ -40,28 +57,30 @@ def measure_statistics(
         crop_fraction: side of the crop, as a share of the short side.
         filter: of the resize.
         max_images: of more images, so many are taken, evenly spaced; None for all.
+        batch_size: images that are read at once.
         threads: threads to read on; 0 for one per CPU.
-        skip_bad: whether files that cannot be read are left out.
+        on_error: ``"raise"`` the error of the first file that cannot be read, or ``"skip"`` such files.
         progress: called with images done and images in all.
-        failures: takes the files that could not be read, under ``skip_bad``.
+        failures: takes the files that could not be read, under ``"skip"``.
 
     Raises:
-        PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
+        PrepixelError, OSError: a file cannot be read; not under ``"skip"``.
         DatasetError: no image could be read.
     """
     bands = BandSet.of(bands)
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]
     reader = SpectrumReader(grid, bands, filter)
-    dataset = CropDataset(files, reader, CenterCrop(crop_fraction), 0, threads)
     statistics = Statistics.empty(bands, grid, source=files.root.name)
-    for start in range(0, total, _CHUNK):
-        chunk = indices[start : start + _CHUNK]
-        batch, bad = dataset.__getitems__([(0, index) for index in chunk])
-        if bad and not skip_bad:
+    for start in range(0, total, batch_size):
+        chunk = indices[start : start + batch_size]
+        batch = read_centered(reader, files.sources(chunk), crop_fraction, threads)
+        bad = [with_path(failure, files.samples[chunk[failure.index]].path) for failure in batch.failures]
+        if bad and on_error == "raise":
             raise bad[0].error
         if failures is not None:
             failures += bad
+        assert isinstance(batch.inputs, Spectrum)
         statistics.update(batch.inputs)
         if progress is not None:
             progress(start + len(chunk), total)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,9 +16,9 @@ from prepixel.data.datasets.coco import CocoDataset, CocoImage
 from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams, boxes_in_frame, mask_in_frame
 from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.loader import BatchLoader, FetchResult
+from prepixel.data.loading.readers import read_drawn, with_path
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
-from prepixel.errors import DatasetError, PrepixelError
-from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.errors import DatasetError
 from prepixel.spectrum import PaddedSpectrum
 from prepixel.spectrum.tree import register_node
 
@@ -113,34 +112,27 @@ class DetectionDataset(Dataset[FetchResult]):
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
         """Fetch the frames of (epoch, index) pairs; files that cannot be read are left out and listed."""
-        if self.threads == 1 or len(keys) < 2:
-            outcomes = [self._attempt(place, key) for place, key in enumerate(keys)]
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                outcomes = list(pool.map(self._attempt, range(len(keys)), keys))
-        good = [outcome for outcome in outcomes if not isinstance(outcome, ReadFailure)]
-        failures = tuple(outcome for outcome in outcomes if isinstance(outcome, ReadFailure))
-        batch = DetectionBatch(self.reader.batch([frame for frame, _ in good]), [target for _, target in good])
+        images = [self.images.samples[index] for _, index in keys]
+        targets = dict[int, Target]()
+
+        def draw(place: int, size: tuple[int, int]) -> ResizeParams:
+            image = images[place]
+            if size != (image.height, image.width):
+                raise DatasetError(
+                    f"{image.path}: is {size[1]} x {size[0]} pixels upright, and annotated as {image.width} x "
+                    f"{image.height}; mend the annotations, or the file's orientation"
+                )
+            generator = sample_generator(self.seed, *keys[place])
+            params = self.frames.make_params(size, generator, training=self.training)
+            targets[place] = self._target(image, params)
+            return params
+
+        sources = self.images.sources([index for _, index in keys])
+        draw_threads = self.threads if self.masks else 1  # masks take long to draw
+        read = read_drawn(self.reader, sources, draw, self.threads, draw_threads=draw_threads)
+        batch = DetectionBatch(read.inputs, [targets[place] for place in read.kept])
+        failures = tuple(with_path(failure, images[failure.index].path) for failure in read.failures)
         return FetchResult(batch, failures)
-
-    def _attempt(self, place: int, key: tuple[int, int]) -> tuple[Any, Target] | ReadFailure:
-        image = self.images.samples[key[1]]
-        try:
-            return self._fetch(image, *key)
-        except (PrepixelError, OSError) as error:
-            return ReadFailure(place, image.path, error)
-
-    def _fetch(self, image: CocoImage, epoch: int, index: int) -> tuple[Any, Target]:
-        source = self.images.source(image)
-        height, width = read_sizes([source], threads=1).sizes[0].tolist()
-        if (height, width) != (image.height, image.width):
-            raise DatasetError(
-                f"{image.path}: is {width} x {height} pixels upright, and annotated as {image.width} x {image.height}; "
-                "mend the annotations, or the file's orientation"
-            )
-        generator = sample_generator(self.seed, epoch, index)
-        params = self.frames.make_params((height, width), generator, training=self.training)
-        return self.reader.read(source, params), self._target(image, params)
 
     def _target(self, image: CocoImage, params: ResizeParams) -> Target:
         objects = [one for one in image.objects if not (self.training and one.crowd)]

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from prepixel.data.loading.detection_crops import ResizeParams
-from prepixel.data.loading.readers import read_rgb
-from prepixel.jpeg.source import Source
-from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
+from prepixel.data.loading.readers import box_rows, read_pixel_crops
+from prepixel.errors import ReadFailure
+from prepixel.spectrum import BandSet, OpenImages, PaddedSpectrum, read_padded
 from prepixel.spectrum.boxes import Filter
+
+
+class FrameBatch(NamedTuple):
+    """Store a detector's inputs, and which of the files they are made of.
+
+    Attributes:
+        inputs: spectra, each on its own grid; or uint8 RGB images of unequal size.
+        kept: the places of the files that could be read.
+        failures: the files that are left out.
+    """
+
+    inputs: PaddedSpectrum | list[Tensor]
+    kept: list[int]
+    failures: tuple[ReadFailure, ...]
 
 
 @runtime_checkable
 class FrameReader(Protocol):
-    """Turn one file and what was drawn for it into a frame, and frames into a batch."""
+    """Turn files and what was drawn for them into a batch of frames."""
 
     @property
     def unit(self) -> int:
         """Return the number of pixels that the sides of frames must be multiples of."""
 
-    def read(self, source: Source, params: ResizeParams) -> Any:
-        """Read one frame."""
-
-    def batch(self, frames: Sequence[Any]) -> PaddedSpectrum | list[Tensor]:
-        """Put frames together; there may be none."""
+    def read(self, images: OpenImages, params: Sequence[ResizeParams], threads: int) -> FrameBatch:
+        """Read what can be read; files that cannot are left out and listed, never replaced."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +75,23 @@ class SpectrumFrames:
         """Return the side of a block in pixels."""
         return self.pixels_per_block
 
-    def read(self, source: Source, params: ResizeParams) -> Spectrum:
-        """Read one frame as a spectrum of one image."""
-        box = params.box
-        return read_spectra(
-            [source],
-            grid=(params.size[0] // self.unit, params.size[1] // self.unit),
+    def read(self, images: OpenImages, params: Sequence[ResizeParams], threads: int) -> FrameBatch:
+        """Read on the compiled pool of threads, and pad by zeros to one grid."""
+        read = read_padded(
+            images,
+            grids=[(height // self.unit, width // self.unit) for _, (height, width), _ in params],
             bands=self.bands,
-            boxes=np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
-            flips=np.array([params.flipped]),
+            boxes=box_rows([frame.box for frame in params]),
+            flips=np.array([frame.flipped for frame in params], dtype=bool),
             filter=self.filter,
             dtype=self.dtype,
             shift=self.shift,
             unit=self.step,
-            threads=1,
-        ).spectrum
-
-    def batch(self, frames: Sequence[Spectrum]) -> PaddedSpectrum:
-        """Put frames together, padded by zeros."""
-        if frames:
-            return PaddedSpectrum.of(frames, multiple=self.multiple)
-        f = len(self.bands)
-        values = torch.empty((0, f, self.multiple, self.multiple), dtype=self.dtype)
-        shift = torch.zeros(f) if self.shift is None else self.shift
-        return PaddedSpectrum(
-            Spectrum(values, self.bands, shift, torch.ones(f) if self.step is None else self.step), ()
+            multiple=self.multiple,
+            threads=threads,
+            on_error="skip",
         )
+        return FrameBatch(read.spectrum, read.kept.tolist(), read.failures)
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,7 @@ class PixelFrames:
 
     unit: int = 4
 
-    def read(self, source: Source, params: ResizeParams) -> UInt8[Tensor, "3 h w"]:
-        """Read one frame."""
-        box = params.box
-        place = (int(box.top), int(box.left), int(box.height), int(box.width))
-        part: Tensor = functional.resized_crop(read_rgb(source), *place, list(params.size), antialias=True)
-        return part.flip(-1) if params.flipped else part
-
-    def batch(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Return the frames unchanged."""
-        return list(frames)
+    def read(self, images: OpenImages, params: Sequence[ResizeParams], threads: int) -> FrameBatch:
+        """Read on threads; the frames stay of unequal size."""
+        crops = [(frame.box, frame.flipped, frame.size) for frame in params]
+        return FrameBatch(*read_pixel_crops(images, crops, threads))

@@ -21,12 +21,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
-from prepixel.data.loading.crops import CenterCrop, Crop
-from prepixel.data.loading.readers import CropBatch, CropReader, PixelReader, SpectrumReader
+from prepixel.data.loading.crops import CenterCrop, Crop, CropParams
+from prepixel.data.loading.readers import CropReader, PixelReader, SpectrumReader, read_drawn, with_path
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
-from prepixel.errors import JpegError, PrepixelError
-from prepixel.jpeg import ReadFailure, read_sizes
+from prepixel.errors import PrepixelError, ReadFailure
 from prepixel.spectrum import Spectrum
 from prepixel.spectrum.tree import register_node
 
@@ -115,28 +114,15 @@ class CropDataset(Dataset[FetchResult]):
         """Fetch the crops of (epoch, index) pairs; files that cannot be read are left out and listed."""
         samples = [self.files.samples[index] for _, index in keys]
         sources = self.files.sources([index for _, index in keys])
-        measured = read_sizes(sources, threads=self.threads, on_error="skip")
-        params, places = [], []
-        for place, (height, width) in zip(measured.kept.tolist(), measured.sizes.tolist(), strict=True):
-            epoch, index = keys[place]
-            generator = sample_generator(self.seed, epoch, index)
-            params.append(self.crop.make_params((height, width), self.reader.aspect, generator))
-            places.append(place)
-        crops: CropBatch = self.reader.read([sources[place] for place in places], params, self.threads)
-        kept = [places[i] for i in crops.kept]
-        targets = torch.tensor([samples[place].label for place in kept], dtype=torch.int64)
-        indices = torch.tensor([keys[place][1] for place in kept], dtype=torch.int64)
-        later = tuple(replace(failure, index=places[failure.index]) for failure in crops.failures)
-        met = sorted(measured.failures + later, key=lambda failure: failure.index)
-        failures = tuple(_named(failure, samples[failure.index].path) for failure in met)
+
+        def draw(place: int, size: tuple[int, int]) -> CropParams:
+            return self.crop.make_params(size, self.reader.aspect, sample_generator(self.seed, *keys[place]))
+
+        crops = read_drawn(self.reader, sources, draw, self.threads)
+        targets = torch.tensor([samples[place].label for place in crops.kept], dtype=torch.int64)
+        indices = torch.tensor([keys[place][1] for place in crops.kept], dtype=torch.int64)
+        failures = tuple(with_path(failure, samples[failure.index].path) for failure in crops.failures)
         return FetchResult(Batch(crops.inputs, targets, indices), failures)
-
-
-def _named(failure: ReadFailure, path: str) -> ReadFailure:
-    """Call a sample by its path, where it was read from bytes."""
-    if isinstance(failure.error, JpegError):
-        failure.error.source = path
-    return replace(failure, source=path)
 
 
 def identity(fetched: Any) -> Any:

@@ -2,24 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from prepixel.data.loading.crops import CropParams
-from prepixel.errors import PrepixelError
-from prepixel.jpeg import ReadFailure, read_pixels
-from prepixel.jpeg.source import Source, source_name
-from prepixel.spectrum import BandSet, Spectrum
-from prepixel.spectrum.boxes import Filter
+from prepixel.data.loading.crops import CenterCrop, CropParams
+from prepixel.data.random_streams import sample_generator
+from prepixel.errors import JpegError, ReadFailure
+from prepixel.jpeg.batch import run_each
+from prepixel.jpeg.pixel_fallback import pixels_of_contents, read_pixels
+from prepixel.jpeg.source import Source
+from prepixel.spectrum import BandSet, OpenImages, Spectrum, open_images
+from prepixel.spectrum.boxes import Box, Filter
 from prepixel.spectrum.native import read_spectra
+
+_Params = TypeVar("_Params", contravariant=True)
+_Read = TypeVar("_Read", covariant=True)
+
+
+@runtime_checkable
+class ImageReader(Protocol[_Params, _Read]):
+    """Turn opened images, and what was drawn for each, into a batch."""
+
+    def read(self, images: OpenImages, params: Sequence[_Params], threads: int) -> _Read:
+        """Read what can be read; files that cannot are left out and listed, never replaced."""
+
+
+_Drawn = TypeVar("_Drawn")
+_Batch = TypeVar("_Batch")
+
+
+def read_drawn(
+    reader: ImageReader[_Drawn, _Batch],
+    sources: Sequence[Source],
+    draw: Callable[[int, tuple[int, int]], _Drawn],
+    threads: int,
+    *,
+    draw_threads: int = 1,
+) -> _Batch:
+    """Open files, draw parameters by their sizes, and read them: no file is opened twice.
+
+    Args:
+        reader: turns files into a batch.
+        sources: the files.
+        draw: called with a source's place and the upright (height, width) of its image, in the order of the sources
+            but for several threads; a source for which it raises an error of the file is left out.
+        threads: threads to read on; 0 for one per CPU.
+        draw_threads: threads to draw on.
+    """
+    images = open_images(sources, threads=threads, on_error="skip")
+    places, sizes = images.kept.tolist(), images.sizes.tolist()
+    params = dict[int, Any]()
+
+    def draw_one(index: int) -> None:
+        height, width = sizes[index]
+        params[index] = draw(places[index], (height, width))
+
+    errors = run_each(draw_one, range(len(images)), draw_threads)
+    return reader.read(images.leave_out(errors), [params[index] for index in sorted(params)], threads)
+
+
+def read_centered(reader: CropReader, sources: Sequence[Source], fraction: float, threads: int) -> CropBatch:
+    """Read the centered crops that evaluation sees; see `CenterCrop`."""
+    crop, generator = CenterCrop(fraction), sample_generator(0, 0, 0)  # which it does not touch
+    return read_drawn(reader, sources, lambda _, size: crop.make_params(size, reader.aspect, generator), threads)
+
+
+def with_path(failure: ReadFailure, path: str) -> ReadFailure:
+    """Call a failure's source by a path, where it was read from bytes."""
+    if isinstance(failure.error, JpegError):
+        failure.error.source = path
+    return replace(failure, source=path)
+
+
+def box_rows(boxes: Sequence[Box]) -> Float64[np.ndarray, "n 4"]:
+    """Return boxes as an array, a row (top, left, height, width) for each."""
+    rows = [(box.top, box.left, box.height, box.width) for box in boxes]
+    return np.array(rows, dtype=np.float64).reshape(len(boxes), 4)
 
 
 class CropBatch(NamedTuple):
@@ -27,8 +92,8 @@ class CropBatch(NamedTuple):
 
     Attributes:
         inputs: a spectrum or pixels, of the files that could be read.
-        kept: their places in the list of files.
-        failures: the files that are left out.
+        kept: their places in the list of files that were opened.
+        failures: the files that are left out, whether they could not be opened or not be read.
     """
 
     inputs: Spectrum | Tensor
@@ -44,7 +109,7 @@ class CropReader(Protocol):
     def aspect(self) -> float:
         """Return width / height of the result."""
 
-    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
+    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read what can be read; files that cannot are left out and listed, never replaced."""
 
 
@@ -76,14 +141,13 @@ class SpectrumReader:
         """Return width / height of the result."""
         return self.grid[1] / self.grid[0]
 
-    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
+    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on the compiled pool of threads; files that cannot be read are left out and listed."""
-        boxes = [(b.top, b.left, b.height, b.width) for b, _ in params]
         read = read_spectra(
-            list(sources),
+            images,
             grid=self.grid,
             bands=self.bands,
-            boxes=np.array(boxes, dtype=np.float64).reshape(len(params), 4),
+            boxes=box_rows([crop.box for crop in params]),
             flips=np.array([crop.flipped for crop in params], dtype=bool),
             filter=self.filter,
             dtype=self.dtype,
@@ -110,33 +174,39 @@ class PixelReader:
         """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, sources: Sequence[Source], params: Sequence[CropParams], threads: int) -> CropBatch:
+    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads; files that cannot be read are left out and listed."""
+        read, kept, failures = read_pixel_crops(images, [(*crop, self.size) for crop in params], threads)
+        pixels = torch.stack(read) if read else torch.empty((0, 3, *self.size), dtype=torch.uint8)
+        return CropBatch(pixels, kept, failures)
 
-        def attempt(place: int) -> UInt8[Tensor, "3 y x"] | ReadFailure:
-            try:
-                return self._read_one(sources[place], params[place])
-            except (PrepixelError, OSError) as error:
-                return ReadFailure(place, source_name(sources[place]), error)
 
-        places = range(len(sources))
-        if threads == 1 or len(sources) < 2:
-            outcomes = [attempt(place) for place in places]
-        else:
-            with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
-                outcomes = list(pool.map(attempt, places))
-        kept = [place for place in places if not isinstance(outcomes[place], ReadFailure)]
-        good = [outcome for outcome in outcomes if not isinstance(outcome, ReadFailure)]
-        pixels = torch.stack(good) if good else torch.empty((0, 3, *self.size), dtype=torch.uint8)
-        return CropBatch(pixels, kept, tuple(outcome for outcome in outcomes if isinstance(outcome, ReadFailure)))
+def read_pixel_crops(
+    images: OpenImages, crops: Sequence[tuple[Box, bool, tuple[int, int]]], threads: int
+) -> tuple[list[UInt8[Tensor, "3 y x"]], list[int], tuple[ReadFailure, ...]]:
+    """Read crops of opened images as pixels: of each a box, whether it is mirrored, and the size to resize it to.
 
-    def _read_one(self, source: Source, params: CropParams) -> UInt8[Tensor, "3 y x"]:
-        whole = read_rgb(source)
-        b = params.box
-        part: Tensor = functional.resized_crop(
-            whole, int(b.top), int(b.left), int(b.height), int(b.width), list(self.size), antialias=True
-        )
-        return part.flip(-1) if params.flipped else part
+    Returns:
+        The crops that could be read, the places of their sources, and the failures.
+    """
+    read = dict[int, UInt8[Tensor, "3 y x"]]()
+
+    def read_one(index: int) -> None:
+        box, flipped, size = crops[index]
+        pixels = torch.from_numpy(pixels_of_contents(images.contents(index), images.name(index))).permute(2, 0, 1)
+        part = crop_pixels(pixels, box, size)
+        read[index] = part.flip(-1) if flipped else part
+
+    errors = run_each(read_one, range(len(images)), threads)
+    rest = images.leave_out(errors)
+    return [read[index] for index in sorted(read)], rest.kept.tolist(), rest.failures
+
+
+def crop_pixels(pixels: UInt8[Tensor, "3 y x"], box: Box, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    """Cut a box of whole pixels and resize it, antialiased."""
+    place = (int(box.top), int(box.left), int(box.height), int(box.width))
+    part: Tensor = functional.resized_crop(pixels, *place, list(size), antialias=True)
+    return part
 
 
 def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:

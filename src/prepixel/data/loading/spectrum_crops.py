@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prepixel.data.loading.crops import Crop, CropParams
-from prepixel.data.loading.readers import SpectrumReader
+from prepixel.data.loading.readers import SpectrumReader, read_drawn
 from prepixel.errors import DatasetError, JpegError, ReadFailure
-from prepixel.jpeg.batch import OnError, check_choice, read_sizes
+from prepixel.jpeg.batch import OnError, check_choice
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, Box, Spectrum
 from prepixel.spectrum.boxes import Filter
@@ -57,20 +56,15 @@ class SpectrumCrops:
             grid=grid, bands=BandSet.of(bands), filter=filter, dtype=dtype, shift=shift, unit=unit
         )
 
-    def _attempt(self, sources: Sequence[Source]) -> tuple[Spectrum, list[int], list[ReadFailure]]:
+    def _attempt(self, sources: Sequence[Source]) -> tuple[Spectrum, list[int], tuple[ReadFailure, ...]]:
         """Read what can be read.
 
         Returns:
             The spectrum, for each of its images the place of its source, and the sources that cannot be read.
         """
-        measured = read_sizes(sources, threads=self.threads, on_error="skip")
-        params = [self._params(int(height), int(width)) for height, width in measured.sizes.tolist()]
-        places = measured.kept.tolist()
-        batch = self.reader.read([sources[place] for place in places], params, self.threads)
-        later = [replace(failure, index=places[failure.index]) for failure in batch.failures]
-        failures = sorted([*measured.failures, *later], key=lambda failure: failure.index)
+        batch = read_drawn(self.reader, sources, lambda _, size: self._params(*size), self.threads)
         assert isinstance(batch.inputs, Spectrum)
-        return batch.inputs, [places[i] for i in batch.kept], failures
+        return batch.inputs, batch.kept, batch.failures
 
     def _read(self, sources: Sequence[Source], names: Sequence[str | None] | None = None) -> tuple[Spectrum, list[int]]:
         """Read a batch under the policy ``on_error``.

@@ -94,7 +94,7 @@ def measure_unit(unit: StatisticsUnit) -> MeasuredUnit:
             bands=settings.bands,
             crop_fraction=settings.crop_fraction,
             threads=unit.threads,
-            skip_bad=settings.skip_bad,
+            on_error="skip" if settings.skip_bad else "raise",
             failures=failures,
         )
     except DatasetError:

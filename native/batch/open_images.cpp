@@ -1,0 +1,195 @@
+#include "batch/open_images.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "batch/file_source.hpp"
+#include "batch/worker_threads.hpp"
+#include "packed/packed_image.hpp"
+
+namespace prepixel {
+
+namespace {
+
+constexpr const char* hint = "Read it again when no other program writes to it";
+
+bool needs_pixels(const Header& header) { return header.color == Color::cmyk || header.color == Color::ycck; }
+
+// What the images of a batch share. Files are taken first and planes second, and whoever has planes waits for nothing, so
+// nobody waits for ever.
+struct Budgets {
+  explicit Budgets(const Limits& limits) : files(limits.max_memory_bytes), planes(limits.max_memory_bytes) {}
+  MemoryBudget files;
+  MemoryBudget planes;
+};
+
+auto taking(MemoryBudget::Share& share) {
+  return [&share](std::uint64_t bytes) { share.take(bytes); };
+}
+
+void check_unchanged(const Header& header, const Outcome& opened) {
+  Outcome now;
+  note_size(header, now);
+  if (now.height != opened.height || now.width != opened.width)
+    throw JpegFault(Fault::malformed, no_offset, "the file was changed while it was read", hint);
+}
+
+}  // namespace
+
+OpenImages::OpenImages(std::vector<Input> inputs, const Limits& limits, int num_threads)
+    : limits_(limits), files_(inputs.size()), opened_(inputs.size()) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) files_[i].input = std::move(inputs[i]);
+  std::vector<std::size_t> order(files_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  MemoryBudget budget(limits.max_memory_bytes);
+  struct NoState {};
+  on_threads(
+      order, num_threads, opened_, [] { return std::make_unique<NoState>(); },
+      [&](std::size_t i, NoState&) { return open(files_[i], budget, opened_[i]); });
+}
+
+Status OpenImages::open(File& file, MemoryBudget& budget, Outcome& outcome) {
+  try {
+    std::vector<std::uint8_t> begin;
+    load(file, begin);
+    const bool is_held = begin.empty();
+    const std::span<const std::uint8_t> bytes = is_held ? file.bytes : std::span<const std::uint8_t>(begin);
+    file.is_packed = begins_like_pack(bytes);
+    if (file.is_packed) {
+      note_size(read_pack_header(bytes, limits_).header, outcome);
+      return Status::read;
+    }
+    if (!begins_like_jpeg(bytes)) return Status::needs_pixels;
+    auto header = std::make_unique<ParsedHeader>();
+    try {
+      *header = parse_header(bytes, limits_);
+    } catch (const JpegFault& fault) {
+      if (fault.kind != Fault::truncated || is_held || bytes.size() == file.size) throw;
+      FileSource whole(limits_);
+      MemoryBudget::Share share(budget);
+      *header = parse_header(whole.read(*file.input.path, [&share](std::uint64_t size) { share.take(size); }), limits_);
+    }
+    if (needs_pixels(header->image)) return Status::needs_pixels;
+    note_size(header->image, outcome);
+    if (is_held) file.header = std::move(header);
+    return Status::read;
+  } catch (...) {
+    release(file);
+    throw;
+  }
+}
+
+// Fill `file.bytes`, or `begin` where the file cannot be held.
+void OpenImages::load(File& file, std::vector<std::uint8_t>& begin) {
+  if (!file.input.path) {
+    file.bytes = file.input.bytes;
+    file.size = file.bytes.size();
+    return;
+  }
+  OpenFile opened(*file.input.path);
+  check_file_size(opened.size(), limits_);
+  file.size = opened.size();
+  if (held_bytes_.fetch_add(file.size) + file.size > std::min(most_held_bytes, limits_.max_memory_bytes)) {
+    held_bytes_ -= file.size;
+    begin.resize(std::min<std::size_t>(file.size, header_bytes));
+    begin.resize(opened.read(begin));
+    return;
+  }
+  const std::uint64_t reserved = file.size;
+  try {
+    file.held.reset(new std::uint8_t[reserved]);
+    file.bytes = {file.held.get(), opened.read({file.held.get(), reserved})};
+  } catch (...) {
+    file.held.reset();
+    held_bytes_ -= reserved;
+    throw;
+  }
+}
+
+// Give back what is held of a file that cannot be read.
+void OpenImages::release(File& file) noexcept {
+  file.bytes = {};
+  if (!file.held) return;
+  file.held.reset();
+  held_bytes_ -= file.size;
+}
+
+// Decodes and resamples one image after another.
+class OpenImages::Worker {
+ public:
+  Worker(const OpenImages& images, const SpectrumRequest& request, const DecodeOptions& options, Budgets& budgets)
+      : images_(images),
+        request_(request),
+        options_(options),
+        budgets_(budgets),
+        files_(options.limits),
+        resampler_(request_) {}
+
+  Status read(const ReadTask& task, Outcome& outcome) {
+    const File& file = images_.files_[task.image];
+    const Outcome& opened = images_.opened_[task.image];
+    if (opened.status != Status::read) return opened.status;
+    outcome.height = opened.height;
+    outcome.width = opened.width;
+    request_.grid_down = task.grid_down;
+    request_.grid_across = task.grid_across;
+    request_.check();
+    files_.release_large();
+    MemoryBudget::Share of_file(budgets_.files), of_planes(budgets_.planes);
+    if (file.is_packed) return read_packed(task, opened, of_planes);
+    const Box* box = task.box ? &*task.box : nullptr;
+    DecodeOptions decoding = options_;
+    decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    decoding.reserve = taking(of_planes);
+    if (file.header) {
+      resample(PooledImage(file.bytes, *file.header, std::move(decoding)), task, outcome);
+    } else {
+      const std::span<const std::uint8_t> bytes = files_.read(*file.input.path, taking(of_file));
+      const ParsedHeader header = parse_header(bytes, options_.limits);
+      check_unchanged(header.image, opened);
+      resample(PooledImage(bytes, header, std::move(decoding)), task, outcome);
+    }
+    return Status::read;
+  }
+
+ private:
+  void resample(const PooledImage& image, const ReadTask& task, Outcome& outcome) {
+    outcome.missing_blocks = image->missing_blocks;
+    resampler_.make(view_of(*image), task.box ? &*task.box : nullptr, task.flip, task.out);
+  }
+
+  Status read_packed(const ReadTask& task, const Outcome& opened, MemoryBudget::Share& of_planes) {
+    const PackedImage packed = read_pack(task.header, task.payload, options_.limits);
+    check_unchanged(packed.header, opened);
+    check_memory("a packed image's payload and planes,", task.payload.size() + packed.value_bytes(), options_.limits);
+    of_planes.take(packed.value_bytes());
+    resampler_.make(view_of(packed), task.box ? &*task.box : nullptr, task.flip, task.out);
+    return Status::read;
+  }
+
+  const OpenImages& images_;
+  SpectrumRequest request_;                       // its grid is that of the image at work
+  const DecodeOptions& options_;
+  Budgets& budgets_;
+  FileSource files_;
+  DctResampler resampler_;
+};
+
+std::vector<Outcome> OpenImages::read(std::span<const ReadTask> tasks, const SpectrumRequest& request,
+                                      bool keep_truncated, int num_threads) const {
+  const DecodeOptions options{.limits = limits_, .keep_truncated = keep_truncated};
+  const auto size_of = [&](std::size_t at) { return files_[tasks[at].image].size; };
+  std::vector<std::size_t> order(tasks.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  // So that no thread begins a large one when the others are done.
+  std::ranges::stable_sort(order, std::ranges::greater{}, size_of);
+  std::vector<Outcome> outcomes(tasks.size());
+  Budgets budgets(limits_);
+  on_threads(
+      order, num_threads, outcomes, [&] { return std::make_unique<Worker>(*this, request, options, budgets); },
+      [&](std::size_t at, Worker& worker) { return worker.read(tasks[at], outcomes[at]); });
+  return outcomes;
+}
+
+}  // namespace prepixel

@@ -1,0 +1,60 @@
+"""What the loaders of classifiers and detectors are built from alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from prepixel.errors import RunError
+from prepixel.recipes import DetectionRecipe, Recipe
+
+
+@runtime_checkable
+class TrainingFiles(Sized, Protocol):
+    """Hold the images or photos of a training set."""
+
+    @property
+    def root(self) -> Path:
+        """Return the folder."""
+
+
+def loader_options(
+    recipe: Recipe | DetectionRecipe, *, batch_size: int, rank: int, world_size: int, pin_memory: bool
+) -> dict[str, Any]:
+    """Return the options of a `BatchLoader`: what a recipe says of reading, and which process reads.
+
+    Args:
+        recipe: its data settings count.
+        batch_size: samples of a global batch.
+        rank: this process's number.
+        world_size: processes.
+        pin_memory: whether batches lie in page-locked memory.
+    """
+    data = recipe.data
+    return {
+        "batch_size": batch_size,
+        "rank": rank,
+        "world_size": world_size,
+        "workers": data.workers,
+        "read_ahead": data.read_ahead,
+        "pin_memory": pin_memory,
+        "on_error": data.on_error,
+        "max_bad_fraction": data.max_bad_fraction,
+    }
+
+
+def check_batch_size(recipe: Recipe | DetectionRecipe, files: TrainingFiles, what: str = "images") -> None:
+    """Check that the training files fill a batch.
+
+    Args:
+        recipe: its batch size counts.
+        files: the training set.
+        what: what the message calls its samples.
+
+    Raises:
+        RunError: there are fewer.
+    """
+    size = recipe.data.batch_size
+    if len(files) < size:
+        raise RunError(f"data.batch_size is {size}, and {files.root} has {len(files)} {what}; lower the batch size")
