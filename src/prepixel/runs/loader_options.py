@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from prepixel.errors import RunError
 from prepixel.recipes import DetectionRecipe, Recipe
+from prepixel.stores.remote_path import AnyPath
 
 
 @runtime_checkable
@@ -15,7 +15,7 @@ class TrainingFiles(Sized, Protocol):
     """Hold the images or photos of a training set."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """Return the folder."""
 
 

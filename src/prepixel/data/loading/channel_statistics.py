@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from prepixel.data.loading.readers import SpectrumReader, read_centered, with_path
@@ -12,6 +11,7 @@ from prepixel.jpeg.batch import OnError
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, Spectrum, Statistics
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION, Filter
+from prepixel.stores.remote_path import AnyPath
 
 Progress = Callable[[int, int], None]
 
@@ -21,7 +21,7 @@ class ImageFiles(Protocol):
     """List image files, of whatever task: a classification data set, or one of detection."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> AnyPath:
         """Return the folder."""
 
     @property
