@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from prepixel.cli.console import UNTRAINED as UNTRAINED
-from prepixel.cli.option_types import shorten
 from prepixel.cli.parser import UsageError
 from prepixel.engine import SettingsError, choose_device, disable_malloc_trim
 from prepixel.models import import_build_function
@@ -67,7 +66,7 @@ def device_of(options: argparse.Namespace) -> torch.device:
         UsageError: it is no device's name, or there is no such device.
     """
     try:
-        device = choose_device(shorten(getattr(options, "device", "auto")))
+        device = choose_device(getattr(options, "device", "auto"))
     except SettingsError as error:
         raise UsageError(f"--{error}") from error
     if device.type == "meta":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import torch
 
 from prepixel.engine.settings import SettingsError
@@ -19,7 +21,9 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise SettingsError(f"device is {str(device)!r}; it must be auto, cpu, cuda or cuda:0, cuda:1, ...") from error
+        raise SettingsError(
+            f"device is {reprlib.repr(str(device))}; it must be auto, cpu, cuda or cuda:0, cuda:1, ..."
+        ) from error
     if chosen.type == "cpu" or chosen.type == "meta":
         return chosen
     if accelerator is None or chosen.type != accelerator.type:
