@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 import threading
@@ -313,6 +314,21 @@ def remove_temporary(folder: AnyPath) -> None:
     for path in left:
         with contextlib.suppress(FileNotFoundError):
             Path(path).unlink()
+
+
+def replace_path(source: Path, target: Path) -> None:
+    """Rename a synced file or folder to its target; a folder there is removed, or is back where renaming fails."""
+    old = temporary_name(target)
+    if target.is_dir():
+        target.rename(old)
+    try:
+        source.replace(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_file(file: io.IOBase | Any) -> None:

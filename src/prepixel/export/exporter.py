@@ -21,7 +21,7 @@ from prepixel.array_types import Float
 from prepixel.errors import ModelError
 from prepixel.export.classifier_graph import Exportable
 from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, build_graph
-from prepixel.files import json_bytes, make_folder, replace_file, sync_folder, temporary_name
+from prepixel.files import json_bytes, make_folder, replace_file, replace_path, sync_folder, temporary_name
 from prepixel.optional import installed
 from prepixel.runs import Classifier
 from prepixel.runtime.inference import open_graph
@@ -229,16 +229,6 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     try:
         yield place
         sync_folder(place)
-        old = temporary_name(target)
-        if target.exists():
-            target.rename(old)
-        try:
-            place.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-        sync_folder(target.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_path(place, target)
     finally:
         shutil.rmtree(place, ignore_errors=True)

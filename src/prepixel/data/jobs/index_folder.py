@@ -13,7 +13,7 @@ from typing import IO
 
 from prepixel.data.parallel import map_unordered
 from prepixel.errors import DatasetError, MalformedIndex, PrepixelError, ReadFailure
-from prepixel.files import image_files, replace_file, sync_file, sync_folder
+from prepixel.files import image_files, replace_file, replace_path, sync_file
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg.folder_index import (
     SIDECAR_NAME,
@@ -153,8 +153,7 @@ def index_folder(
     if not tally.files:
         partial.unlink()
         raise DatasetError(f"{folder}: no JPEG below it; JPEGs are recognized by their endings, .jpg and others")
-    partial.replace(target)
-    sync_folder(target.parent)
+    replace_path(partial, target)
     return tally.report(bad)
 
 
