@@ -46,10 +46,10 @@ void run(unsigned seed, MemoryBudget& first, MemoryBudget& second, Counts& of_fi
   std::mt19937 random(seed);
   for (int round = 0; round < num_rounds; ++round) {
     MemoryBudget::Share outer(first), inner(second);
-    const std::uint64_t bytes = random() % 50 == 0 ? limit + 7 : random() % (limit / 3);
+    const std::uint64_t bytes = random() % 50 == 0 ? limit + 7 : 1 + random() % (limit / 3);
     hold(outer, bytes, of_first);
-    hold(inner, random() % (limit / 3), of_second);
-    if (round % 7 == 0) hold(inner, random() % (limit / 3), of_second);  // gives back what it held
+    hold(inner, 1 + random() % (limit / 3), of_second);
+    if (round % 7 == 0) hold(inner, 1 + random() % (limit / 3), of_second);  // gives back what it held
   }
 }
 
