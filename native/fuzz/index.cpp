@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::uint64_t drawn = size;
   for (std::size_t i = size > 16 ? size - 16 : 0; i < size; ++i) drawn = drawn * 0x9E3779B97F4A7C15u + data[i];
   constexpr std::array<std::uint8_t, 3> begin = {0xFF, 0xD8, 0xFF};
-  const auto split = static_cast<std::size_t>(std::ranges::search(input, begin).begin() - input.begin());
+  const auto split = static_cast<std::size_t>(std::search(input.begin(), input.end(), begin.begin(), begin.end()) - input.begin());
   // Exact copies on the heap: one byte read past the end is one the sanitizer sees.
   const std::vector<std::uint8_t> front(data, data + split), file(data + split, data + size);
   try {
