@@ -27,6 +27,27 @@ def arguments(description: str | None) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def table_arguments(description: str | None, rows: str) -> tuple[int | None, Callable[[str], None]]:
+    """Parse -n (rows to make; None for all) and --output, and return -n and what prints a line of a table.
+
+    Args:
+        description: of the benchmark.
+        rows: what -n counts, in words.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=None, help=f"{rows} (default: all)")
+    parser.add_argument("--output", type=Path, help="append the table to this file as well")
+    options = parser.parse_args()
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+        if options.output:
+            with options.output.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+    return options.n, write
+
+
 def photos() -> Path:
     """Return the folder of real photos, or exit with the reason: with CI set, as a failure."""
     folder = Path(os.environ.get("PREPIXEL_DATA", ROOT.parent / "shared" / "data"))

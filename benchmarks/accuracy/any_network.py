@@ -10,7 +10,6 @@ take 128 or 224, of an image as large. ``-n`` limits the networks of each librar
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,24 +94,14 @@ def train(name: str, folder: Path) -> tuple[str, ...]:
 
 def main() -> None:
     """Print a row for each family as it is done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=None, help="networks to try of each library (default: all)")
-    parser.add_argument("--output", type=Path, help="append the table to this file as well")
-    options = parser.parse_args()
-
-    def write(line: str) -> None:
-        print(line, flush=True)
-        if options.output:
-            with options.output.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-
+    n, write = table_arguments(__doc__, "networks to try of each library")
     check_families()
     write("| network | parameters, millions | multiply-adds, millions | pixels | three steps |")
     write("|---|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as name:
         folder, _ = write_synthetic(Path(name) / "data", num_train_per_class=2, num_val_per_class=1)
         for library in (TORCHVISION, [f"timm:{name}" for name in TIMM]):
-            for network in library[: options.n]:
+            for network in library[:n]:
                 write(f"| {network} | {' | '.join(train(network, folder))} |")
 
 

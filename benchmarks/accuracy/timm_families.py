@@ -10,10 +10,8 @@ The table is Markdown.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import timm
 import torch
@@ -28,19 +26,9 @@ SMALL_WORDS = ("zepto", "atto", "femto", "pico", "nano", "xxs", "xx", "xs", "tin
 
 def main() -> None:
     """Print a row for each family as it is done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=None, help="families to try (default: all)")
-    parser.add_argument("--output", type=Path, help="append the table to this file as well")
-    options = parser.parse_args()
-
-    def write(line: str) -> None:
-        print(line, flush=True)
-        if options.output:
-            with options.output.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-
+    n, write = table_arguments(__doc__, "families to try")
     write(f"| module of timm {timm.__version__} | family | member | input | result |\n|---|---|---|---|---|")
-    for module, family, names in list(families())[: options.n]:
+    for module, family, names in list(families())[:n]:
         name = min(names, key=size_by_name)
         write(f"| {module} | {family} | {name} | {' | '.join(try_to_fold(name))} |")
 

@@ -11,7 +11,6 @@ small networks first. The table is Markdown; the exit status is 1 where a row is
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import re
@@ -98,21 +97,11 @@ def check(name: str, folder: Path) -> str:
 
 def main() -> int:
     """Print a row for each family as it is done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=None, help="families to try (default: all)")
-    parser.add_argument("--output", type=Path, help="append the table to this file as well")
-    options = parser.parse_args()
-
-    def write(line: str) -> None:
-        print(line, flush=True)
-        if options.output:
-            with options.output.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-
+    n, write = table_arguments(__doc__, "families to try")
     write(f"| torchvision {torchvision.__version__} | answers |\n|---|---|")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name in FAMILIES[: options.n]:
+        for name in FAMILIES[:n]:
             result = check(name, Path(folder))
             wrong += result != "equal"
             write(f"| {name} | {result} |")

@@ -63,7 +63,7 @@ def test_an_index_changed_anywhere_is_refused() -> None:
 
 
 def restamped(data: bytes) -> bytes:
-    """Give a forged index a valid checksum of its own."""
+    """Write a valid checksum into a forged index."""
     return data[:4] + struct.pack("<I", xxh64(data[8:]) & 0xFFFFFFFF) + data[8:]
 
 

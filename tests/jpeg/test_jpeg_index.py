@@ -40,7 +40,7 @@ def random_regions(height: int, width: int, count: int, seed: int = 3) -> list[R
 
 
 def assert_is_part(part: JpegImage, whole: JpegImage, region: Region, name: object) -> None:
-    """Hold a region's image to the whole file's coefficients."""
+    """Compare a region's image with the whole file's coefficients."""
     top, left, height, width = region
     max_v, max_h = whole.max_sampling
     row, column = top // (8 * max_v), left // (8 * max_h)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -213,3 +215,25 @@ def test_a_store_that_does_not_answer_is_named(bucket: str, monkeypatch: pytest.
     with pytest.raises(StoreError, match=rf"{bucket}/photos: the store does not answer as it should"):
         FolderDataset(f"{bucket}/photos")
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_is_refused_at_once(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes(b"one")
+    upload(tmp_path, bucket)
+    one = RemotePath.parse(f"{bucket}/one.txt")
+    assert one.read_bytes() == b"one"
+    forked = multiprocessing.get_context("fork")
+    answers = forked.Queue()
+
+    def read() -> None:
+        try:
+            answers.put(repr(one.read_bytes()))
+        except StoreError as error:
+            answers.put(str(error))
+
+    child = forked.Process(target=read)
+    child.start()
+    child.join(20)
+    child.kill()
+    assert "was forked after its parent had used a store" in answers.get(timeout=1)

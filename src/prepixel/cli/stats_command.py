@@ -54,7 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
     distributed = is_distributed(options)
     settings = StatisticsSettings(
-        (options.grid[0], options.grid[1]), BandSet.parse(options.bands), options.crop_fraction, options.skip_bad
+        (options.grid[0], options.grid[1]),
+        BandSet.parse(options.bands),
+        options.crop_fraction,
+        "skip" if options.skip_bad else "raise",
     )
     files = open_dataset(options.folder)
     records = records_of(options.output) if distributed else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 _Unit = TypeVar("_Unit")
@@ -29,3 +30,46 @@ class LocalExecutor:
         """Yield ``function(unit)`` of every unit, in order."""
         for unit in units:
             yield function(unit)
+
+
+def run_units(
+    executor: Executor | None,
+    function: Callable[[_Unit], _Result],
+    units: Iterable[_Unit],
+    *,
+    count: Callable[[_Result], int],
+    done: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[_Result]:
+    """Do units, report progress after each, and yield their results as they get ready.
+
+    Args:
+        executor: does the units; None for this process.
+        function: of one unit.
+        units: those that are not finished.
+        count: items of a unit, by its result.
+        done: items of the units that were finished before.
+        total: items of all units.
+        progress: called with (items done, items in all).
+    """
+    with contextlib.closing((executor or LocalExecutor()).run(function, units)) as finished:
+        for result in finished:
+            done += count(result)
+            yield result
+            if progress is not None:
+                progress(done, total)
+
+
+def finish_units(
+    executor: Executor | None,
+    function: Callable[[_Unit], int],
+    units: Iterable[_Unit],
+    *,
+    done: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Do units whose result is the number of their items; see `run_units`."""
+    for _ in run_units(executor, function, units, count=int, done=done, total=total, progress=progress):
+        pass

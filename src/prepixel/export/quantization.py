@@ -119,7 +119,7 @@ def export_quantized(
 
 
 class _Batches:
-    """Give the calibration its batches, one per call."""
+    """Yield the calibration's batches, one per call, as ONNX Runtime asks for them."""
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
         self._left = iter(np.array_split(values, -(-len(values) // _BATCH)))

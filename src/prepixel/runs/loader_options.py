@@ -12,7 +12,7 @@ from prepixel.stores.remote_path import AnyPath
 
 @runtime_checkable
 class TrainingFiles(Sized, Protocol):
-    """Hold the images or photos of a training set."""
+    """Describe the images or photos of a training set."""
 
     @property
     def root(self) -> AnyPath:

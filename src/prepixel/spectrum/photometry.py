@@ -1,21 +1,12 @@
-"""JFIF's color matrices, and the photometric changes that are exact on coefficients.
-
-A coefficient scales with its component, and only DC knows of an offset. So brightness, contrast and saturation of a
-`Spectrum` change its shift and unit and touch no value, whatever its dtype. Unlike on pixels nothing is clamped.
-"""
+"""JFIF's color matrices; changes of light and color on coefficients are in `prepixel.transforms`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-
-from prepixel.spectrum.boxes import Real
-from prepixel.spectrum.dct import BLOCK
-from prepixel.spectrum.spectrum import Spectrum
 
 _KR, _KB = Fraction(299, 1000), Fraction(114, 1000)
 _KG = 1 - _KR - _KB
@@ -51,48 +42,3 @@ def rgb_to_ycbcr(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor
 def ycbcr_to_rgb(components: Float[Tensor, "component=3 *rest"]) -> Float[Tensor, "component=3 *rest"]:
     """Convert Y, Cb, Cr to R, G, B: level-shifted samples or coefficients alike, neither rounded nor clamped."""
     return torch.einsum("ij,j...->i...", color_matrix(YCBCR_TO_RGB).to(components), components)
-
-
-def adjust_brightness(spectrum: Spectrum, offset: Real) -> Spectrum:
-    """Add an offset to every pixel's R, G and B, exactly: luma's DC moves by 8 times as much.
-
-    Args:
-        spectrum: any dtype; its values are shared, not copied.
-        offset: in pixel units, of 0..255.
-    """
-    return _map_components(spectrum, (1.0, 1.0, 1.0), offset)
-
-
-def adjust_contrast(spectrum: Spectrum, factor: Real, *, level: Real = 128.0) -> Spectrum:
-    """Scale every pixel's R, G and B about one level, exactly: all coefficients scale, luma's DC moves.
-
-    Args:
-        spectrum: any dtype; its values are shared, not copied.
-        factor: above 0.
-        level: the pixel value, of 0..255, that stays. 0 gives what torchvision calls brightness.
-
-    Raises:
-        ValueError: the factor is not above 0.
-    """
-    return _map_components(spectrum, (factor, factor, factor), (1 - factor) * (level - 128))
-
-
-def adjust_saturation(spectrum: Spectrum, factor: Real) -> Spectrum:
-    """Blend every pixel with its own luma, exactly: chroma scales.
-
-    Args:
-        spectrum: any dtype; its values are shared, not copied.
-        factor: above 0; 1 changes nothing, less is grayer.
-
-    Raises:
-        ValueError: the factor is not above 0.
-    """
-    return _map_components(spectrum, (1.0, factor, factor), 0.0)
-
-
-def _map_components(spectrum: Spectrum, factors: tuple[Real, Real, Real], luma_offset: Real) -> Spectrum:
-    if min(factors) <= 0:
-        raise ValueError(f"a photometric factor must be above 0, not {min(factors):g}")
-    scale = torch.tensor([factors[c] for c, _, _ in spectrum.bands]).to(spectrum.unit)
-    moved = torch.tensor([BLOCK * luma_offset * (band == (0, 0, 0)) for band in spectrum.bands]).to(spectrum.shift)
-    return replace(spectrum, shift=spectrum.shift * scale.to(spectrum.shift) + moved, unit=spectrum.unit * scale)

@@ -22,7 +22,7 @@ _ARRAYS = ("mean", "squares", "minimum", "maximum")
 
 @dataclass
 class StatisticsTree:
-    """Hold statistics of pieces as sums of complete subtrees: about log2(n) of them for n pieces in order.
+    """Store statistics of pieces as sums of complete subtrees: about log2(n) of them for n pieces in order.
 
     Attributes:
         nodes: statistics of a subtree by (level, place): of the pieces from ``place << level`` on, ``1 << level`` many.

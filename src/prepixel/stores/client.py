@@ -24,6 +24,7 @@ _MAX_RETRIES = 8
 _BODY_RETRIES = 5
 _PAGE = 1000
 _TIMEOUT = "60s"
+_FIRST_PROCESS: dict[str, int] = {}  # the process that used a store first; a forked one inherits it
 _Result = TypeVar("_Result")
 
 # Part of a provider's error: what it means, and what to do.
@@ -194,8 +195,18 @@ def _info(meta: Any) -> ObjectInfo:
 
 @functools.lru_cache(maxsize=64)
 def _store(bucket: str, process: int) -> Any:
-    """Return the client of a bucket; a forked process gets one of its own."""
+    """Return the client of a bucket.
+
+    Raises:
+        StoreError: this process was forked from one that has used a store: it would wait for threads it does not have.
+    """
     from obstore.store import from_url
+
+    if _FIRST_PROCESS.setdefault("pid", process) != process:
+        raise StoreError(
+            f"{bucket}: this process was forked after its parent had used a store, whose client does not survive that; "
+            "take workers=0, or the start method spawn"
+        )
 
     options: Any = {"timeout": _TIMEOUT, "connect_timeout": "5s"}
     allowed = {os.environ.get(f"{provider}_ALLOW_HTTP", "").lower() for provider in ("AWS", "GOOGLE", "AZURE")}

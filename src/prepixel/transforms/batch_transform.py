@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prepixel.spectrum.spectrum import Spectrum
+from prepixel.transforms.crop_draws import check_probability
 
 
 class BatchTransform(abc.ABC):
@@ -57,6 +59,33 @@ class BatchTransform(abc.ABC):
         """Draw for a batch, and return it changed, with its labels."""
 
 
+@dataclass(frozen=True)
+class RandomChange(BatchTransform):
+    """Change some images of a batch, each with the same probability; labels stay.
+
+    Attributes:
+        p: how often.
+
+    Raises:
+        ValueError: p is outside [0, 1].
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability("p", self.p)
+
+    def apply(
+        self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Spectrum, Tensor | None]:
+        """Draw for a batch, and return it changed, with its labels."""
+        return self.change(spectrum, draw_chosen(len(spectrum), self.p, generator)), labels
+
+    @abc.abstractmethod
+    def change(self, spectrum: Spectrum, chosen: Bool[Tensor, " n"]) -> Spectrum:
+        """Return a batch with the chosen images changed."""
+
+
 def uniform(count: int, low: float, high: float, generator: torch.Generator | None) -> Float[Tensor, " count"]:
     """Draw numbers uniform in [low, high)."""
     return torch.empty(count).uniform_(low, high, generator=generator)
@@ -66,9 +95,3 @@ def draw_chosen(count: int, p: float, generator: torch.Generator | None) -> Bool
     """Draw which of ``count`` images are changed."""
     chosen: Tensor = torch.rand(count, generator=generator) < p
     return chosen
-
-
-def check_probability(name: str, value: Any) -> None:
-    """Raise ValueError for a probability outside [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}; it must be in [0, 1]")

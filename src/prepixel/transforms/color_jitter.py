@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prepixel.spectrum.dct import DC_BOUND
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.batch_transform import BatchTransform, check_probability, draw_chosen, uniform
+from prepixel.transforms.batch_transform import BatchTransform, RandomChange, uniform
 from prepixel.transforms.functional import invert, mean_luma, scale_components, to_grayscale, turn_chroma
 
 # One number a, for factors in [max(0, 1 - a), 1 + a] (of hue: [-a, a]), or the least and the largest factor.
@@ -93,7 +93,7 @@ def jitter(spectrum: Spectrum, params: JitterParams, *, with_hue: bool = True) -
 
 
 @dataclass(frozen=True)
-class RandomGrayscale(BatchTransform):
+class RandomGrayscale(RandomChange):
     """Take the color from some images, exactly.
 
     Attributes:
@@ -102,31 +102,18 @@ class RandomGrayscale(BatchTransform):
 
     p: float = 0.1
 
-    def __post_init__(self) -> None:
-        check_probability("p", self.p)
-
-    def apply(
-        self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Spectrum, Tensor | None]:
-        """Draw for a batch, and return it changed, with its labels."""
-        return to_grayscale(spectrum, draw_chosen(len(spectrum), self.p, generator)), labels
+    def change(self, spectrum: Spectrum, chosen: Bool[Tensor, " n"]) -> Spectrum:
+        """Return a batch with the chosen images gray."""
+        return to_grayscale(spectrum, chosen)
 
 
-@dataclass(frozen=True)
-class RandomInvert(BatchTransform):
+class RandomInvert(RandomChange):
     """Make negatives of some images, exactly.
 
     Attributes:
         p: how often.
     """
 
-    p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_probability("p", self.p)
-
-    def apply(
-        self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Spectrum, Tensor | None]:
-        """Draw for a batch, and return it changed, with its labels."""
-        return invert(spectrum, draw_chosen(len(spectrum), self.p, generator)), labels
+    def change(self, spectrum: Spectrum, chosen: Bool[Tensor, " n"]) -> Spectrum:
+        """Return a batch with the chosen images inverted."""
+        return invert(spectrum, chosen)

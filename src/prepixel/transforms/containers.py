@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.batch_transform import BatchTransform, check_probability
+from prepixel.transforms.batch_transform import BatchTransform
+from prepixel.transforms.crop_draws import check_probability
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Numbers are drawn first, and applied afterwards by a kernel without chance. Know
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -103,3 +103,9 @@ def center_box(height: int, width: int, fraction: float, *, aspect: float = 1.0)
 
 def _whole_box(top: int, left: int, height: int, width: int) -> Box:
     return Box(float(top), float(left), float(height), float(width))
+
+
+def check_probability(name: str, value: Any) -> None:
+    """Raise ValueError for a probability outside [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; it must be in [0, 1]")

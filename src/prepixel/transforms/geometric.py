@@ -21,7 +21,13 @@ from typing import TypeAlias
 import numpy as np
 
 from prepixel.spectrum.boxes import Box, Real
-from prepixel.transforms.crop_draws import DEFAULT_AREAS, DEFAULT_RATIOS, CropParams, draw_random_resized_crop
+from prepixel.transforms.crop_draws import (
+    DEFAULT_AREAS,
+    DEFAULT_RATIOS,
+    CropParams,
+    check_probability,
+    draw_random_resized_crop,
+)
 
 # Height and width in pixels, or one number for both.
 Size: TypeAlias = int | tuple[int, int]
@@ -101,7 +107,16 @@ class ComposeCrops(GeometricTransform):
 
 
 @dataclass(frozen=True)
-class Resize(GeometricTransform):
+class _OfSize(GeometricTransform):
+    """A transform to one size, in pixels."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+
+
+class Resize(_OfSize):
     """Resize the image.
 
     Attributes:
@@ -110,11 +125,6 @@ class Resize(GeometricTransform):
     Raises:
         ValueError: a side is below 1.
     """
-
-    size: Size
-
-    def __post_init__(self) -> None:
-        _check_size(self.size)
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Return what the sample shows afterwards; nothing is random."""
@@ -127,8 +137,7 @@ class Resize(GeometricTransform):
         return replace(view, size=size, sized=True)
 
 
-@dataclass(frozen=True)
-class CenterCrop(GeometricTransform):
+class CenterCrop(_OfSize):
     """Cut the center.
 
     Attributes:
@@ -138,11 +147,6 @@ class CenterCrop(GeometricTransform):
         ValueError: a side is below 1.
     """
 
-    size: Size
-
-    def __post_init__(self) -> None:
-        _check_size(self.size)
-
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Return what the sample shows afterwards; nothing is random."""
         height, width = _fitting(self.size, view, "CenterCrop")
@@ -150,8 +154,7 @@ class CenterCrop(GeometricTransform):
         return replace(view.crop(top, left, height, width), sized=True)
 
 
-@dataclass(frozen=True)
-class RandomCrop(GeometricTransform):
+class RandomCrop(_OfSize):
     """Cut a part of one size at a random place; without padding.
 
     Attributes:
@@ -160,11 +163,6 @@ class RandomCrop(GeometricTransform):
     Raises:
         ValueError: a side is below 1.
     """
-
-    size: Size
-
-    def __post_init__(self) -> None:
-        _check_size(self.size)
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
@@ -221,7 +219,7 @@ class RandomHorizontalFlip(GeometricTransform):
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_p(self.p)
+        check_probability("p", self.p)
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
@@ -235,11 +233,6 @@ def _pair(size: Size) -> tuple[int, int]:
 def _check_size(size: Size) -> None:
     if min(_pair(size)) < 1:
         raise ValueError(f"size is {size}; its sides must be 1 or greater")
-
-
-def _check_p(p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is {p}; it must be in [0, 1]")
 
 
 def _fitting(size: Size, view: View, name: str) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from torch.nn import functional as nn_functional
 
 from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.batch_transform import BatchTransform, check_probability, uniform
+from prepixel.transforms.batch_transform import BatchTransform, uniform
+from prepixel.transforms.crop_draws import check_probability
 from prepixel.transforms.functional import Color, erase
 
 _TRIES = 10
@@ -44,7 +45,20 @@ class ErasingParams(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MixUp(BatchTransform):
+class _Mixing(BatchTransform):
+    """What mixes images and their labels by a share from Beta(alpha, alpha)."""
+
+    alpha: float = 1.0
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha is {self.alpha}; it must be above 0")
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(f"num_classes is {self.num_classes}; it must be 1 or greater")
+
+
+class MixUp(_Mixing):
     """Blend every image with the one before it in the batch, and their labels likewise, exactly.
 
     One share for the batch, drawn from Beta(alpha, alpha), as `torchvision.transforms.v2.MixUp`. Works on batches, or
@@ -57,12 +71,6 @@ class MixUp(BatchTransform):
     Raises:
         ValueError: alpha is not above 0; when called, labels are missing or do not fit.
     """
-
-    alpha: float = 1.0
-    num_classes: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_mixing(self.alpha, self.num_classes)
 
     def make_params(self, generator: torch.Generator | None = None) -> float:
         """Draw the share of each image itself."""
@@ -78,8 +86,7 @@ class MixUp(BatchTransform):
         return Spectrum.of_coefficients(blend(c, share), spectrum.bands), blend(soft, share)
 
 
-@dataclass(frozen=True)
-class CutMix(BatchTransform):
+class CutMix(_Mixing):
     """Replace a rectangle of every image by that of the one before it in the batch; labels by area.
 
     The rectangle is torchvision's (`torchvision.transforms.v2.CutMix`) for an image of 8 bh x 8 bw pixels, each edge
@@ -92,12 +99,6 @@ class CutMix(BatchTransform):
     Raises:
         ValueError: alpha is not above 0; when called, labels are missing or do not fit.
     """
-
-    alpha: float = 1.0
-    num_classes: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_mixing(self.alpha, self.num_classes)
 
     def make_params(self, grid: tuple[int, int], generator: torch.Generator | None = None) -> CutParams:
         """Draw the rectangle for a grid of blocks."""
@@ -219,13 +220,6 @@ def soft_labels(labels: Tensor | None, num_classes: int | None, n: int, name: st
     if num_classes is None:
         raise ValueError(f"{name}: labels are class numbers, so num_classes must say how many classes there are")
     return nn_functional.one_hot(labels, num_classes).float()
-
-
-def _check_mixing(alpha: float, num_classes: int | None) -> None:
-    if not 0 < alpha < math.inf:
-        raise ValueError(f"alpha is {alpha}; it must be above 0")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; it must be 1 or greater")
 
 
 def _cut(center: int, half: int, size: int) -> tuple[int, int]:

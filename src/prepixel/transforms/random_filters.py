@@ -11,7 +11,8 @@ from torch import Tensor
 from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.spectrum import Spectrum
 from prepixel.transforms.axis_filters import adjust_sharpness, gaussian_blur, translate
-from prepixel.transforms.batch_transform import BatchTransform, check_probability, draw_chosen, uniform
+from prepixel.transforms.batch_transform import BatchTransform, draw_chosen, uniform
+from prepixel.transforms.crop_draws import check_probability
 from prepixel.transforms.functional import Color
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.batch_transform import BatchTransform, check_probability, draw_chosen
+from prepixel.transforms.batch_transform import BatchTransform, RandomChange
 
 _TURNS: dict[int, Callable[[Spectrum], Spectrum]] = {
     1: lambda spectrum: spectrum.flip_vertical().transpose(),
@@ -69,27 +69,16 @@ def _changed(
     return Spectrum.of_coefficients(c, spectrum.bands)
 
 
-@dataclass(frozen=True)
-class RandomVerticalFlip(BatchTransform):
+class RandomVerticalFlip(RandomChange):
     """Mirror some images top to bottom, exactly.
 
     Attributes:
         p: how often.
-
-    Raises:
-        ValueError: p is outside [0, 1].
     """
 
-    p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_probability("p", self.p)
-
-    def apply(
-        self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Spectrum, Tensor | None]:
-        """Draw for a batch, and return it changed, with its labels."""
-        return flip_vertical(spectrum, draw_chosen(len(spectrum), self.p, generator)), labels
+    def change(self, spectrum: Spectrum, chosen: Bool[Tensor, " n"]) -> Spectrum:
+        """Return a batch with the chosen images mirrored."""
+        return flip_vertical(spectrum, chosen)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def test_tallies_merge_in_any_grouping(source: Path) -> None:
 
 
 def test_statistics_in_parts_are_those_of_one_run_to_the_bit(source: Path, tmp_path: Path) -> None:
-    settings = measuring.StatisticsSettings((4, 4), S6, skip_bad=True)
+    settings = measuring.StatisticsSettings((4, 4), S6, on_error="skip")
     files = FolderDataset(source)
     straight = measuring.measure_units(files, settings)
     assert straight is not None

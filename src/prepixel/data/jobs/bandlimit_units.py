@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prepixel.data.executors import Executor, LocalExecutor
+from prepixel.data.executors import Executor, finish_units
 from prepixel.data.jobs.bandlimit_file import BandlimitOptions, FileResult, bandlimit_file
 from prepixel.data.jobs.bandlimit_plan import (
     STATE_NAME,
@@ -144,12 +144,8 @@ def bandlimit_units(
     numbers = range(num_units) if part is None else part.of(range(num_units))
     units = list(_units(root, goal, header, names, numbers, options, threads, limits))
     total = sum(len(unit_slice(number, UNIT_SIZE, len(names))) for number in numbers)
-    done = earlier = total - sum(len(unit.names) for unit in units)
-    with contextlib.closing((executor or LocalExecutor()).run(bandlimit_unit, units)) as finished:
-        for count in finished:
-            done += count
-            if progress is not None:
-                progress(done, total)
+    earlier = total - sum(len(unit.names) for unit in units)
+    finish_units(executor, bandlimit_unit, units, done=earlier, total=total, progress=progress)
     if part is not None:
         return None
     return replace(merge_bandlimited(goal), num_earlier=earlier, seconds=time.perf_counter() - begin)

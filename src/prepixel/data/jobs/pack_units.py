@@ -23,7 +23,7 @@ from prepixel.data.datasets.shard_index import (
 )
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
-from prepixel.data.executors import Executor, LocalExecutor
+from prepixel.data.executors import Executor, finish_units
 from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
@@ -118,13 +118,9 @@ def pack_units(
     numbers = shard_numbers(shards) if part is None else part.of(shard_numbers(shards))
     left = unfinished_shards(goal, add_recorded(goal, manifest, shards, numbers), numbers)
     total = sum(manifest.num_rows(number) for number in numbers)
-    done = earlier = total - sum(manifest.num_rows(number) for number in left)
+    earlier = total - sum(manifest.num_rows(number) for number in left)
     units = _units(source, goal, options, manifest, shards, header, left, threads, limits)
-    with contextlib.closing((executor or LocalExecutor()).run(pack_unit, units)) as finished:
-        for count in finished:
-            done += count
-            if progress is not None:
-                progress(done, total)
+    finish_units(executor, pack_unit, units, done=earlier, total=total, progress=progress)
     if part is not None:
         return None
     return replace(merge_packed(goal), num_earlier=earlier, seconds=time.perf_counter() - begin)

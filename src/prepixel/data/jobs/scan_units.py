@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
-from prepixel.data.executors import Executor, LocalExecutor
+from prepixel.data.executors import Executor, finish_units
 from prepixel.data.jobs.scan import ScanReport, ScanTally, no_image, scan_files
 from prepixel.data.units import JobHeader, PartNumber, UnitRecords, find_records, listing_checksum, unit_slice
 from prepixel.errors import DatasetError
@@ -100,11 +99,7 @@ def scan_units(
             own = tuple(paths[places.start : places.stop])
             yield ScanUnit(str(records), header, number, places.start, own, threads, limits)
 
-    with contextlib.closing((executor or LocalExecutor()).run(scan_unit, units())) as finished:
-        for count in finished:
-            done += count
-            if progress is not None:
-                progress(done, total)
+    finish_units(executor, scan_unit, units(), done=done, total=total, progress=progress)
     return merge_scans(records) if part is None else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from typing import Any, NamedTuple
 
 from prepixel.data.datasets.folder import FolderDataset
 from prepixel.data.datasets.shards import PackedDataset
-from prepixel.data.executors import Executor, LocalExecutor
+from prepixel.data.executors import Executor, run_units
 from prepixel.data.loading.channel_statistics import measure_statistics
 from prepixel.data.units import JobHeader, PartNumber, UnitRecords, find_records, listing_checksum, unit_slice
 from prepixel.errors import DatasetError, ReadFailure
+from prepixel.jpeg.batch import OnError
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 from prepixel.spectrum.statistics_tree import StatisticsTree, statistics_from_json, statistics_to_json
@@ -30,13 +30,13 @@ class StatisticsSettings:
         grid: blocks down and across.
         bands: the channels.
         crop_fraction: side of the crop, as a share of the short side.
-        skip_bad: whether files that cannot be read are left out.
+        on_error: `"skip"` leaves out files that cannot be read.
     """
 
     grid: tuple[int, int]
     bands: BandSet
     crop_fraction: float = PUBLISHED_CENTER_FRACTION
-    skip_bad: bool = False
+    on_error: OnError = "raise"
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""
@@ -44,7 +44,7 @@ class StatisticsSettings:
             "grid": list(self.grid),
             "bands": list(self.bands.channels),
             "crop_fraction": self.crop_fraction,
-            "skip_bad": self.skip_bad,
+            "on_error": self.on_error,
         }
 
 
@@ -94,7 +94,7 @@ def measure_unit(unit: StatisticsUnit) -> MeasuredUnit:
             bands=settings.bands,
             crop_fraction=settings.crop_fraction,
             threads=unit.threads,
-            on_error="skip" if settings.skip_bad else "raise",
+            on_error=settings.on_error,
             failures=failures,
         )
     except DatasetError:
@@ -133,7 +133,7 @@ def measure_units(
         The statistics of the whole; None for a part.
 
     Raises:
-        PrepixelError, OSError: a file cannot be read; not with ``skip_bad``.
+        PrepixelError, OSError: a file cannot be read; not under ``"skip"``.
         DatasetError: no image could be read, or the records are those of another job.
     """
     total = min(len(files), max_images or len(files))
@@ -158,12 +158,16 @@ def measure_units(
             own = files.select(indices[places.start : places.stop])
             yield StatisticsUnit(number, own, settings, threads, str(records) if records else None, header)
 
-    with contextlib.closing((executor or LocalExecutor()).run(measure_unit, units())) as finished:
-        for unit in finished:
-            tree.add(unit.number, unit.statistics)
-            done += unit.num_images
-            if progress is not None:
-                progress(done, share)
+    for unit in run_units(
+        executor,
+        measure_unit,
+        units(),
+        count=lambda unit: unit.num_images,
+        done=done,
+        total=share,
+        progress=progress,
+    ):
+        tree.add(unit.number, unit.statistics)
     if part is not None:
         return None
     return _readable(tree.total(), str(files.root), total)
