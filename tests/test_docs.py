@@ -84,8 +84,25 @@ def test_exit_codes_are_those_that_main_states() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "contributing").glob("*.md")), ids=lambda page: page.name)
 def test_every_file_that_contributors_are_sent_to_exists(page: Path) -> None:
-    named = set(re.findall(r"`((?:src|native|tests|benchmarks|docs)/[\w/.*-]+)`", page.read_text(encoding="utf-8")))
-    assert sorted(name for name in named if not list(ROOT.glob(name.rstrip("/")))) == []
+    """A file named without its folder is in the folder of the one named before it, in the same row."""
+    lost, folder = [], ""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        named = re.findall(r"`((?:src|native|tests|benchmarks|docs)/[\w/.*-]+|\w+\.(?:py|cpp|hpp|\*))`", line)
+        for name in (name for name in named if not name.startswith("NAME_")):
+            path = name.rstrip("/") if "/" in name else f"{folder}/{name}"
+            folder = path.rpartition("/")[0]
+            lost += [] if list(ROOT.glob(path)) else [path]
+    assert lost == []
+
+
+def test_the_architecture_map_names_what_there_is() -> None:
+    changes = (ROOT / "docs" / "contributing" / "architecture.md").read_text(encoding="utf-8").split("Where do I")[1]
+    names = set(re.findall(r"`(?:struct |BandSet\.)?([A-Za-z]\w+|_\w+)(?:\([^`]*\))?`", changes)) - {"NAME"}
+    files = [path for room in ("src", "native", "tests", "benchmarks") for path in (ROOT / room).rglob("*.*")]
+    code = [path.read_text(encoding="utf-8") for path in files if path.suffix in {".py", ".pyi", ".cpp", ".hpp"}]
+    words = set(re.findall(r"\w+", "\n".join(code)))
+    assert len(names) > 50
+    assert sorted(names - words) == []
 
 
 def test_the_readme_is_short() -> None:

@@ -39,7 +39,7 @@ PIXELS, GRID = (224, 224), (56, 56)
 BANDS = ("192", "S-64", "S-48", "S-24", "T-24", "L-24", "S-12", "T-12", "S-6")
 ENCODED = ("192", "S-24", "S-6")  # measured with the other reduction and int8 as well
 TIMED = 64
-TIMED_ROADS = ("RGB 224", "192, dct, int8", "S-24, dct, int8")
+TIMED_PIPELINES = ("RGB 224", "192, dct, int8", "S-24, dct, int8")
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def main() -> None:
                 reference = got if reference is None else reference
                 found = scores(got, reference, one.labels)
                 speed = {}
-                if name in TIMED_ROADS:
+                if name in TIMED_PIPELINES:
                     speed = {"images/s": rate(network, reader, one.paths[:TIMED], one.crop, options.n)}
                 row = ScoreRow("folding", case, name, len(one.labels), {**found, **facts, **speed}, environment)
                 print(f"  {name:24s}" + "".join(f"  {k} {words(v)}" for k, v in row.scores.items()), flush=True)

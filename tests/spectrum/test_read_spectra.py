@@ -222,7 +222,7 @@ def test_one_bad_file_among_many(kind: str) -> None:
     assert torch.equal(read.spectrum.values, expected.spectrum.values)
 
 
-def test_the_first_error_is_raised_whichever_road_it_comes_from(tmp_path: Path) -> None:
+def test_the_first_error_is_raised_whichever_code_path_it_comes_from(tmp_path: Path) -> None:
     good, cut, text = FILES["gray"], FILES["gray"][:400], b"text"
     nowhere = tmp_path / "nowhere.jpg"
     for sources, error in (
@@ -273,7 +273,7 @@ def test_what_a_cut_file_still_holds_is_used_and_counted_if_asked() -> None:
     assert torch.equal(read.spectrum.values[1], spectrum_of(image, grid=GRID, bands=BANDS).values[0])
 
 
-def test_limits_are_kept_on_both_roads(tmp_path: Path) -> None:
+def test_limits_are_kept_on_both_code_paths(tmp_path: Path) -> None:
     for source in (FILES["gray"], FILES["cmyk"], encoded("PNG")):
         with pytest.raises(JpegLimitExceeded, match="pixels"):
             read_spectra([source], grid=GRID, bands=BANDS, limits=Limits(max_pixels=HEIGHT * WIDTH - 1))

@@ -59,7 +59,7 @@ def by_pixels(
 
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), form=forms(), flip=st.booleans(), name=st.sampled_from(FILTERS))
-def test_resample_is_the_pixel_road(
+def test_resample_is_the_pixel_pipeline(
     data: st.DataObject, form: Callable[[], JpegImage], flip: bool, name: Filter
 ) -> None:
     image = form()

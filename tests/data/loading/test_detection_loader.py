@@ -165,7 +165,7 @@ def test_masks_of_real_photos_equal_the_pixel_pipelines(photos: Path) -> None:
     assert min(large) >= 0.99  # of fewer, one pixel of the edge, half inside and rounded, is more than a hundredth
 
 
-def test_both_roads_see_the_same_frames_and_objects(dataset: CocoDataset) -> None:
+def test_both_pipelines_see_the_same_frames_and_objects(dataset: CocoDataset) -> None:
     frames = FrameSettings((64, 80), 130, 8)
     for training in (False, True):
         options: Any = {"seed": 5, "training": training, "masks": training, "threads": 2}
