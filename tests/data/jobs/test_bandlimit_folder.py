@@ -1,4 +1,4 @@
-"""Folders band-limited: what becomes of every file, estimates, and runs that resume where they were stopped."""
+"""Folders band-limited: what becomes of every readable file, estimates, and runs that resume where they stopped."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import dataclasses
 import io
 import json
 import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tests.jpeg.small_files import by_cjpeg, by_pillow, pixels
+from tests.data.jobs.bandlimit_source import JPEGS, tree, write_source
+from tests.jpeg.small_files import by_pillow, pixels
 from tests.killed import run_killed
 
 from prepixel.data import DatasetError
 from prepixel.data.jobs import bandlimit_file as bandlimiting
 from prepixel.data.jobs.bandlimit_folder import STATE_NAME, BandlimitOptions, bandlimit_folder, estimate_bandlimiting
 from prepixel.data.jobs.bandlimit_plan import locked_state
-from prepixel.errors import FolderInUse, JpegLimitExceeded, MalformedJpeg, TruncatedJpeg
+from prepixel.errors import FolderInUse, MalformedJpeg
 from prepixel.jpeg import bandlimit_jpeg
 from prepixel.spectrum import BandSet
 
@@ -29,37 +28,9 @@ OPTIONS = BandlimitOptions(S24)
 KEPT = (S24.of_component(0), S24.of_component(1), S24.of_component(2))
 
 
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels()).save(file, "png")
-    return file.getvalue()
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    root = tmp_path / "source"
-    for name, contents in {
-        "cat/a.jpg": by_pillow(subsampling=2),
-        "cat/deeper/b.JPEG": by_pillow("L"),
-        "dog/c.jpg": by_pillow(progressive=True),
-        "dog/named.dat": by_cjpeg(),  # a JPEG by its contents
-        "dog/d.png": png(),
-        "labels.txt": b"cat/a.jpg 0\n",
-        ".hidden/e.jpg": by_pillow(),
-        ".f.jpg": by_pillow(),
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(contents)
-    return root
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """Give every file's bytes but for the state folder's."""
-    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: contents for name, contents in found.items() if not name.startswith(STATE_NAME)}
-
-
-JPEGS = ("cat/a.jpg", "cat/deeper/b.JPEG", "dog/c.jpg", "dog/named.dat")
+    return write_source(tmp_path / "source")
 
 
 def test_folder_keeps_its_shape_and_each_jpeg_is_bandlimited(source: Path, tmp_path: Path) -> None:
@@ -99,63 +70,6 @@ def test_threads_change_nothing(source: Path, tmp_path: Path) -> None:
         state = (tmp_path / f"out{threads}" / STATE_NAME / "files.jsonl").read_bytes()
         trees.append((tree(tmp_path / f"out{threads}"), state))
     assert trees[0] == trees[1] == trees[2]
-
-
-# -- bad files ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def with_bad(source: Path) -> Path:
-    (source / "cat/cut.jpg").write_bytes(by_pillow()[:700])
-    (source / "dog/png.jpg").write_bytes(png())
-    (source / "empty.jpg").write_bytes(b"")
-    (source / "gone.jpg").symlink_to(source / "nowhere")
-    return source
-
-
-def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> None:
-    report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
-    assert [file.source for file in report.bad] == ["cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
-    assert [file.kind for file in report.bad] == [
-        "TruncatedJpeg",
-        "MalformedJpeg",
-        "TruncatedJpeg",
-        "FileNotFoundError",
-    ]
-    assert report.bad[0].message.startswith("cat/cut.jpg, byte 700: ")
-    assert report.bad[1].message.startswith("dog/png.jpg, byte 0: this is a PNG file, not a JPEG")
-    assert report.bad[3].message == "gone.jpg: No such file or directory"
-    assert (report.num_bandlimited, report.num_files) == (4, 10)
-    assert sorted(tree(tmp_path / "out")) == sorted(JPEGS)
-
-
-def test_bad_files_are_copied_where_asked(with_bad: Path, tmp_path: Path) -> None:
-    report = bandlimit_folder(with_bad, tmp_path / "out", dataclasses.replace(OPTIONS, on_error="copy"))
-    assert len(report.bad) == 4
-    assert report.num_copied == 0
-    for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg"):
-        assert (tmp_path / "out" / name).read_bytes() == (with_bad / name).read_bytes()
-    assert not (tmp_path / "out" / "gone.jpg").exists()
-
-
-def test_a_bad_file_stops_the_run_where_asked_and_the_rest_is_done_later(with_bad: Path, tmp_path: Path) -> None:
-    options = dataclasses.replace(OPTIONS, on_error="stop")
-    with pytest.raises(TruncatedJpeg, match=r"source/cat/cut\.jpg, byte 700: "):
-        bandlimit_folder(with_bad, tmp_path / "out", options, threads=1)
-    for name in ("cat/cut.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"):
-        (with_bad / name).unlink()
-    report = bandlimit_folder(with_bad, tmp_path / "out", options)
-    assert report.num_earlier == 1
-    assert report.num_bandlimited == 4
-
-
-def test_a_repaired_file_is_done_by_the_next_run_and_a_spoilt_one_goes(with_bad: Path, tmp_path: Path) -> None:
-    bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
-    (with_bad / "cat/cut.jpg").write_bytes(by_pillow())
-    (with_bad / "cat/a.jpg").write_bytes(b"spoilt")
-    report = bandlimit_folder(with_bad, tmp_path / "out", OPTIONS)
-    assert [file.source for file in report.bad] == ["cat/a.jpg", "dog/png.jpg", "empty.jpg", "gone.jpg"]
-    assert sorted(tree(tmp_path / "out")) == sorted({*JPEGS, "cat/cut.jpg"} - {"cat/a.jpg"})
 
 
 # -- going on ----------------------------------------------------------------------------------------------------------
@@ -349,36 +263,7 @@ def test_malformed_requests_are_the_callers(source: Path, tmp_path: Path) -> Non
         bandlimit_folder(source, tmp_path / "out", options)
 
 
-# -- files of any size, and the state of older versions ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("on_error", ["skip", "stop"])
-def test_a_file_above_the_limit_is_not_read(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: Any
-) -> None:
-    with (source / "cat/huge.jpg").open("wb") as file:
-        file.write(by_pillow())
-        file.truncate(20 << 30)  # sparse
-    monkeypatch.setattr(bandlimiting, "bandlimit_jpeg", _of_at_most(1 << 20))
-    options = dataclasses.replace(OPTIONS, on_error=on_error)
-    assert estimate_bandlimiting(source, tmp_path / "out", options).num_sampled == 3
-    message = r"cat/huge\.jpg: a file of 21474836480 bytes is larger than the limit of 2147483648\. Raise Limits"
-    if on_error == "stop":
-        with pytest.raises(JpegLimitExceeded, match=message):
-            bandlimit_folder(source, tmp_path / "out", options, threads=1)
-        return
-    report = bandlimit_folder(source, tmp_path / "out", options)
-    assert report.num_bandlimited == 4
-    assert [file.kind for file in report.bad] == ["JpegLimitExceeded"]
-    assert re.match(message, report.bad[0].message)
-
-
-def _of_at_most(size: int) -> Callable[..., bytes]:
-    def bandlimit(contents: bytes, *rest: Any, **options: Any) -> bytes:
-        assert len(contents) <= size
-        return bandlimit_jpeg(contents, *rest, **options)
-
-    return bandlimit
+# -- the state of older versions ---------------------------------------------------------------------------------------
 
 
 def test_the_state_of_older_versions_is_resumed(source: Path, tmp_path: Path) -> None:
