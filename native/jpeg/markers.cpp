@@ -8,8 +8,6 @@ namespace prepixel {
 
 namespace {
 
-const std::string damaged = "The file is damaged; fetch it again or leave it out";
-
 // Reads the contents of a segment in order. JpegFault: read past their end.
 class Cursor {
  public:
@@ -20,7 +18,7 @@ class Cursor {
   std::uint8_t u8() {
     if (left() == 0) {
       throw JpegFault(Fault::malformed, segment_.marker_offset,
-                      marker::name(segment_.code) + " segment is shorter than what it must hold", damaged);
+                      marker::name(segment_.code) + " segment is shorter than what it must hold", hint::damaged);
     }
     return segment_.contents[at_++];
   }
@@ -35,7 +33,7 @@ class Cursor {
 };
 
 [[noreturn]] void malformed(std::size_t offset, const std::string& what) {
-  throw JpegFault(Fault::malformed, offset, what, damaged);
+  throw JpegFault(Fault::malformed, offset, what, hint::damaged);
 }
 
 void expect_end(const Cursor& cursor, const Segment& segment) {
@@ -60,6 +58,12 @@ bool has_identifiers(const FrameHeader& frame, std::array<int, 3> wanted) {
 
 std::string counted(std::uint64_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+void warn(Image& image, const std::string& text) {
+  constexpr std::size_t most = 20;
+  if (image.warnings.size() < most) image.warnings.push_back(text);
+  if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
 }
 
 std::string marker::name(std::uint8_t code) {
@@ -330,14 +334,15 @@ void refuse_file(std::span<const std::uint8_t> file) {
       {4, "ftyphei", "a HEIC file"},
       {0, "%PDF", "a PDF file"},
   }};
-  if (file.empty()) throw JpegFault(Fault::truncated, 0, "the file is empty", damaged);
+  if (file.empty()) throw JpegFault(Fault::truncated, 0, "the file is empty", hint::damaged);
   for (const Magic& magic : magics) {
     if (file.size() > magic.at && begins_with(file.subspan(magic.at), magic.bytes)) {
       throw JpegFault(Fault::malformed, 0, std::string("this is ") + magic.name + ", not a JPEG",
                       "Read it with read_image, which takes every format that Pillow opens");
     }
   }
-  if (file.size() == 1 && file[0] == 0xFF) throw JpegFault(Fault::truncated, 1, "the file ends inside SOI", damaged);
+  if (file.size() == 1 && file[0] == 0xFF)
+    throw JpegFault(Fault::truncated, 1, "the file ends inside SOI", hint::damaged);
   throw JpegFault(Fault::malformed, 0, "not a JPEG: it does not begin with SOI (0xFF 0xD8)",
                   "Check that this is the file you meant");
 }

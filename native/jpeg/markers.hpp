@@ -96,6 +96,9 @@ using QuantizationTable = std::array<std::uint16_t, 64>;  // natural order
 // "1 byte", "2 bytes".
 std::string counted(std::uint64_t count, const char* noun);
 
+// Add a warning to the image, up to a maximum number.
+void warn(Image& image, const std::string& text);
+
 // Tables and parameters that the segments before a scan have set; later segments may change them.
 struct DecoderTables {
   std::array<std::optional<QuantizationTable>, 4> quantization;

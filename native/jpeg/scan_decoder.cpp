@@ -9,19 +9,6 @@
 
 namespace prepixel {
 
-namespace {
-
-const std::string damaged_file = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
-const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
-
-}  // namespace
-
-void warn(Image& image, const std::string& text) {
-  constexpr std::size_t most = 20;
-  if (image.warnings.size() < most) image.warnings.push_back(text);
-  if (image.warnings.size() == most) image.warnings.emplace_back("more warnings than these are left out");
-}
-
 void ScanDecoder::begin_scan(const ScanHeader& scan, const DecoderTables& tables) {
   scan_ = scan;
   damaged_ = false;
@@ -31,7 +18,7 @@ void ScanDecoder::begin_scan(const ScanHeader& scan, const DecoderTables& tables
     for (const ScanComponent& part : scan.components) {
       if (progress_[part.index].scanned) {
         throw JpegFault(Fault::damaged, scan.offset,
-                        "a second sequential scan of component " + std::to_string(part.index), damaged_header);
+                        "a second sequential scan of component " + std::to_string(part.index), hint::damaged);
       }
     }
     if (scan.ss != 0 || scan.se != 63 || scan.ah != 0 || scan.al != 0) {
@@ -271,11 +258,11 @@ bool ScanDecoder::resume(EntropySegment& segment, std::uint64_t& mcu, int& expec
               std::string(segment.marker == 0 ? "the file ends" : "EOI stands") + " where " + wanted + " of scan " +
                   std::to_string(image_.num_scans) + " must follow, " + std::to_string(mcu) + " of " +
                   std::to_string(num_mcus_) + " MCUs decoded",
-              damaged_file});
+              hint::cut_short});
       return false;
     }
     damage({Fault::damaged, segment.file_end, wanted + " must stand here, not " + marker::name(segment.marker),
-            damaged_file});
+            hint::cut_short});
     for (;;) {
       if (!marker::is_restart(segment.marker)) return false;
       const int ahead = (segment.marker - marker::rst0 - expected) & 7;
@@ -309,14 +296,15 @@ JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const
              std::to_string(slot.column) + ")";
   }
   if (bits.overrun()) {
-    if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, damaged_file};
+    if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, hint::cut_short};
     const Fault kind = segment.marker == marker::eoi ? Fault::truncated : Fault::damaged;
-    return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where, damaged_file};
+    return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where,
+            hint::cut_short};
   }
   const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
   if (status == BlockStatus::bad_code)
-    return {Fault::damaged, offset, "bits that begin no Huffman code" + where, damaged_file};
-  return {Fault::damaged, offset, "a run of zeros passes the band's last coefficient" + where, damaged_file};
+    return {Fault::damaged, offset, "bits that begin no Huffman code" + where, hint::cut_short};
+  return {Fault::damaged, offset, "a run of zeros passes the band's last coefficient" + where, hint::cut_short};
 }
 
 // For scan_runs.cpp.

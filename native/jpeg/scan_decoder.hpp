@@ -163,7 +163,4 @@ class ScanDecoder {
   std::vector<std::string>* held_warnings_ = nullptr;  // of a worker, which must not touch the image's
 };
 
-// Add a warning to the image, up to a maximum number.
-void warn(Image& image, const std::string& text);
-
 }  // namespace prepixel

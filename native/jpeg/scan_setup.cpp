@@ -5,12 +5,6 @@
 
 namespace prepixel {
 
-namespace {
-
-const std::string damaged_header = "The file is damaged; fetch it again or leave it out";
-
-}  // namespace
-
 ScanDecoder::ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options)
     : image_(image), segments_(file), options_(std::move(options)), progress_(image.components.size()) {
   for (Progress& progress : progress_) progress.low_bits.fill(-1);
@@ -42,7 +36,7 @@ void ScanDecoder::check_progression(const ScanHeader& scan) {
                     "progressive scan of coefficients " + std::to_string(ss) + " to " + std::to_string(se) +
                         ", bits " + std::to_string(ah) + " to " + std::to_string(al) + ", of " +
                         std::to_string(scan.components.size()) + " components; no such scan exists",
-                    damaged_header);
+                    hint::damaged);
   }
   for (const ScanComponent& part : scan.components) {
     auto& low_bits = progress_[part.index].low_bits;
@@ -52,7 +46,7 @@ void ScanDecoder::check_progression(const ScanHeader& scan) {
         throw JpegFault(Fault::damaged, scan.offset,
                         "progressive scan out of order: coefficient " + std::to_string(k) + " of component " +
                             std::to_string(part.index) + " cannot go to bit " + std::to_string(al) + " now",
-                        damaged_header);
+                        hint::damaged);
       }
       low_bits[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(al);
     }
@@ -68,7 +62,7 @@ void ScanDecoder::latch_tables(const ScanHeader& scan, const DecoderTables& tabl
       throw JpegFault(Fault::malformed, scan.offset,
                       "component " + std::to_string(part.index) + " uses quantization table " +
                           std::to_string(component.table_id) + ", which no DQT has defined",
-                      damaged_header);
+                      hint::damaged);
     }
     component.quantization = *tables.quantization[component.table_id];
     progress.table_latched = true;
@@ -111,7 +105,7 @@ void ScanDecoder::plan_mcu(const ScanHeader& scan) {
   if (interleaved && num_blocks > 10) {
     throw JpegFault(Fault::malformed, scan.offset,
                     "interleaved scan with " + std::to_string(num_blocks) + " blocks in an MCU; 10 is the most (B.2.3)",
-                    damaged_header);
+                    hint::damaged);
   }
   count_mcus(scan);
 }
@@ -148,7 +142,7 @@ const HuffmanSpec& ScanDecoder::huffman_spec(const DecoderTables& tables, Huffma
   throw JpegFault(Fault::malformed, scan_.offset,
                   std::string("scan uses ") + (table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " +
                       std::to_string(id) + ", which no DHT has defined",
-                  damaged_header);
+                  hint::damaged);
 }
 
 namespace {
@@ -157,7 +151,7 @@ JpegFault bad_table(std::size_t offset, HuffmanClass table_class, int id) {
   return {Fault::malformed, offset,
           std::string(table_class == HuffmanClass::dc ? "DC" : "AC") + " Huffman table " + std::to_string(id) +
               " is no prefix code that leaves the code of all ones free (C.2), or holds a DC symbol above 15",
-          damaged_header};
+          hint::damaged};
 }
 
 }  // namespace

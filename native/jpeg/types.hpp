@@ -34,6 +34,12 @@ class JpegFault : public std::runtime_error {
   std::string hint;
 };
 
+// Hints for damaged files: as a whole, and where blocks have been decoded.
+namespace hint {
+inline const std::string damaged = "The file is damaged; fetch it again or leave it out";
+inline const std::string cut_short = "Fetch the file again, or read what is there with on_truncated=\"keep\"";
+}  // namespace hint
+
 // unknown: two components, to which neither the standard nor JFIF assigns a meaning.
 enum class Color : std::uint8_t { gray, ycbcr, rgb, cmyk, ycck, unknown };
 enum class Process : std::uint8_t { baseline, extended, progressive };
