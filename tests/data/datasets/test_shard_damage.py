@@ -183,6 +183,10 @@ def test_shards_of_the_first_version_are_read(shards: Path, tmp_path: Path) -> N
         sample._replace(path=sample.path.replace(str(shards), str(folder))) for sample in PackedDataset(shards).samples
     ]
     index = folder / "shard-000001.jsonl"
+    rows = [json.loads(line) for line in index.read_bytes().splitlines()]
+    rows[3]["path"] = "cats\u0085dogs/line\u2028sep.jpg"  # unescaped, as it was written then
+    index.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    assert PackedDataset(folder).names()[11 + 3] == rows[3]["path"]
     index.write_bytes(b"".join(index.read_bytes().splitlines(keepends=True)[:5]))
     with pytest.raises(DatasetError, match=r"shard-000001\.jsonl: has 5 whole lines, and its shard has 11"):
         PackedDataset(folder)
