@@ -33,6 +33,7 @@ struct Outcome {
   int height = 0;                                 // upright
   int width = 0;
   std::uint64_t missing_blocks = 0;
+  bool index_refused = false;                     // it did not fit, so the file was read without it
   std::optional<JpegFault> fault;
   int error_number = 0;
   std::string message;

@@ -6,6 +6,8 @@
 
 #include "batch/file_source.hpp"
 #include "batch/worker_threads.hpp"
+#include "index/embedded_index.hpp"
+#include "index/jpeg_index.hpp"
 #include "packed/packed_image.hpp"
 
 namespace prepixel {
@@ -16,11 +18,13 @@ constexpr const char* hint = "Read it again when no other program writes to it";
 
 bool needs_pixels(const Header& header) { return header.color == Color::cmyk || header.color == Color::ycck; }
 
-// What the images of a batch share. Files are taken first and planes second, and whoever has planes waits for nothing, so
-// nobody waits for ever.
+// What the images of a batch share. Files are taken first, indexes second and planes third, and whoever has planes waits for
+// nothing, so nobody waits for ever.
 struct Budgets {
-  explicit Budgets(const Limits& limits) : files(limits.max_memory_bytes), planes(limits.max_memory_bytes) {}
+  explicit Budgets(const Limits& limits)
+      : files(limits.max_memory_bytes), indexes(limits.max_memory_bytes), planes(limits.max_memory_bytes) {}
   MemoryBudget files;
+  MemoryBudget indexes;
   MemoryBudget planes;
 };
 
@@ -118,12 +122,12 @@ void OpenImages::release(File& file) noexcept {
 // Decodes and resamples one image after another.
 class OpenImages::Worker {
  public:
-  Worker(const OpenImages& images, const SpectrumRequest& request, const DecodeOptions& options, Budgets& budgets)
+  Worker(const OpenImages& images, const SpectrumRequest& request, const ReadOptions& options, Budgets& budgets)
       : images_(images),
         request_(request),
         options_(options),
         budgets_(budgets),
-        files_(options.limits),
+        files_(images.limits_),
         resampler_(request_) {}
 
   Status read(const ReadTask& task, Outcome& outcome) {
@@ -136,49 +140,69 @@ class OpenImages::Worker {
     request_.grid_across = task.grid_across;
     request_.check();
     files_.release_large();
-    MemoryBudget::Share of_file(budgets_.files), of_planes(budgets_.planes);
-    if (file.is_packed) return read_packed(task, opened, of_planes);
-    const Box* box = task.box ? &*task.box : nullptr;
-    DecodeOptions decoding = options_;
-    decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
-    decoding.reserve = taking(of_planes);
-    if (file.header) {
-      resample(PooledImage(file.bytes, *file.header, std::move(decoding)), task, outcome);
+    MemoryBudget::Share of_file(budgets_.files);
+    if (file.is_packed) {
+      read_packed(task, opened);
+    } else if (file.header) {
+      read_jpeg(file.bytes, *file.header, task, outcome);
     } else {
       const std::span<const std::uint8_t> bytes = files_.read(*file.input.path, taking(of_file));
-      const ParsedHeader header = parse_header(bytes, options_.limits);
+      const ParsedHeader header = parse_header(bytes, images_.limits_);
       check_unchanged(header.image, opened);
-      resample(PooledImage(bytes, header, std::move(decoding)), task, outcome);
+      read_jpeg(bytes, header, task, outcome);
     }
     return Status::read;
   }
 
  private:
-  void resample(const PooledImage& image, const ReadTask& task, Outcome& outcome) {
+  void read_jpeg(std::span<const std::uint8_t> file, const ParsedHeader& header, const ReadTask& task, Outcome& outcome) {
+    const Box* box = task.box ? &*task.box : nullptr;
+    MemoryBudget::Share of_index(budgets_.indexes), of_planes(budgets_.planes);
+    DecodeOptions decoding{.limits = images_.limits_, .keep_truncated = options_.keep_truncated};
+    decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    decoding.reserve = taking(of_planes);
+    std::optional<JpegIndex> index;
+    const std::span<const std::uint8_t> index_bytes = index_of(file, task);
+    if (!index_bytes.empty()) {
+      of_index.take(std::min(checkpoint_memory(index_bytes.size()), images_.limits_.max_memory_bytes));
+      index = fitting_index(index_bytes, file, images_.limits_);
+      if (index) decoding.checkpoints = &index->scans;
+    }
+    const PooledImage image(file, header, std::move(decoding));
+    outcome.index_refused = !index_bytes.empty() && (!index || image->checkpoints_refused);
     outcome.missing_blocks = image->missing_blocks;
-    resampler_.make(view_of(*image), task.box ? &*task.box : nullptr, task.flip, task.out);
+    resampler_.make(view_of(*image), box, task.flip, task.out);
   }
 
-  Status read_packed(const ReadTask& task, const Outcome& opened, MemoryBudget::Share& of_planes) {
-    const PackedImage packed = read_pack(task.header, task.payload, options_.limits);
+  // The index to read a file by; empty: none, or none that is of use.
+  std::span<const std::uint8_t> index_of(std::span<const std::uint8_t> file, const ReadTask& task) {
+    if (!task.box || options_.keep_truncated) return {};
+    if (!task.index.empty() || !options_.use_embedded) return task.index;
+    embedded_ = embedded_index(file);
+    return embedded_;
+  }
+
+  void read_packed(const ReadTask& task, const Outcome& opened) {
+    const Limits& limits = images_.limits_;
+    const PackedImage packed = read_pack(task.header, task.payload, limits);
     check_unchanged(packed.header, opened);
-    check_memory("a packed image's payload and planes,", task.payload.size() + packed.value_bytes(), options_.limits);
+    check_memory("a packed image's payload and planes,", task.payload.size() + packed.value_bytes(), limits);
+    MemoryBudget::Share of_planes(budgets_.planes);
     of_planes.take(packed.value_bytes());
     resampler_.make(view_of(packed), task.box ? &*task.box : nullptr, task.flip, task.out);
-    return Status::read;
   }
 
   const OpenImages& images_;
   SpectrumRequest request_;                       // its grid is that of the image at work
-  const DecodeOptions& options_;
+  const ReadOptions& options_;
   Budgets& budgets_;
   FileSource files_;
+  std::vector<std::uint8_t> embedded_;            // the index that the file at work holds
   DctResampler resampler_;
 };
 
 std::vector<Outcome> OpenImages::read(std::span<const ReadTask> tasks, const SpectrumRequest& request,
-                                      bool keep_truncated, int num_threads) const {
-  const DecodeOptions options{.limits = limits_, .keep_truncated = keep_truncated};
+                                      const ReadOptions& options) const {
   const auto size_of = [&](std::size_t at) { return files_[tasks[at].image].size; };
   std::vector<std::size_t> order(tasks.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -187,7 +211,7 @@ std::vector<Outcome> OpenImages::read(std::span<const ReadTask> tasks, const Spe
   std::vector<Outcome> outcomes(tasks.size());
   Budgets budgets(limits_);
   on_threads(
-      order, num_threads, outcomes, [&] { return std::make_unique<Worker>(*this, request, options, budgets); },
+      order, options.num_threads, outcomes, [&] { return std::make_unique<Worker>(*this, request, options, budgets); },
       [&](std::size_t at, Worker& worker) { return worker.read(tasks[at], outcomes[at]); });
   return outcomes;
 }

@@ -30,6 +30,14 @@ struct ReadTask {
   // Of a packed image: its header, and its uncompressed payload.
   std::span<const std::uint8_t> header = {};
   std::span<const std::uint8_t> payload = {};
+  // Of a JPEG: the bytes of its index; empty: none.
+  std::span<const std::uint8_t> index = {};
+};
+
+struct ReadOptions {
+  bool keep_truncated = false;                    // then no index is used
+  bool use_embedded = false;                      // use indexes that files hold, where the task has none
+  int num_threads = 0;                            // 0: one per CPU
 };
 
 // Unchanged once it is made, so any number of threads may read from one.
@@ -52,9 +60,11 @@ class OpenImages {
 
   // Decode and resample. An outcome per task; where its status is not `read`, the task's values are undefined. The
   // request's own grid does not count. However many the threads, the planes of all images that are decoded at a time
-  // together take at most the limit on memory, and so do the files that are read again.
-  std::vector<Outcome> read(std::span<const ReadTask> tasks, const SpectrumRequest& request, bool keep_truncated,
-                            int num_threads) const;
+  // together take at most the limit on memory, and so do the files that are read again, and the checkpoints of indexes.
+  // With a box and an index, only MCUs between the checkpoints around the box are decoded; an index that does not fit costs
+  // time alone.
+  std::vector<Outcome> read(std::span<const ReadTask> tasks, const SpectrumRequest& request,
+                            const ReadOptions& options) const;
 
  private:
   struct File {

@@ -22,6 +22,7 @@
 #include "jpeg/decoder.hpp"
 #include "jpeg/bandlimit.hpp"
 #include "jpeg/region.hpp"
+#include "index/embedded_index.hpp"
 #include "index/jpeg_index.hpp"
 
 namespace nb = nanobind;
@@ -258,7 +259,8 @@ void bind_jpeg(nb::module_& module) {
       "decode",
       [](nb::handle buffer, std::uint64_t max_pixels, std::uint64_t max_memory_bytes, int max_scans,
          bool keep_truncated, const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>& kept,
-         const std::optional<std::tuple<int, int, int, int>>& region, nb::handle index, int threads) {
+         const std::optional<std::tuple<int, int, int, int>>& region, nb::handle index,
+         bool use_embedded, int threads) {
         const ByteView view(buffer), index_view(index);
         Image image;
         std::optional<Region> kept_region;
@@ -277,7 +279,10 @@ void bind_jpeg(nb::module_& module) {
             };
           }
           image = retry_after_release([&] {
-            Image decoded = decode_indexed(view.bytes(), index_view.bytes(), options);
+            const std::vector<std::uint8_t> embedded =
+                use_embedded && !keep_truncated ? embedded_index(view.bytes()) : std::vector<std::uint8_t>();
+            Image decoded =
+                decode_indexed(view.bytes(), embedded.empty() ? index_view.bytes() : embedded, options);
             if (!kept_region) return decoded;
             Image part = crop(decoded, *kept_region);
             for (Component& component : decoded.components) array_planes().release(std::move(component.blocks));
@@ -291,7 +296,7 @@ void bind_jpeg(nb::module_& module) {
         return fields;
       },
       "buffer"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a, "max_scans"_a, "keep_truncated"_a, "kept"_a,
-      "region"_a.none(), "index"_a, "threads"_a, "Decode a JPEG to its quantized coefficients.");
+      "region"_a.none(), "index"_a, "use_embedded"_a, "threads"_a, "Decode a JPEG to its quantized coefficients.");
 
   module.def("encode", bound_encode, "planes"_a, "height"_a, "width"_a, nb::kw_only(), "color"_a, "orientation"_a,
              "restart_interval"_a, "restart_rows"_a, "segments"_a, "max_memory_bytes"_a,

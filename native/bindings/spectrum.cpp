@@ -170,9 +170,11 @@ class BoundImages {
   nb::tuple read(const std::vector<std::size_t>& which, const std::vector<Output>& outputs, const Channels& channels,
                  const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                  const std::string& simd, const std::optional<Boxes>& boxes, const std::optional<Flips>& flips,
-                 const nb::dict& packs, bool keep_truncated, int threads) const {
+                 const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
+                 int threads) const {
     if ((boxes && boxes->shape(0) != which.size()) || (flips && flips->shape(0) != which.size()))
       throw std::invalid_argument("boxes and flips must be as many as the images");
+    if (indexes && indexes->size() != which.size()) throw std::invalid_argument("indexes must be as many as the images");
     SpectrumRequest request;
     std::vector<ReadTask> tasks;
     for (const Output& output : outputs) {
@@ -192,6 +194,7 @@ class BoundImages {
       tasks[i].image = which[i];
       if (boxes) tasks[i].box = box_of(*boxes, i);
       tasks[i].flip = flips && (*flips)(i);
+      if (indexes && !(*indexes)[i].is_none()) tasks[i].index = held.hold((*indexes)[i]);
       const nb::int_ key(i);
       if (!packs.contains(key)) continue;
       const auto parts = nb::cast<nb::tuple>(packs[key]);
@@ -202,13 +205,18 @@ class BoundImages {
     std::vector<Outcome> outcomes;
     {
       const nb::gil_scoped_release unlocked;
-      outcomes = images_->read(tasks, request, keep_truncated, threads);
+      outcomes = images_->read(
+          tasks, request,
+          {.keep_truncated = keep_truncated, .use_embedded = use_embedded, .num_threads = threads});
     }
     const auto [failures, pixels] =
         failures_of(outcomes, [&](std::size_t i) -> const Input& { return images_->input(which[i]); });
-    nb::list missing;
-    for (const Outcome& outcome : outcomes) missing.append(outcome.missing_blocks);
-    return nb::make_tuple(failures, pixels, missing);
+    nb::list missing, unfit;
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      missing.append(outcomes[i].missing_blocks);
+      if (outcomes[i].index_refused) unfit.append(i);
+    }
+    return nb::make_tuple(failures, pixels, missing, unfit);
   }
 
  private:
@@ -276,8 +284,10 @@ void bind_spectrum(nb::module_& module) {
       .def("opened", &BoundImages::opened, "Return failures, those that need pixels, packed images, upright sizes.")
       .def("contents", bound_contents, "image"_a, "Return what is held of a file; None where nothing is.")
       .def("read", &BoundImages::read, "images"_a, "outputs"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a,
-           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "packs"_a, "keep_truncated"_a, "threads"_a,
-           "Decode and resample images; return failures, those that need pixels, missing blocks.");
+           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "packs"_a, "indexes"_a.none(), "use_embedded"_a,
+           "keep_truncated"_a, "threads"_a,
+           "Decode and resample images; return failures, those that need pixels, missing blocks, those with an index "
+           "that does not fit.");
 
   module.def("read_sizes", bound_read_sizes, "sources"_a, nb::kw_only(), "max_pixels"_a, "max_memory_bytes"_a,
              "max_scans"_a, "threads"_a, "Read many headers; return failures, those that need pixels, upright sizes.");

@@ -1,5 +1,6 @@
 // libFuzzer target: spectra of any bytes, with crops and flips drawn from the last ones, and band-limiting. A crop, whose
-// planes hold values of the image before, must equal the same crop of the whole image. Seeds: .ci/fuzz.
+// planes hold values of the image before, must equal the same crop of the whole image, and the same crop read by the file's
+// index. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,12 +8,22 @@
 #include <vector>
 
 #include "batch/open_images.hpp"
+#include "index/jpeg_index.hpp"
 #include "tests/low_frequencies.hpp"
 #include "jpeg/bandlimit.hpp"
 
 namespace {
 
 constexpr prepixel::Limits limits{.max_pixels = 1u << 16, .max_memory_bytes = 1u << 24, .max_scans = 50};
+
+// The file's index; empty where it cannot be indexed.
+std::vector<std::uint8_t> index_of(std::span<const std::uint8_t> file, int every) {
+  try {
+    return prepixel::write_index(prepixel::index_jpeg(file, limits, every));
+  } catch (const prepixel::JpegFault&) {
+    return {};
+  }
+}
 
 void compare(std::span<const std::uint8_t> file, bool keep, double share) {
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
@@ -26,7 +37,10 @@ void compare(std::span<const std::uint8_t> file, bool keep, double share) {
   std::vector<float> values(3 * count);
   std::vector<prepixel::ReadTask> tasks(2, {.box = box, .flip = share < 0.5, .grid_down = request.grid_down, .grid_across = request.grid_across, .out = values.data()});
   tasks[1].out = values.data() + count;
-  const auto outcomes = images.read(tasks, request, keep, 1);
+  const std::vector<std::uint8_t> index = index_of(file, static_cast<int>(share * 64) % 5);
+  tasks[1].index = index;
+  const auto outcomes = images.read(tasks, request, {.keep_truncated = keep, .use_embedded = true, .num_threads = 1});
+  if (outcomes[1].index_refused) std::abort();
   if (outcomes[0].status != outcomes[1].status) std::abort();
   if (outcomes[0].status != prepixel::Status::read) return;
   if (std::memcmp(values.data(), values.data() + count, count * sizeof(float)) != 0) std::abort();

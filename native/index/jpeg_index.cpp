@@ -200,23 +200,24 @@ bool is_index_of(const JpegIndex& index, std::span<const std::uint8_t> file) {
          index.file_checksum == xxh64(file.subspan(index.checked_begin), 0);
 }
 
-Image decode_indexed(std::span<const std::uint8_t> file, std::span<const std::uint8_t> index, DecodeOptions options) {
-  options.checkpoints = nullptr;
-  const bool is_used = !index.empty() && !options.keep_truncated;
-  if (is_used) {
-    try {
-      const JpegIndex known = read_index(index);
-      if (is_index_of(known, file)) {
-        options.checkpoints = &known.scans;
-        return decode(file, options);
-      }
-    } catch (const JpegFault& fault) {
-      if (fault.kind != Fault::index) throw;
-    }
-    options.checkpoints = nullptr;
+std::optional<JpegIndex> fitting_index(std::span<const std::uint8_t> index, std::span<const std::uint8_t> file,
+                                       const Limits& limits) {
+  if (checkpoint_memory(index.size()) > limits.max_memory_bytes) return std::nullopt;
+  try {
+    JpegIndex known = read_index(index);
+    if (is_index_of(known, file)) return known;
+  } catch (const JpegFault&) {  // of the index, not of the file
   }
+  return std::nullopt;
+}
+
+Image decode_indexed(std::span<const std::uint8_t> file, std::span<const std::uint8_t> index, DecodeOptions options) {
+  std::optional<JpegIndex> known;
+  const bool is_given = !index.empty() && !options.keep_truncated;
+  if (is_given) known = fitting_index(index, file, options.limits);
+  options.checkpoints = known ? &known->scans : nullptr;
   Image image = decode(file, options);
-  image.checkpoints_refused = is_used;
+  image.checkpoints_refused = is_given && (!known || image.checkpoints_refused);
   return image;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,14 @@ JpegIndex read_index(std::span<const std::uint8_t> bytes, bool check = true);
 
 // Whether size and checksum are those of the file.
 bool is_index_of(const JpegIndex& index, std::span<const std::uint8_t> file);
+
+// The most memory that the checkpoints of an index of so many bytes take.
+constexpr std::uint64_t checkpoint_memory(std::size_t index_bytes) { return index_bytes / 2 * sizeof(Checkpoint); }
+
+// Read an index to decode a file with. None: it is damaged or another file's, or its checkpoints would take more memory than
+// the limits allow.
+std::optional<JpegIndex> fitting_index(std::span<const std::uint8_t> index, std::span<const std::uint8_t> file,
+                                       const Limits& limits);
 
 // Decode with an index, or without where it is damaged or another file's: then checkpoints_refused says so.
 Image decode_indexed(std::span<const std::uint8_t> file, std::span<const std::uint8_t> index, DecodeOptions options);

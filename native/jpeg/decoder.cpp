@@ -238,6 +238,25 @@ class FileReader {
   std::optional<JpegFault> damage_;
 };
 
+// Decode by checkpoints and on threads, if so asked; where that fails, without them.
+template <class Decode>
+Image decode_or_again(const DecodeOptions& options, const Decode& decode_once) {
+  const bool has_checkpoints = options.checkpoints != nullptr;
+  if (!has_checkpoints && options.num_threads <= 1) return decode_once(options);
+  if (!options.keep_truncated) {
+    try {
+      return decode_once(options);
+    } catch (const JpegFault&) {  // which is the file's own only if it shows again
+    }
+  }
+  DecodeOptions plain = options;
+  plain.checkpoints = nullptr;
+  plain.num_threads = 1;
+  Image image = decode_once(plain);
+  image.checkpoints_refused = has_checkpoints && !options.keep_truncated;
+  return image;
+}
+
 }  // namespace
 
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
@@ -249,20 +268,7 @@ ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limi
 }
 
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options) {
-  const bool has_checkpoints = options.checkpoints != nullptr;
-  if (!has_checkpoints && options.num_threads <= 1) return FileReader(file, options).image();
-  if (!options.keep_truncated) {
-    try {
-      return FileReader(file, options).image();
-    } catch (const JpegFault&) {  // which is the file's own only if it shows again
-    }
-  }
-  DecodeOptions plain = options;
-  plain.checkpoints = nullptr;
-  plain.num_threads = 1;
-  Image image = FileReader(file, plain).image();
-  image.checkpoints_refused = has_checkpoints && !options.keep_truncated;
-  return image;
+  return decode_or_again(options, [&](const DecodeOptions& how) { return FileReader(file, how).image(); });
 }
 
 NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& limits, int every) {
@@ -270,7 +276,7 @@ NotedFile note_checkpoints(std::span<const std::uint8_t> file, const Limits& lim
 }
 
 Image decode(std::span<const std::uint8_t> file, const ParsedHeader& header, const DecodeOptions& options) {
-  return FileReader(file, header, options).image();
+  return decode_or_again(options, [&](const DecodeOptions& how) { return FileReader(file, header, how).image(); });
 }
 
 PooledImage::PooledImage(std::span<const std::uint8_t> file, DecodeOptions options) {

@@ -168,7 +168,7 @@ void run(const std::string& name, const Bytes& file) {
   for (const int threads : {1, 3})
     at_every_allocation(name + " read in a batch", threads == 1 ? Recovery::one : Recovery::threads, [&] {
       const OpenImages images(inputs, {}, threads);
-      return sufficed(images.opened()) && sufficed(images.read(tasks, request, false, threads));
+      return sufficed(images.opened()) && sufficed(images.read(tasks, request, {.num_threads = threads}));
     });
   at_every_allocation(name + "'s size", Recovery::threads, [&] {
     return std::ranges::all_of(read_sizes(inputs, {}, 2),
@@ -181,7 +181,7 @@ void run(const std::string& name, const Bytes& file) {
     ReadTask task = tasks[0];
     task.header = parts.header;
     task.payload = parts.payload;
-    return sufficed(images.opened()) && sufficed(images.read({&task, 1}, request, false, 2));
+    return sufficed(images.opened()) && sufficed(images.read({&task, 1}, request, {.num_threads = 2}));
   });
   at_every_allocation(name + " band-limited", Recovery::one, [&] {
     bandlimit(file, {.kept = {0x0F0F, 0x0303, 1}, .restart_interval = {}}, {});

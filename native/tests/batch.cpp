@@ -67,7 +67,7 @@ Read read(const OpenImages& images, std::optional<Box> box, int threads, const s
     if (i < packs.size()) tasks.back().header = packs[i].header, tasks.back().payload = packs[i].payload;
   }
   for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i].out = result.values[i].data();
-  result.outcomes = images.read(tasks, request, false, threads);
+  result.outcomes = images.read(tasks, request, {.num_threads = threads});
   return result;
 }
 
@@ -119,7 +119,7 @@ void statuses() {
   std::vector<float> values(4);
   const OpenImages one({{good, {}}}, {}, 1);
   const ReadTask no_grid{.image = 0, .box = {}, .grid_down = 0, .grid_across = 3, .out = values.data()};
-  expect(one.read({&no_grid, 1}, low_frequencies(2), false, 1)[0].status == Status::refused, "an empty grid is refused");
+  expect(one.read({&no_grid, 1}, low_frequencies(2), {})[0].status == Status::refused, "an empty grid is refused");
 }
 
 // A packed image's header is read when it is opened; its payload comes with the task.

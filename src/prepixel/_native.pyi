@@ -45,6 +45,7 @@ def decode(
     kept: tuple[int, int, int],
     region: tuple[int, int, int, int] | None,
     index: Contents,
+    use_embedded: bool,
     threads: int,
 ) -> _Image: ...
 def release_memory() -> None: ...
@@ -112,9 +113,11 @@ class OpenImages:
         boxes: npt.NDArray[np.float64] | None,
         flips: npt.NDArray[np.bool_] | None,
         packs: dict[int, tuple[Contents, Contents]],
+        indexes: list[Contents | None] | None,
+        use_embedded: bool,
         keep_truncated: bool,
         threads: int,
-    ) -> tuple[_Failed, list[int], list[int]]: ...
+    ) -> tuple[_Failed, list[int], list[int], list[int]]: ...
 
 def read_sizes(
     sources: list[Contents | str], *, max_pixels: int, max_memory_bytes: int, max_scans: int, threads: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.jpeg.forged_index import restamped, with_raised_rows
 from tests.jpeg.small_files import HEIGHT, WIDTH, by_pillow
 from tests.jpeg.test_jpeg_index import assert_is_part, refused
 from tests.oracles import jpeg_index as oracle
@@ -60,11 +60,6 @@ def test_an_index_changed_anywhere_is_refused() -> None:
             JpegIndex(data[:size])
     with pytest.raises(MalformedIndex):
         JpegIndex(data + b"\0")
-
-
-def restamped(data: bytes) -> bytes:
-    """Write a valid checksum into a forged index."""
-    return data[:4] + struct.pack("<I", xxh64(data[8:]) & 0xFFFFFFFF) + data[8:]
 
 
 def test_checksums_are_those_of_the_format(files: dict[str, bytes]) -> None:
@@ -121,14 +116,9 @@ def is_consistent_forgery(true: bytes, forged: bytes) -> bool:
 def test_a_forgery_that_a_region_cannot_see_is_seen_by_verify_index() -> None:
     """What docs/formats/jpeg-index.md says is not seen: the page must not promise more than is true, nor less."""
     file = by_pillow(subsampling=0)
-    data = index_jpeg(file, every=0).data
-    at = oracle.read(data)
-    body = bytearray(data)
-    # The first difference of predictors behind the header, one scan's five numbers and the first distance in bits.
-    place = 32 + 1 + _varints(data, 33, 4) + 1
-    place += _varints(data, place, 1)
-    body[place] = (body[place] + 2) & 127  # the second row's predictor of Y, and so all later ones', raised by one
-    forged = JpegIndex(restamped(bytes(body)))
+    true = index_jpeg(file, every=0).data
+    at = oracle.read(true)
+    forged = JpegIndex(with_raised_rows(true))
     shifted = oracle.read(forged.data).scans[0].states
     rows = sorted(shifted)
     assert [shifted[m].predictors[0] - at.scans[0].states[m].predictors[0] for m in rows[:3]] == [0, 1, 1]
@@ -139,12 +129,3 @@ def test_a_forgery_that_a_region_cannot_see_is_seen_by_verify_index() -> None:
     assert np.all(difference[..., 0, 0] == 1)  # unseen, as the page says
     assert not verify_index(file, forged)
     assert refused(read_jpeg(file, index=forged))  # the first row's run does not end so
-
-
-def _varints(data: bytes, at: int, count: int) -> int:
-    begin = at
-    for _ in range(count):
-        while data[at] & 128:
-            at += 1
-        at += 1
-    return at - begin

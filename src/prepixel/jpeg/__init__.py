@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from prepixel.jpeg.batch import SizesRead, read_sizes
     from prepixel.jpeg.decode import JpegHeader, read_header, read_jpeg
     from prepixel.jpeg.encode import Segment, encode_jpeg, read_segments, write_jpeg
+    from prepixel.jpeg.folder_index import FolderIndex, open_folder_index
     from prepixel.jpeg.image import Component, JpegImage, Region
     from prepixel.jpeg.index_file import embed_index, embedded_index, index_jpeg, verify_index, without_index
-    from prepixel.jpeg.jpeg_index import JpegIndex
+    from prepixel.jpeg.jpeg_index import IndexWarning, JpegIndex
     from prepixel.jpeg.memory import release_memory
     from prepixel.jpeg.packed import PackHeader, is_packed, pack_jpeg, read_pack, read_pack_header
     from prepixel.jpeg.pixel_fallback import read_image, read_pixels, read_size
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Component": "prepixel.jpeg.image",
+    "FolderIndex": "prepixel.jpeg.folder_index",
+    "IndexWarning": "prepixel.jpeg.jpeg_index",
     "JpegHeader": "prepixel.jpeg.decode",
     "JpegImage": "prepixel.jpeg.image",
     "JpegIndex": "prepixel.jpeg.jpeg_index",
@@ -38,6 +41,7 @@ _PLACES = {
     "encode_jpeg": "prepixel.jpeg.encode",
     "index_jpeg": "prepixel.jpeg.index_file",
     "is_packed": "prepixel.jpeg.packed",
+    "open_folder_index": "prepixel.jpeg.folder_index",
     "pack_jpeg": "prepixel.jpeg.packed",
     "read_header": "prepixel.jpeg.decode",
     "read_image": "prepixel.jpeg.pixel_fallback",
@@ -56,6 +60,8 @@ _PLACES = {
 
 __all__ = [
     "Component",
+    "FolderIndex",
+    "IndexWarning",
     "JpegHeader",
     "JpegImage",
     "JpegIndex",
@@ -72,6 +78,7 @@ __all__ = [
     "encode_jpeg",
     "index_jpeg",
     "is_packed",
+    "open_folder_index",
     "pack_jpeg",
     "read_header",
     "read_image",

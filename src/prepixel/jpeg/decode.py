@@ -106,7 +106,7 @@ def read_jpeg(
     *,
     bands: Kept | None = None,
     region: tuple[int, int, int, int] | None = None,
-    index: JpegIndex | None = None,
+    index: JpegIndex | Literal["auto"] | None = "auto",
     threads: int = 1,
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
@@ -132,8 +132,10 @@ def read_jpeg(
             ``JpegImage.region`` says where they went. Rows of MCUs behind the region are not decoded, nor restart
             intervals before it, nor, with an index, much else; damage there goes unseen, but in files that do not end
             with EOI.
-        index: of this very file, by `index_jpeg`. Where it is damaged, or another file's, the file is read without it,
-            and a warning says so; docs/formats/jpeg-index.md says what is checked. Not used under ``"keep"``.
+        index: of this very file, by `index_jpeg`; ``"auto"``: that which the file holds, if it holds one
+            (`embed_index`); None: none. Where it is damaged, or another file's, the file is read without it, and a
+            warning says so; docs/formats/jpeg-index.md says what is checked. Not used under ``"keep"``, nor for a whole
+            file on one thread, unless it is given.
         threads: threads that share a sequential file with an index, or one with restart markers; 0 for one per CPU.
         limits: what the file may ask for.
         on_truncated: ``"raise"``, or ``"keep"``: return what a damaged or truncated file still holds. A block whose
@@ -155,7 +157,10 @@ def read_jpeg(
         raise ValueError(f"on_truncated is {on_truncated!r}; it can be 'raise' or 'keep'")
     if threads < 0:
         raise ValueError(f"threads is {threads}; give how many, or 0 for one per CPU")
+    if isinstance(index, str) and index != "auto":
+        raise ValueError(f"index is {index!r}; it can be 'auto', None, or what index_jpeg returns")
     kept = (_ALL, _ALL, _ALL) if bands is None else kept_bits(bands)
+    num_threads = threads or os.cpu_count() or 1
 
     def image(whole: Contents) -> JpegImage:
         fields = _native.decode(
@@ -164,8 +169,9 @@ def read_jpeg(
             keep_truncated=on_truncated == "keep",
             kept=kept,
             region=None if region is None else Region(*region),
-            index=b"" if index is None else index.data,
-            threads=threads or os.cpu_count() or 1,
+            index=index.data if isinstance(index, JpegIndex) else b"",
+            use_embedded=index == "auto" and (region is not None or num_threads > 1),
+            threads=num_threads,
         )
         return image_of_fields(fields)
 

@@ -25,6 +25,7 @@ _RECORD = struct.Struct("<qIHH")  # time of change of the file, bytes of the ind
 _FOOTER = struct.Struct("<QQQ4sI")  # records, offset of the table, size of this file, magic, zero
 _HINT = "Make it again: prepixel index FOLDER"
 _MAX_PATH = 65535
+_NO_INDEX = b"\0"
 
 
 class IndexRecord(NamedTuple):
@@ -66,6 +67,7 @@ class FolderIndex:
         self.root = os.fspath(root)
         self.path = Path(path if path is not None else Path(root, SIDECAR_NAME))
         self._prefix = os.path.join(self.root, "")  # noqa: PTH118
+        self._absolute = os.path.join(os.path.abspath(self.root), "")  # noqa: PTH100, PTH118
         with open_regular_file(self.path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < _HEADER.size + _FOOTER.size:
@@ -93,39 +95,49 @@ class FolderIndex:
     def find(self, paths: Sequence[object]) -> list[memoryview | None]:
         """Return the bytes of each file's index; None for files that have none, and for sources that are no paths.
 
-        Nothing is checked that reading by an index checks: whether it is whole, and the file's.
+        Nothing is checked that reading by an index checks: whether it is whole, and the file's. A damaged record counts
+        as an index that is damaged.
         """
         names = [self._name(path) for path in paths]
-        hashes = np.array([0 if name is None else path_hash(name) for name in names], dtype=np.uint64)
-        places = np.searchsorted(self._hashes, hashes).tolist()
-        return [None if name is None else self._find(name, place) for name, place in zip(names, places, strict=True)]
+        hashes = [0 if name is None else path_hash(name) for name in names]
+        places = np.searchsorted(self._hashes, np.array(hashes, dtype=np.uint64)).tolist()
+        return [
+            None if name is None else self._find(name, hashed, place)
+            for name, hashed, place in zip(names, hashes, places, strict=True)
+        ]
 
     def record(self, path: str) -> IndexRecord | None:
         """Return the record of a path below the folder, its parts separated by ``/``; None where there is none."""
         name = os.fsencode(path)
-        place = int(np.searchsorted(self._hashes, np.uint64(path_hash(name))))
-        offset = self._offset(name, place)
+        hashed = path_hash(name)
+        offset = self._offset(name, hashed, int(np.searchsorted(self._hashes, np.uint64(hashed))))
         return None if offset is None else self._record(offset)
 
     def _name(self, path: object) -> bytes | None:
         if not isinstance(path, str | os.PathLike):
             return None
-        text = os.fspath(path)
-        if not isinstance(text, str) or not text.startswith(self._prefix):
+        text, prefix = os.fspath(path), self._prefix
+        if not isinstance(text, str):
             return None
-        return os.fsencode(text[len(self._prefix) :].replace(os.sep, "/"))
+        if not text.startswith(prefix):  # the folder may be named in another way
+            text, prefix = os.path.abspath(text), self._absolute  # noqa: PTH100
+            if not text.startswith(prefix):
+                return None
+        return os.fsencode(text[len(prefix) :].replace(os.sep, "/"))
 
-    def _find(self, name: bytes, place: int) -> memoryview | None:
-        offset = self._offset(name, place)
-        if offset is None:
-            return None
-        begin, path_size, size = self._parts(offset)
+    def _find(self, name: bytes, hashed: int, place: int) -> memoryview | None:
+        try:
+            offset = self._offset(name, hashed, place)
+            if offset is None:
+                return None
+            begin, path_size, size = self._parts(offset)
+        except MalformedIndex:
+            return memoryview(_NO_INDEX)
         return memoryview(self._bytes)[begin + path_size : begin + path_size + size]
 
-    def _offset(self, name: bytes, place: int) -> int | None:
+    def _offset(self, name: bytes, hashed: int, place: int) -> int | None:
         """Return where a path's record is, which is at `place` of the table or, with the same hash, behind it."""
-        wanted = path_hash(name)
-        while place < len(self._hashes) and int(self._hashes[place]) == wanted:
+        while place < len(self._hashes) and int(self._hashes[place]) == hashed:
             offset = int(self._offsets[place])
             begin, path_size, _ = self._parts(offset)
             if self._bytes[begin : begin + path_size] == name:

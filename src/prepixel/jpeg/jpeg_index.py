@@ -9,6 +9,10 @@ from typing import Any
 from prepixel import _native
 
 
+class IndexWarning(UserWarning):
+    """Warn that indexes are damaged or not of their files, which were read without them."""
+
+
 @dataclass(frozen=True)
 class JpegIndex:
     """An index of one JPEG file, as `index_jpeg` makes it; docs/formats/jpeg-index.md describes its bytes.

@@ -24,7 +24,7 @@ from prepixel.jpeg.decode import OnTruncated
 from prepixel.jpeg.source import Limits, Source, check_sources
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Filter
-from prepixel.spectrum.opened_images import OpenImages, ReadReport, Request, opened
+from prepixel.spectrum.opened_images import Indexes, OpenImages, ReadReport, Request, opened
 
 # As native/spectrum/resampler.hpp has it; checked here before memory is asked for.
 _MAX_GRID = 4096
@@ -73,6 +73,7 @@ def read_arrays(
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
     on_error: OnError = "raise",
+    indexes: Indexes = "auto",
     out: Float32[np.ndarray, "n f bh bw"] | Int8[np.ndarray, "n f bh bw"] | None = None,
 ) -> SpectraArrays:
     """Read many images, each cropped, resized, mirrored and reduced to chosen frequencies, into one numpy array.
@@ -98,7 +99,17 @@ def read_arrays(
     check_options(threads, on_truncated, on_error)
     target = Target.of(len(sources), grid, bands, np.dtype(dtype), shift, unit, out)
     values, report = read_into(
-        target, sources, bands, boxes, flips, filter, threads, limits, on_truncated=on_truncated, on_error=on_error
+        target,
+        sources,
+        bands,
+        boxes,
+        flips,
+        filter,
+        threads,
+        limits,
+        indexes,
+        on_truncated=on_truncated,
+        on_error=on_error,
     )
     return SpectraArrays(values, bands, target.shift, target.unit, report)
 
@@ -193,13 +204,14 @@ def read_into(
     filter_name: str,
     threads: int,
     limits: Limits,
+    indexes: Indexes,
     *,
     on_truncated: OnTruncated,
     on_error: OnError,
 ) -> tuple[npt.NDArray[Any], ReadReport]:
     """Read sources into a target; return the values of those that could be read, closed up, and the report."""
     request = target.request(bands, filter_name)
-    images, boxes, flips = open_with(sources, boxes, flips, threads, limits)
+    images, boxes, flips = open_with(sources, boxes, flips, threads, limits, indexes)
     values = target.values[: len(images)]
     good, report = images.read_into(
         values, request, boxes, flips, threads, on_truncated=on_truncated, on_error=on_error
@@ -218,6 +230,7 @@ def open_with(
     flips: Bool[np.ndarray, " n"] | None,
     threads: int,
     limits: Limits,
+    indexes: Indexes,
 ) -> tuple[OpenImages, Float64[np.ndarray, "kept 4"] | None, Bool[np.ndarray, " kept"] | None]:
     """Open sources, or take opened images, and return the boxes and flips of those that could be opened."""
     flips = None if flips is None else np.ascontiguousarray(flips)
@@ -225,7 +238,7 @@ def open_with(
     for name, array in (("boxes", boxes), ("flips", flips)):
         if array is not None and len(array) != len(sources):
             raise ValueError(f"{len(array)} {name} for {len(sources)} sources; give one per source")
-    images = opened(sources, threads, limits)
+    images = opened(sources, threads, limits, indexes)
     if len(images) < len(sources):
         boxes = None if boxes is None else boxes[images.kept]
         flips = None if flips is None else flips[images.kept]

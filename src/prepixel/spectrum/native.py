@@ -20,7 +20,7 @@ from prepixel.jpeg.source import Limits, Source
 from prepixel.spectrum.arrays import Target, check_grid, check_options, listed, open_with, read_into
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Box, Filter
-from prepixel.spectrum.opened_images import OpenImages, resample_into
+from prepixel.spectrum.opened_images import Indexes, OpenImages, resample_into
 from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.spectrum import Spectrum
 from prepixel.spectrum.tree import register_node
@@ -39,6 +39,7 @@ class SpectraRead:
         from_pixels: places of the sources that had no YCbCr coefficients, whose pixels were transformed.
         missing_blocks: for each image the blocks that its damaged file did not hold, which count as gray; 0 under
             ``on_truncated="raise"``. Where pixels were decoded the number is not known, and 0 stands here.
+        unfit_indexes: places of the sources whose index is damaged or another file's: they were read without it.
     """
 
     spectrum: Spectrum
@@ -46,6 +47,7 @@ class SpectraRead:
     failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
+    unfit_indexes: tuple[int, ...] = ()
 
 
 register_node(SpectraRead, ("spectrum", "kept"))
@@ -66,6 +68,7 @@ def read_spectra(
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
     on_error: OnError = "raise",
+    indexes: Indexes = "auto",
     out: Tensor | None = None,
 ) -> SpectraRead:
     """Read many images, each cropped, resized, mirrored and reduced to chosen frequencies, as one batch.
@@ -99,6 +102,8 @@ def read_spectra(
             does not end with its end marker, as truncated files do not, is decoded to its end all the same.
         on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources out of
             the batch, and list them. Failed sources are never substituted.
+        indexes: by which crops of JPEGs are decoded without most of what lies outside them, as `open_images`; values do
+            not depend on it. Not used under ``"keep"``.
         out: where to write, contiguous on the CPU, of shape ``(n, f, *grid)`` and this dtype; page-locked, if it is
             to be copied to a device without waiting. None for new memory.
 
@@ -116,10 +121,22 @@ def read_spectra(
     check_options(threads, on_truncated, on_error)
     target = _target(len(sources), grid, bands, dtype, shift, unit, out)
     values, report = read_into(
-        target, sources, bands, boxes, flips, filter, threads, limits, on_truncated=on_truncated, on_error=on_error
+        target,
+        sources,
+        bands,
+        boxes,
+        flips,
+        filter,
+        threads,
+        limits,
+        indexes,
+        on_truncated=on_truncated,
+        on_error=on_error,
     )
     spectrum = _spectrum(values, bands, target)
-    return SpectraRead(spectrum, report.kept, report.failures, report.from_pixels, report.missing_blocks)
+    return SpectraRead(
+        spectrum, report.kept, report.failures, report.from_pixels, report.missing_blocks, report.unfit_indexes
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +145,7 @@ class PaddedRead:
 
     Attributes:
         spectrum: the images that could be read, in the order of their sources.
-        kept, failures, from_pixels, missing_blocks: as `SpectraRead`.
+        kept, failures, from_pixels, missing_blocks, unfit_indexes: as `SpectraRead`.
     """
 
     spectrum: PaddedSpectrum
@@ -136,6 +153,7 @@ class PaddedRead:
     failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
+    unfit_indexes: tuple[int, ...] = ()
 
 
 register_node(PaddedRead, ("spectrum", "kept"))
@@ -157,6 +175,7 @@ def read_padded(
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
     on_error: OnError = "raise",
+    indexes: Indexes = "auto",
 ) -> PaddedRead:
     """Read many images, each on a grid of its own, as one padded batch.
 
@@ -177,7 +196,7 @@ def read_padded(
         check_grid(grid)
     scale = _target(0, (1, 1), bands, dtype, shift, unit, None)
     request = scale.request(bands, filter)
-    images, boxes, flips = open_with(sources, boxes, flips, threads, limits)
+    images, boxes, flips = open_with(sources, boxes, flips, threads, limits, indexes)
     if len(images) < len(sources):
         grids = [grids[place] for place in images.kept.tolist()]
     values = [np.empty((1, len(bands), *grid), _NUMPY[dtype]) for grid in grids]
@@ -190,7 +209,9 @@ def read_padded(
     else:
         none = np.empty((0, len(bands), multiple, multiple), _NUMPY[dtype])
         padded = PaddedSpectrum(_spectrum(none, bands, scale), ())
-    return PaddedRead(padded, report.kept, report.failures, report.from_pixels, report.missing_blocks)
+    return PaddedRead(
+        padded, report.kept, report.failures, report.from_pixels, report.missing_blocks, report.unfit_indexes
+    )
 
 
 def read_spectrum(

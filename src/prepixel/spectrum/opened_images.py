@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,17 @@ from prepixel.jpeg.batch import (
     sort_out,
 )
 from prepixel.jpeg.decode import OnTruncated, native_limits
+from prepixel.jpeg.folder_index import FolderIndex
 from prepixel.jpeg.image import JpegImage
+from prepixel.jpeg.jpeg_index import IndexWarning, JpegIndex
 from prepixel.jpeg.packed_container import payload_size
 from prepixel.jpeg.pixel_fallback import image_of_contents, size_of_contents
 from prepixel.jpeg.source import Contents, Limits, Source, check_sources, is_path, read_contents, source_name
+
+Indexes: TypeAlias = Sequence[JpegIndex | Contents | None] | FolderIndex | Literal["auto"] | None
+"""Indexes of JPEGs, of which a crop needs but a part: ``"auto"`` for those that files hold (`embed_index`); a folder's
+(`FolderIndex`), or an index or None for each source, and where there is none, that which the file holds; None for none.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,20 @@ class ReadReport:
         from_pixels: places of the sources that had no YCbCr coefficients, whose pixels were transformed.
         missing_blocks: for each image the blocks that its damaged file did not hold, which count as gray; 0 under
             ``on_truncated="raise"``. Where pixels were decoded the number is not known, and 0 stands here.
+        unfit_indexes: places of the sources whose index is damaged or another file's: they were read without it.
     """
 
     kept: Int64[np.ndarray, " kept"]
     failures: tuple[ReadFailure, ...] = ()
     from_pixels: tuple[int, ...] = ()
     missing_blocks: tuple[int, ...] = ()
+    unfit_indexes: tuple[int, ...] = ()
+
+
+_UNFIT_INDEXES = (
+    "some indexes are damaged or not of their files, which were read without them; the result's unfit_indexes lists "
+    "them. Make them again: prepixel index FOLDER"
+)
 
 
 class Request(TypedDict):
@@ -72,6 +88,7 @@ class _Files:
         pixels: places of those whose pixels are decoded, by Pillow.
         packed: places of packed images.
         limits: what each file may ask for.
+        indexes: of the sources.
     """
 
     sources: list[Source]
@@ -81,6 +98,7 @@ class _Files:
     pixels: frozenset[int]
     packed: frozenset[int]
     limits: Limits
+    indexes: Indexes
 
     def contents(self, place: int) -> Contents:
         """Return a file's bytes, read again where they are not held."""
@@ -89,6 +107,15 @@ class _Files:
             return contents
         held = self.native.contents(place)
         return read_contents(self.given[place], self.limits) if held is None else held
+
+    def indexes_of(self, places: Sequence[int]) -> list[Any] | None:
+        """Return the bytes of the indexes of some sources, None where one has none; None where no source has any."""
+        if self.indexes is None or isinstance(self.indexes, str):
+            return None
+        if isinstance(self.indexes, FolderIndex):
+            return self.indexes.find([self.given[place] for place in places])
+        chosen = [self.indexes[place] for place in places]
+        return [index.data if isinstance(index, JpegIndex) else index for index in chosen]
 
 
 class OpenImages:
@@ -171,7 +198,7 @@ class OpenImages:
             Which of the images were read, and the report, which counts sources.
         """
         keep = on_truncated == "keep"
-        errors, missing = self._read_natively(outputs, request, boxes, flips, threads, keep_truncated=keep)
+        errors, missing, unfit = self._read_natively(outputs, request, boxes, flips, threads, keep_truncated=keep)
         budget = MemoryBudget(self.limits.max_memory_bytes)
 
         def by_pixels(index: int) -> None:
@@ -188,7 +215,10 @@ class OpenImages:
         kept, failures = self._sort_out(errors, on_error)
         good = [index for index in range(len(self)) if index not in errors]
         from_pixels = tuple(int(self.kept[index]) for index in pixels if index not in errors)
-        return good, ReadReport(kept, failures, from_pixels, tuple(missing[index] for index in good))
+        unfit_indexes = tuple(int(self.kept[index]) for index in unfit)
+        if unfit_indexes:
+            warnings.warn(_UNFIT_INDEXES, IndexWarning, stacklevel=4)
+        return good, ReadReport(kept, failures, from_pixels, tuple(missing[index] for index in good), unfit_indexes)
 
     def _read_natively(
         self,
@@ -199,9 +229,14 @@ class OpenImages:
         threads: int,
         *,
         keep_truncated: bool,
-    ) -> tuple[dict[int, Exception], list[int]]:
-        """Read all but the images that need pixels; return what went wrong, and the missing blocks of each image."""
-        errors, missing, places = dict[int, Exception](), list[int](), self.kept.tolist()
+    ) -> tuple[dict[int, Exception], list[int], list[int]]:
+        """Read all but the images that need pixels.
+
+        Returns:
+            What went wrong, the missing blocks of each image, and the images whose index does not fit.
+        """
+        errors, missing, unfit, places = dict[int, Exception](), list[int](), list[int](), self.kept.tolist()
+        by_index = boxes is not None and not keep_truncated
         packs = [index for index, place in enumerate(places) if place in self._files.packed]
         payloads = [0] * len(self)
         for index in packs:
@@ -209,20 +244,24 @@ class OpenImages:
         for part in pack_groups(payloads, self.limits):
             contents = {index: partial(self.contents, index) for index in packs if index in part}
             parts, unopened = open_packs(contents, self.limits, threads)
-            failed, _, lost = self._files.native.read(
-                places[part.start : part.stop],
+            here = places[part.start : part.stop]
+            failed, _, lost, refused = self._files.native.read(
+                here,
                 _part(outputs, part),
                 **request,
                 boxes=None if boxes is None else boxes[part.start : part.stop],
                 flips=None if flips is None else flips[part.start : part.stop],
                 packs={index - part.start: one for index, one in parts.items()},
+                indexes=self._files.indexes_of(here) if by_index else None,
+                use_embedded=self._files.indexes is not None,
                 keep_truncated=keep_truncated,
                 threads=threads,
             )
             found = native_errors([self._files.given[places[index]] for index in part], failed)
             errors |= {part.start + at: error for at, error in found.items()} | unopened
             missing += lost
-        return errors, missing
+            unfit += [part.start + at for at in refused]
+        return errors, missing, unfit
 
     def _sort_out(
         self, errors: Mapping[int, Exception], on_error: OnError
@@ -249,6 +288,7 @@ def open_images(
     threads: int = 0,
     limits: Limits = Limits(),
     on_error: OnError = "raise",
+    indexes: Indexes = "auto",
 ) -> OpenImages:
     """Open many images: read their files and parse their headers, and decode nothing yet.
 
@@ -261,45 +301,57 @@ def open_images(
         limits: what each file may ask for.
         on_error: ``"raise"``: the error of the first source that cannot be opened; ``"skip"``: leave such sources out,
             and list them.
+        indexes: by which crops of JPEGs are decoded without what lies before them and beside them: ``"auto"``: those
+            that files hold, as `prepixel.jpeg.embed_index` puts them there; a `FolderIndex`
+            (`prepixel.jpeg.open_folder_index`), or for each source an index, as a `JpegIndex` or its bytes, or None,
+            which stands for that which the file holds. None: no index is used. Values do not depend on it:
+            a file whose index is damaged or another file's is read without it, with an `IndexWarning`, and counted in
+            the result's ``unfit_indexes``.
 
     Raises:
         PrepixelError: a header cannot be read, as `prepixel.jpeg.read_size`; not under ``"skip"``.
         OSError: a file cannot be opened; not under ``"skip"``.
         TypeError: ``sources`` is one source.
+        ValueError: there are not as many indexes as sources.
 
     >>> len(open_images([]))
     0
     """
     check_choice("on_error", on_error, ("raise", "skip"))
     checked_threads(threads)
-    files, errors = _open(check_sources(sources), threads, limits, measure_pixels=True)
+    files, errors = _open(check_sources(sources), threads, limits, indexes, measure_pixels=True)
     sort_out(files.sources, errors, on_error)
     return OpenImages(files, errors, known=True)
 
 
-def opened(sources: Sequence[Source] | OpenImages, threads: int, limits: Limits) -> OpenImages:
+def opened(
+    sources: Sequence[Source] | OpenImages, threads: int, limits: Limits, indexes: Indexes = "auto"
+) -> OpenImages:
     """Return images as they are, and sources opened, whatever fails; images that need pixels may have no size.
 
     Raises:
-        ValueError: images were opened within other limits.
+        ValueError: images were opened within other limits or with other indexes.
     """
     if not isinstance(sources, OpenImages):
-        files, errors = _open(check_sources(sources), threads, limits, measure_pixels=False)
+        files, errors = _open(check_sources(sources), threads, limits, indexes, measure_pixels=False)
         return OpenImages(files, errors, known=False)
     if limits not in (Limits(), sources.limits):
         raise ValueError("limits are those that the images were opened with; give them to open_images")
+    if indexes != "auto":
+        raise ValueError("indexes are those that the images were opened with; give them to open_images")
     return sources
 
 
 def _open(
-    sources: list[Source], threads: int, limits: Limits, *, measure_pixels: bool
+    sources: list[Source], threads: int, limits: Limits, indexes: Indexes, *, measure_pixels: bool
 ) -> tuple[_Files, dict[int, Exception]]:
+    _check_indexes(indexes, len(sources))
     given, errors = native_sources(sources, limits)
     native = _native.OpenImages(given, **native_limits(limits), threads=threads)
     failed, pixels, packed, sizes = native.opened()
     errors = native_errors(given, failed) | errors
     pixels = [place for place in pixels if place not in errors]
-    files = _Files(sources, given, native, sizes, frozenset(pixels), frozenset(packed), limits)
+    files = _Files(sources, given, native, sizes, frozenset(pixels), frozenset(packed), limits, indexes)
 
     def measure(place: int) -> None:
         sizes[place] = size_of_contents(files.contents(place), source_name(sources[place]), limits)
@@ -307,6 +359,17 @@ def _open(
     if measure_pixels:
         errors |= run_each(measure, pixels, threads)
     return files, errors
+
+
+def _check_indexes(indexes: Indexes, count: int) -> None:
+    if indexes is None or isinstance(indexes, FolderIndex):
+        return
+    if isinstance(indexes, str):
+        check_choice("indexes", indexes, ("auto",))
+    elif isinstance(indexes, JpegIndex | bytes | bytearray | memoryview):
+        raise TypeError(f"indexes is one {type(indexes).__name__}; give a list with one for each source, or None")
+    elif len(indexes) != count:
+        raise ValueError(f"{len(indexes)} indexes for {count} sources; give one per source, or None in its place")
 
 
 def resample_into(

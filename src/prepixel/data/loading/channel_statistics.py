@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from prepixel.data.loading.photo_indexes import PhotoIndexes
 from prepixel.data.loading.readers import SpectrumReader, read_centered, with_path
 from prepixel.errors import DatasetError, ReadFailure
 from prepixel.jpeg.batch import OnError
@@ -67,14 +68,14 @@ def measure_statistics(
         PrepixelError, OSError: a file cannot be read; not under ``"skip"``.
         DatasetError: no image could be read.
     """
-    bands = BandSet.of(bands)
+    bands, indexes = BandSet.of(bands), PhotoIndexes("auto", files.root)
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]
     reader = SpectrumReader(grid, bands, filter)
     statistics = Statistics.empty(bands, grid, source=files.root.name)
     for start in range(0, total, batch_size):
         chunk = indices[start : start + batch_size]
-        batch = read_centered(reader, files.sources(chunk), crop_fraction, threads)
+        batch = read_centered(reader, files.sources(chunk), crop_fraction, threads, indexes.open())
         bad = [with_path(failure, files.samples[chunk[failure.index]].path) for failure in batch.failures]
         if bad and on_error == "raise":
             raise bad[0].error

@@ -16,6 +16,7 @@ from prepixel.data.datasets.coco import CocoDataset, CocoImage
 from prepixel.data.loading.detection_crops import FrameSettings, ResizeParams, boxes_in_frame, mask_in_frame
 from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.loader import BatchLoader, FetchResult
+from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import read_drawn, with_path
 from prepixel.data.random_streams import Stream, draw_order, sample_generator
 from prepixel.errors import DatasetError
@@ -83,6 +84,7 @@ class DetectionDataset(Dataset[FetchResult]):
         threads: that read; 0 for one per CPU.
         training: draw random parameters, leave out crowds, and clip boxes to the frame.
         masks: whether targets have masks.
+        indexes: by which crops are decoded without the rest, as `PhotoIndexes`: ``"auto"``, a `FolderIndex`, or None.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class DetectionDataset(Dataset[FetchResult]):
         threads: int = 0,
         training: bool = False,
         masks: bool = False,
+        indexes: IndexChoice = "auto",
     ) -> None:
         if frames.unit % reader.unit:
             raise ValueError(
@@ -102,6 +105,7 @@ class DetectionDataset(Dataset[FetchResult]):
             )
         self.images, self.reader, self.frames, self.seed = images, reader, frames, seed
         self.threads, self.training, self.masks = threads or os.cpu_count() or 1, training, masks
+        self.indexes = PhotoIndexes(indexes, images.root)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -129,7 +133,8 @@ class DetectionDataset(Dataset[FetchResult]):
 
         sources = self.images.sources([index for _, index in keys])
         draw_threads = self.threads if self.masks else 1  # masks take long to draw
-        read = read_drawn(self.reader, sources, draw, self.threads, draw_threads=draw_threads)
+        indexes = self.indexes.open()
+        read = read_drawn(self.reader, sources, draw, self.threads, draw_threads=draw_threads, indexes=indexes)
         batch = DetectionBatch(read.inputs, [targets[place] for place in read.kept])
         failures = tuple(with_path(failure, images[failure.index].path) for failure in read.failures)
         return FetchResult(batch, failures)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.loading.crops import CenterCrop, Crop, CropParams
+from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, PixelReader, SpectrumReader, read_drawn, with_path
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
@@ -98,10 +99,20 @@ class CropDataset(Dataset[FetchResult]):
         crop: which part of an image a sample is.
         seed: of the random parameters.
         threads: of the native pool; 0 for one per CPU.
+        indexes: by which crops are decoded without the rest, as `PhotoIndexes`: ``"auto"``, a `FolderIndex`, or None.
     """
 
-    def __init__(self, files: ImageDataset, reader: CropReader, crop: Crop, seed: int, threads: int) -> None:
+    def __init__(
+        self,
+        files: ImageDataset,
+        reader: CropReader,
+        crop: Crop,
+        seed: int,
+        threads: int,
+        indexes: IndexChoice = "auto",
+    ) -> None:
         self.files, self.reader, self.crop, self.seed, self.threads = files, reader, crop, seed, threads
+        self.indexes = PhotoIndexes(indexes, files.root)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -118,7 +129,7 @@ class CropDataset(Dataset[FetchResult]):
         def draw(place: int, size: tuple[int, int]) -> CropParams:
             return self.crop.make_params(size, self.reader.aspect, sample_generator(self.seed, *keys[place]))
 
-        crops = read_drawn(self.reader, sources, draw, self.threads)
+        crops = read_drawn(self.reader, sources, draw, self.threads, indexes=self.indexes.open())
         targets = torch.tensor([samples[place].label for place in crops.kept], dtype=torch.int64)
         indices = torch.tensor([keys[place][1] for place in crops.kept], dtype=torch.int64)
         failures = tuple(with_path(failure, samples[failure.index].path) for failure in crops.failures)
@@ -248,6 +259,8 @@ class CropLoader(BatchLoader):
         crop: which part of an image a sample is.
         seed: of the order and the random parameters.
         threads: of the native pool; 0 for one per CPU.
+        indexes: by which crops are decoded without the rest: ``"auto"`` for those of the folder (`prepixel index`) or
+            inside the files, a `FolderIndex`, or None. Batches do not depend on it.
         options: as `BatchLoader`.
     """
 
@@ -260,11 +273,11 @@ class CropLoader(BatchLoader):
         crop: Crop | None = None,
         seed: int = 0,
         threads: int = 0,
+        indexes: IndexChoice = "auto",
         **options: Any,
     ) -> None:
-        super().__init__(
-            CropDataset(files, reader, crop or CenterCrop(), seed, threads), batch_size=batch_size, **options
-        )
+        dataset = CropDataset(files, reader, crop or CenterCrop(), seed, threads, indexes)
+        super().__init__(dataset, batch_size=batch_size, **options)
 
 
 class SpectrumLoader(CropLoader):

@@ -21,6 +21,7 @@ from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, OpenImages, Spectrum, open_images
 from prepixel.spectrum.boxes import Box, Filter
 from prepixel.spectrum.native import read_spectra
+from prepixel.spectrum.opened_images import Indexes
 
 _Params = TypeVar("_Params", contravariant=True)
 _Read = TypeVar("_Read", covariant=True)
@@ -45,6 +46,7 @@ def read_drawn(
     threads: int,
     *,
     draw_threads: int = 1,
+    indexes: Indexes = "auto",
 ) -> _Batch:
     """Open files, draw parameters by their sizes, and read them: no file is opened twice.
 
@@ -55,8 +57,9 @@ def read_drawn(
             but for several threads; a source for which it raises an error of the file is left out.
         threads: threads to read on; 0 for one per CPU.
         draw_threads: threads to draw on.
+        indexes: by which crops are decoded without the rest, as `open_images`.
     """
-    images = open_images(sources, threads=threads, on_error="skip")
+    images = open_images(sources, threads=threads, on_error="skip", indexes=indexes)
     places, sizes = images.kept.tolist(), images.sizes.tolist()
     params = dict[int, Any]()
 
@@ -68,10 +71,16 @@ def read_drawn(
     return reader.read(images.leave_out(errors), [params[index] for index in sorted(params)], threads)
 
 
-def read_centered(reader: CropReader, sources: Sequence[Source], fraction: float, threads: int) -> CropBatch:
+def read_centered(
+    reader: CropReader, sources: Sequence[Source], fraction: float, threads: int, indexes: Indexes = "auto"
+) -> CropBatch:
     """Read the centered crops that evaluation sees; see `CenterCrop`."""
     crop, generator = CenterCrop(fraction), sample_generator(0, 0, 0)  # which it does not touch
-    return read_drawn(reader, sources, lambda _, size: crop.make_params(size, reader.aspect, generator), threads)
+
+    def draw(_: int, size: tuple[int, int]) -> CropParams:
+        return crop.make_params(size, reader.aspect, generator)
+
+    return read_drawn(reader, sources, draw, threads, indexes=indexes)
 
 
 def with_path(failure: ReadFailure, path: str) -> ReadFailure:

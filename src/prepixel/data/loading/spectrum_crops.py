@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prepixel.data.loading.crops import Crop, CropParams
+from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import SpectrumReader, read_drawn
 from prepixel.errors import DatasetError, JpegError, ReadFailure
 from prepixel.jpeg.batch import OnError, check_choice
@@ -42,6 +43,7 @@ class SpectrumCrops:
         unit: Float[Tensor, " f"] | None = None,
         threads: int = 1,
         on_error: OnError = "raise",
+        indexes: IndexChoice = "auto",
     ) -> None:
         # torchvision's transforms have a make_params, too, of another signature; they are modules, and ours are not
         if transform is not None and (isinstance(transform, torch.nn.Module) or not isinstance(transform, Crop)):
@@ -51,7 +53,7 @@ class SpectrumCrops:
             )
         check_choice("on_error", on_error, ("raise", "skip"))
         self.transform = transform
-        self.threads, self.on_error = threads, on_error
+        self.threads, self.on_error, self.indexes = threads, on_error, PhotoIndexes(indexes)
         self.reader = SpectrumReader(
             grid=grid, bands=BandSet.of(bands), filter=filter, dtype=dtype, shift=shift, unit=unit
         )
@@ -62,7 +64,11 @@ class SpectrumCrops:
         Returns:
             The spectrum, for each of its images the place of its source, and the sources that cannot be read.
         """
-        batch = read_drawn(self.reader, sources, lambda _, size: self._params(*size), self.threads)
+
+        def draw(_: int, size: tuple[int, int]) -> CropParams:
+            return self._params(*size)
+
+        batch = read_drawn(self.reader, sources, draw, self.threads, indexes=self.indexes.open())
         assert isinstance(batch.inputs, Spectrum)
         return batch.inputs, batch.kept, batch.failures
 

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from prepixel.data.datasets.folder import FolderDataset
 from prepixel.data.loading.crops import Crop
+from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.spectrum_crops import SpectrumCrops
 from prepixel.files import EXTENSIONS
 from prepixel.jpeg.batch import OnError
@@ -46,6 +47,8 @@ class SpectrumDataset(SpectrumCrops, Dataset[tuple[Spectrum, Any]]):
         threads: native threads per call; 1 suits DataLoader workers, 0 means one per CPU.
         on_error: ``"raise"``: the error of the first file that cannot be read; ``"skip"``: leave such files out of
             their batch, each with a `ReadWarning`. Failed files are never substituted.
+        indexes: by which crops of JPEGs are decoded without the rest: ``"auto"`` for indexes inside the files, and for
+            those of a `SpectrumFolder` (`prepixel index`); a `FolderIndex`; or None. Spectra do not depend on it.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class SpectrumDataset(SpectrumCrops, Dataset[tuple[Spectrum, Any]]):
         unit: Float[Tensor, " f"] | None = None,
         threads: int = 1,
         on_error: OnError = "raise",
+        indexes: IndexChoice = "auto",
     ) -> None:
         super().__init__(
             bands=bands,
@@ -73,6 +77,7 @@ class SpectrumDataset(SpectrumCrops, Dataset[tuple[Spectrum, Any]]):
             unit=unit,
             threads=threads,
             on_error=on_error,
+            indexes=indexes,
         )
         self.samples: Sequence[tuple[Source, Any]] = samples
         self.target_transform = target_transform
@@ -134,6 +139,7 @@ class SpectrumFolder(SpectrumDataset):
         files = FolderDataset(root, layout="folders", extensions=extensions)
         super().__init__([(sample.path, sample.label) for sample in files.samples], **options)
         self.root = os.fspath(root)
+        self.indexes = PhotoIndexes(self.indexes.choice, files.root)
         self.classes = list(files.classes)
         self.class_to_idx = {name: label for label, name in enumerate(files.classes)}
         self.targets = [sample.label for sample in files.samples]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from prepixel.data.loading.crops import Crop
+from prepixel.data.loading.photo_indexes import IndexChoice
 from prepixel.data.loading.spectrum_crops import SpectrumCrops
 from prepixel.errors import DatasetError
 from prepixel.jpeg.batch import OnError
@@ -43,6 +44,8 @@ class SpectrumDecoder(SpectrumCrops):
         threads: native threads per call; 1 suits DataLoader workers, 0 means one per CPU.
         on_error: ``"raise"``: the error of the first image that cannot be read; ``"skip"``: leave such samples out of
             their batch, each with a `ReadWarning`. Failed images are never substituted.
+        indexes: by which crops of JPEGs are decoded without the rest: ``"auto"`` for indexes inside the files, a
+            `FolderIndex` for paths, or None. Spectra do not depend on it.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class SpectrumDecoder(SpectrumCrops):
         unit: Float[Tensor, " f"] | None = None,
         threads: int = 1,
         on_error: OnError = "raise",
+        indexes: IndexChoice = "auto",
     ) -> None:
         super().__init__(
             bands=bands,
@@ -69,6 +73,7 @@ class SpectrumDecoder(SpectrumCrops):
             unit=unit,
             threads=threads,
             on_error=on_error,
+            indexes=indexes,
         )
         self.image = image
 
