@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.jpeg.forged_index import restamped, with_raised_rows
+from tests.jpeg.forged_index import raised, with_one_row_raised, with_raised_rows, with_states
 from tests.jpeg.small_files import HEIGHT, WIDTH, by_pillow, pixels, small_files
+from tests.oracles import jpeg_index as oracle
 
 from prepixel.data.jobs.index_folder import index_folder
 from prepixel.errors import MalformedIndex, PrepixelError
@@ -140,23 +141,61 @@ def test_an_index_that_does_not_fit_is_told_and_costs_time_alone(tmp_path: Path)
     assert np.array_equal(read.values, plain.values[1:2])
 
 
-def test_a_forged_index_of_rows_from_the_top_is_always_seen() -> None:
-    """Every byte of the checkpoints changed, with a valid checksum: the first run begins at a known place."""
-    for name in ("baseline-420", "gray", "411", "scan-per-component"):
-        file = small_files()[name]
-        true, forged = index_jpeg(file, every=3).data, list[bytes]()
-        for at in range(28, len(true)):
-            for change in (1, 2, 0x40, 0x80):
-                changed = bytearray(true)
-                changed[at] ^= change
-                forged.append(restamped(bytes(changed)))
-        boxes = np.array([[0.0, 0.0, 25.0, float(WIDTH)]] * len(forged))
-        options: dict[str, Any] = {"grid": GRID, "bands": BANDS, "boxes": boxes}
-        plain = read_arrays([file], grid=GRID, bands=BANDS, boxes=boxes[:1]).values
+def test_a_photo_that_changed_above_a_crop_is_not_read_by_its_old_index() -> None:
+    """Every run of the crop fits, and begins with predictors of the photo before: the checksum alone can tell."""
+    file = by_pillow(subsampling=0)
+    index = index_jpeg(file, every=0)
+    (scan,) = oracle.read(index.data).scans
+    second_row = sorted(scan.states)[1]
+    found = 0
+    for bit in range(8 * scan.begin, scan.states[second_row].bit):
+        changed = bytearray(file)
+        changed[bit // 8] ^= 0x80 >> bit % 8
+        try:
+            (other,) = oracle.read(index_jpeg(bytes(changed), every=0).data).scans
+        except PrepixelError:
+            continue
+        same_places = [state.bit for state in other.states.values()] == [state.bit for state in scan.states.values()]
+        if not same_places or other.states[second_row].predictors == scan.states[second_row].predictors:
+            continue
+        found += 1
         with UNFIT:
-            read = read_arrays([file] * len(forged), indexes=forged, **options)
-        assert np.array_equal(read.values, np.repeat(plain, len(forged), axis=0)), name
-        assert len(read.report.unfit_indexes) > len(forged) // 3, name
+            read = read_arrays([bytes(changed)], grid=GRID, bands=BANDS, boxes=BELOW, indexes=[index])
+        plain = read_arrays([bytes(changed)], grid=GRID, bands=BANDS, boxes=BELOW)
+        assert np.array_equal(read.values, plain.values)
+        assert not np.array_equal(read.values, read_arrays([file], grid=GRID, bands=BANDS, boxes=BELOW).values)
+    assert found > 5
+
+
+def test_a_run_that_does_not_end_as_the_index_says_is_not_kept() -> None:
+    """One checkpoint wrong, checksums valid: each run of a crop that begins or ends there is seen to be wrong."""
+    generator = np.random.default_rng(20020)
+    for name in ("baseline-420", "baseline-444", "gray", "411"):
+        file = small_files()[name]
+        true = index_jpeg(file, every=2).data
+        (scan,) = oracle.read(true).scans
+        forged = list[bytes]()
+        for mcu, state in list(scan.states.items())[1:]:
+            others = [raised(state), state._replace(bit=state.bit + int(generator.integers(1, 40)))]
+            others.append(
+                state._replace(predictors=tuple(generator.integers(-900, 900, len(state.predictors)).tolist()))
+            )
+            forged += [with_states(true, {mcu: other}) for other in others if other != state]
+        forged += [with_states(true, {})]
+        assert forged[-1] == true
+        for box in ([24.0, 30.0, 9.0, 9.0], [17.0, 0.0, 5.0, 59.0], [0.0, 45.0, 41.0, 3.0], [38.0, 56.0, 3.0, 3.0]):
+            boxes = np.array([box] * len(forged))
+            options: dict[str, Any] = {"grid": GRID, "bands": BANDS, "boxes": boxes}
+            plain = read_arrays([file], grid=GRID, bands=BANDS, boxes=boxes[:1]).values
+            with UNFIT:
+                read = read_arrays([file] * len(forged), indexes=forged, **options)
+            assert np.array_equal(read.values, np.repeat(plain, len(forged), axis=0)), (name, box)
+            assert len(forged) - 1 not in read.report.unfit_indexes
+    file = by_pillow(subsampling=0)
+    one_row = with_one_row_raised(index_jpeg(file, every=0).data)
+    with UNFIT:
+        read = read_arrays([file], grid=GRID, bands=BANDS, boxes=np.array([[8.0, 0.0, 8.0, 59.0]]), indexes=[one_row])
+    assert read.report.unfit_indexes == (0,)
 
 
 def test_a_stale_index_inside_a_file() -> None:

@@ -13,9 +13,10 @@ from prepixel.cli.shared_options import add_json, add_threads
 SUMMARY = "index JPEGs so that a crop is decoded without what lies before it"
 ABOUT = """\
 Decode every JPEG below a folder once and note where decoding can begin again,
-in one file, prepixel.ppi. FolderIndex finds a file's index in it by path, and
-read_jpeg(region=..., index=...) then decodes small parts of large photos, and
-little else. The same command resumes a run that was stopped, and indexes only
+in one file, prepixel.ppi. Data sets of the folder find it by themselves, and
+random crops are then decoded without most of what lies before and beside
+them; read_jpeg(region=..., index=...) and read_spectra(indexes=...) take it,
+too. The same command resumes a run that was stopped, and indexes only
 what has changed. An index that does not fit its file is not used. JPEGs that
 cannot be indexed are listed, and the exit status is then 1."""
 EXAMPLE = "prepixel index photos/train"
