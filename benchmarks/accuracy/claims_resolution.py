@@ -1,0 +1,210 @@
+"""Ask whether frequencies or the larger photo make a network better: the same network, weights and schedule on each.
+
+MobileNetV2 with pretrained features and a new head learns twenty kinds of flowers from ten photos a class (whose short
+side is 500 pixels or more), on crops that are the same in every arm. RGB 224; RGB 448 behind a first layer of stride 4
+that starts as the mean of 2 x 2 pixels before the original one; RGB 448 as it is; 24 or all 192 channels of 448 pixels
+on 56 x 56 blocks, folded (192 with the mean of 2 x 2 pixels, which is the stride-4 arm in other coordinates); and 24
+channels of 224 pixels on 28 x 28 blocks. Scored once, after the last epoch. ``-n`` is the number of seeds.
+
+    python -m benchmarks.accuracy.claims_resolution -n 3 --output benchmarks/results/claims.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from benchmarks.harness import photos
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from prepixel.data import CropLoader, FolderDataset, PixelReader, RandomCrop, SpectrumReader
+from prepixel.engine import OptimizationSettings, disable_malloc_trim
+from prepixel.engine.optimization import build_optimizer, learning_rate
+from prepixel.models import count_macs, example_pixels, example_spectrum, fold
+from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
+from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.spectrum import BandSet
+
+QUESTION = "claim: resolution or frequency"
+PER_CLASS, EPOCHS, BATCH, CLASSES = 10, 8, 16, 20
+OPTIMIZATION = OptimizationSettings(
+    optimizer="sgd", learning_rate=0.005, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A network, the reader of its inputs, and what an input costs."""
+
+    network: nn.Module
+    reader: SpectrumReader | PixelReader
+    source: int
+    macs: int
+    bytes: int
+
+
+class Pixels(nn.Module):
+    """Normalize uint8 pixels, and run a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> Any:
+        """Compute logits."""
+        return self.network((pixels.float() / 255 - self.mean) / self.std)
+
+
+def pretrained(weights: Path) -> nn.Module:
+    """Build MobileNetV2 with pretrained features and a head that torch's seed decides."""
+    backbone = torchvision.models.mobilenet_v2()
+    backbone.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, CLASSES))
+    return nn.Sequential(backbone.features, head)
+
+
+def with_stride_4(network: nn.Module) -> nn.Module:
+    """Widen the first layer to pixels half as large: it starts as the mean of 2 x 2 of them, then the original layer."""
+    first = network.get_submodule("0.0.0")
+    assert isinstance(first, nn.Conv2d)
+    wide = nn.Conv2d(3, first.out_channels, 6, 4, 2, bias=False)
+    with torch.no_grad():
+        wide.weight.copy_(first.weight.repeat_interleave(2, 2).repeat_interleave(2, 3) / 4)
+    network.set_submodule("0.0.0", wide)
+    return network
+
+
+def pixel_arm(size: int, change: Callable[[nn.Module], nn.Module] = lambda network: network) -> Callable[[Path], Arm]:
+    """Return what builds an arm on pixels."""
+
+    def build(weights: Path) -> Arm:
+        network = Pixels(change(pretrained(weights)))
+        macs = count_macs(network.network, example_pixels((size, size)))
+        return Arm(network, PixelReader((size, size)), size, macs, 3 * size * size)
+
+    return build
+
+
+def folded_arm(bands: str, side: int) -> Callable[[Path], Arm]:
+    """Return what builds an arm on coefficients; its first layer is one convolution over blocks, which learns."""
+
+    def build(weights: Path) -> Arm:
+        grid, kept = (side, side), BandSet.parse(bands)
+        folded = fold(
+            pretrained(weights), pixels=224, grid=grid, bands=kept, reduction="box", form="composed",
+            mean=IMAGENET_MEAN, std=IMAGENET_STD,
+        )  # fmt: skip
+        macs = count_macs(folded, example_spectrum(kept, grid))
+        return Arm(folded, SpectrumReader(grid, kept), 8 * side, macs, kept.num_bytes(grid))
+
+    return build
+
+
+ARMS = {
+    "RGB 224": pixel_arm(224),
+    "S-24 of 448": folded_arm("S-24", 56),
+    "192 of 448": folded_arm("192", 56),
+    "RGB 448, stride-4 stem": pixel_arm(448, with_stride_4),
+    "RGB 448": pixel_arm(448),
+    "S-24 of 224": folded_arm("S-24", 28),
+}
+
+
+def link_first(source: Path, target: Path, count: int) -> FolderDataset:
+    """Link the first photos of each class into a folder."""
+    for folder in sorted(path for path in source.iterdir() if path.is_dir()):
+        (target / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir())[:count]:
+            (target / folder.name / path.name).symlink_to(path)
+    return FolderDataset(target)
+
+
+def learn(arm: Arm, train: FolderDataset, seed: int, epochs: int) -> Iterator[float]:
+    """Train an arm's network; yield each epoch's mean loss."""
+    loader = CropLoader(
+        train, arm.reader, crop=RandomCrop((0.5, 1.0)), seed=seed, training=True, threads=1, batch_size=BATCH
+    )
+    network = arm.network.to(memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(network, OPTIMIZATION)
+    step = 0
+    for epoch in range(epochs):
+        losses = []
+        for batch in loader.epoch(epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(OPTIMIZATION, step, len(loader), epochs)
+            loss = cross_entropy(network(batch.inputs), batch.targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            step += 1
+        yield statistics.fmean(losses)
+
+
+def answers(arm: Arm, files: FolderDataset) -> Tensor:
+    """Return whether each photo's answer is right."""
+    network = arm.network.eval()
+    loader = CropLoader(files, arm.reader, training=False, threads=1, batch_size=2 * BATCH)
+    right = []
+    for batch in loader.epoch(0):
+        with torch.inference_mode():
+            right.append(network(batch.inputs).argmax(1) == batch.targets)
+    return torch.cat(right)
+
+
+def options() -> argparse.Namespace:
+    """Parse the seeds, the arms and the output."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=3, help="seeds (default 3)")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="which (default: all)")
+    parser.add_argument("--output", type=Path, default=None, help="append records to this JSON-lines file")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train every arm with every seed."""
+    chosen = options()
+    disable_malloc_trim()
+    folder = photos()
+    short = chosen.n == 1
+    weights = folder / "weights" / "mobilenet_v2_backbone_deepsort_tvkeys.pt"
+    names = [name for name in chosen.arms if name in ("RGB 224", "S-24 of 448")] if short else chosen.arms
+    with tempfile.TemporaryDirectory() as temporary:
+        train = link_first(folder / "flowers20" / "train", Path(temporary) / "train", 1 if short else PER_CLASS)
+        val = link_first(folder / "flowers20" / "val", Path(temporary) / "val", 1 if short else 10_000)
+        for seed in range(chosen.first_seed, chosen.first_seed + chosen.n):
+            for name in names:
+                torch.manual_seed(seed)
+                arm = ARMS[name](weights)
+                start = time.process_time()
+                losses = list(learn(arm, train, seed, 1 if short else EPOCHS))
+                seconds = time.process_time() - start
+                right = answers(arm, val)
+                scores = {
+                    "top1": float(right.double().mean()),
+                    "last loss": losses[-1],
+                    "made from": f"{arm.source} x {arm.source}",
+                    "bytes": arm.bytes,
+                    "network MACs": arm.macs,
+                    "CPU seconds": round(seconds),
+                }
+                print(f"seed {seed}: {name}: {scores}", flush=True)
+                if chosen.output:
+                    row = ScoreRow(QUESTION, f"seed {seed}", name, len(right), scores, describe_environment())
+                    append_records(chosen.output, [row])
+
+
+if __name__ == "__main__":
+    main()
