@@ -75,7 +75,7 @@ def pretrained(weights: Path) -> nn.Module:
 
 
 def with_stride_4(network: nn.Module) -> nn.Module:
-    """Widen the first layer to pixels half as large: it starts as the mean of 2 x 2 of them, then the original layer."""
+    """Widen the first layer to pixels half as large: it starts as the mean of 2 x 2, then the original layer."""
     first = network.get_submodule("0.0.0")
     assert isinstance(first, nn.Conv2d)
     wide = nn.Conv2d(3, first.out_channels, 6, 4, 2, bias=False)
