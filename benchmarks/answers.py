@@ -116,6 +116,17 @@ class Tally:
             found.append(ScoreRow(self.question, self.case, subject, len(labels), scores, environment))
         return found
 
+    def row(self, subject: str) -> ScoreRow:
+        """Return one row: top-1 of the reference, and the others' differences from it, each with its interval."""
+        scores: dict[str, Any] = {}
+        for row in self.rows():
+            if row.subject == self.reference:
+                top1, low, high = (100 * float(row.scores[name]) for name in ("top1", "low", "high"))
+                scores[f"{self.reference}, top-1 % (interval)"] = f"{top1:.1f} ({low:.1f} to {high:.1f})"
+            else:
+                scores[f"{row.subject}, points"] = row.scores[f"less {self.reference}, points"]
+        return ScoreRow(self.question, self.case, subject, len(torch.cat(self.labels)), scores, describe_environment())
+
 
 def paired_difference(right: Tensor, other: Tensor) -> tuple[float, float, float]:
     """Return the difference of two shares counted on the same photos, and its 95 % interval.

@@ -4,7 +4,8 @@ MobileNetV2 with pretrained features and a new head learns twenty kinds of flowe
 side is 500 pixels or more), on crops that are the same in every arm. RGB 224; RGB 448 behind a first layer of stride 4
 that starts as the mean of 2 x 2 pixels before the original one; RGB 448 as it is; 24 or all 192 channels of 448 pixels
 on 56 x 56 blocks, folded (192 with the mean of 2 x 2 pixels, which is the stride-4 arm in other coordinates); and 24
-channels of 224 pixels on 28 x 28 blocks. Scored once, after the last epoch. ``-n`` is the number of seeds.
+channels of 224 pixels on 28 x 28 blocks. The folded first layer is one convolution over blocks, or (factored) the
+original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds.
 
     python -m benchmarks.accuracy.claims_resolution -n 3 --output benchmarks/results/claims.jsonl
 """
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -96,13 +97,17 @@ def pixel_arm(size: int, change: Callable[[nn.Module], nn.Module] = lambda netwo
     return build
 
 
-def folded_arm(bands: str, side: int) -> Callable[[Path], Arm]:
-    """Return what builds an arm on coefficients; its first layer is one convolution over blocks, which learns."""
+def folded_arm(bands: str, side: int, form: Literal["composed", "factored"]) -> Callable[[Path], Arm]:
+    """Return what builds an arm on coefficients.
+
+    Composed: the first layer is one convolution over blocks, with more weights than the original, which learn.
+    Factored: the original first layer learns, behind a fixed map to pixels.
+    """
 
     def build(weights: Path) -> Arm:
         grid, kept = (side, side), BandSet.parse(bands)
         folded = fold(
-            pretrained(weights), pixels=224, grid=grid, bands=kept, reduction="box", form="composed",
+            pretrained(weights), pixels=224, grid=grid, bands=kept, reduction="box", form=form,
             mean=IMAGENET_MEAN, std=IMAGENET_STD,
         )  # fmt: skip
         macs = count_macs(folded, example_spectrum(kept, grid))
@@ -113,11 +118,12 @@ def folded_arm(bands: str, side: int) -> Callable[[Path], Arm]:
 
 ARMS = {
     "RGB 224": pixel_arm(224),
-    "S-24 of 448": folded_arm("S-24", 56),
-    "192 of 448": folded_arm("192", 56),
+    "S-24 of 448": folded_arm("S-24", 56, "composed"),
+    "S-24 of 448, factored": folded_arm("S-24", 56, "factored"),
+    "192 of 448": folded_arm("192", 56, "composed"),
     "RGB 448, stride-4 stem": pixel_arm(448, with_stride_4),
     "RGB 448": pixel_arm(448),
-    "S-24 of 224": folded_arm("S-24", 28),
+    "S-24 of 224": folded_arm("S-24", 28, "composed"),
 }
 
 
