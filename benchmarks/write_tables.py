@@ -14,12 +14,15 @@ from pathlib import Path
 
 from prepixel.records import ScoreRow, TimingRow, read_records
 
-RECORDS = Path(__file__).parent / "results" / "records.jsonl"
+RESULTS = Path(__file__).parent / "results"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
     *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service"),
     *("transforms: difference", "augmentation"),
+    *("claim: resolution or frequency", "claim: channels", "claim: luma", "claim: spectral bias", "claim: first scans"),
+    *("claim: cost of decoding", "claim: faster networks", "claim: robustness", "claim: small photos"),
+    "claim: small photos, reading",
 )
 
 
@@ -202,20 +205,26 @@ def replaced(text: str, tables: Mapping[str, str]) -> str:
     return text
 
 
-def main() -> int:
-    """Print the tables, or write them into documents."""
-    records = read_records(RECORDS)
-    scores = records.of_kind(ScoreRow)
-    timings = records.of_kind(TimingRow)
+def all_tables() -> dict[str, str]:
+    """Format every table of the records, by its marker's name."""
+    rows = [row for path in sorted(RESULTS.glob("*.jsonl")) for row in read_records(path).rows]
+    scores = [row for row in rows if isinstance(row, ScoreRow)]
+    timings = [row for row in rows if isinstance(row, TimingRow)]
     full = {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
     full["benchmarks"] = table(timings)
     full["summary"] = summary(timings, scores)
+    return full | short_tables(timings)
+
+
+def main() -> int:
+    """Print the tables, or write them into documents."""
+    tables = all_tables()
     if len(sys.argv) == 1:
-        print("\n".join(full.values()))
+        print("\n".join(tables[name] for name in (*QUESTIONS, "benchmarks", "summary")))
         return 0
     for document in map(Path, sys.argv[1:]):
         text = document.read_text(encoding="utf-8")
-        document.write_text(replaced(text, full | short_tables(timings)), encoding="utf-8")
+        document.write_text(replaced(text, tables), encoding="utf-8")
     return 0
 
 

@@ -8,7 +8,7 @@ alone changes on the photos as they are. Low frequency is minus (v + u). Rank co
 channels of a component, DC left out (15 channels; 95 % interval by Fisher's transform with Bonett and Wright's
 standard error), of luma and of both chromas together. ``-n 1`` is a smoke test on four photos.
 
-    python -m benchmarks.accuracy.claims_bias -n 60 --output benchmarks/results/claims.jsonl
+    python -m benchmarks.accuracy.claims_bias -n 40 --output benchmarks/results/claims.jsonl
 """
 
 from __future__ import annotations

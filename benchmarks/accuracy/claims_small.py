@@ -43,7 +43,7 @@ from prepixel.models import FoldedNetwork, fold
 from prepixel.records import ScoreRow, describe_environment
 
 QUESTION, READING = "claim: small photos", "claim: small photos, reading"
-SIZES = (64, 96, 128, 160, 224, 320)
+SIZES = (64, 96, 128, 224, 320)
 NETWORKS = 2
 TIMED = 64
 FOLDED = {
