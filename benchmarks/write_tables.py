@@ -20,7 +20,13 @@ QUESTIONS = (
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
     *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service"),
     *("transforms: difference", "augmentation"),
-    *("claim: resolution or frequency", "claim: channels", "claim: luma", "claim: spectral bias", "claim: first scans"),
+    *(
+        "claim: resolution or frequency, summary",
+        "claim: channels",
+        "claim: luma",
+        "claim: spectral bias",
+        "claim: first scans",
+    ),
     *("claim: cost of decoding", "claim: faster networks", "claim: robustness", "claim: small photos"),
     "claim: small photos, reading",
 )

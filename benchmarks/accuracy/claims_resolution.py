@@ -5,7 +5,8 @@ side is 500 pixels or more), on crops that are the same in every arm. RGB 224; R
 that starts as the mean of 2 x 2 pixels before the original one; RGB 448 as it is; 24 or all 192 channels of 448 pixels
 on 56 x 56 blocks, folded (192 with the mean of 2 x 2 pixels, which is the stride-4 arm in other coordinates); and 24
 channels of 224 pixels on 28 x 28 blocks. The folded first layer is one convolution over blocks, or (factored) the
-original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds.
+original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds; with
+``--output``, a summary of all seeds in that file is appended, and ``-n 0`` does nothing else.
 
     python -m benchmarks.accuracy.claims_resolution -n 3 --output benchmarks/results/claims.jsonl
 """
@@ -16,7 +17,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +33,11 @@ from prepixel.engine import OptimizationSettings, disable_malloc_trim
 from prepixel.engine.optimization import build_optimizer, learning_rate
 from prepixel.models import count_macs, example_pixels, example_spectrum, fold
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
-from prepixel.records import ScoreRow, append_records, describe_environment
+from prepixel.records import ScoreRow, append_records, describe_environment, read_records
 from prepixel.spectrum import BandSet
 
 QUESTION = "claim: resolution or frequency"
+SUMMARY = f"{QUESTION}, summary"
 PER_CLASS, EPOCHS, BATCH, CLASSES = 10, 8, 16, 20
 OPTIMIZATION = OptimizationSettings(
     optimizer="sgd", learning_rate=0.005, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"
@@ -169,6 +171,36 @@ def answers(arm: Arm, files: FolderDataset) -> Tensor:
     return torch.cat(right)
 
 
+def summary(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
+    """Return a row per arm: mean and deviation over seeds, and the difference from RGB 224 with the same seed."""
+    arms: dict[str, dict[str, ScoreRow]] = {name: {} for name in ARMS}
+    for row in rows:
+        if row.question == QUESTION:
+            arms[row.subject][row.case] = row
+    base = {seed: 100 * float(row.scores["top1"]) for seed, row in arms["RGB 224"].items()}
+    found = []
+    for name, seeds in ((name, seeds) for name, seeds in arms.items() if seeds):
+        top1 = {seed: 100 * float(row.scores["top1"]) for seed, row in sorted(seeds.items())}
+        one = next(iter(seeds.values()))
+        scores: dict[str, Any] = {
+            "seeds": len(top1),
+            "top-1 %, mean ± sd": spread(list(top1.values())),
+            "less RGB 224, points, mean ± sd": spread([top1[seed] - base[seed] for seed in top1 if seed in base]),
+            "each seed": " ".join(f"{value:.1f}" for value in top1.values()),
+            **{key: one.scores[key] for key in ("made from", "bytes", "network MACs")},
+        }
+        found.append(ScoreRow(SUMMARY, "MobileNetV2, twenty kinds of flowers", name, one.n, scores, one.environment))
+    return found
+
+
+def spread(values: Sequence[float]) -> str:
+    """Format a mean, with the sample standard deviation where there are several values; nothing for none."""
+    if not values:
+        return ""
+    mean = f"{statistics.fmean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
 def options() -> argparse.Namespace:
     """Parse the seeds, the arms and the output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -210,6 +242,8 @@ def main() -> None:
                 if chosen.output:
                     row = ScoreRow(QUESTION, f"seed {seed}", name, len(right), scores, describe_environment())
                     append_records(chosen.output, [row])
+    if chosen.output and chosen.output.exists():
+        append_records(chosen.output, summary(read_records(chosen.output).of_kind(ScoreRow)))
 
 
 if __name__ == "__main__":
