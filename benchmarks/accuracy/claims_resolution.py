@@ -5,8 +5,8 @@ side is 500 pixels or more), on crops that are the same in every arm. RGB 224; R
 that starts as the mean of 2 x 2 pixels before the original one; RGB 448 as it is; 24 or all 192 channels of 448 pixels
 on 56 x 56 blocks, folded (192 with the mean of 2 x 2 pixels, which is the stride-4 arm in other coordinates); and 24
 channels of 224 pixels on 28 x 28 blocks. The folded first layer is one convolution over blocks, or (factored) the
-original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds; with
-``--output``, a summary of all seeds in that file is appended, and ``-n 0`` does nothing else.
+original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds, 1 without
+``--arms`` a smoke test; with ``--output``, a summary of all seeds in that file is appended, and ``-n 0`` does only that.
 
     python -m benchmarks.accuracy.claims_resolution -n 3 --output benchmarks/results/claims.jsonl
 """
@@ -32,6 +32,7 @@ from prepixel.data import CropLoader, FolderDataset, PixelReader, RandomCrop, Sp
 from prepixel.engine import OptimizationSettings, disable_malloc_trim
 from prepixel.engine.optimization import build_optimizer, learning_rate
 from prepixel.models import count_macs, example_pixels, example_spectrum, fold
+from prepixel.models.folding.folded_stem import FoldedStem
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 from prepixel.records import ScoreRow, append_records, describe_environment, read_records
 from prepixel.spectrum import BandSet
@@ -99,11 +100,13 @@ def pixel_arm(size: int, change: Callable[[nn.Module], nn.Module] = lambda netwo
     return build
 
 
-def folded_arm(bands: str, side: int, form: Literal["composed", "factored"]) -> Callable[[Path], Arm]:
+def folded_arm(
+    bands: str, side: int, form: Literal["composed", "factored"], *, fixed: bool = False
+) -> Callable[[Path], Arm]:
     """Return what builds an arm on coefficients.
 
-    Composed: the first layer is one convolution over blocks, with more weights than the original, which learn.
-    Factored: the original first layer learns, behind a fixed map to pixels.
+    Composed: the first layer is one convolution over blocks, with more weights than the original, which learn, or stay
+    as they are if it is fixed. Factored: the original first layer learns, behind a fixed map to pixels.
     """
 
     def build(weights: Path) -> Arm:
@@ -113,6 +116,9 @@ def folded_arm(bands: str, side: int, form: Literal["composed", "factored"]) -> 
             mean=IMAGENET_MEAN, std=IMAGENET_STD,
         )  # fmt: skip
         macs = count_macs(folded, example_spectrum(kept, grid))
+        for module in folded.modules():
+            if fixed and isinstance(module, FoldedStem):
+                module.requires_grad_(False)
         return Arm(folded, SpectrumReader(grid, kept), 8 * side, macs, kept.num_bytes(grid))
 
     return build
@@ -122,6 +128,7 @@ ARMS = {
     "RGB 224": pixel_arm(224),
     "S-24 of 448": folded_arm("S-24", 56, "composed"),
     "S-24 of 448, factored": folded_arm("S-24", 56, "factored"),
+    "S-24 of 448, first layer fixed": folded_arm("S-24", 56, "composed", fixed=True),
     "192 of 448": folded_arm("192", 56, "composed"),
     "RGB 448, stride-4 stem": pixel_arm(448, with_stride_4),
     "RGB 448": pixel_arm(448),
@@ -206,7 +213,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="which (default: all)")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=None, help="which (default: all)")
     parser.add_argument("--output", type=Path, default=None, help="append records to this JSON-lines file")
     return parser.parse_args()
 
@@ -216,9 +223,9 @@ def main() -> None:
     chosen = options()
     disable_malloc_trim()
     folder = photos()
-    short = chosen.n == 1
+    short = chosen.n == 1 and chosen.arms is None
     weights = folder / "weights" / "mobilenet_v2_backbone_deepsort_tvkeys.pt"
-    names = [name for name in chosen.arms if name in ("RGB 224", "S-24 of 448")] if short else chosen.arms
+    names = ["RGB 224", "S-24 of 448"] if short else chosen.arms or list(ARMS)
     with tempfile.TemporaryDirectory() as temporary:
         train = link_first(folder / "flowers20" / "train", Path(temporary) / "train", 1 if short else PER_CLASS)
         val = link_first(folder / "flowers20" / "val", Path(temporary) / "val", 1 if short else 10_000)
