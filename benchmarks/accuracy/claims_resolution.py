@@ -6,7 +6,7 @@ that starts as the mean of 2 x 2 pixels before the original one; RGB 448 as it i
 on 56 x 56 blocks, folded (192 with the mean of 2 x 2 pixels, which is the stride-4 arm in other coordinates); and 24
 channels of 224 pixels on 28 x 28 blocks. The folded first layer is one convolution over blocks, or (factored) the
 original one behind a fixed map to pixels. Scored once, after the last epoch. ``-n`` is the number of seeds, 1 without
-``--arms`` a smoke test; with ``--output``, a summary of all seeds in that file is appended, and ``-n 0`` does only that.
+``--arms`` a smoke test; with ``--output``, a summary of all its seeds is appended, and ``-n 0`` does only that.
 
     python -m benchmarks.accuracy.claims_resolution -n 3 --output benchmarks/results/claims.jsonl
 """
