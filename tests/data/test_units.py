@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,24 @@ def test_a_damaged_record_is_named(contents: bytes, tmp_path: Path) -> None:
     (tmp_path / "unit-00000000.json").write_bytes(contents)
     with pytest.raises(DatasetError, match=r"unit-00000000\.json: is no record of a unit .* remove it"):
         records.read(0)
+
+
+def test_a_record_that_claims_many_units_takes_no_memory(tmp_path: Path) -> None:
+    num_units = 10**7
+    UnitRecords(tmp_path, JobHeader("scan", "abc", num_units)).write(1, 7)
+    found = find_records(tmp_path)
+    assert found is not None
+    text = rf"{num_units - 1} of {num_units} units are not finished \(0, 2, 3, 4, 5, 6, 7, 8, \.\.\.\)"
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=text):
+            found.read_all()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_units_than_there_can_be_are_refused(tmp_path: Path) -> None:
+    UnitRecords(tmp_path, JobHeader("scan", "abc", 1 << 70)).write(0, 7)
+    with pytest.raises(DatasetError, match=r"is no record of a unit \(num_units is 1180591620717411303"):
+        find_records(tmp_path)

@@ -22,6 +22,7 @@ RECORDS = ".prepixel-parts"
 _FORMAT = "prepixel unit 1"
 _MAX_BYTES = 1 << 30
 _MAX_NAMED = 8
+_MAX_UNITS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,14 @@ class UnitRecords:
         Raises:
             DatasetError: units are missing, or a record cannot be read or is that of another job.
         """
-        missing = sorted(set(range(self.header.num_units)) - self.present())
-        if missing:
+        numbers, present = range(self.header.num_units), self.present()
+        if num_missing := len(numbers) - sum(number in numbers for number in present):
+            missing = list(itertools.islice((number for number in numbers if number not in present), _MAX_NAMED + 1))
             raise DatasetError(
-                f"{self.folder}: {len(missing)} of {self.header.num_units} units are not finished "
+                f"{self.folder}: {num_missing} of {len(numbers)} units are not finished "
                 f"({_numbers_in_words(missing)}); run their parts again, then merge"
             )
-        return map(self.read, range(self.header.num_units))
+        return map(self.read, numbers)
 
 
 def recorded_units(folder: AnyPath) -> Iterable[int]:
@@ -198,7 +200,7 @@ def _read_record(path: AnyPath, number: int) -> tuple[JobHeader, Any]:
         if fields["format"] != _FORMAT or fields["unit"] != number:
             raise ValueError(f"format {str(fields['format'])[:40]!r}, unit {str(fields['unit'])[:20]}")
         header = JobHeader(*(fields[name] for name in ("job", "listing", "num_units", "options")))
-        if not isinstance(header.num_units, int) or not number < header.num_units:
+        if not isinstance(header.num_units, int) or not number < header.num_units <= _MAX_UNITS:
             raise ValueError(f"num_units is {str(header.num_units)[:20]}")
         return header, fields["result"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

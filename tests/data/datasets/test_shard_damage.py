@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -18,8 +19,9 @@ from prepixel.data import (
     PackedDataset,
     SpectrumReader,
 )
-from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
+from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
 from prepixel.data.jobs.pack_sources import open_source
+from prepixel.data.jobs.pack_units import merge_packed
 from prepixel.errors import MalformedPack
 
 
@@ -129,6 +131,26 @@ def test_every_field_of_an_index_is_checked(shards: Path, tmp_path: Path, change
     assert len(PackedDataset(with_row(shards, tmp_path / "same", {}))) == len(PackedDataset(shards))
     with pytest.raises(DatasetError, match=text):
         PackedDataset(with_row(shards, tmp_path / "changed", changes))
+
+
+def test_a_manifest_that_claims_many_shards_is_refused_at_once(source: Path, shards: Path, tmp_path: Path) -> None:
+    folder, packed = damaged(shards, tmp_path / "claims"), open_source(source)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["parts"][0] |= {"num_samples": 11 * 5 * 10**6, "num_shards": 5 * 10**6}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"shards": []}), encoding="utf-8")
+    with pytest.raises(DatasetError, match="shard-000000, one of 5000000, is missing"):
+        PackedDataset(folder)
+    for act in (pack_source, estimate_packing):
+        with pytest.raises(
+            DatasetError, match=r"claims: its manifest is damaged: \d+ images were listed, and it says 55"
+        ):
+            act(packed, folder, PackOptions(BANDS, shard_size=11))
+    with pytest.raises(DatasetError, match=r"more than 1000 of 5000000 shards are not finished \(shard-000000, sh"):
+        merge_packed(folder)
+    other = open_source(make_source(tmp_path))
+    other = dataclasses.replace(other, entries=other.entries[:3])
+    with pytest.raises(DatasetError, match="claims: shard-000000 is not finished; let that run come to its end first"):
+        pack_source(other, folder, PackOptions(BANDS, shard_size=11), append=True)
 
 
 def mutated(value: Any, draw: random.Random) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,18 @@ def test_files_that_libjpeg_reads_with_a_warning_are_a_kind_of_their_own(folder:
     report = scan_folder(folder)
     assert report.broken_kinds == {"DamagedJpeg": 2, "TruncatedJpeg": 1, "UnreadableImage": 1}
     assert sum(report.broken_kinds.values()) == len(report.broken)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFO")
+def test_a_fifo_and_a_device_are_broken_files_and_hang_nothing(folder: Path) -> None:
+    before = scan_folder(folder)
+    os.mkfifo(folder / "b" / "fifo.jpg")
+    (folder / "b" / "zero.jpg").symlink_to("/dev/zero")
+    report = scan_folder(folder, threads=2)
+    assert (report.num_files, report.processes) == (before.num_files + 2, before.processes)
+    told = {Path(file.source).name: file.message for file in report.broken}
+    assert "fifo.jpg: a FIFO (named pipe); only regular files are read" in told["fifo.jpg"]
+    assert "only regular files are read" in told["zero.jpg"]
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -285,14 +285,14 @@ def read_manifest(folder: AnyPath) -> Manifest | None:
     )
 
 
-def add_recorded(folder: AnyPath, manifest: Manifest, part: Part, numbers: Iterable[int]) -> Manifest:
+def add_recorded(folder: AnyPath, manifest: Manifest, part: Part, numbers: range) -> Manifest:
     """Return a manifest with the summaries that records of units hold for some of a part's shards.
 
     Raises:
         DatasetError: a record cannot be read, or is that of another source.
     """
     records = UnitRecords(folder / RECORDS, JobHeader("pack", part.listing, manifest.num_shards))
-    found = {number: _summary(records.read(number)) for number in sorted(records.present().intersection(numbers))}
+    found = {number: _summary(records.read(number)) for number in sorted(records.present()) if number in numbers}
     return replace(manifest, finished={**manifest.finished, **found}) if found else manifest
 
 

@@ -69,7 +69,7 @@ def pack_source(
         manifest, part = plan_packing(source, goal, options, append)
         remove_temporary(goal)
         manifest = add_recorded(goal, manifest, part, shard_numbers(part))
-        left = unfinished_shards(goal, manifest, shard_numbers(part))
+        left = list(unfinished_shards(goal, manifest, shard_numbers(part)))
         finished = {number: summary for number, summary in manifest.finished.items() if number not in left}
         manifest = replace(manifest, finished=finished)
         write_text(goal / CLASSES, class_lines(source.classes))

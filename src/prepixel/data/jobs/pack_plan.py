@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from prepixel.data.datasets.shard_index import (
@@ -63,6 +63,11 @@ def plan_packing(source: PackSource, goal: AnyPath, options: PackOptions, append
     _check_same(goal, manifest, source, options)
     known = next((known for known in manifest.parts if known.listing == part.listing), None)
     if known is not None:
+        if known.num_samples != part.num_samples:
+            raise DatasetError(
+                f"{goal}: its manifest is damaged: {part.num_samples} images were listed, and it says "
+                f"{known.num_samples}; copy it again, or pack into a new folder"
+            )
         return manifest, known
     if not append:
         raise DatasetError(
@@ -103,15 +108,13 @@ def _check_same(goal: AnyPath, manifest: Manifest, source: PackSource, options: 
         )
 
 
-def unfinished_shards(goal: AnyPath, manifest: Manifest, numbers: Iterable[int]) -> list[int]:
-    """List those of some shards that are not finished, or no longer what was written."""
-    left = []
+def unfinished_shards(goal: AnyPath, manifest: Manifest, numbers: Iterable[int]) -> Iterator[int]:
+    """Yield those of some shards that are not finished, or no longer what was written."""
     for number in numbers:
         try:
             read_index(goal, manifest, number)
         except DatasetError:
-            left.append(number)
-    return left
+            yield number
 
 
 def shard_numbers(part: Part) -> range:

@@ -6,6 +6,7 @@ A unit writes its shard, then the shard's index, then its record. Any number of 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ from prepixel.files import make_folder, remove_temporary, write_text
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
 from prepixel.stores.remote_path import AnyPath, to_path
+
+_MAX_COUNTED = 1000  # unfinished shards; a damaged manifest may claim any number
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def pack_units(
     header = JobHeader("pack", shards.listing, manifest.num_shards)
     UnitRecords(goal / RECORDS, header).begin()
     numbers = shard_numbers(shards) if part is None else part.of(shard_numbers(shards))
-    left = unfinished_shards(goal, add_recorded(goal, manifest, shards, numbers), numbers)
+    left = list(unfinished_shards(goal, add_recorded(goal, manifest, shards, numbers), numbers))
     total = sum(manifest.num_rows(number) for number in numbers)
     earlier = total - sum(manifest.num_rows(number) for number in left)
     units = _units(source, goal, options, manifest, shards, header, left, threads, limits)
@@ -167,11 +170,12 @@ def merge_packed(target: str | os.PathLike[str]) -> PackReport:
     with directory_lock(goal, "packing into"):
         for part in manifest.parts:
             manifest = add_recorded(goal, manifest, part, shard_numbers(part))
-        missing = unfinished_shards(goal, manifest, range(manifest.num_shards))
-        if missing:
+        unfinished = unfinished_shards(goal, manifest, range(manifest.num_shards))
+        if missing := list(itertools.islice(unfinished, _MAX_COUNTED + 1)):
             names = ", ".join(map(shard_name, missing[:4]))
+            count = f"more than {_MAX_COUNTED}" if len(missing) > _MAX_COUNTED else len(missing)
             raise DatasetError(
-                f"{goal}: {len(missing)} of {manifest.num_shards} shards are not finished ({names}"
+                f"{goal}: {count} of {manifest.num_shards} shards are not finished ({names}"
                 f"{', ...' if len(missing) > 4 else ''}); run their parts again, then merge"
             )
         remove_temporary(goal)
