@@ -139,6 +139,27 @@ def test_pixels_and_coefficients_show_the_same_part(root: Path) -> None:
         torch.testing.assert_close(arrays(a).flatten().double() / 8 + 128, luma, rtol=0, atol=4)
 
 
+@pytest.mark.parametrize("by", ["XMP", "BYTE"])
+def test_photos_turned_in_unusual_ways_show_the_same_part(root: Path, tmp_path: Path, by: str) -> None:
+    entry = b"\x12\x01" + b"\x01\0" + b"\x01\0\0\0" + b"\x06\0\0\0"  # the tag, of type BYTE, one value, 6
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<rdf:Description tiff:Orientation="6"/>'
+    segment = {"XMP": xmp, "BYTE": exif}[by]
+    for path in root.rglob("*.jpg"):
+        turned = tmp_path / path.relative_to(root)
+        turned.parent.mkdir(exist_ok=True)
+        file = path.read_bytes()
+        turned.write_bytes(file[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + file[2:])
+    dc = SpectrumReader((1, 1), BandSet("DC", (0,)))
+    spectra, pixels = (loader(tmp_path, reader, on_error="skip") for reader in (dc, PixelReader((8, 8))))
+    for a, b in zip(spectra.epoch(0), pixels.epoch(0), strict=True):
+        assert torch.equal(a.indices, b.indices)
+        red, green, blue = arrays(b).double().mean((2, 3)).unbind(1)
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        torch.testing.assert_close(arrays(a).flatten().double() / 8 + 128, luma, rtol=0, atol=4)
+    assert spectra.failures == pixels.failures == ()
+
+
 def test_torch_data_loader_fetches_whole_batches(root: Path) -> None:
     dataset = CropDataset(FolderDataset(root), SPECTRA, CenterCrop(), 0, 1)
     keys = [[(0, 3), (0, 11)], [(0, 2)]]
