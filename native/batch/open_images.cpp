@@ -16,6 +16,14 @@ namespace {
 
 constexpr const char* hint = "Read it again when no other program writes to it";
 
+constexpr std::span<const std::uint8_t> no_bytes = {};
+
+// Whether a box leaves out so much that an index, which has to be read and checked, saves time.
+bool is_part(const Box* box, const Outcome& image) {
+  constexpr double most = 0.95;
+  return box != nullptr && box->height * box->width < most * image.height * image.width;
+}
+
 bool needs_pixels(const Header& header) { return header.color == Color::cmyk || header.color == Color::ycck; }
 
 // What the images of a batch share. Files are taken first, indexes second and planes third, and whoever has planes waits for
@@ -162,7 +170,7 @@ class OpenImages::Worker {
     decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
     decoding.reserve = taking(of_planes);
     std::optional<JpegIndex> index;
-    const std::span<const std::uint8_t> index_bytes = index_of(file, task);
+    const std::span<const std::uint8_t> index_bytes = is_part(box, outcome) ? index_of(file, task) : no_bytes;
     if (!index_bytes.empty()) {
       of_index.take(std::min(checkpoint_memory(index_bytes.size()), images_.limits_.max_memory_bytes));
       index = fitting_index(index_bytes, file, images_.limits_);
@@ -176,7 +184,7 @@ class OpenImages::Worker {
 
   // The index to read a file by; empty: none, or none that is of use.
   std::span<const std::uint8_t> index_of(std::span<const std::uint8_t> file, const ReadTask& task) {
-    if (!task.box || options_.keep_truncated) return {};
+    if (options_.keep_truncated) return {};
     if (!task.index.empty() || !options_.use_embedded) return task.index;
     embedded_ = embedded_index(file);
     return embedded_;

@@ -53,6 +53,7 @@ class IndexReader {
     return word;
   }
   std::uint64_t varint() {
+    if (at_ != bytes_.size() && bytes_[at_] < 0x80) return bytes_[at_++];
     std::uint64_t value = 0;
     for (int shift = 0; shift < 63; shift += 7) {
       if (at_ == bytes_.size()) fail("the index ends early");
@@ -64,22 +65,19 @@ class IndexReader {
   }
   std::uint64_t varint_up_to(std::uint64_t most, const char* what) {
     const std::uint64_t value = varint();
-    if (value > most) fail(std::string(what) + " is " + std::to_string(value) + ", more than " + std::to_string(most));
+    if (value > most) [[unlikely]] fail_above(value, most, what);
     return value;
   }
   std::size_t left() const { return bytes_.size() - at_; }
+
+  [[noreturn]] void fail_above(std::uint64_t value, std::uint64_t most, const char* what) const {
+    fail(std::string(what) + " is " + std::to_string(value) + ", more than " + std::to_string(most));
+  }
 
  private:
   std::span<const std::uint8_t> bytes_;
   std::size_t at_ = 0;
 };
-
-// The MCU behind `mcu` that has a checkpoint.
-std::uint64_t next_checkpoint(std::uint64_t mcu, std::uint64_t mcus_across, int every) {
-  const std::uint64_t column = mcu % mcus_across;
-  const std::uint64_t step = every == 0 ? mcus_across : static_cast<std::uint64_t>(every);
-  return mcu - column + std::min(mcus_across, column + step);
-}
 
 void read_checkpoints(IndexReader& reader, const JpegIndex& index, ScanCheckpoints& scan) {
   scan.mcus_across = reader.varint_up_to(most_side_mcus, "MCUs across");
@@ -90,18 +88,23 @@ void read_checkpoints(IndexReader& reader, const JpegIndex& index, ScanCheckpoin
   const std::uint64_t step = index.every == 0 ? scan.mcus_across : static_cast<std::uint64_t>(index.every);
   const std::uint64_t count = scan.mcus_down * ((scan.mcus_across + step - 1) / step) + 1;
   if ((count - 1) * (1u + scan.num_components) > reader.left()) reader.fail("more checkpoints than the index has bytes");
-  scan.checkpoints.reserve(count);
+  scan.checkpoints.resize(count);
+  const std::size_t num_components = scan.num_components;
+  const std::uint64_t end = 8 * std::uint64_t{scan.data_end};
   Checkpoint point{.mcu = 0, .bit = 8 * std::uint64_t{scan.data_begin}};
-  scan.checkpoints.push_back(point);
-  while (scan.checkpoints.size() < count) {
-    point.mcu = next_checkpoint(point.mcu, scan.mcus_across, index.every);
-    point.bit += reader.varint_up_to(8 * std::uint64_t{scan.data_end} - point.bit, "a distance of checkpoints in bits");
-    for (std::size_t i = 0; i < scan.num_components; ++i) {
+  scan.checkpoints[0] = point;
+  std::uint64_t column = 0;  // of the point: crops of many small photos read this as often as they decode
+  for (std::size_t k = 1; k < count; ++k) {
+    const std::uint64_t distance = std::min(step, scan.mcus_across - column);
+    point.mcu += distance;
+    column = column + distance == scan.mcus_across ? 0 : column + distance;
+    point.bit += reader.varint_up_to(end - point.bit, "a distance of checkpoints in bits");
+    for (std::size_t i = 0; i < num_components; ++i) {
       const std::uint64_t code = reader.varint_up_to(0xFFFF, "a difference of DC predictors");
       point.dc_predictors[i] = static_cast<std::int16_t>(
           static_cast<std::uint16_t>(point.dc_predictors[i]) + static_cast<std::uint16_t>(unzigzag(code)));
     }
-    scan.checkpoints.push_back(point);
+    scan.checkpoints[k] = point;
   }
 }
 

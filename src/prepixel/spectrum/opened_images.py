@@ -306,7 +306,7 @@ def open_images(
             (`prepixel.jpeg.open_folder_index`), or for each source an index, as a `JpegIndex` or its bytes, or None,
             which stands for that which the file holds. None: no index is used. Values do not depend on it:
             a file whose index is damaged or another file's is read without it, with an `IndexWarning`, and counted in
-            the result's ``unfit_indexes``.
+            the result's ``unfit_indexes``. Whole images, and crops of nearly all of one, are read without an index.
 
     Raises:
         PrepixelError: a header cannot be read, as `prepixel.jpeg.read_size`; not under ``"skip"``.
