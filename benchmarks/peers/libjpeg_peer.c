@@ -1,4 +1,4 @@
-/* libjpeg-turbo from C, the peer of benchmarks/speed/jpeg_decode.py: coefficients only, and RGB, of one buffer. */
+/* libjpeg-turbo from C, the peer of speed/jpeg_decode.py and speed/random_access.py: coefficients only, RGB, a crop of RGB. */
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -63,6 +63,38 @@ int read_rgb(const unsigned char *file, unsigned long size) {
     jpeg_read_scanlines(&info, &row, 1);
   }
   jpeg_finish_decompress(&info);
+  jpeg_destroy_decompress(&info);
+  free(pixels);
+  return 0;
+}
+
+/* Returns 0 where libjpeg gave the rows of RGB of a crop, as wide as whole MCUs make it. */
+int read_rgb_crop(const unsigned char *file, unsigned long size, unsigned top, unsigned left, unsigned height,
+                  unsigned width) {
+  struct jpeg_decompress_struct info;
+  struct escape error;
+  unsigned char *volatile pixels = NULL;
+  start(&info, &error, file, size);
+  if (setjmp(error.target)) {
+    free(pixels);
+    jpeg_destroy_decompress(&info);
+    return 1;
+  }
+  jpeg_create_decompress(&info);
+  jpeg_mem_src(&info, file, size);
+  jpeg_read_header(&info, TRUE);
+  info.out_color_space = JCS_RGB;
+  jpeg_start_decompress(&info);
+  jpeg_crop_scanline(&info, &left, &width);
+  jpeg_skip_scanlines(&info, top);
+  size_t stride = (size_t)info.output_width * 3;
+  pixels = malloc(stride * height);
+  if (!pixels) longjmp(error.target, 1);
+  for (unsigned row = 0; row < height; row += 1) {
+    JSAMPROW line = pixels + stride * row;
+    jpeg_read_scanlines(&info, &line, 1);
+  }
+  jpeg_abort_decompress(&info);
   jpeg_destroy_decompress(&info);
   free(pixels);
   return 0;

@@ -56,7 +56,7 @@ def test_indexes_inside_the_files(capsys: pytest.CaptureFixture[str], folder: Pa
     assert main(["index", str(folder), "--embed"]) == 0
     held = embedded_index(folder / "0.jpg")
     assert held is not None
-    assert held.every == index_jpeg(by_pillow(quality=50)).every == 16
+    assert held.every == index_jpeg(by_pillow(quality=50)).every == 8
     assert main(["index", str(folder), "--embed", "--verify"]) == 0
     capsys.readouterr()
     assert main(["index", str(folder), "--embed", "--output", "x.ppi"]) == 2

@@ -10,8 +10,11 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from tests.data.coco_files import document, write_photos
+from tests.data.coco_files import write as write_annotations
 from tests.interrupts import reading_fails
 
+from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.recipes import DetectionRecipe, read_any_recipe
 from prepixel.recipes.parsing import expand_path
@@ -100,6 +103,16 @@ def test_a_recipe_of_the_small_set_learns_from_its_photos(
     loss.backward()
     assert 0 < loss.item() < 20
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
+
+
+def test_a_recipe_may_use_no_indexes(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    photos = CocoDataset(write_annotations(tmp_path, document()), tmp_path)
+    for words, choice in (((), "auto"), (("--data.use_indexes=false",), None)):
+        recipe = read_any_recipe(SMALL_SET[0], words)
+        assert isinstance(recipe, DetectionRecipe)
+        loader = build_detection_loader(recipe, photos, None, training=False)
+        assert loader.dataset.indexes.choice == choice
 
 
 def test_recipes_of_the_small_set_differ_in_what_they_see_alone() -> None:

@@ -103,6 +103,13 @@ def test_rgb_weights_are_reused_and_bad_ones_named(tmp_path: Path) -> None:
     refused("other.pt", "network.rgb_weights: .*other.pt: not the weights of a resnet18: ")
 
 
+def test_a_recipe_may_use_no_indexes(files: FolderDataset) -> None:
+    reader = build_reader(parse(SMALL).input, BandSet.parse("S-24"), None)
+    for words, choice in (((), "auto"), (("--data.use_indexes", "false"), None)):
+        loader = building.build_loader(parse(SMALL, *words), files, reader, training=False)
+        assert loader.dataset.indexes.choice == choice
+
+
 def test_batch_larger_than_the_data_set_is_refused(files: FolderDataset) -> None:
     recipe = parse(SMALL, "--data.batch_size", "23")
     reader = build_reader(recipe.input, BandSet.parse("S-24"), None)

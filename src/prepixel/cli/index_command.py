@@ -28,9 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every",
         type=integer(0, 65_535),
-        default=16,
+        default=8,
         metavar="N",
-        help="MCUs between two checkpoints of a row of MCUs; 0: one for each row (default: 16)",
+        help="MCUs between two checkpoints of a row of MCUs; 0: one for each row (default: 8)",
     )
     parser.add_argument("--output", type=path, metavar="FILE", help="the file to write (default: FOLDER/prepixel.ppi)")
     parser.add_argument(

@@ -9,7 +9,7 @@ from prepixel.jpeg.decode import named, native_limits
 from prepixel.jpeg.jpeg_index import JpegIndex
 from prepixel.jpeg.source import Contents, Limits, Source, read_contents
 
-DEFAULT_EVERY = 16
+DEFAULT_EVERY = 8
 
 
 def index_jpeg(source: Source, *, every: int = DEFAULT_EVERY, limits: Limits = Limits()) -> JpegIndex:

@@ -30,6 +30,8 @@ class DataSettings:
         read_ahead: batches read ahead of the network.
         on_error: raise the error of the first bad file, or skip bad files, count and report them.
         max_bad_fraction: with skip, the share of bad files beyond which the run stops.
+        use_indexes: whether crops are read by the folder's index (prepixel index), or those inside the files; what is
+            learned does not depend on it.
     """
 
     train: str
@@ -41,6 +43,7 @@ class DataSettings:
     read_ahead: int = 2
     on_error: Literal["raise", "skip"] = "raise"
     max_bad_fraction: float = 0.01
+    use_indexes: bool = True
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "read_ahead"):

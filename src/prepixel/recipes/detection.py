@@ -30,6 +30,8 @@ class DetectionDataSettings:
         read_ahead: batches read ahead of the network.
         on_error: raise the error of the first bad photo or annotation, or skip them, count and report them.
         max_bad_fraction: with skip, the share of bad photos beyond which the run stops.
+        use_indexes: whether crops are read by the folder's index (prepixel index), or those inside the files; what is
+            learned does not depend on it.
     """
 
     train: str
@@ -44,6 +46,7 @@ class DetectionDataSettings:
     read_ahead: int = 2
     on_error: Literal["raise", "skip"] = "raise"
     max_bad_fraction: float = 0.01
+    use_indexes: bool = True
 
     def __post_init__(self) -> None:
         if (self.val is None) != (self.val_annotations is None):

@@ -8,7 +8,7 @@ from prepixel.engine.settings import RESUMABLE
 RESUMABLE_KEYS = frozenset(
     {
         "name",
-        *(f"data.{name}" for name in ("threads", "workers", "read_ahead", "val_batch_size")),
+        *(f"data.{name}" for name in ("threads", "workers", "read_ahead", "val_batch_size", "use_indexes")),
         *(f"training.{name}" for name in RESUMABLE),
     }
 )

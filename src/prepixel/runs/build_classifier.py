@@ -43,7 +43,7 @@ from prepixel.models import (
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_path
-from prepixel.runs.loader_options import check_batch_size, loader_options
+from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
 
@@ -122,6 +122,7 @@ def statistics_of(
         on_error=recipe.data.on_error,
         progress=progress,
         failures=failures,
+        indexes=index_choice(recipe),
     )
 
 
@@ -164,6 +165,7 @@ def build_loader(
         seed=recipe.seed,
         training=training,
         threads=data.threads,
+        indexes=index_choice(recipe),
         **loader_options(recipe, batch_size=batch_size, rank=rank, world_size=world_size, pin_memory=pin_memory),
     )
 

@@ -29,7 +29,7 @@ from prepixel.models.detectors import (
 from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, frequency_pyramid, pixel_pyramid
 from prepixel.recipes.detection import DetectionRecipe, FrameInputSettings
 from prepixel.recipes.parsing import expand_path
-from prepixel.runs.loader_options import check_batch_size, loader_options
+from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Detection, GroundTruth
 
@@ -133,6 +133,7 @@ def build_detection_loader(
         threads=data.threads,
         training=training,
         masks=recipe.network.kind == "mask_rcnn",
+        indexes=index_choice(recipe),
     )
     batch_size = data.batch_size if training else data.val_batch_size or data.batch_size
     return DetectionLoader(
@@ -239,6 +240,7 @@ def detection_statistics(
         on_error=recipe.data.on_error,
         progress=progress,
         failures=failures,
+        indexes=index_choice(recipe),
     )
 
 

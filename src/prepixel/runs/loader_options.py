@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from prepixel.errors import RunError
 from prepixel.recipes import DetectionRecipe, Recipe
@@ -42,6 +42,11 @@ def loader_options(
         "on_error": data.on_error,
         "max_bad_fraction": data.max_bad_fraction,
     }
+
+
+def index_choice(recipe: Recipe | DetectionRecipe) -> Literal["auto"] | None:
+    """Return which indexes of photos a recipe reads by: those that are found, or none."""
+    return "auto" if recipe.data.use_indexes else None
 
 
 def check_batch_size(recipe: Recipe | DetectionRecipe, files: TrainingFiles, what: str = "images") -> None:

@@ -13,13 +13,20 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tests.data.coco_files import document
+from tests.data.coco_files import write as write_annotations
+from tests.data.coco_files import write_photos as write_coco_photos
 from tests.jpeg.forged_index import with_raised_rows
 from tests.jpeg.small_files import pixels
 from torch.utils.data import DataLoader
 
 from prepixel.data import CenterCrop, CropLoader, FolderDataset, RandomCrop, SpectrumReader
+from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.jobs.index_folder import index_folder
 from prepixel.data.loading.channel_statistics import measure_statistics
+from prepixel.data.loading.detection_crops import FrameSettings
+from prepixel.data.loading.detection_loader import DetectionDataset
+from prepixel.data.loading.detection_readers import SpectrumFrames
 from prepixel.data.loading.photo_indexes import PhotoIndexes
 from prepixel.data.loading.spectrum_dataset import SpectrumDataset, SpectrumFolder
 from prepixel.data.loading.spectrum_decoder import SpectrumDecoder
@@ -207,6 +214,25 @@ def index_inside(file: bytes) -> bytes:
     return index.data
 
 
+def test_frames_of_detectors_are_read_by_indexes(tmp_path: Path) -> None:
+    write_coco_photos(tmp_path)
+    images = CocoDataset(write_annotations(tmp_path, document()), tmp_path)
+    keys = [(epoch, index) for epoch in range(6) for index in range(len(images))]
+
+    def frames(**options: Any) -> torch.Tensor:
+        settings = FrameSettings((64, 80), 130, 8, jitter=(2.0, 3.0))
+        dataset = DetectionDataset(images, SpectrumFrames(BandSet.of("S-6"), 8), settings, training=True, **options)
+        return dataset.__getitems__(keys).batch.inputs.spectrum.values
+
+    plain = frames()
+    index_folder(tmp_path, every=2)
+    assert torch.equal(frames(), plain)
+    write_sidecar(tmp_path, forged)
+    with by_forged():
+        assert not torch.equal(frames(), plain)
+    assert torch.equal(frames(indexes=None), plain)
+
+
 def test_statistics_are_measured_by_indexes(root: Path) -> None:
     files, options = FolderDataset(root), {"grid": GRID, "bands": "S-6", "crop_fraction": 0.3}
     plain = measure_statistics(files, **options).shift()
@@ -215,6 +241,7 @@ def test_statistics_are_measured_by_indexes(root: Path) -> None:
     write_sidecar(root, forged)
     with by_forged():
         assert not torch.equal(measure_statistics(files, **options).shift(), plain)
+    assert torch.equal(measure_statistics(files, **options, indexes=None).shift(), plain)
 
 
 def test_no_indexes_are_looked_for_in_stores() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from prepixel.data.loading.photo_indexes import PhotoIndexes
+from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import SpectrumReader, read_centered, with_path
 from prepixel.errors import DatasetError, ReadFailure
 from prepixel.jpeg.batch import OnError
@@ -48,6 +48,7 @@ def measure_statistics(
     on_error: OnError = "raise",
     progress: Progress | None = None,
     failures: list[ReadFailure] | None = None,
+    indexes: IndexChoice = "auto",
 ) -> Statistics:
     """Measure how each channel is distributed over a data set's centered crops.
 
@@ -63,19 +64,21 @@ def measure_statistics(
         on_error: ``"raise"`` the error of the first file that cannot be read, or ``"skip"`` such files.
         progress: called with images done and images in all.
         failures: takes the files that could not be read, under ``"skip"``.
+        indexes: by which crops are decoded without the rest: ``"auto"`` for those of the folder (`prepixel index`) or
+            inside the files, a `FolderIndex`, or None. Statistics do not depend on it.
 
     Raises:
         PrepixelError, OSError: a file cannot be read; not under ``"skip"``.
         DatasetError: no image could be read.
     """
-    bands, indexes = BandSet.of(bands), PhotoIndexes("auto", files.root)
+    bands, found = BandSet.of(bands), PhotoIndexes(indexes, files.root)
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]
     reader = SpectrumReader(grid, bands, filter)
     statistics = Statistics.empty(bands, grid, source=files.root.name)
     for start in range(0, total, batch_size):
         chunk = indices[start : start + batch_size]
-        batch = read_centered(reader, files.sources(chunk), crop_fraction, threads, indexes.open())
+        batch = read_centered(reader, files.sources(chunk), crop_fraction, threads, found.open())
         bad = [with_path(failure, files.samples[chunk[failure.index]].path) for failure in batch.failures]
         if bad and on_error == "raise":
             raise bad[0].error
