@@ -205,4 +205,4 @@ def test_what_is_no_folder_of_jpegs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="every is 70000"):
         index_folder(tmp_path, every=70000)
     index_folder(tmp_path)
-    assert JpegIndex(FolderIndex(tmp_path).record("a.jpg").data).every == 16  # type: ignore[union-attr]
+    assert JpegIndex(FolderIndex(tmp_path).record("a.jpg").data).every == 8  # type: ignore[union-attr]
