@@ -21,7 +21,7 @@ demo:
 	$(PREPIXEL) table runs/demo
 
 test: setup
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist loadfile --max-worker-restart=0
 
 # Build the documentation site into build/docs: warnings are errors, internal links are checked, external ones listed.
 docs: setup

@@ -298,3 +298,18 @@ from prepixel.cli import main; sys.exit(main(sys.argv[1:]))
     answers = [json.loads(line)["classes"][0]["class"] for line in done.stdout.splitlines()]
     assert answers == [one.classes[0] for one in small_classifier().predict(photos)]  # type: ignore[union-attr]
     assert set(answers) <= set(CLASSES)
+
+
+def test_a_signal_after_two_networks_in_openvino_ends_nothing(exported: Path) -> None:
+    """With a Core each, the second to go left a freed signal stack in place on processors with AMX."""
+    code = """
+import os, signal, sys
+from prepixel.runtime import Predictor
+first, second = (Predictor.load(sys.argv[1], engine="openvino", threads=1) for _ in range(2))
+del first, second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    words = [sys.executable, "-c", code, str(exported)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")

@@ -19,7 +19,7 @@ from torch.export import Dim
 from prepixel.errors import ModelError
 from prepixel.export.classifier_graph import Exportable
 from prepixel.optional import require
-from prepixel.runtime.inference import INPUT
+from prepixel.runtime.inference import INPUT, openvino_core
 from prepixel.runtime.manifest import Graph, GraphFormat
 
 OPSET = 18
@@ -111,7 +111,7 @@ def openvino_files(contents: bytes) -> dict[str, bytes]:
     openvino = importlib.import_module("openvino")
     with tempfile.TemporaryDirectory() as folder:  # its writer takes paths only
         path = Path(folder, "model.xml")
-        openvino.save_model(openvino.Core().read_model(contents, b""), path, compress_to_fp16=False)
+        openvino.save_model(openvino_core(openvino).read_model(contents, b""), path, compress_to_fp16=False)
         return {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
 
 

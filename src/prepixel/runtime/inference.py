@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -79,6 +80,17 @@ def open_graph(files: ExportedFiles, engine: Engine = "onnxruntime", *, threads:
     return runner
 
 
+@functools.cache
+def openvino_core(runtime: Any) -> Any:
+    """Return the process's one ``openvino.Core``, which lives as long as the process.
+
+    Every Core loads the CPU plugin afresh, which on processors with AMX gives the thread a signal stack and frees it
+    with the Core. Of two Cores the one that goes last puts the other's freed stack back, and the next signal with a
+    handler in Python ends the process by a segmentation fault (seen with OpenVINO 2026.4).
+    """
+    return runtime.Core()
+
+
 class _OnnxRuntime:
     """A session of ONNX Runtime on the CPU."""
 
@@ -107,7 +119,7 @@ class _OpenVino:
 
     def __init__(self, runtime: Any, name: str, files: ExportedFiles, threads: int) -> None:
         graph = files.manifest.graph
-        core = runtime.Core()
+        core = openvino_core(runtime)
         contents = files.contents[graph.file]
         weights = files.contents[graph.weights_file] if graph.weights_file else b""
         model = core.read_model(contents, weights)
