@@ -8,7 +8,7 @@ alone changes on the photos as they are. Low frequency is minus (v + u). Rank co
 channels of a component, DC left out (15 channels; 95 % interval by Fisher's transform with Bonett and Wright's
 standard error), of luma and of both chromas together. ``-n 1`` is a smoke test on four photos.
 
-    python -m benchmarks.accuracy.claims_bias -n 40 --output benchmarks/results/claims.jsonl
+    python -m benchmarks.accuracy.claims_bias -n 24 --output benchmarks/results/claims.jsonl
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from prepixel.models.sensitivity import reaching_channels
 from prepixel.records import ScoreRow, describe_environment
 
 QUESTION = "claim: spectral bias"
-NETWORKS = 2
 NOISE = 0.02  # of a component's energy without DC
 LUMA, CHROMA = (0,), (1, 2)
 
@@ -186,7 +185,7 @@ def main() -> None:
     folder, few = photos(), options.n == 1
     count = 4 if few else options.n
     sets = [replace(one, paths=one.paths[:count], labels=one.labels[:count]) for one in labeled_photos(folder, few=few)]
-    models = classifiers(folder, few=few)[:NETWORKS]
+    models = classifiers(folder, few=few)
     measured: dict[tuple[str, str], Channels] = {}
     for model in models:
         for one in sets[: 1 if few else None]:

@@ -40,7 +40,6 @@ from prepixel.engine import disable_malloc_trim
 from prepixel.models import FoldedNetwork, fold
 
 QUESTION = "claim: robustness"
-NETWORKS = 2
 FOLDED = {"S-24": ("S-24", GRID), "S-64": ("S-64", GRID), "S-24, 28 x 28 blocks": ("S-24", OWN_GRID)}
 
 Change = Callable[[Image.Image, int], bytes]
@@ -118,7 +117,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder, few = photos(), options.n == 1
     sets = labeled_photos(folder, few=few)
-    for model in classifiers(folder, few=few)[:NETWORKS]:
+    for model in classifiers(folder, few=few):
         norm = {"mean": model.mean, "std": model.std}
         folded = {
             name: fold(model.network, pixels=PIXELS, grid=grid, bands=bands, reduction="box", **norm)

@@ -41,7 +41,6 @@ from prepixel.jpeg import read_header
 from prepixel.models import fold
 
 QUESTION = "claim: first scans"
-NETWORKS = 2
 WHOLE, WHOLE_RGB = "S-24, baseline file", "RGB, baseline file"
 DEFAULT, LOW_FIRST = "jpegtran's script", "low frequencies first"
 COLOR = "0,1,2: 0-0, 0, 0; 0: 1-5, 0, 0; 0: 6-14, 0, 0; 1: 1-4, 0, 0; 2: 1-4, 0, 0; 0: 15-24, 0, 0; "
@@ -152,7 +151,7 @@ def main() -> None:
     paths = [path for one in sets for path in one.paths]
     recoded = {script: {path: recode(path, script) for path in paths} for script in (DEFAULT, LOW_FIRST)}
     facts = {script: costs(sets[0], files, options.n) for script, files in recoded.items()}
-    for model in classifiers(folder, few=few)[:NETWORKS]:
+    for model in classifiers(folder, few=few):
         for tally in score(model, sets, recoded):
             script = DEFAULT if tally.case.endswith(DEFAULT) else LOW_FIRST
             report(tally.rows(facts[script] if tally.reference == WHOLE else None), options)

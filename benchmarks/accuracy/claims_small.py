@@ -44,7 +44,6 @@ from prepixel.records import ScoreRow, describe_environment
 
 QUESTION, READING = "claim: small photos", "claim: small photos, reading"
 SIZES = (64, 96, 128, 224, 320)
-NETWORKS = 2
 TIMED = 64
 FOLDED = {
     "192, 56 x 56 blocks": ("192", GRID),
@@ -117,7 +116,7 @@ def main() -> None:
     sets = labeled_photos(folder, few=few)
     sizes = SIZES[:2] if few else SIZES
     report([reading_times(sets[0], size, options.n) for size in sizes], options)
-    for model in classifiers(folder, few=few)[:NETWORKS]:
+    for model in classifiers(folder, few=few):
         norm = {"mean": model.mean, "std": model.std}
         folded = {
             name: fold(model.network, pixels=PIXELS, grid=grid, bands=bands, reduction="box", **norm)
