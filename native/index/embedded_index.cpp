@@ -1,8 +1,6 @@
 #include "index/embedded_index.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 
 #include "index/jpeg_index.hpp"
@@ -15,16 +13,10 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::uint8_t app11 = 0xEB;
-constexpr std::array<std::uint8_t, 15> identifier = {'p', 'r', 'e', 'p', 'i', 'x', 'e', 'l', '-', 'i', 'n', 'd', 'e', 'x', 0};
+constexpr const auto& identifier = index_identifier;
 constexpr std::size_t part_header = identifier.size() + 4;  // two big-endian numbers: this part's, from 1, and of parts
 constexpr std::size_t most_contents = 65533;
 constexpr std::size_t most_part = most_contents - part_header;
-
-bool holds_index(const Segment& segment) {
-  return segment.code == app11 && segment.contents.size() > part_header &&
-         std::memcmp(segment.contents.data(), identifier.data(), identifier.size()) == 0;
-}
 
 struct Metadata {
   std::vector<Segment> parts;
@@ -43,7 +35,7 @@ Metadata leading_segments(std::span<const std::uint8_t> file) {
       const bool is_metadata = mark->code == marker::com || (mark->code >= marker::app0 && mark->code <= marker::app15);
       if (!is_metadata || mark->offset != mark->stray_begin) break;
       const Segment segment = markers.segment(*mark, "");
-      if (holds_index(segment)) metadata.parts.push_back(segment);
+      if (holds_index(segment) && segment.contents.size() > part_header) metadata.parts.push_back(segment);
       metadata.end = markers.offset();
     }
   } catch (const JpegFault&) {  // the segment is truncated
@@ -61,7 +53,7 @@ Bytes segments_of(const Bytes& index) {
   for (std::size_t part = 0; part < num_parts; ++part) {
     const std::size_t begin = part * most_part, size = std::min(most_part, index.size() - begin);
     const std::size_t length = 2 + part_header + size;
-    out.insert(out.end(), {0xFF, app11, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
+    out.insert(out.end(), {0xFF, marker::app11, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
     out.insert(out.end(), identifier.begin(), identifier.end());
     for (const std::size_t number : {part + 1, num_parts})
       out.insert(out.end(), {static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)});

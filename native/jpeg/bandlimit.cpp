@@ -87,6 +87,7 @@ std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file) {
     if (mark->code == marker::tem || marker::is_restart(mark->code)) continue;
     if (mark->code == marker::sos || mark->code == marker::eoi) break;
     const Segment segment = markers.segment(*mark, "Fetch the file again");
+    if (holds_index(segment)) continue;
     if ((mark->code >= marker::app0 && mark->code <= marker::app15) || mark->code == marker::com)
       segments.push_back({mark->code, segment.contents});
   }

@@ -25,7 +25,8 @@ struct BandlimitRequest {
 // Return whether `after` is `before` with all other than the kept coefficients zero.
 bool same_where_kept(const Component& before, const Component& after, std::uint64_t kept);
 
-// Return the segments before the first scan, in order. They must be complete, as after a successful decode.
+// Return the APPn and COM segments before the first scan, in order, without those of an index (markers.hpp). They must be
+// complete, as after a successful decode.
 std::vector<KeptSegment> header_segments(std::span<const std::uint8_t> file);
 
 // Band-limit one file.

@@ -253,6 +253,11 @@ int read_number_of_lines(const Segment& segment) {
   return lines;
 }
 
+bool holds_index(const Segment& segment) {
+  return segment.code == marker::app11 && segment.contents.size() >= index_identifier.size() &&
+         std::ranges::equal(segment.contents.first(index_identifier.size()), index_identifier);
+}
+
 void read_application(const Segment& segment, Application& application) {
   const auto contents = segment.contents;
   if (segment.code == marker::app0 && contents.size() >= 14 && begins_with(contents, std::string_view("JFIF\0", 5))) {

@@ -18,8 +18,8 @@ namespace prepixel {
 namespace marker {
 constexpr std::uint8_t tem = 0x01, sof0 = 0xC0, sof1 = 0xC1, sof2 = 0xC2, sof3 = 0xC3, dht = 0xC4, sof15 = 0xCF,
                        jpg = 0xC8, dac = 0xCC, rst0 = 0xD0, rst7 = 0xD7, soi = 0xD8, eoi = 0xD9, sos = 0xDA, dqt = 0xDB,
-                       dnl = 0xDC, dri = 0xDD, dhp = 0xDE, exp = 0xDF, app0 = 0xE0, app1 = 0xE1, app14 = 0xEE,
-                       app15 = 0xEF, jpg0 = 0xF0, sof55 = 0xF7, lse = 0xF8, jpg13 = 0xFD, com = 0xFE;
+                       dnl = 0xDC, dri = 0xDD, dhp = 0xDE, exp = 0xDF, app0 = 0xE0, app1 = 0xE1, app11 = 0xEB,
+                       app14 = 0xEE, app15 = 0xEF, jpg0 = 0xF0, sof55 = 0xF7, lse = 0xF8, jpg13 = 0xFD, com = 0xFE;
 constexpr bool is_restart(std::uint8_t code) { return code >= rst0 && code <= rst7; }
 std::string name(std::uint8_t code);
 }  // namespace marker
@@ -120,6 +120,12 @@ FrameHeader read_frame(const Segment& segment);                             // S
 ScanHeader read_scan(const Segment& segment, const FrameHeader& frame);     // SOS
 int read_number_of_lines(const Segment& segment);                           // DNL
 void read_application(const Segment& segment, Application& application);    // APPn; unknown ones are ignored
+
+// What a segment begins with that holds a part of an index of its file (index/embedded_index.hpp). An index is of the bytes
+// of this very file, so whoever writes another leaves these segments out.
+constexpr std::array<std::uint8_t, 15> index_identifier = {'p', 'r', 'e', 'p', 'i', 'x', 'e', 'l',
+                                                           '-', 'i', 'n', 'd', 'e', 'x', 0};
+bool holds_index(const Segment& segment);
 
 // Throw the fault that says why frames of this marker are not supported, and what to do.
 [[noreturn]] void refuse_frame(const Segment& segment);

@@ -18,10 +18,13 @@ from prepixel.errors import JpegError, MalformedJpeg
 from prepixel.jpeg import (
     JpegImage,
     Limits,
+    bandlimit_jpeg,
     embed_index,
     embedded_index,
+    encode_jpeg,
     index_jpeg,
     read_jpeg,
+    read_segments,
     verify_index,
     without_index,
 )
@@ -229,6 +232,17 @@ def test_damage_in_a_file_with_restart_markers_is_told_alike_on_threads() -> Non
             read_jpeg(damaged, threads=threads)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
+
+
+def test_an_embedded_index_is_not_copied_into_other_files() -> None:
+    file = by_pillow(subsampling=2, comment=b"kept")
+    held = embed_index(file, every=1)
+    assert read_segments(held) == read_segments(file)
+    kept = (range(64), range(64), range(64))
+    assert bandlimit_jpeg(held, kept) == bandlimit_jpeg(file, kept)
+    for written in (bandlimit_jpeg(held, kept), encode_jpeg(read_jpeg(held), segments=read_segments(held))):
+        assert embedded_index(written) is None
+        assert b"kept" in written
 
 
 def test_under_keep_an_index_is_not_used(files: dict[str, bytes]) -> None:

@@ -31,6 +31,8 @@ class Segment(NamedTuple):
 def read_segments(source: Source, *, limits: Limits = Limits()) -> tuple[Segment, ...]:
     """List a JPEG's APPn and COM segments (Exif, ICC profile, comments) in front of its first scan, in order.
 
+    Those that hold an index of the file (`embed_index`) are left out: another file needs its own.
+
     Raises:
         JpegError: the header cannot be read, as `read_header`.
     """
