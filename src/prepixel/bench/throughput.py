@@ -124,8 +124,7 @@ def measure_throughput(
     The pipelines take turns, round by round, and get the same random crops and flips. Files come from the page cache,
     since an uncounted first round has read them; band-limited files and shards are made in a temporary folder. While
     pipelines are timed, torch's and OpenCV's own threads are off: images are spread over threads, each image on one.
-    The
-    images' sizes, which RGB decoders know anyway, are not on the RGB baselines' time.
+    Opening the images and parsing their headers, which the draws of crops need, is on every pipeline's time.
 
     Args:
         folder: JPEGs, at any depth.
