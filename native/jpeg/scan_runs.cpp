@@ -61,7 +61,9 @@ std::size_t ScanDecoder::decode_between(const ScanHeader& scan, const DecoderTab
     const bool is_needed = scan.ss <= ScanOrderMap(options_.wanted[scan.components[0].index].kept).last;
     if (!is_needed && scan.ss != 0) return known.data_end;
     const std::size_t end = decode_progressive(tables, offset);
-    if (end != known.data_end) refuse(end, "the index has the end of this scan elsewhere");
+    // Restart intervals behind the last MCU are bytes outside any segment; the index, which only skipped, counts them in.
+    if (end != known.data_end && skip_scan(end) != known.data_end)
+      refuse(end, "the index has the end of this scan elsewhere");
     return end;
   }
   begin_scan(scan, tables);

@@ -234,6 +234,18 @@ def test_damage_in_a_file_with_restart_markers_is_told_alike_on_threads() -> Non
     assert messages[0] == messages[1]
 
 
+def test_restart_intervals_behind_the_last_one_of_a_progressive_scan(files: dict[str, bytes]) -> None:
+    """Skipping counts them to the scan, decoding does not; such a file has an index that is used, all the same."""
+    whole = files["progressive-restart"]
+    for scan in oracle.read(index_jpeg(whole).data).scans:
+        file = whole[: scan.end] + b"\xff\xd0ab" + whole[scan.end :]
+        image, by_index = (read_jpeg(file, index=index) for index in (None, index_jpeg(file)))
+        assert not refused(by_index)
+        assert image.warnings == by_index.warnings != ()
+        for ours, theirs in zip(by_index.components, image.components, strict=True):
+            assert np.array_equal(ours.quantized, theirs.quantized)
+
+
 def test_an_embedded_index_is_not_copied_into_other_files() -> None:
     file = by_pillow(subsampling=2, comment=b"kept")
     held = embed_index(file, every=1)
