@@ -15,12 +15,12 @@ def restamped(data: bytes) -> bytes:
     return data[:4] + struct.pack("<I", xxh64(data[8:]) & 0xFFFFFFFF) + data[8:]
 
 
-def with_raised_rows(data: bytes) -> bytes:
-    """Forge a sequential file's index: all checkpoints but the first have a DC predictor of Y that is raised by one.
+def with_raised_rows(data: bytes, by: int = 1) -> bytes:
+    """Forge a sequential file's index: all checkpoints but the first have a DC predictor of Y that is raised.
 
     Crops below the first row of MCUs cannot know, so what they give shows whether an index was used.
     """
-    changes = {mcu: raised(state) for mcu, state in _states(data).items() if mcu != 0}
+    changes = {mcu: raised(state, by) for mcu, state in _states(data).items() if mcu != 0}
     return with_states(data, changes)
 
 
@@ -31,9 +31,9 @@ def with_one_row_raised(data: bytes) -> bytes:
     return with_states(data, {second: raised(states[second])})
 
 
-def raised(state: State) -> State:
-    """Raise the first DC predictor by one."""
-    return state._replace(predictors=(state.predictors[0] + 1, *state.predictors[1:]))
+def raised(state: State, by: int = 1) -> State:
+    """Raise the first DC predictor."""
+    return state._replace(predictors=(state.predictors[0] + by, *state.predictors[1:]))
 
 
 def with_states(data: bytes, changes: dict[int, State]) -> bytes:

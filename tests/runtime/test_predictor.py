@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from tests.exported_network import CLASSES, small_classifier
+from tests.jpeg.forged_index import with_raised_rows
+from tests.jpeg.small_files import pixels
 from tests.small_photos import Captured, jpeg, write_folder
 
 from prepixel.cli import main
 from prepixel.errors import ModelError, PrepixelError, TruncatedJpeg
+from prepixel.jpeg import embed_index, embedded_index, read_jpeg
 from prepixel.optional import _EXTRAS
 from prepixel.runtime import Predictions, Predictor, is_exported
 from prepixel.runtime.manifest import FileSum
@@ -44,6 +48,23 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     values = json.loads(path.read_text())
     edit(values)
     path.write_text(json.dumps(values))
+
+
+def test_a_forged_index_inside_a_photo_changes_no_answer(exported: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(181, 96)).save(buffer, "jpeg", subsampling=0)
+    held = embed_index(buffer.getvalue(), every=0)
+    index = embedded_index(held)
+    assert index is not None
+    forged = held.replace(index.data, with_raised_rows(index.data, by=50))
+    region = (90, 0, 8, 96)
+    dark, bright = (read_jpeg(file, region=region).components[0].quantized[0, 0, 0, 0] for file in (held, forged))
+    assert bright == dark + 50  # who reads crops by it sees another picture
+    classifier, predictor = small_classifier(), Predictor.load(exported, threads=1)
+    assert (
+        next(iter(classifier.predict([held]))).probabilities == next(iter(classifier.predict([forged]))).probabilities
+    )  # type: ignore[union-attr]
+    assert np.array_equal(predictor.read([held])[0], predictor.read([forged])[0])
 
 
 @pytest.mark.parametrize(("engine", "batch_size"), [("onnxruntime", 1), ("onnxruntime", 3), ("openvino", 32)])

@@ -161,7 +161,7 @@ class TrainedDetector:
 
         for number, path in enumerate([os.fspath(path) for path in paths], start=1):
             sizes.clear()
-            frame, _, failures = read_drawn(reader, [path], draw, threads=1)
+            frame, _, failures = read_drawn(reader, [path], draw, threads=1, indexes=None)
             if failures:
                 yield ReadFailure(number - 1, path, failures[0].error)
                 continue

@@ -146,7 +146,8 @@ def read_input(
     Raises:
         PrepixelError, OSError: a source cannot be read; not under ``on_error="skip"``.
     """
-    images = open_images(sources, threads=threads, limits=limits, on_error=on_error)
+    # A stranger's file is seen as other programs see it, whatever index it holds.
+    images = open_images(sources, threads=threads, limits=limits, on_error=on_error, indexes=None)
     aspect = described.grid[1] / described.grid[0]
     boxes = [
         (box.top, box.left, box.height, box.width)

@@ -79,8 +79,9 @@ def read_spectra(
 
     One budget of memory holds for a batch, however many threads read it. Coefficient planes of the JPEGs that are
     decoded at a time take at most ``limits.max_memory_bytes`` together, and so do the files read from paths, packed
-    images that are decompressed, and pixels. A thread whose image does not fit waits for others. By default that is
-    2 GiB: 28 photos of 24 megapixels in 4:2:0 at a time, 14 in 4:4:4; raise it where more threads read larger photos.
+    images that are decompressed, checkpoints of indexes, and pixels. A thread whose image does not fit waits for
+    others. By default that is 2 GiB: 28 photos of 24 megapixels in 4:2:0 at a time, 14 in 4:4:4; raise it where more
+    threads read larger photos.
 
     Args:
         sources: a list of paths, buffers of files' bytes, and open binary files (each is read to its end); images

@@ -72,9 +72,12 @@ def read_drawn(
 
 
 def read_centered(
-    reader: CropReader, sources: Sequence[Source], fraction: float, threads: int, indexes: Indexes = "auto"
+    reader: CropReader, sources: Sequence[Source], fraction: float, threads: int, indexes: Indexes = None
 ) -> CropBatch:
-    """Read the centered crops that evaluation sees; see `CenterCrop`."""
+    """Read the centered crops that evaluation sees; see `CenterCrop`.
+
+    Without ``indexes`` none is used: a stranger's file is seen as other programs see it, whatever index it holds.
+    """
     crop, generator = CenterCrop(fraction), sample_generator(0, 0, 0)  # which it does not touch
 
     def draw(_: int, size: tuple[int, int]) -> CropParams:
