@@ -28,7 +28,7 @@ QUESTIONS = (
         "claim: first scans",
     ),
     *("claim: cost of decoding", "claim: faster networks", "claim: robustness", "claim: small photos"),
-    "claim: small photos, reading",
+    *("claim: small photos, reading", "claim: channels' energy"),
 )
 
 
