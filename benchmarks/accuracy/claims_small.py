@@ -7,7 +7,7 @@ bicubic, ``box`` map: 192 channels and S-24 on 56 x 56 blocks (448 x 448 pixels,
 CPU time of reading: one thread, photos in memory, in rounds of all pipelines in turn; ratios are to RGB in the same
 round. ``-n`` is the number of rounds.
 
-    python -m benchmarks.accuracy.claims_small -n 5 --output benchmarks/results/claims.jsonl
+    python -m benchmarks.accuracy.claims_small -n 9 --output benchmarks/results/claims.jsonl
 """
 
 from __future__ import annotations
