@@ -8,7 +8,7 @@ own=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["pureli
 [ -x build/peers/bin/python ] || .venv/bin/python -m venv build/peers
 # Without their dependencies: numpy and Pillow are the project's, and none may install another torch.
 build/peers/bin/python -m pip install -q --disable-pip-version-check --no-deps \
-    jpeglib pyjpegio opencv-python-headless spdl spdl_core spdl_io \
+    jpeglib pyjpegio opencv-python-headless pyvips pyvips-binary cffi pycparser spdl spdl_core spdl_io \
     nvidia-dali-cuda120 nvidia-nvimgcodec-cu12 nvidia-libnvcomp-cu12 nvtx optree makefun gast astunparse six
 peers=$(build/peers/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 echo "import site; site.addsitedir('$own')" > "$peers/project.pth"
