@@ -23,6 +23,7 @@ std::optional<Header> header_of(std::span<const std::uint8_t> bytes, const Limit
 std::optional<Header> header_of(const Input& input, FileSource& files, MemoryBudget& budget, const Limits& limits) {
   if (!input.path) return header_of(input.bytes, limits);
   MemoryBudget::Share share(budget);
+  const LargeFileRelease release(files);
   bool whole = false;
   const std::span<const std::uint8_t> begin = files.read_begin(*input.path, whole);
   if (!whole) {
@@ -56,7 +57,6 @@ std::vector<Outcome> read_sizes(std::span<const Input> inputs, const Limits& lim
   on_threads(
       order, num_threads, outcomes, [&] { return std::make_unique<FileSource>(limits); },
       [&](std::size_t i, FileSource& files) {
-        files.release_large();
         const std::optional<Header> header = header_of(inputs[i], files, budget, limits);
         if (!header) return Status::needs_pixels;
         note_size(*header, outcomes[i]);

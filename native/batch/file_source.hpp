@@ -54,4 +54,16 @@ class FileSource {
   std::vector<std::uint8_t> bytes_;
 };
 
+// Frees the memory of a large file at the end. Declared behind the share of a budget, it does so before the share goes back.
+class LargeFileRelease {
+ public:
+  explicit LargeFileRelease(FileSource& files) : files_(files) {}
+  ~LargeFileRelease() { files_.release_large(); }
+  LargeFileRelease(const LargeFileRelease&) = delete;
+  LargeFileRelease& operator=(const LargeFileRelease&) = delete;
+
+ private:
+  FileSource& files_;
+};
+
 }  // namespace prepixel

@@ -78,8 +78,8 @@ Status OpenImages::open(File& file, MemoryBudget& budget, Outcome& outcome) {
       *header = parse_header(bytes, limits_);
     } catch (const JpegFault& fault) {
       if (fault.kind != Fault::truncated || is_held || bytes.size() == file.size) throw;
-      FileSource whole(limits_);
       MemoryBudget::Share share(budget);
+      FileSource whole(limits_);  // behind its share, so that it frees its memory first
       *header = parse_header(whole.read(*file.input.path, [&share](std::uint64_t size) { share.take(size); }), limits_);
     }
     if (needs_pixels(header->image)) return Status::needs_pixels;
@@ -147,8 +147,8 @@ class OpenImages::Worker {
     request_.grid_down = task.grid_down;
     request_.grid_across = task.grid_across;
     request_.check();
-    files_.release_large();
     MemoryBudget::Share of_file(budgets_.files);
+    const LargeFileRelease release(files_);
     if (file.is_packed) {
       read_packed(task, opened);
     } else if (file.header) {

@@ -89,7 +89,7 @@ def block_pixels(bands: BandSet, size: int, reduction: Reduction) -> Float64[Ten
 def color_shift(bands: BandSet, color: Float64[Tensor, " color=3"]) -> Float64[Tensor, " f"]:
     """Return the coefficients of an image of one color, whose R, G and B are fractions of full scale.
 
-    >>> color_shift(BandSet("two", (0, 1)), torch.ones(3, dtype=torch.float64)).tolist()
+    >>> color_shift(BandSet("two", (0, 1)), torch.ones(3, dtype=torch.float64)).round(decimals=9).tolist()
     [1016.0, 0.0]
     """
     components = color_matrix(RGB_TO_YCBCR) @ (color * _FULL_SCALE - _LEVEL_SHIFT)
