@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from prepixel.stores.remote_path import RemotePath, is_url, remote_files
+from prepixel.stores.remote_path import AnyPath, RemotePath, is_url, remote_files
 
 EXTENSIONS: tuple[str, ...] = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
     *(".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
+
+
+def not_a_folder(path: AnyPath) -> str:
+    """Return what is wrong with a path where a folder is wanted: a file is there, or nothing."""
+    return "is a file, not a folder" if isinstance(path, Path) and path.exists() else "no such folder"
 
 
 def image_files(

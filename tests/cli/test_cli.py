@@ -62,7 +62,7 @@ def test_no_words_give_help(capsys: Captured) -> None:
         (["zzz"], f"no command 'zzz'; commands: {', '.join(COMMANDS)}"),
         (["inspect", "a.jpg", "--plt", "x"], "prepixel inspect has no --plt; did you mean --plot?"),
         (["env", "--qqq"], "prepixel env has no --qqq; see: prepixel env --help"),
-        (["stats", "x", "--grid", "3"], "argument --grid: expected 2 arguments; see: prepixel stats --help"),
+        (["stats", "x", "--grid"], "argument --grid: expected at least one argument; see: prepixel stats --help"),
         (["inspect"], "the following arguments are required: FILE; see: prepixel inspect --help"),
         (["evaluate", "x", "--weights", "w"], "argument --weights: invalid choice: 'w'"),
     ],
@@ -245,7 +245,7 @@ def test_inspect_says_orientation(capsys: Captured, tmp_path: Path) -> None:
     ("contents", "words"),
     [
         (b"some words", "no image of a format that is read (packed images, JPEG, PNG"),
-        (b"", "no image of a format that is read (packed images, JPEG, PNG"),
+        (b"", "is empty, 0 bytes; fetch it again, or leave it out"),
         (b"\xff\xd8\xff\xd9", "byte 2: "),
         (jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1), "arithmetic"),
     ],

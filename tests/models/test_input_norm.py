@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import io
 import math
 
@@ -134,3 +135,10 @@ def test_bytes_and_fractions_of_pixels_become_the_same() -> None:
     )[:, None, None]
     torch.testing.assert_close(stem(pixels).double(), expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(stem(pixels.float() / 255).double(), expected, rtol=0, atol=1e-5)
+
+
+def test_pixels_and_bare_values_are_no_spectrum() -> None:
+    wanted = r"takes a Spectrum of S-6, not a Tensor; read images by prepixel\.read_spectra"
+    for values in (torch.zeros(2, 3, 64, 64), torch.zeros(2, 6, 5, 7)):
+        with pytest.raises(TypeError, match=wanted):
+            inspect.unwrap(SpectrumInput.forward)(SpectrumInput(BANDS), values)  # types are checked in tests only

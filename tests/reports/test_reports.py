@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from prepixel.records import ConfusionRow, MetricRow, Records
@@ -235,3 +236,38 @@ def test_labels_of_objects_in_one_place_do_not_overlap(tmp_path: Path, drawn: li
         assert extent.y1 <= picture.y1 + 1
         for other in extents[:place]:
             assert not (extent.x0 < other.x1 and other.x0 < extent.x1 and extent.y0 < other.y1 and other.y0 < extent.y1)
+
+
+@pytest.mark.parametrize(("bh", "bw"), [(63, 42), (42, 63), (10, 90), (90, 40), (1, 1)])
+@pytest.mark.parametrize("components", [1, 3])
+def test_no_text_of_a_channel_map_covers_another(
+    components: int, bh: int, bw: int, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    planes = dict.fromkeys(("Y", "Cb", "Cr")[:components], np.ones((bh, bw, 8, 8)))
+    plot_frequency_channels(planes, tmp_path / "channels.png", title="n01494475_hammerhead.JPEG, 500 x 333")
+    whole = drawn[0]
+    edges = whole.get_suptitle(), whole.get_supxlabel()
+    texts = [text for text in whole.findobj(Text) if text.get_visible() and text.get_text() in edges]
+    texts += [text for axes in whole.axes for text in (axes.xaxis.label, axes._left_title)]  # type: ignore[attr-defined]
+    assert len(texts) == 2 + 2 * components
+    boxes = [text.get_window_extent() for text in texts]
+    clashes = [
+        (a.get_text(), b.get_text())
+        for i, a in enumerate(texts)
+        for j, b in enumerate(texts[:i])
+        if boxes[i].overlaps(boxes[j])
+    ]
+    assert not clashes
+    assert all(whole.bbox.contains(*box.min) and whole.bbox.contains(*box.max) for box in boxes)
+
+
+def test_a_confusion_of_many_classes_shows_those_that_occur(tmp_path: Path, drawn: list[Figure]) -> None:
+    counts = [[0] * 1000 for _ in range(1000)]
+    counts[7][7], counts[7][900], counts[41][3] = 3, 1, 2
+    row = ConfusionRow("r", "val", 1.0, 1, tuple(f"class {n}" for n in range(1000)), tuple(map(tuple, counts)))
+    plot_confusion(row, tmp_path / "c.png", title="net")
+    axes = drawn[0].axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["class 3", "class 7", "class 41", "class 900"]
+    assert axes.get_title(loc="left") == "net\n3 of 6 right (50.0 %); 996 classes without images and answers left out"
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "2"]

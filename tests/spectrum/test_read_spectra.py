@@ -197,7 +197,7 @@ def test_a_wrong_place_to_write_is_refused(wrong: torch.Tensor) -> None:
 # What stands among good files, its error and its text.
 BAD: dict[str, tuple[bytes, type[Exception], str]] = {
     "cut": (FILES["baseline-420"][:900], TruncatedJpeg, "source 1, buffer of 900 bytes, byte 900: "),
-    "empty": (b"", UnreadableImage, "no image of a format that is read .*of an empty file"),
+    "empty": (b"", UnreadableImage, "is empty, 0 bytes; fetch it again, or leave it out"),
     "text": (b"<html>not found</html>", UnreadableImage, "begins with the bytes 3c 68 74 6d 6c 3e 6e 6f"),
     "cut png": (encoded("PNG")[:-2000], UnreadableImage, "Pillow cannot decode it as PNG: .*fetch it again"),
     "soi alone": (b"\xff\xd8", TruncatedJpeg, "source 1, buffer of 2 bytes"),

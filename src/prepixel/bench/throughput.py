@@ -27,6 +27,7 @@ from prepixel.data.loading.readers import CropReader, read_drawn
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import choose_device
 from prepixel.errors import PrepixelError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files
 from prepixel.jpeg import Limits, read_image
 from prepixel.jpeg.source import Source
@@ -220,7 +221,7 @@ class _Files:
 def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tuple[str, ...]]:
     """Choose images that every pipeline can read, and list those that are left out."""
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
+        raise DatasetError(f"{folder}: {not_a_folder(folder)}; name one that holds JPEGs, at any depth")
     found = list(image_files(folder, extensions=_JPEGS))
     count = min(len(found), settings.images)
     chosen = [found[place * len(found) // count] for place in range(count)]

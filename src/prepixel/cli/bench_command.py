@@ -9,7 +9,7 @@ from typing import Any
 from prepixel.cli.console import percent, print_json, print_line, print_table, progress_bar
 from prepixel.cli.option_types import FIGURES, integer, output_file, path, words
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import MAX_BATCH, MAX_IMAGES, add_bands, add_json, add_threads
+from prepixel.cli.shared_options import MAX_BATCH, MAX_IMAGES, add_bands, add_json, add_threads, pair
 
 SUMMARY = "time reading coefficients beside RGB baselines on your images"
 ABOUT = """\
@@ -67,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
     disable_malloc_trim()
     settings = ThroughputSettings(
         bands=BandSet.parse(options.bands),
-        grid=_pair("--grid", options.grid),
-        pixels=_pair("--pixels", options.pixels),
+        grid=pair("--grid", options.grid),
+        pixels=pair("--pixels", options.pixels),
         network="" if options.network == "none" else options.network,
         images=options.images,
         batch_size=options.batch_size,
@@ -89,12 +89,6 @@ def run(options: argparse.Namespace) -> int:
     if options.plot is not None:
         _plot(found, settings, options)
     return 0
-
-
-def _pair(name: str, sides: list[int]) -> tuple[int, int]:
-    if len(sides) > 2:
-        raise UsageError(f"{name} {' '.join(map(str, sides))}: give one number for both sides, or two: down and across")
-    return sides[0], sides[-1]
 
 
 def _plot(found: Any, settings: Any, options: argparse.Namespace) -> None:

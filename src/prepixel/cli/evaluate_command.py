@@ -27,7 +27,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     add_build(parser)
     parser.add_argument(
-        "--plot", type=output_file(*FIGURES), metavar="FILE", help="the confusion plot (default: RUN/confusion.png)"
+        "--plot",
+        type=output_file(*FIGURES),
+        metavar="FILE",
+        help="the confusion plot (default: in the run's folder, or beside the folded file)",
     )
     parser.add_argument(
         "--batch-size", type=integer(1, MAX_BATCH), metavar="N", help="images per batch (default: the recipe's)"
@@ -59,7 +62,9 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
     is_run = isinstance(network, TrainedRun)
     weights = describe_checkpoint(network) if isinstance(network, TrainedRun) else ""
     confusion = scored_rows(options.run_path.stem, result, network.classes, 0.0, 0)[-1]
-    plot = options.plot or (options.run_path if is_run else options.run_path.parent) / _plot_name(options.data)
+    name = _plot_name(options.data)
+    own = options.run_path / name if is_run else options.run_path.with_name(f"{options.run_path.stem}-{name}")
+    plot = options.plot or own
     classes = result.class_rows(network.classes)
     if options.json:
         report = {"run": str(options.run_path), "trained": is_trained(network), "images": result.images}

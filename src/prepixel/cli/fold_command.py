@@ -13,7 +13,7 @@ from typing import Any
 from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands
+from prepixel.cli.shared_options import add_bands, pair
 from prepixel.files import read_regular_file
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
@@ -86,9 +86,8 @@ def run(options: argparse.Namespace) -> int:
     """Fold a pixel network into a network on coefficients, and write it to a file."""
     from prepixel.runs import write_folded
 
-    for name in ("pixels", "grid"):
-        if len(getattr(options, name) or ()) > 2:
-            raise UsageError(f"--{name}: give one number for both sides, or two")
+    options.pixels = None if options.pixels is None else pair("--pixels", options.pixels)
+    options.grid = None if options.grid is None else pair("--grid", options.grid)
     started = time.perf_counter()
     classifier = _fold_run(options) if Path(options.network).is_dir() else _fold_named(options)
     elapsed = time.perf_counter() - started
@@ -133,7 +132,7 @@ def _fold_run(options: argparse.Namespace) -> Any:
     for name in ("weights", "pixels", "mean", "std", "classes"):
         if getattr(options, name) is not None:
             raise UsageError(f"{options.network} is a run's folder, which states its own {name}; leave out --{name}")
-    return fold_run(options.network, grid=_pair(options.grid), **_fold_options(options))
+    return fold_run(options.network, grid=options.grid, **_fold_options(options))
 
 
 def _fold_named(options: argparse.Namespace) -> Any:
@@ -150,18 +149,14 @@ def _fold_named(options: argparse.Namespace) -> Any:
         filter=options.filter,
         mean=options.mean,
         std=options.std,
-        pixels=_pair(options.pixels),
-        grid=_pair(options.grid),
+        pixels=options.pixels,
+        grid=options.grid,
         **_fold_options(options),
     )
 
 
 def _fold_options(options: argparse.Namespace) -> dict[str, Any]:
     return {"bands": options.bands, "reduction": options.reduction, "form": options.form}
-
-
-def _pair(sides: list[int] | None) -> tuple[int, int] | None:
-    return None if sides is None else (sides[0], sides[-1])
 
 
 def _class_names(file: Path) -> list[str]:

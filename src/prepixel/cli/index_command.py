@@ -32,7 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="MCUs between two checkpoints of a row of MCUs; 0: one for each row (default: 8)",
     )
-    parser.add_argument("--output", type=path, metavar="FILE", help="the file to write (default: FOLDER/prepixel.ppi)")
+    parser.add_argument(
+        "-o", "--output", type=path, metavar="FILE", help="the file to write (default: FOLDER/prepixel.ppi)"
+    )
     parser.add_argument(
         "--embed",
         action="store_true",

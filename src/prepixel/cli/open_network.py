@@ -33,7 +33,11 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
     device = device_of(options)
     build = getattr(options, "build", None)
     classifier: Classifier
-    if options.run_path.is_dir() or not options.run_path.exists():
+    if not options.run_path.exists():
+        raise UsageError(
+            f"{options.run_path}: no such file or folder; give a run's folder, or a file that prepixel fold wrote"
+        )
+    if options.run_path.is_dir():
         if build is not None:
             raise UsageError(f"{options.run_path}: is not a folded network's file; leave out --build")
         classifier = load_run(options.run_path, weights=options.weights, device=device)

@@ -74,14 +74,26 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     if unknown:
         if words[0] not in commands:
             raise UsageError(f"prepixel has no {shorten(unknown[0])}; see: prepixel --help")
-        known = [option for action in commands[words[0]]._actions for option in action.option_strings]  # noqa: SLF001
-        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"see: prepixel {words[0]} --help"
-        raise UsageError(f"prepixel {words[0]} has no {shorten(unknown[0]).strip(chr(39))}; {hint}")
+        raise _not_understood(words[0], commands[words[0]], unknown[0])
     if not hasattr(options, "run"):
         raise UsageError("no command given; see: prepixel --help")
     options.overrides = overrides
     return options
+
+
+def _not_understood(name: str, command: argparse.ArgumentParser, word: str) -> UsageError:
+    """Return the error about an option that a command has not, or about a word too many."""
+    actions = command._actions  # noqa: SLF001
+    taken = " ".join(str(action.metavar or action.dest) for action in actions if not action.option_strings)
+    see = f"see: prepixel {name} --help"
+    if not word.startswith("-"):
+        return UsageError(f"prepixel {name} takes {taken or 'options only'}; {shorten(word)} is one too many; {see}")
+    known = [option for action in actions for option in action.option_strings]
+    near = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else see
+    if word.partition("=")[0] in {"-o", "--output"} and "DEST" in taken:
+        hint = f"it takes {taken}, without it; {see}"
+    return UsageError(f"prepixel {name} has no {shorten(word).strip(chr(39))}; {hint}")
 
 
 def _split_overrides(words: Sequence[str], command: argparse.ArgumentParser) -> tuple[list[str], list[str]]:

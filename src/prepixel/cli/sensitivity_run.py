@@ -111,7 +111,8 @@ def draw(found: Sensitivity, output: Path, *, title: str) -> None:
         curves,
         output,
         quantity="top-1" if by_top1 else "same answer as with all channels",
-        title=f"{title}: divergence without one channel, in thousandths of a nat",
+        effect="divergence without the channel, thousandths of a nat",
+        title=f"{title}: without one channel, and with some only",
         ids=zigzag_ids(),
     )
 

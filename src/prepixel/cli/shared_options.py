@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from prepixel.cli.option_types import integer, part_number, words
+from prepixel.cli.parser import UsageError
 
 MAX_IMAGES = 1_000_000_000
 MAX_BATCH = 65_536
@@ -91,3 +93,14 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
 def add_title(parser: argparse.ArgumentParser) -> None:
     """Add ``--title``."""
     parser.add_argument("--title", type=words, metavar="TEXT", help="printed above the figure")
+
+
+def pair(name: str, sides: Sequence[int]) -> tuple[int, int]:
+    """Return the two sides that an option of one or two numbers gives.
+
+    Raises:
+        UsageError: it gives more.
+    """
+    if len(sides) > 2:
+        raise UsageError(f"{name} {' '.join(map(str, sides))}: give one number for both sides, or two: down and across")
+    return sides[0], sides[-1]

@@ -9,8 +9,9 @@ from typing import Any
 from prepixel.cli.console import print_line, progress_bar, progress_lines
 from prepixel.cli.distributed_job import is_distributed, print_part, records_of, unit_options
 from prepixel.cli.option_types import integer, location, number, output_file
-from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_distribution, add_threads
+from prepixel.cli.shared_options import MAX_IMAGES, add_bands, add_distribution, add_threads, pair
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
+from prepixel.stores.remote_path import AnyPath
 
 SUMMARY = "measure the mean and spread of each frequency channel"
 ABOUT = """\
@@ -22,9 +23,14 @@ EXAMPLE = "prepixel stats photos/train --grid 28 28 --bands 192 --output statist
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stats`."""
-    parser.add_argument("folder", type=location, metavar="FOLDER", help="images, one folder per class")
+    parser.add_argument("folder", type=location, metavar="FOLDER", help="images, at any depth, or shards")
     parser.add_argument(
-        "--grid", type=integer(1, 1024), nargs=2, required=True, metavar=("DOWN", "ACROSS"), help="blocks of a crop"
+        "--grid",
+        type=integer(1, 1024),
+        nargs="+",
+        required=True,
+        metavar="N",
+        help="blocks per side, or down and across",
     )
     add_bands(parser, "192", ", which serves every other")
     parser.add_argument(
@@ -47,19 +53,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure the channels of a data set and write their statistics."""
-    from prepixel.data import open_dataset
     from prepixel.data.loading.statistics_units import StatisticsSettings, measure_units
     from prepixel.data.units import remove_records
     from prepixel.spectrum import BandSet
 
     distributed = is_distributed(options)
     settings = StatisticsSettings(
-        (options.grid[0], options.grid[1]),
+        pair("--grid", options.grid),
         BandSet.parse(options.bands),
         options.crop_fraction,
         "skip" if options.skip_bad else "raise",
     )
-    files = open_dataset(options.folder)
+    files = open_images_of(options.folder)
     records = records_of(options.output) if distributed else None
     with progress_bar("measuring") if records is None else progress_lines("measuring") as progress:
         statistics = measure_units(
@@ -77,6 +82,14 @@ def run(options: argparse.Namespace) -> int:
     if records is not None:
         remove_records(records)
     return print_statistics(statistics, options.output, min(len(files), options.images or len(files)))
+
+
+def open_images_of(folder: AnyPath) -> Any:
+    """Open a data set of any layout; images without classes, too, since their classes are not asked for."""
+    from prepixel.data import open_dataset
+    from prepixel.data.datasets.folder import holds_images_only, unlabeled_folder
+
+    return unlabeled_folder(folder) if holds_images_only(folder) else open_dataset(folder)
 
 
 def print_statistics(statistics: Any, output: Path, num_asked: int) -> int:

@@ -181,10 +181,12 @@ def _flat(contents: object) -> bytes | memoryview:
 def _picture(contents: bytes | memoryview, name: str, limits: Limits) -> Iterator[Picture]:
     """Open by Pillow; whatever goes wrong inside becomes an error of the library."""
     form = format_of(contents)
+    if not len(contents):
+        raise UnreadableImage(f"{name}: is empty, 0 bytes; fetch it again, or leave it out")
     if form is None:
         raise UnreadableImage(
             f"{name}: no image of a format that is read (packed images, {FORMAT_NAMES}); it begins with the bytes "
-            f"{bytes(contents[:8]).hex(' ') or 'of an empty file'}. Leave it out, or convert it to JPEG or PNG"
+            f"{bytes(contents[:8]).hex(' ')}. Leave it out, or convert it to JPEG or PNG"
         )
     try:
         picture = Picture(contents, form, limits)

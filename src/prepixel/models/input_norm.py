@@ -56,7 +56,13 @@ class SpectrumInput(nn.Module):
 
         Raises:
             BandSetMismatch: the spectrum holds other channels than the network's, or another order of them.
+            TypeError: it is no spectrum, but pixels or the bare values of one.
         """
+        if not isinstance(spectrum, Spectrum):
+            raise TypeError(
+                f"the network takes a Spectrum of {self.bands}, not a {type(spectrum).__name__}; read images by "
+                "prepixel.read_spectra or prepixel.data.SpectrumFolder"
+            )
         if spectrum.bands is not self.bands and spectrum.bands.channels != self.bands.channels:
             raise BandSetMismatch(_mismatch(self.bands, spectrum.bands))
         # half-precision constants would round a shift of hundreds of units, so the arithmetic is float32 at least

@@ -24,6 +24,7 @@ from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "DEFAULT"
 NO_WEIGHTS = "none"
+_WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 TIMM_NETWORK = "timm:"
 RECIPES_NETWORK = "prepixel:"
 _IMAGENET_CLASSES = 1000
@@ -84,6 +85,8 @@ def pixel_model(
     choice = None if weights is None else os.fspath(weights)
     file = choice if choice is not None and choice != NO_WEIGHTS and Path(choice).is_file() else None
     state = None if file is None else read_weights(file)
+    if choice is not None and file is None and _looks_like_a_file(choice):
+        raise ModelError(f"weights: {choice}: no such file; check the path, or give {DEFAULT_WEIGHTS} or {NO_WEIGHTS}")
     named = None if state is not None else choice
     if num_classes is None and state is not None:
         num_classes = _count_classes(state)
@@ -143,9 +146,16 @@ def _build(name: str, weights: str | None, num_classes: int | None, build: Build
     return _from_torchvision(name, weights, num_classes)
 
 
+def _looks_like_a_file(name: str) -> bool:
+    """Return whether a name is more likely a path than the name of a network or of its weights."""
+    return "/" in name or os.sep in name or name.lower().endswith(_WEIGHT_ENDINGS)
+
+
 def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
+        if ":" not in name and _looks_like_a_file(name):
+            raise ModelError(f"{name}: no such file; check the path, or give a network's name")
         own = "; your own code is given by build= (on the command line: --build FILE.py:FUNCTION)" * (":" in name)
         raise ModelError(
             f"no network {name!r}; there are {EFFICIENTNET_LITE0}, torchvision's ({', '.join(known[:4])}, ...) and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 from collections import OrderedDict
@@ -40,7 +41,9 @@ class Weights(OrderedDict[str, Tensor]):
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
-    """Read a state dict; only tensors and plain values are unpickled, so no code runs.
+    """Read a state dict, from a torch file or one of safetensors (by its ending).
+
+    Only tensors and plain values are unpickled, so no code runs.
 
     Names that were saved within DataParallel, DistributedDataParallel or torch.compile, around the network or around
     parts of it, are returned without these wrappers.
@@ -48,8 +51,12 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     Raises:
         ModelError: the file cannot be read, or holds no tensors by name.
     """
+    state: Any
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if os.fspath(path).lower().endswith(".safetensors"):
+            state = importlib.import_module("safetensors.torch").load_file(path)  # required by accelerate
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
@@ -141,4 +148,6 @@ def _unpickling_reason(error: pickle.UnpicklingError) -> str:
     text = " ".join(str(error).split())
     if "Unsupported global" in text or "GLOBAL" in text:
         return "it holds Python objects, which are not loaded as they could run code; save only state_dict() there"
+    if "weights_only" in text:  # torch's advice to load the file without its protection
+        return "it is of another format; save the network's state_dict() there by torch.save or safetensors"
     return text[:200]

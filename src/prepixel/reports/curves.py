@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from prepixel.records import ConfusionRow, MetricRow, Records, Split
 from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file, plain_text
 
+_MAX_NAMED = 60  # classes of a confusion plot
 _PANELS: tuple[tuple[str, Split, str, float], ...] = (
     ("training loss", "train", "loss", 1.0),
     ("validation loss", "val", "loss", 1.0),
@@ -168,10 +169,18 @@ def _draw_repetitions(
 
 
 def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
-    """Draw how often each class was taken for each: shades are shares of the true class, numbers are counts."""
+    """Draw how often each class was taken for each: shades are shares of the true class, numbers are counts.
+
+    Of more classes than can be named, those without images and without answers are left out.
+    """
     counts = np.array(row.counts, dtype=np.int64)
+    classes = row.classes
+    if len(classes) > _MAX_NAMED:
+        occurring = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+        occurring = occurring if occurring.size else np.arange(len(classes))
+        counts, classes = counts[np.ix_(occurring, occurring)], tuple(classes[place] for place in occurring)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = len(row.classes)
+    size = len(classes)
     side = min(16.0, 2.6 + 0.42 * max(size, 5))
     with figure_file(output, (side + 1.2, side)) as figure:
         axes = figure.add_subplot()
@@ -182,9 +191,11 @@ def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
         correct = int(np.trace(counts))
         total = int(counts.sum())
         score = f"{correct} of {total} right ({100 * correct / max(total, 1):.1f} %)"
-        axes.set_title(f"{plain_text(title)}\n{score}" if title else score)
-        names = [plain_text(name, longest=30) for name in row.classes]
-        if size <= 60:
+        left_out = len(row.classes) - size
+        note = f"; {left_out:,} classes without images and answers left out" if left_out else ""
+        axes.set_title(f"{plain_text(title)}\n{score}{note}" if title else f"{score}{note}")
+        names = [plain_text(name, longest=30) for name in classes]
+        if size <= _MAX_NAMED:
             axes.set_xticks(range(size), names, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right")
             axes.set_yticks(range(size), names)
         if size <= 25:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from prepixel.files import AtomicFile
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DPI = 150  # of the layout, too: one made for another resolution leaves texts overlapping
 INK = "#26303a"
 _STYLE: Any = {
     "font.size": 10,
@@ -55,11 +56,12 @@ def plain_text(text: str, longest: int = 80) -> str:
 def figure_file(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
     """Yield a figure, and write it atomically once it is drawn."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        figure = Figure(figsize=size, dpi=_DPI, layout="constrained", facecolor="white")
         suffix = output.suffix.lstrip(".").lower()
         known = sorted(figure.canvas.get_supported_filetypes())
         if suffix not in known:
             raise ValueError(f"{output}: no figure format {suffix!r}; end the name in .png, .svg or .pdf")
         yield figure
+        figure.draw_without_rendering()  # where axes have a fixed shape, the layout needs two passes
         with AtomicFile(output) as target:
-            figure.savefig(target.file, format=suffix, dpi=150)
+            figure.savefig(target.file, format=suffix, dpi=_DPI)

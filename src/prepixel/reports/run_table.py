@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from prepixel.errors import RecipeError, RunError
+from prepixel.file_listing import not_a_folder
 from prepixel.recipes import RESUMABLE_KEYS, parse_any_recipe, recipe_values
 from prepixel.records import Records, RunRow, read_records
 from prepixel.reports.text_table import aligned, csv_cell
@@ -206,7 +207,7 @@ def _record_files(given: Sequence[Path]) -> list[Path]:
         files += here
         # a folder among others that holds no run (data, plots) is passed over; one that is all there is, is not
         if not here and (len(given) == 1 or not path.is_dir()) and path.suffix not in {".png", ".svg", ".pdf"}:
-            what = "holds no run (no records.jsonl)" if path.is_dir() else "no such folder"
+            what = "holds no run (no records.jsonl)" if path.is_dir() else not_a_folder(path)
             raise RunError(f"{path}: {what}; give folders that prepixel train made")
     if not files:
         raise RunError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prepixel.errors import RecipeError, RunError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import make_folder, write_json
 from prepixel.folder_lock import directory_lock
 from prepixel.recipes.classification import Recipe
@@ -176,7 +177,12 @@ class RunFolder:
             RunError: the folder is missing or holds no run.
         """
         if not self.recipe.is_file():
-            what = "no such folder" if not self.path.exists() else "holds no run (no recipe.yaml)"
+            if (self.path / "manifest.json").is_file():
+                raise RunError(
+                    f"{self.path}: is an exported network, for predict and serve; give the run or the folded file that "
+                    "it was made from"
+                )
+            what = "holds no run (no recipe.yaml)" if self.path.is_dir() else not_a_folder(self.path)
             raise RunError(f"{self.path}: {what}; give a folder that prepixel train made")
         return read_recipe(self.recipe)
 

@@ -155,6 +155,10 @@ class Manifest:
         path = folder / MANIFEST
         try:
             return cls.from_values(strict_json.read_value(path))
+        except NotADirectoryError as error:
+            raise ModelError(
+                f"{folder}: is a file, not a folder; give the one that prepixel export wrote from it"
+            ) from error
         except FileNotFoundError as error:
             raise ModelError(
                 f"{folder}: holds no exported network ({MANIFEST} is missing); write one by: prepixel export"

@@ -14,6 +14,7 @@ from prepixel.data.datasets.coco_masks import run_lengths
 from prepixel.data.datasets.shard_index import MANIFEST
 from prepixel.data.datasets.shards import PackedDataset
 from prepixel.errors import DatasetError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import read_regular_file
 from prepixel.jpeg.source import Source
 from prepixel.spectrum.strict_json import DuplicateKey, unique_keys
@@ -105,7 +106,7 @@ class CocoDataset:
         path, folder = Path(annotations), Path(images)
         document = _read(path)
         if not folder.is_dir():
-            raise DatasetError(f"{folder}: no such folder; name the one that holds the images of {path.name}")
+            raise DatasetError(f"{folder}: {not_a_folder(folder)}; name the one that holds the images of {path.name}")
         categories = _read_categories(path, document["categories"])
         labels = {category: label for label, category in enumerate(categories, start=1)}
         names = tuple(categories.values())

@@ -144,6 +144,30 @@ class FolderDataset:
         return tuple(counts)
 
 
+def holds_images_only(root: AnyPath) -> bool:
+    """Return whether a folder holds images and neither a folder, nor a listing, nor shards."""
+    if not isinstance(root, Path) or not root.is_dir() or (root / LISTING_NAME).is_file() or _class_folders(root):
+        return False
+    return any(entry.suffix.lower() in EXTENSIONS for entry in root.iterdir())
+
+
+def unlabeled_folder(root: AnyPath) -> FolderDataset:
+    """Return the images of a folder as a data set of one class, for what does not ask for classes.
+
+    Raises:
+        DatasetError: the folder is missing, or holds no image.
+    """
+    _require_folder(root)
+    samples = tuple(Sample(path, 0) for path in image_files(root))
+    if not samples:
+        raise DatasetError(f"{root}: has no image ({_extensions_seen(root)}); images end in {' '.join(EXTENSIONS)}")
+    found = object.__new__(FolderDataset)
+    object.__setattr__(found, "root", root)
+    object.__setattr__(found, "classes", ("image",))
+    object.__setattr__(found, "samples", samples)
+    return found
+
+
 def _require_folder(folder: AnyPath) -> None:
     if folder.is_dir():
         return
@@ -236,7 +260,8 @@ def _no_class_folder(root: AnyPath, endings: tuple[str, ...]) -> DatasetError:
     if loose:
         return DatasetError(
             f"{root}: holds {loose} images but no class folder; put them in one folder for each class, or add a "
-            f"{LISTING_NAME} with lines 'file class-number', or give class_names where files are named CLASS_anything"
+            f"{LISTING_NAME} with lines 'file class-number', or give class_names (prepixel pack --classes) where files "
+            "are named CLASS_anything"
         )
     return DatasetError(f"{root}: holds no image and no folder; it should hold one folder for each class")
 

@@ -25,7 +25,7 @@ from prepixel.array_types import Float, UInt8
 from prepixel.data.parallel import map_unordered
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError
-from prepixel.files import sync_file, write_json
+from prepixel.files import error_about, sync_file, write_json
 
 SHAPE_CLASSES: tuple[str, ...] = ("blue_disc", "green_triangle", "red_disc", "ring", "violet_cross", "yellow_square")
 TEXTURE_CLASSES: tuple[str, ...] = ("woven_across", "woven_check", "woven_down", "woven_grain")
@@ -109,7 +109,10 @@ def write_synthetic(
     target = Path(root)
     if not _is_complete(target, parameters):
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".prepixel-", suffix=".partial", dir=target.absolute().parent))
+        try:
+            partial = Path(tempfile.mkdtemp(prefix=".prepixel-", suffix=".partial", dir=target.absolute().parent))
+        except OSError as error:
+            raise error_about(error, target) from error
         try:
             _write_all(partial, parameters, threads, progress)
             partial.chmod(0o755)  # mkdtemp's are private

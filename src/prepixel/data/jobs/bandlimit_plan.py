@@ -15,6 +15,7 @@ from prepixel.data.jobs.bandlimit_file import BandlimitOptions
 from prepixel.data.jobs.journal import FinishedFile, read_finished
 from prepixel.data.units import RECORDS, find_records
 from prepixel.errors import DatasetError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files, make_folder, write_json
 from prepixel.folder_lock import directory_lock
 
@@ -42,7 +43,7 @@ def check_folders(root: Path, goal: Path, options: BandlimitOptions) -> None:
         DatasetError: it says which.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; name one that holds JPEGs, at any depth")
+        raise DatasetError(f"{root}: {not_a_folder(root)}; name one that holds JPEGs, at any depth")
     inner, outer = root.resolve(), goal.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise DatasetError(f"{goal}: lies inside {root}, or holds it; write into a folder beside it")

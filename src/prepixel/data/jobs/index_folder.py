@@ -13,6 +13,7 @@ from typing import IO
 
 from prepixel.data.parallel import map_unordered
 from prepixel.errors import DatasetError, MalformedIndex, PrepixelError, ReadFailure
+from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files, replace_file, replace_path, sync_file
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg.folder_index import (
@@ -340,7 +341,7 @@ def _store(file: IO[bytes], record: IndexRecord, written: dict[str, tuple[int, I
 def _folder(root: str | os.PathLike[str]) -> Path:
     folder = Path(root)
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; name one that holds JPEGs, at any depth")
+        raise DatasetError(f"{folder}: {not_a_folder(folder)}; name one that holds JPEGs, at any depth")
     return folder
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from prepixel.data.parallel import map_unordered
 from prepixel.data.read_ahead import with_contents
 from prepixel.errors import DatasetError, JpegError, PrepixelError, ReadFailure, RecordedError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files
 from prepixel.jpeg import JpegImage, Limits, read_image
 from prepixel.stores.remote_path import AnyPath, to_path
@@ -170,7 +171,7 @@ def scan_folder(
     """
     folder = to_path(root)
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
+        raise DatasetError(f"{folder}: {not_a_folder(folder)}; name one that holds images, at any depth")
     tally = ScanTally()
     for _ in scan_files(enumerate(image_files(folder)), tally, threads=threads, limits=limits):
         if progress is not None:

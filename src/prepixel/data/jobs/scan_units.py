@@ -11,6 +11,7 @@ from prepixel.data.executors import Executor, finish_units
 from prepixel.data.jobs.scan import ScanReport, ScanTally, no_image, scan_files
 from prepixel.data.units import JobHeader, PartNumber, UnitRecords, find_records, listing_checksum, unit_slice
 from prepixel.errors import DatasetError
+from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files
 from prepixel.jpeg import Limits
 from prepixel.stores.remote_path import to_path
@@ -80,7 +81,7 @@ def scan_units(
     """
     folder = to_path(root)
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; name one that holds images, at any depth")
+        raise DatasetError(f"{folder}: {not_a_folder(folder)}; name one that holds images, at any depth")
     paths = list(image_files(folder))
     if not paths:
         raise no_image(folder)

@@ -379,4 +379,6 @@ def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
 def _triple(name: str, values: Sequence[Real]) -> tuple[float, float, float]:
     if len(values) != 3 or (name == "std" and min(values) <= 0):
         raise ModelError(f"{name} is {list(values)}; give one number{' above 0' * (name == 'std')} each for R, G and B")
+    if not all(0 <= value <= 1 for value in values):
+        raise ModelError(f"{name} is {list(values)}; give fractions of 255, from 0 to 1: 0.5 for 127.5")
     return float(values[0]), float(values[1]), float(values[2])
