@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torchvision
+from benchmarks.harness import table_arguments
 from torch.nn.functional import cross_entropy
 
 from prepixel.data import SpectrumFolder, write_synthetic

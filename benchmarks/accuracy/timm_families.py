@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import timm
 import torch
+from benchmarks.harness import table_arguments
 
 from prepixel.errors import PrepixelError
 from prepixel.models import fold

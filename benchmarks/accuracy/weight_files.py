@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 import torchvision
+from benchmarks.harness import table_arguments
 
 from prepixel.cli import main as prepixel
 from prepixel.models import pixel_model

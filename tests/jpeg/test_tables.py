@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from tests.jpeg.by_hand import entropy, frame, huffman, joined, quantization, scan
+from tests.oracles.libjpeg import Libjpeg
 
 from prepixel.jpeg import read_jpeg
 
