@@ -129,8 +129,7 @@ def _print(found: Any, settings: Any) -> None:
     print_table(headers, rows)
     print_line()
     print_line(
-        f"{found.images} images with random crops and flips, {len(first.one_thread)} rounds in turn, files in the page "
-        "cache."
+        f"{found.images} images with random crops and flips, {_rounds(len(first.one_thread))}, files in the page cache."
     )
     print_line(
         "images/s and ratio: medians, on one thread. Each image is decoded and resized on one thread in both columns; "
@@ -170,3 +169,7 @@ def _rows(found: Any, case: str) -> list[Any]:
     for kind, rates in found.steps.items():
         rows.append(TimingRow.of_rounds("bench", f"{case}, steps", kind, "images/s", rates))
     return rows
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds in turn"
