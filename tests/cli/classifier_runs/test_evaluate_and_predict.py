@@ -139,7 +139,7 @@ def test_predict_prints_a_table(capsys: Captured, runs: Path, data: Path) -> Non
 def test_run_without_weights_or_folder_says_so(capsys: Captured, runs: Path, data: Path, tmp_path: Path) -> None:
     photo = str(next((data / "val" / "ring").iterdir()))
     assert main(["predict", str(tmp_path / "none"), photo]) == 2
-    assert "none: no such folder; give a folder that prepixel train made" in capsys.readouterr().err
+    assert "none: no such file or folder; give a run's folder, or a file" in capsys.readouterr().err
     assert main(["predict", str(runs / "rgb-3"), str(tmp_path)]) == 2
     assert f"{tmp_path}: holds no image file; name files, or a folder that holds some" in capsys.readouterr().err
     shutil.copytree(runs / "rgb-3", tmp_path / "begun", ignore=shutil.ignore_patterns("checkpoints"))
