@@ -141,7 +141,7 @@ def test_evaluate_and_predict_take_it(folded: Path, data: Path, capsys: Captured
     assert main(["evaluate", str(folded), "--data", str(data), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["images"] == 20
-    assert (folded.parent / "confusion-val.png").exists()
+    assert folded.with_name(f"{folded.stem}-confusion-val.png").exists()
     assert main(["predict", str(folded), str(data), "--json", "--top", "3"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     right = sum(line["classes"][0]["class"] == Path(line["file"]).parent.name for line in lines)
