@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 from tests.jpeg.small_files import by_pillow, pixels
 
 from prepixel.errors import JpegLimitExceeded, UnreadableImage
-from prepixel.jpeg import Limits, read_image, read_pixels, read_size, read_sizes
+from prepixel.jpeg import Limits, pixel_fallback, read_image, read_pixels, read_size, read_sizes
 from prepixel.jpeg.batch import MemoryBudget
 from prepixel.jpeg.fork_guard import ForkGuard
 from prepixel.jpeg.pillow_files import FORMATS
@@ -322,6 +322,22 @@ def test_a_fork_waits_until_no_thread_is_in_code_with_locks_of_its_own() -> None
     thread.join()
     with guard:  # so is the parent's
         pass
+
+
+def test_pixels_are_transformed_where_a_fork_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    basis, inside = pixel_fallback._BASIS, []
+
+    class Watched:
+        T = basis.T
+
+        def __matmul__(self, blocks: Any) -> Any:
+            inside.append(pixel_fallback._BLAS._num_inside)
+            return basis @ blocks
+
+    monkeypatch.setattr(pixel_fallback, "_BASIS", Watched())
+    read_image(WHOLE["PNG"])
+    assert inside
+    assert set(inside) == {1}
 
 
 def _sum(source: bytes) -> int:
