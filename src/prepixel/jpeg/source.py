@@ -79,7 +79,8 @@ def is_path(source: object) -> bool:
 
 def is_file(source: object) -> bool:
     """Return whether a source is an open binary file. (A mapped file has a ``read``, too, and is a buffer.)"""
-    return isinstance(source, BinaryFile) and not isinstance(source, mmap.mmap)
+    # Not isinstance(source, BinaryFile): a check against a Protocol takes 5 us, and this is asked of every image.
+    return callable(getattr(source, "read", None)) and not isinstance(source, mmap.mmap)
 
 
 def check_sources(sources: Sequence[Source]) -> list[Source]:
