@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -19,6 +20,7 @@ Engine = Literal["onnxruntime", "openvino"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 INPUT = "values"
 _SHOWN = 300
+_MAKING_CORE = threading.Lock()  # functools.cache may call twice where two threads come first
 _TYPES = {"float32": ("tensor(float)", "f32"), "int8": ("tensor(int8)", "i8")}
 
 
@@ -80,7 +82,6 @@ def open_graph(files: ExportedFiles, engine: Engine = "onnxruntime", *, threads:
     return runner
 
 
-@functools.cache
 def openvino_core(runtime: Any) -> Any:
     """Return the process's one ``openvino.Core``, which lives as long as the process.
 
@@ -88,6 +89,12 @@ def openvino_core(runtime: Any) -> Any:
     with the Core. Of two Cores the one that goes last puts the other's freed stack back, and the next signal with a
     handler in Python ends the process by a segmentation fault (seen with OpenVINO 2026.4).
     """
+    with _MAKING_CORE:
+        return _make_core(runtime)
+
+
+@functools.cache
+def _make_core(runtime: Any) -> Any:
     return runtime.Core()
 
 
