@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -130,11 +130,15 @@ class FolderDataset:
 
     def select(self, indices: Sequence[int]) -> FolderDataset:
         """Return the data set of some of the samples, in the order of the indices, with the same classes."""
-        selected = object.__new__(FolderDataset)
-        object.__setattr__(selected, "root", self.root)
-        object.__setattr__(selected, "classes", self.classes)
-        object.__setattr__(selected, "samples", tuple(self.samples[index] for index in indices))
-        return selected
+        return self._of(self.root, self.classes, (self.samples[index] for index in indices))
+
+    @classmethod
+    def _of(cls, root: AnyPath, classes: tuple[str, ...], samples: Iterable[Sample]) -> FolderDataset:
+        """Return a data set of samples that are known, without listing the folder."""
+        made = object.__new__(cls)
+        for name, value in (("root", root), ("classes", classes), ("samples", tuple(samples))):
+            object.__setattr__(made, name, value)
+        return made
 
     def num_per_class(self) -> tuple[int, ...]:
         """Count the images of each class."""
@@ -161,11 +165,7 @@ def unlabeled_folder(root: AnyPath) -> FolderDataset:
     samples = tuple(Sample(path, 0) for path in image_files(root))
     if not samples:
         raise DatasetError(f"{root}: has no image ({_extensions_seen(root)}); images end in {' '.join(EXTENSIONS)}")
-    found = object.__new__(FolderDataset)
-    object.__setattr__(found, "root", root)
-    object.__setattr__(found, "classes", ("image",))
-    object.__setattr__(found, "samples", samples)
-    return found
+    return FolderDataset._of(root, ("image",), samples)  # noqa: SLF001
 
 
 def _require_folder(folder: AnyPath) -> None:
