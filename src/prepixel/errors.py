@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
+
+
+# What to do about an error of the system, which itself says only what is wrong
+_SYSTEM_HINTS = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file; check the path",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "check the permissions of the file and of the folders above it",
+    errno.EPERM: "check the permissions of the file and of the folders above it",
+    errno.ELOOP: "it is a link that leads back to itself; link to a file",
+    errno.EIO: "its disk or file system failed; try again, or fetch the file again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer threads",
+    errno.ENFILE: "the system has too many open files; close other programs, or try again",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 
 
 class PrepixelError(Exception):
@@ -112,8 +129,35 @@ class ReadFailure:
 
     @property
     def message(self) -> str:
-        """Return the text of the error."""
-        return str(self.error)
+        """Return the text of the error: which source, what is wrong, and what to do."""
+        return describe_error(self.error, self.source)
+
+
+def describe_error(error: Exception, source: str | None = None) -> str:
+    """Return an error as one line: which source, what is wrong, and what to do.
+
+    prepixel's own errors say all three. The system's are given the source's name, and a hint where there is one.
+
+    Args:
+        error: of prepixel or of the system.
+        source: the name to show of the source; None for the path in the system's error.
+
+    >>> describe_error(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.jpg"))
+    'a.jpg: No such file or directory; check the path'
+    """
+    if not isinstance(error, OSError) or isinstance(error, PrepixelError):
+        return str(error)
+    text, hint = reason_of(error), _SYSTEM_HINTS.get(error.errno or 0)
+    if hint and ";" not in text:  # some have a hint already
+        text += f"; {hint}"
+    if source is None and error.filename is not None:
+        source = os.fsdecode(error.filename)
+    return text if source is None else f"{source}: {text}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return what is wrong, without the path that the system's errors end in, for a message that names it."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 class MissingDependency(PrepixelError, ImportError):

@@ -99,3 +99,49 @@ def test_index_has_the_short_name_of_output(tmp_path: Path) -> None:
 def test_an_empty_input_is_said_to_be_empty(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert answer(capsys, "inspect", "-") == "standard input: is empty, 0 bytes; fetch it again, or leave it out\n"
+
+
+@pytest.mark.parametrize("command", ["scan", "index", "pack", "bandlimit", "predict"])
+def test_a_file_that_cannot_be_opened_is_named_with_what_to_do(
+    command: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's own text is "[Errno 40] Too many levels ...: '/a/b.jpg'", and of a failed read it names no file."""
+    photos = tmp_path / "photos" / "cat"
+    photos.mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (photos / name).write_bytes(jpeg(40, 50))
+    (photos / "away.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (photos / "loop.jpg").symlink_to(photos / "loop.jpg")
+    more: list[object] = {"pack": [tmp_path / "out"], "bandlimit": [tmp_path / "out"]}.get(command, [])
+    words: list[object] = [command, photos.parent, *more]
+    if command == "predict":
+        network = tmp_path / "n.pt"
+        fold = ["fold", "timm:resnet10t", "--weights", "none", "--pixels", "32", "-o", str(network)]
+        assert main(fold) == 0
+        words = ["predict", network, *(photos / name for name in ("a.jpg", "away.jpg", "loop.jpg"))]
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 1
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
+    assert "Errno" not in text
+    lines = [line for line in text.splitlines() if "away.jpg" in line or "loop.jpg" in line]
+    assert len(lines) == 2
+    for line, name in zip(sorted(lines, key=lambda line: "loop" in line), ("away", "loop"), strict=True):
+        assert line.count(f"{name}.jpg") == 1
+    assert [line.partition(".jpg: ")[2] for line in lines if "away" in line] == [
+        "No such file or directory; check the path"
+    ]
+    hint = "Too many levels of symbolic links; it is a link that leads back to itself; link to a file"
+    assert [line.partition(".jpg: ")[2] for line in lines if "loop" in line] == [hint]
+
+
+def test_files_that_options_name_and_that_are_not_there_are_said_so(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(40, 50))
+    missing = tmp_path / "none.json"
+    line = answer(capsys, "bandlimit", tmp_path / "a.jpg", tmp_path / "b.jpg", "--bands", missing)
+    assert line == f"{missing}: No such file or directory; check the path\n"
+
+
+def test_a_folder_given_to_inspect_is_sent_to_scan(tmp_path: Path, capsys: Captured) -> None:
+    line = answer(capsys, "inspect", tmp_path)
+    assert line == f"{tmp_path}: is a folder, and inspect takes one file; prepixel scan describes a folder\n"

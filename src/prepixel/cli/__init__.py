@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from prepixel.cli.console import print_error, printable
 from prepixel.cli.parser import parse_arguments
-from prepixel.errors import PrepixelError
+from prepixel.errors import PrepixelError, describe_error
 from prepixel.optional import extras_for
 
 _INTERRUPTED = 130
@@ -54,5 +54,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print_error(f"prepixel: {os.fsdecode(error.filename)}: {error.strerror}")
+        print_error(f"prepixel: {describe_error(error)}")
         return 2

@@ -189,6 +189,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+def failure_text(failure: ReadFailure) -> str:
+    """Return a file's error as one line that names the file once."""
+    text = failure.message
+    return text if failure.source in text else f"{failure.source}: {text}"
+
+
 def report_skipped(failures: Sequence[object]) -> int:
     """Print how many files were left out, if any, and return the exit status: 1 if any, else 0."""
     if failures:

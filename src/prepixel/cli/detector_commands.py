@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prepixel.cli.console import (
+    failure_text,
     percent,
     print_error,
     print_json,
@@ -103,7 +104,7 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
         first = outcomes[0]
         if failures := [outcome for outcome in outcomes if isinstance(outcome, ReadFailure)]:
             bad += 1
-            print_error(f"prepixel: {failures[0].source}: {failures[0].error}")
+            print_error(f"prepixel: {failure_text(failures[0])}")
         if isinstance(first, ReadFailure):
             continue
         done.append(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from prepixel.cli.console import percent, print_json, print_line, print_pairs, progress_bar, size_bytes
+from prepixel.cli.console import failure_text, percent, print_json, print_line, print_pairs, progress_bar, size_bytes
 from prepixel.cli.option_types import integer, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_json, add_threads
@@ -83,4 +83,4 @@ def _print(options: argparse.Namespace, report: Any) -> None:
         ]
     )
     for failure in report.bad:
-        print_line(f"{failure.kind}: {failure.source}: {failure.message}")
+        print_line(f"{failure.kind}: {failure_text(failure)}")

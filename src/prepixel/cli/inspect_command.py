@@ -13,6 +13,7 @@ import numpy as np
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, size_bytes
 from prepixel.cli.image_words import COLORS, ORIENTATIONS
 from prepixel.cli.option_types import FIGURES, STDIN, output_file, path
+from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_json
 from prepixel.errors import PrepixelError
 from prepixel.jpeg import Component, JpegImage, read_image, read_jpeg
@@ -47,6 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what a file holds, and draw its frequency channels if asked to."""
+    if options.file.is_dir():
+        raise UsageError(f"{options.file}: is a folder, and inspect takes one file; prepixel scan describes a folder")
     name = "standard input" if options.file == STDIN else str(options.file)
     contents = sys.stdin.buffer.read() if options.file == STDIN else options.file.read_bytes()
     image = _read(contents, name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.console import UNTRAINED, percent, print_error, print_json, print_line, print_table
+from prepixel.cli.console import UNTRAINED, failure_text, percent, print_error, print_json, print_line, print_table
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
@@ -118,7 +119,7 @@ def _print_classes(
         name = "standard input" if isinstance(source, bytes) else source
         if isinstance(outcome, ReadFailure):
             bad += 1
-            print_error(_failure_message(outcome, name))
+            print_error(f"prepixel: {failure_text(dataclasses.replace(outcome, source=name))}")
         elif options.json:
             pairs = zip(outcome.classes, outcome.probabilities, strict=True)
             classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]
@@ -157,10 +158,3 @@ def _image_paths(given: Sequence[Path]) -> list[Any]:
         else:
             sources.append(str(one))
     return sources
-
-
-def _failure_message(failure: Any, name: str) -> str:
-    error = failure.error
-    if isinstance(error, OSError):
-        return f"prepixel: {name}: {error.strerror or error}"
-    return f"prepixel: {error}" if name in str(error) else f"prepixel: {name}: {error}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prepixel.cli.console import (
+    failure_text,
     json_text,
     percent,
     print_json,
@@ -101,8 +102,7 @@ def print_scan(options: argparse.Namespace, report: Any) -> int:
     if report.broken:
         print_line()
         for file in report.broken:
-            why = file.message if file.message.startswith(file.source) else f"{file.source}: {file.message}"
-            print_line(f"{file.kind}: {why}")
+            print_line(f"{file.kind}: {failure_text(file)}")
     return 1 if report.broken else 0
 
 

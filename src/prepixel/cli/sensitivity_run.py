@@ -69,7 +69,7 @@ def run_sensitivity(options: argparse.Namespace) -> int:
     print_line()
     print_line(f"written: {options.output}; drawn: {plot}" if found.order else f"drawn: {plot}")
     for failure in failures:
-        print_error(f"prepixel: {failure.error}")
+        print_error(f"prepixel: {failure.message}")
     return 1 if failures else 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, reason_of
 from prepixel.files import make_folder, read_regular_file, remove_temporary, replace_file
 from prepixel.stores.remote_path import AnyPath
 
@@ -204,7 +204,7 @@ def _read_record(path: AnyPath, number: int) -> tuple[JobHeader, Any]:
             raise ValueError(f"num_units is {str(header.num_units)[:20]}")
         return header, fields["result"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError(f"{path}: is no record of a unit ({error}); remove it, and run its part again") from error
+        raise DatasetError(f"{path}: is no record of a unit ({reason_of(error)}); remove it, and run its part again") from error
 
 
 def _difference(found: JobHeader, asked: JobHeader) -> str:

@@ -32,6 +32,7 @@ _DEFAULT_PIXELS = (224, 224)
 _HUB_SECONDS = 20.0
 # torchvision's heads that only training uses, and its prefixes of their weights
 _AUXILIARY_HEADS = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
+_SYSTEM_WORDS = re.compile(r"<urlopen error |\[Errno -?\d+\] ")  # say nothing to a reader
 _DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 
 
@@ -266,7 +267,7 @@ def _check_hub(configuration: Any) -> None:
 
 
 def _download_failed(name: str, weights: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = _SYSTEM_WORDS.sub("", " ".join(str(error).split())).removesuffix(">")[:200] or type(error).__name__
     return ModelError(
         f"the weights {weights} of {name} could not be had from where its library downloads them ({reason}); check the "
         "connection, or give a FILE with its state_dict"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prepixel.errors import RecipeError, RunError
+from prepixel.errors import RecipeError, RunError, reason_of
 from prepixel.file_listing import not_a_folder
 from prepixel.files import make_folder, write_json
 from prepixel.folder_lock import directory_lock
@@ -197,7 +197,7 @@ class RunFolder:
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("not a list of names")
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.classes}: the run's classes cannot be read ({error})") from error
+            raise RunError(f"{self.classes}: the run's classes cannot be read ({reason_of(error)})") from error
         return tuple(names)
 
     def read_input(self, recipe: Recipe) -> tuple[BandSet | None, Statistics | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from prepixel.errors import BandSetError, ModelError
+from prepixel.errors import BandSetError, ModelError, describe_error, reason_of
 from prepixel.files import read_regular_file
 from prepixel.spectrum import strict_json
 from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
@@ -164,8 +164,7 @@ class Manifest:
                 f"{folder}: holds no exported network ({MANIFEST} is missing); write one by: prepixel export"
             ) from error
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ModelError(f"{path}: {reason}") from error
+            raise ModelError(f"{path}: {reason_of(error)}") from error
 
     @classmethod
     def from_values(cls, values: Any) -> Manifest:
@@ -247,7 +246,7 @@ def _read_file(path: Path, expected: FileSum) -> bytes:
             f"{path}: is missing, and {MANIFEST} names it; copy the folder as a whole, or export the network again"
         ) from error
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
+        raise ModelError(describe_error(error, str(path))) from error
     if FileSum.of(contents) != expected:
         raise ModelError(
             f"{path}: is not the file that was exported: {len(contents)} bytes whose checksum is not that of "

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from prepixel.array_types import Int64
-from prepixel.errors import BandSetError
+from prepixel.errors import BandSetError, describe_error
 from prepixel.files import replace_file
 from prepixel.spectrum import strict_json
 
@@ -202,7 +202,9 @@ class BandSet:
             return cls(name, strict_json.integers_of(fields, "channels", most=NUM_CHANNELS), origin)
         except BandSetError as error:
             raise BandSetError(f"{path}: {error}") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise BandSetError(describe_error(error, str(path))) from error
+        except ValueError as error:
             raise BandSetError(f"{path}: not a band set file ({error}); it needs 'name' and 'channels'") from error
 
     def write(self, path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from prepixel.errors import StatisticsError
+from prepixel.errors import StatisticsError, describe_error
 from prepixel.files import replace_file
 from prepixel.spectrum import strict_json
 from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
@@ -238,7 +238,9 @@ class Statistics:
                     optional=("std",),
                 )
             )
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise StatisticsError(describe_error(error, str(path))) from error
+        except ValueError as error:
             raise StatisticsError(f"{path}: not a statistics file ({error}); make one with: prepixel stats") from error
 
     @classmethod

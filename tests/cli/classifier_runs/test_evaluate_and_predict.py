@@ -66,7 +66,7 @@ def test_predict_answers_for_good_files_and_names_bad_ones(
     assert shares == sorted(shares, reverse=True)
     errors = captured.err.splitlines()
     assert errors[0].startswith(f"prepixel: {bad[0]}: no image of a format")
-    assert errors[1] == f"prepixel: {bad[1]}: No such file or directory"
+    assert errors[1] == f"prepixel: {bad[1]}: No such file or directory; check the path"
     assert errors[2].startswith((f"prepixel: {bad[2]}, byte", f"prepixel: {bad[2]}: Pillow cannot decode it"))
     assert errors[3] == "3 of 6 files could not be read"
 

@@ -46,7 +46,7 @@ def test_bad_files_are_left_out_and_listed(with_bad: Path, tmp_path: Path) -> No
     ]
     assert report.bad[0].message.startswith("cat/cut.jpg, byte 700: ")
     assert report.bad[1].message.startswith("dog/png.jpg, byte 0: this is a PNG file, not a JPEG")
-    assert report.bad[3].message == "gone.jpg: No such file or directory"
+    assert report.bad[3].message == "gone.jpg: No such file or directory; check the path"
     assert (report.num_bandlimited, report.num_files) == (4, 10)
     assert sorted(tree(tmp_path / "out")) == sorted(JPEGS)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
 from prepixel.data.units import RECORDS, JobHeader, UnitRecords
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, describe_error, reason_of
 from prepixel.files import json_bytes, read_regular_file, replace_file, sync_file
 from prepixel.spectrum.strict_json import checked_keys, integer_of, text_of
 from prepixel.stores.remote_path import AnyPath
@@ -158,7 +158,7 @@ def read_index(folder: AnyPath, manifest: Manifest, number: int) -> list[ShardRo
     except FileNotFoundError:
         raise _unfinished(folder, manifest, number) from None
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DatasetError(describe_error(error, str(path))) from error
     lines = contents.split(b"\n")
     num_rows = len(lines) - 1
     if summary is not None:
@@ -275,7 +275,7 @@ def read_manifest(folder: AnyPath) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError, RecursionError) as error:
-        raise DatasetError(f"{path}: is no manifest of shards that this version reads ({error})") from error
+        raise DatasetError(f"{path}: is no manifest of shards that this version reads ({reason_of(error)})") from error
     return Manifest(
         manifest.options,
         manifest.classes,

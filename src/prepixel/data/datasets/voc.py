@@ -13,7 +13,7 @@ import numpy as np
 from prepixel.array_types import Bool, Integer
 from prepixel.data.datasets.coco_checks import fault_of_box
 from prepixel.data.datasets.text_formats import leaves_folder, read_lines
-from prepixel.errors import DatasetError, PrepixelError
+from prepixel.errors import DatasetError, PrepixelError, reason_of
 from prepixel.files import read_regular_file
 from prepixel.jpeg.pixel_fallback import read_numbers, read_size
 
@@ -108,7 +108,8 @@ def _read_photo(root: Path, stem: str) -> VocPhoto:
         height, width = read_size(photo)
     except (OSError, PrepixelError) as error:
         raise DatasetError(
-            f"{photo}: the photo of {stem}.xml cannot be opened ({error}); correct its filename, or fetch it again"
+            f"{photo}: the photo of {stem}.xml cannot be opened ({reason_of(error)}); correct its filename, or fetch it "
+            "again"
         ) from error
     _check_size(tree, path, (height, width))
     return VocPhoto(name, height, width, tuple(_objects(tree, path, root, stem, (height, width))))
@@ -182,7 +183,7 @@ def _xml(path: Path) -> ET.Element:
     try:
         return ET.fromstring(read_regular_file(path, _MAX_BYTES), ET.XMLParser(target=_NoDoctype()))
     except (OSError, ValueError, LookupError, ET.ParseError) as error:
-        raise DatasetError(f"{path}: the annotation cannot be read ({error}); give VOC's XML") from error
+        raise DatasetError(f"{path}: the annotation cannot be read ({reason_of(error)}); give VOC's XML") from error
 
 
 def read_object_numbers(path: Path) -> Integer[np.ndarray, "h w"]:
@@ -194,5 +195,5 @@ def read_object_numbers(path: Path) -> Integer[np.ndarray, "h w"]:
     try:
         values = read_numbers(path)
     except (OSError, PrepixelError) as error:
-        raise DatasetError(f"{path}: the mask cannot be read ({error})") from error
+        raise DatasetError(f"{path}: the mask cannot be read ({reason_of(error)}); fetch it again") from error
     return np.where(values == _VOID, 0, values)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.jobs.journal import FinishedFile
-from prepixel.errors import JpegError, JpegLimitExceeded
+from prepixel.errors import JpegError, JpegLimitExceeded, describe_error
 from prepixel.files import AtomicFile, make_folder, open_regular_file
 from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
@@ -122,8 +122,7 @@ def is_named_jpeg(name: str) -> bool:
 
 def _words(name: str, error: Exception) -> tuple[str, str]:
     """Return an error's kind and text; of the system's, without the path that the source was reached by."""
-    text = f"{name}: {error.strerror}" if isinstance(error, OSError) else str(error)
-    return type(error).__name__, text
+    return type(error).__name__, describe_error(error, name)
 
 
 def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> FileResult:

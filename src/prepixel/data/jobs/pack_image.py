@@ -13,7 +13,7 @@ from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry
 from prepixel.data.parallel import map_in_order
 from prepixel.data.read_ahead import contents_of, read_ahead
-from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg
+from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg, describe_error
 from prepixel.jpeg import Limits, read_header, read_image
 from prepixel.stores.remote_path import is_url
 
@@ -67,7 +67,7 @@ def pack_image(
             error.source = entry.name
         if options.on_error == "stop":
             raise
-        text = f"{entry.name}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        text = describe_error(error, entry.name)
         row = ShardRow(key, "skipped", entry.name, entry.label, entry.size, error=type(error).__name__, message=text)
         return PackedImage(row, b"", "", {})
     metadata = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, describe_error
 from prepixel.files import EXTENSIONS
 
 _MAX_CLASS_BYTES = 1024
@@ -91,7 +91,7 @@ def _members(path: Path) -> list[tarfile.TarInfo]:
     except (tarfile.TarError, EOFError) as error:
         raise DatasetError(f"{path}: cannot be read as a tar file ({error}); unpack compressed ones first") from error
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(describe_error(error, str(path))) from error
     sparse = next((member for member in members if member.issparse()), None)
     if sparse is not None:
         raise DatasetError(f"{path}: {sparse.name} is a sparse member; pack the tar again without --sparse")

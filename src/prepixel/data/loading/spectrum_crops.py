@@ -93,7 +93,7 @@ class SpectrumCrops:
                 failure.error.source = names[failure.index]
             if self.on_error == "raise":
                 raise failure.error
-            warnings.warn(f"left out: {failure.error}", ReadWarning, stacklevel=3)
+            warnings.warn(f"left out: {failure.message}", ReadWarning, stacklevel=3)
         if failures and not kept:
             raise DatasetError(
                 f"none of the {len(sources)} files of this batch can be read; the first: {failures[0].error}"
