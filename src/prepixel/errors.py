@@ -6,7 +6,6 @@ import errno
 import os
 from dataclasses import dataclass
 
-
 # What to do about an error of the system, which itself says only what is wrong
 _SYSTEM_HINTS = {
     errno.ENOENT: "check the path",

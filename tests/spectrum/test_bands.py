@@ -135,7 +135,7 @@ def test_own_lists_go_to_a_file_and_back(tmp_path: Path) -> None:
         ("triangle-16-1-1", "triangle sizes end at 15, not 16"),
         ("square-0-0-0", "is empty; name at least one channel"),
         ("zigzag-4-4", "no band set 'zigzag-4-4'"),
-        ("missing.json", r"missing\.json: not a band set file"),
+        ("missing.json", r"missing\.json: No such file or directory; check the path"),
     ],
 )
 def test_names_that_are_none(text: str, message: str) -> None:

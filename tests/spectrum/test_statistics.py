@@ -217,7 +217,7 @@ def test_text_that_is_no_statistics_file(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StatisticsError, match=r"not a statistics file"):
         Statistics.read(path)
-    with pytest.raises(StatisticsError, match=r"absent\.json: not a statistics file"):
+    with pytest.raises(StatisticsError, match=r"absent\.json: No such file or directory; check the path"):
         Statistics.read(tmp_path / "absent.json")
 
 

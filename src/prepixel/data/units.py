@@ -204,7 +204,9 @@ def _read_record(path: AnyPath, number: int) -> tuple[JobHeader, Any]:
             raise ValueError(f"num_units is {str(header.num_units)[:20]}")
         return header, fields["result"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError(f"{path}: is no record of a unit ({reason_of(error)}); remove it, and run its part again") from error
+        raise DatasetError(
+            f"{path}: is no record of a unit ({reason_of(error)}); remove it, and run its part again"
+        ) from error
 
 
 def _difference(found: JobHeader, asked: JobHeader) -> str:

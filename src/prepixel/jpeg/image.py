@@ -51,6 +51,11 @@ class Component:
     quantized: Int16[np.ndarray, "bh bw 8 8"]
     quantization: UInt16[np.ndarray, "8 8"]
 
+    def __repr__(self) -> str:
+        bh, bw = self.quantized.shape[:2]
+        samples, sampling = f"{self.height} x {self.width} samples", f"sampling {self.sampling[0]} x {self.sampling[1]}"
+        return f"Component({self.identifier}: {samples}, {sampling}, {bh} x {bw} blocks)"
+
 
 @dataclass(frozen=True)
 class JpegImage:
@@ -87,6 +92,14 @@ class JpegImage:
     origin: Origin = "jpeg"
     warnings: tuple[str, ...] = field(default=())
     region: Region | None = None
+
+    def __repr__(self) -> str:
+        kind = f"JPEG, {self.process}" if self.origin == "jpeg" else "of pixels"
+        notes = [f"orientation {self.orientation}"] if self.orientation != 1 else []
+        notes += [f"{self.missing_blocks} blocks missing"] if self.missing_blocks else []
+        notes += [f"part {tuple(self.region)} of the file's"] if self.region is not None else []
+        facts = ", ".join([f"{self.height} x {self.width}", self.color, kind, *notes])
+        return f"JpegImage({facts}, components={list(self.components)})"
 
     @property
     def upright_size(self) -> tuple[int, int]:

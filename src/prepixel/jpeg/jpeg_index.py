@@ -30,6 +30,11 @@ class JpegIndex:
         object.__setattr__(self, "data", bytes(self.data))
         _ = self._fields
 
+    def __repr__(self) -> str:
+        where = ", embedded" if self.is_embedded else ""
+        size = f"{len(self.data):,} bytes, {self.num_checkpoints:,} checkpoints"
+        return f"JpegIndex({size} of a file of {self.file_size:,} bytes{where})"
+
     @cached_property
     def _fields(self) -> Any:
         return _native.check_index(self.data)

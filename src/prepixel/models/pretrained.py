@@ -60,6 +60,13 @@ class PixelModel:
     pixels: tuple[int, int] = _DEFAULT_PIXELS
     trained: bool = True
 
+    def __repr__(self) -> str:
+        size = f"{self.pixels[0]} x {self.pixels[1]} pixels"
+        untrained = "" if self.trained else ", untrained"
+        return (
+            f"PixelModel({self.name!r}, {type(self.network).__name__}, {size}, {self.num_classes} classes{untrained})"
+        )
+
 
 def pixel_model(
     name: str,

@@ -39,6 +39,9 @@ class Classifier(abc.ABC):
     network: nn.Module
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {len(self.classes)} classes, {self.reader})"
+
     @property
     @abc.abstractmethod
     def reader(self) -> SpectrumReader | PixelReader:
@@ -98,7 +101,7 @@ class Classifier(abc.ABC):
 Weights = Literal["best", "last"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedRun(Classifier):
     """Classify image files with the network of a trained run.
 

@@ -79,6 +79,9 @@ class TrainedDetector:
     weights: str
     position: Position
 
+    def __repr__(self) -> str:
+        return f"TrainedDetector({self.name!r}, {len(self.classes)} classes, {type(self.network).__name__})"
+
     @property
     def name(self) -> str:
         """Name it in tables and plots."""

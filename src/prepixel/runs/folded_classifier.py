@@ -30,7 +30,7 @@ from prepixel.tasks import Classification, ClassificationResult
 Encoding = Literal["float32", "int8"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FoldedClassifier(Classifier):
     """A folded network with all that it needs to take image files.
 

@@ -44,6 +44,9 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.all_probabilities)
 
+    def __repr__(self) -> str:
+        return f"Predictions({len(self)} images, {len(self.classes)} classes, {len(self.failures)} left out)"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Return the most probable class of each image."""

@@ -41,6 +41,11 @@ class Predictor:
     threads: int = 0
     limits: Limits = Limits()
 
+    def __repr__(self) -> str:
+        given = self.manifest.input
+        takes = f"{given.bands} on {given.grid[0]} x {given.grid[1]} blocks"
+        return f"Predictor({self.manifest.name!r}, {len(self.classes)} classes, {takes}, by {self.graph.name})"
+
     @classmethod
     def load(
         cls,

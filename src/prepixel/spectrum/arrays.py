@@ -51,6 +51,10 @@ class SpectraArrays:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        n, _, bh, bw = self.values.shape
+        return f"SpectraArrays({n} images, {self.bands}, {bh} x {bw} blocks, {self.values.dtype}, {self.report})"
+
     def coefficients(self) -> Float32[np.ndarray, "kept f bh bw"]:
         """Return orthonormal coefficients in float32."""
         scaled: npt.NDArray[np.float32] = self.values.astype(np.float32) * self.unit[:, None, None]

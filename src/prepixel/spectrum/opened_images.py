@@ -145,6 +145,9 @@ class OpenImages:
     def __len__(self) -> int:
         return len(self.kept)
 
+    def __repr__(self) -> str:
+        return f"OpenImages({len(self)} of {len(self._files.sources)} sources)"
+
     @cached_property
     def sizes(self) -> Int64[np.ndarray, "kept 2"]:
         """Return upright (height, width) in luma pixels, one row per image."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.spectrum.tree import register_node
+from prepixel.spectrum.tree import refuse_tensor_function, register_node
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class PaddedSpectrum:
 
     def __len__(self) -> int:
         return len(self.spectrum)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        refuse_tensor_function("PaddedSpectrum", function)
 
 
 register_node(

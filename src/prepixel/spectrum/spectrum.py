@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.tree import register_node
+from prepixel.spectrum.tree import refuse_tensor_function, register_node
 
 # int8 values are kept within +-127, so that a mirrored channel, which is a negated one, still fits.
 INT8_LIMIT = 127
@@ -29,7 +29,7 @@ class Spectrum:
 
     The values are no pixels: a flip, a crop or RandAugment of torchvision runs on ``values`` and means nothing there. A
     `Spectrum` is a node of torch's pytrees (`torch.utils._pytree`), and raises TypeError where a transform of
-    torchvision flattens it.
+    torchvision flattens it, or where a function of torch gets it, such as the first layer of a network on pixels.
 
     Attributes:
         values: float32, float16, bfloat16, float64, or int8 within +-127.
@@ -174,6 +174,19 @@ class Spectrum:
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
+
+    def __repr__(self) -> str:
+        values: Any = self.values  # a map over pytrees may have made anything of them
+        if not isinstance(values, Tensor):
+            return f"Spectrum({values!r}, {self.bands})"
+        n, _, bh, bw = values.shape
+        images = "1 image" if n == 1 else f"{n} images"
+        device = "" if self.device.type == "cpu" else f", {self.device}"
+        return f"Spectrum({images}, {self.bands}, {bh} x {bw} blocks, {self.dtype}{device})"
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        refuse_tensor_function("Spectrum", function)
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Spectrum:
         """Return some of the images, as a batch: one for a number; for a number or a slice, a view.

@@ -59,6 +59,10 @@ class Statistics:
     minimum: Float64[Tensor, " f"]
     maximum: Float64[Tensor, " f"]
 
+    def __repr__(self) -> str:
+        grid = f"{self.grid[0]} x {self.grid[1]} blocks"
+        return f"Statistics({self.bands} on {grid}, of {self.num_images:,} images of {self.source!r})"
+
     @classmethod
     def empty(cls, bands: BandSet | str, grid: tuple[int, int], *, source: str = "") -> Statistics:
         """Return the statistics of no image."""

@@ -3,7 +3,8 @@
 torchvision's v2 transforms flatten whatever they are given by `torch.utils._pytree`, change the tensors and images that
 they find, and pass everything else through. A batch of coefficients that passes through MixUp while its labels are
 mixed is silently wrong, and so is one whose values are flipped as if they were pixels. As nodes of pytrees, spectra are
-asked when they are flattened, and refuse there.
+asked when they are flattened, and refuse there. Functions of torch ask them by ``__torch_function__``, and are refused,
+too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.utils import _pytree as pytree
@@ -85,6 +86,20 @@ def register_node(
         to_dumpable_context=dump,
         from_dumpable_context=load,
         flatten_with_keys_fn=flatten_with_keys,
+    )
+
+
+def refuse_tensor_function(name: str, function: Any) -> NoReturn:
+    """Raise TypeError for a function of torch that was given a spectrum in place of a tensor.
+
+    Raises:
+        TypeError: always; it names the function, and says what takes spectra.
+    """
+    called = getattr(function, "__name__", str(function))
+    raise TypeError(
+        f"torch's {called} got a {name}, which holds frequencies and is no tensor. A network on pixels takes spectra "
+        "once it is folded: prepixel.fold(network), for detectors prepixel.models.detectors.fold_detector; functions "
+        "of tensors take its values"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prepixel.data.datasets.coco_checks import fault_of_annotation, fault_of_image, is_whole, mask_of, shown
 from prepixel.data.datasets.coco_masks import run_lengths
+from prepixel.data.datasets.folder import describe_dataset
 from prepixel.data.datasets.shard_index import MANIFEST
 from prepixel.data.datasets.shards import PackedDataset
 from prepixel.errors import DatasetError
@@ -129,6 +130,10 @@ class CocoDataset:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        more = [f"Classes: {len(self.classes)}", f"Left out: {len(self.problems)}"]
+        return describe_dataset("CocoDataset", len(self), self.root, *more)
 
     def sources(self, indices: Sequence[int]) -> list[Source]:
         """Return what images are read from: their files' paths, or of shards their bytes.

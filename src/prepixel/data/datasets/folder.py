@@ -53,6 +53,13 @@ class ImageDataset(Protocol):
         """Return what samples are read from: paths or bytes."""
 
 
+def describe_dataset(kind: str, datapoints: int, root: object | None, *more: str) -> str:
+    """Return a data set's representation, in the form of torchvision's."""
+    lines = [f"Dataset {kind}", f"Number of datapoints: {datapoints}"]
+    lines += [f"Root location: {root}"] if root is not None else []
+    return "\n    ".join([*lines, *more])
+
+
 @dataclass(frozen=True, init=False)
 class FolderDataset:
     """List the files of a classification data set, with their classes, sorted by class folder and name.
@@ -122,6 +129,9 @@ class FolderDataset:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        return describe_dataset("FolderDataset", len(self), self.root, f"Classes: {len(self.classes)}")
 
     def sources(self, indices: Sequence[int]) -> list[str] | list[bytes]:
         """Return what the samples are read from: their paths; of objects in a store, their bytes, read at once."""

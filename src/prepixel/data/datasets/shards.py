@@ -17,7 +17,7 @@ from typing import Any, overload
 import numpy as np
 
 from prepixel.array_types import Int64
-from prepixel.data.datasets.folder import FolderDataset, Sample, labels_by_name
+from prepixel.data.datasets.folder import FolderDataset, Sample, describe_dataset, labels_by_name
 from prepixel.data.datasets.shard_index import (
     MANIFEST,
     Manifest,
@@ -176,6 +176,9 @@ class PackedDataset:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        return describe_dataset("PackedDataset", len(self), self.root, f"Classes: {len(self.classes)}")
 
     def select(self, indices: Sequence[int]) -> PackedDataset:
         """Return the data set of some of the samples, in the order of the indices, with the same classes."""

@@ -108,8 +108,8 @@ def _read_photo(root: Path, stem: str) -> VocPhoto:
         height, width = read_size(photo)
     except (OSError, PrepixelError) as error:
         raise DatasetError(
-            f"{photo}: the photo of {stem}.xml cannot be opened ({reason_of(error)}); correct its filename, or fetch it "
-            "again"
+            f"{photo}: the photo of {stem}.xml cannot be opened ({reason_of(error)}); correct its filename, or fetch "
+            "it again"
         ) from error
     _check_size(tree, path, (height, width))
     return VocPhoto(name, height, width, tuple(_objects(tree, path, root, stem, (height, width))))

@@ -196,6 +196,10 @@ class BatchLoader:
         """List the files that were left out so far, each once, in the order in which they were met."""
         return tuple(self._failures.values())
 
+    def __repr__(self) -> str:
+        purpose = "training" if self.training else "evaluation"
+        return f"{type(self).__name__}({len(self.dataset)} images, batches of {self.batch_size}, for {purpose})"
+
     def __len__(self) -> int:
         n = len(self.dataset)
         return n // self.batch_size if self.training else math.ceil(n / self.batch_size)

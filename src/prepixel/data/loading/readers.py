@@ -148,6 +148,9 @@ class SpectrumReader:
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", BandSet.of(self.bands))
 
+    def __repr__(self) -> str:
+        return f"SpectrumReader({self.bands}, {self.grid[0]} x {self.grid[1]} blocks, {self.dtype}, {self.filter})"
+
     @property
     def aspect(self) -> float:
         """Return width / height of the result."""

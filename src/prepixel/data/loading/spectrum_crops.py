@@ -24,6 +24,12 @@ class ReadWarning(UserWarning):
     """Warn that a sample was left out because its file cannot be read."""
 
 
+def describe_spectra(reader: SpectrumReader) -> str:
+    """Return what a reader makes of an image: the channels, the grid and the type."""
+    dtype = str(reader.dtype).removeprefix("torch.")
+    return f"{reader.bands} on {reader.grid[0]} x {reader.grid[1]} blocks, {dtype}"
+
+
 class SpectrumCrops:
     """Read a crop of each of a batch of images as a spectrum, by one native call.
 

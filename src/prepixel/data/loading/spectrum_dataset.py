@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prepixel.data.datasets.folder import FolderDataset
+from prepixel.data.datasets.folder import FolderDataset, describe_dataset
 from prepixel.data.loading.crops import Crop
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
-from prepixel.data.loading.spectrum_crops import SpectrumCrops
+from prepixel.data.loading.spectrum_crops import SpectrumCrops, describe_spectra
 from prepixel.files import EXTENSIONS
 from prepixel.jpeg.batch import OnError
 from prepixel.jpeg.source import Source
@@ -84,6 +84,11 @@ class SpectrumDataset(SpectrumCrops, Dataset[tuple[Spectrum, Any]]):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        more = [f"Spectra: {describe_spectra(self.reader)}", f"Transform: {self.transform or 'none, the whole image'}"]
+        more += [f"Target transform: {self.target_transform}"] if self.target_transform is not None else []
+        return describe_dataset(type(self).__name__, len(self), getattr(self, "root", None), *more)
 
     def __getitem__(self, index: int) -> tuple[Spectrum, Any]:
         """Read one sample.

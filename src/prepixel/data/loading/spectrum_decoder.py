@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 
 from prepixel.data.loading.crops import Crop
 from prepixel.data.loading.photo_indexes import IndexChoice
-from prepixel.data.loading.spectrum_crops import SpectrumCrops
+from prepixel.data.loading.spectrum_crops import SpectrumCrops, describe_spectra
 from prepixel.errors import DatasetError
 from prepixel.jpeg.batch import OnError
 from prepixel.jpeg.source import Source
@@ -76,6 +76,9 @@ class SpectrumDecoder(SpectrumCrops):
             indexes=indexes,
         )
         self.image = image
+
+    def __repr__(self) -> str:
+        return f"SpectrumDecoder({self.image!r}, {describe_spectra(self.reader)}, transform={self.transform})"
 
     def __call__(self, batch: Mapping[str, Any] | Sequence[Any]) -> Any:
         """Decode a batch.
