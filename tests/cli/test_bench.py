@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from PIL import Image
 
 from prepixel.bench import rgb_baselines, throughput
-from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_decoders
+from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, Draw, baseline_decoders
 from prepixel.bench.throughput import PipelineThroughput, ThroughputReport, ThroughputSettings, measure_throughput
 from prepixel.cli import main
 from prepixel.data import write_synthetic
@@ -94,19 +96,23 @@ def test_files_that_some_pipeline_cannot_read_are_left_out_and_named(
     assert "half.jpg: " in out.partition("left out: ")[2]
 
 
+def _draw(place: int, size: tuple[int, int]) -> CropParams:
+    del size
+    return CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1)
+
+
 @pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
 def test_a_baseline_reads_what_the_pixel_reader_reads(photos: Path) -> None:
-    upright = [path for path in sorted(photos.rglob("*.jpg")) if read_jpeg(path).orientation == 1]
-    images = open_images(upright[:5])
-    draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
-    expected = PixelReader((24, 32)).read(images, draws, 1).inputs
+    upright = [str(path) for path in sorted(photos.rglob("*.jpg")) if read_jpeg(path).orientation == 1][:5]
+    draws = [_draw(place, (0, 0)) for place in range(5)]
+    expected = PixelReader((24, 32)).read(open_images(upright), draws, 1).inputs
     assert isinstance(expected, torch.Tensor)
     for name, decode in baseline_decoders().items():
         if decode is None:
             continue
-        for threads in (1, 3):
-            read = BaselineReader((24, 32), decode).read(images, draws, threads).inputs
-            assert isinstance(read, torch.Tensor)
+        for threads in (0, 3):
+            with ThreadPoolExecutor(3) as pool:
+                read = BaselineReader((24, 32), decode).read(upright, _draw, pool if threads else None)
             assert read.shape == expected.shape
             difference = np.abs(read.numpy().astype(int) - expected.numpy().astype(int)).mean()
             assert difference < 3, name  # decoders differ in chroma enlargement and in their inverse transform
@@ -114,13 +120,18 @@ def test_a_baseline_reads_what_the_pixel_reader_reads(photos: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities:DeprecationWarning")
 def test_whole_batches_are_decoded_as_one_by_one(photos: Path) -> None:
-    images = open_images(sorted(photos.rglob("*.jpg"))[:5])
-    draws = [CropParams(Box(3.0, 5.0, 41.0, 37.0), flipped=place % 2 == 1) for place in range(5)]
-    expected = BaselineReader((24, 32), rgb_baselines.decode_by_torchvision).read(images, draws, 1).inputs
-    read = BatchReader((24, 32), torch.device("cpu")).read(images, draws, 1).inputs
-    assert isinstance(read, torch.Tensor)
-    assert isinstance(expected, torch.Tensor)
-    assert torch.equal(read, expected)
+    paths = [str(path) for path in sorted(photos.rglob("*.jpg"))[:5]]
+    expected = BaselineReader((24, 32), rgb_baselines.decode_by_torchvision).read(paths, _draw, None)
+    assert torch.equal(BatchReader((24, 32), torch.device("cpu")).read(paths, _draw, None), expected)
+
+
+def test_an_unreadable_file_of_a_baseline_raises(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff")
+    paths = [str(next(photos.rglob("*.jpg"))), str(tmp_path / "half.jpg")]
+    reader = BaselineReader((24, 32), rgb_baselines.decode_by_pillow)
+    for pool in (None, ThreadPoolExecutor(2)):
+        with pytest.raises(OSError, match=r"truncated|cannot identify"):
+            reader.read(paths, _draw, pool)
 
 
 def test_mistakes_are_one_line(photos: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -141,9 +152,16 @@ def test_rounds_have_other_crops_and_are_the_same_in_every_run(photos: Path, mon
     seen: list[tuple[CropParams, ...]] = []
     read = BaselineReader.read
 
-    def noted(self: BaselineReader, paths: list[str], draws: list[CropParams], threads: int) -> object:
-        seen.append(tuple(draws))
-        return read(self, paths, draws, threads)
+    def noted(self: BaselineReader, paths: list[str], draw: Draw, pool: Executor | None) -> torch.Tensor:
+        drawn = []
+
+        def noting(place: int, size: tuple[int, int]) -> CropParams:
+            drawn.append(draw(place, size))
+            return drawn[-1]
+
+        batch = read(self, paths, noting, pool)
+        seen.append(tuple(drawn))
+        return batch
 
     baselines = {"Pillow": rgb_baselines.decode_by_pillow}
     monkeypatch.setattr(throughput, "baseline_decoders", lambda: baselines)
@@ -160,10 +178,10 @@ def test_rounds_have_other_crops_and_are_the_same_in_every_run(photos: Path, mon
 
 def test_images_are_spread_over_threads_and_none_is_split(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of torch beside threads that read images make both slow: they are off while pipelines are timed."""
-    seen: set[tuple[int, bool]] = set()
+    seen: list[tuple[int, int]] = []
 
     def noting(contents: bytes) -> torch.Tensor:
-        seen.add((torch.get_num_threads(), torch.utils.data.get_worker_info() is None))
+        seen.append((torch.get_num_threads(), threading.get_ident()))
         return rgb_baselines.decode_by_pillow(contents)
 
     monkeypatch.setattr(throughput, "baseline_decoders", lambda: {"Pillow": noting})
@@ -171,8 +189,11 @@ def test_images_are_spread_over_threads_and_none_is_split(photos: Path, monkeypa
     torch.set_num_threads(3)
     try:
         measure_throughput(photos, ThroughputSettings(BandSet.parse("S-6"), (2, 2), (16, 16), "", 4, 4, 1, 2))
-        # the sample is checked before anything is timed, with the threads of the caller
-        assert seen == {(3, True), (1, True)}
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+    # the sample of four is checked before anything is timed, with the threads of the caller; then come two rounds on
+    # the caller's thread and on a pool's
+    assert [count for count, _ in seen] == [3] * 4 + [1] * 16
+    here = threading.get_ident()
+    assert [thread == here for _, thread in seen[4:]] == ([True] * 4 + [False] * 4) * 2

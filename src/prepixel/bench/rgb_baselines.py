@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,18 +20,19 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from prepixel.data.loading.crops import CropParams
-from prepixel.data.loading.readers import CropBatch, crop_pixels
-from prepixel.spectrum import OpenImages
+from prepixel.data.loading.readers import crop_pixels
 
 Decode = Callable[[bytes], UInt8[Tensor, "3 y x"]]
+Draw = Callable[[int, tuple[int, int]], CropParams]
 
 
 @dataclass(frozen=True)
 class BaselineReader:
     """Read JPEGs as RGB pixels by another library's decoder; torchvision crops and resizes.
 
-    Images are spread over threads; decoding and resizing one image take one thread each, which is faster than splitting
-    each image. Orientation is ignored, and the first unreadable file raises: this is for timing files known to be good.
+    Everything that is done for an image is done on one thread, from opening its file to its place in the batch: that is
+    faster than splitting each image, and leaves nothing that threads wait for. Orientation is ignored, and the first
+    unreadable file raises: this is for timing files known to be good.
 
     Attributes:
         size: pixels down and across.
@@ -44,18 +47,23 @@ class BaselineReader:
         """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
-        """Read on threads, one image at a time per thread."""
+    def read(self, paths: Sequence[str], draw: Draw, pool: Executor | None) -> UInt8[Tensor, "n 3 h w"]:
+        """Read a batch on a pool's threads, or on the caller's.
 
-        def read_one(index: int) -> UInt8[Tensor, "3 y x"]:
-            return _crop(self.decode(bytes(images.contents(index))), params[index], self.size)
+        Args:
+            paths: the files.
+            draw: called with an image's place in the batch and its (height, width).
+            pool: threads to read on; None for the caller's alone.
+        """
+        batch = torch.empty((len(paths), 3, *self.size), dtype=torch.uint8)
 
-        if threads == 1:
-            pixels = [read_one(index) for index in range(len(images))]
-        else:
-            with ThreadPoolExecutor(threads or None) as pool:
-                pixels = list(pool.map(read_one, range(len(images))))
-        return CropBatch(torch.stack(pixels), images.kept.tolist(), ())
+        def read_one(place: int) -> None:
+            pixels = self.decode(Path(paths[place]).read_bytes())
+            height, width = pixels.shape[1:]
+            batch[place] = _crop(pixels, draw(place, (height, width)), self.size)
+
+        deque(map(read_one, range(len(paths))) if pool is None else pool.map(read_one, range(len(paths))), maxlen=0)
+        return batch
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,20 @@ class BatchReader:
         """Return width / height of the result."""
         return self.size[1] / self.size[0]
 
-    def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
-        """Read on one thread; the work is the device's."""
-        buffers = [torch.frombuffer(bytearray(images.contents(i)), dtype=torch.uint8) for i in range(len(images))]
-        decoded = decode_jpeg(buffers, mode=ImageReadMode.RGB, device=self.device)
-        pixels = torch.stack([_crop(one, crop, self.size) for one, crop in zip(decoded, params, strict=True)])
+    def read(self, paths: Sequence[str], draw: Draw, pool: Executor | None) -> UInt8[Tensor, "n 3 h w"]:
+        """Read a batch: files on a pool's threads, the rest on the device; see `BaselineReader.read`."""
+
+        def read_file(path: str) -> Tensor:
+            return torch.frombuffer(bytearray(Path(path).read_bytes()), dtype=torch.uint8)
+
+        files = list(map(read_file, paths) if pool is None else pool.map(read_file, paths))
+        decoded = decode_jpeg(files, mode=ImageReadMode.RGB, device=self.device)
+        sizes: list[tuple[int, int]] = [(pixels.shape[1], pixels.shape[2]) for pixels in decoded]
+        crops = [_crop(pixels, draw(place, sizes[place]), self.size) for place, pixels in enumerate(decoded)]
+        batch = torch.stack(crops)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return CropBatch(pixels, images.kept.tolist(), ())
+        return batch
 
 
 def _crop(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from prepixel.data.jobs.pack_dataset import pack_source
 from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import PackEntry, PackSource
 from prepixel.data.loading.crops import CropParams
-from prepixel.data.loading.readers import CropReader, read_drawn
+from prepixel.data.loading.readers import read_drawn
 from prepixel.data.random_streams import sample_generator
 from prepixel.engine import choose_device
 from prepixel.errors import PrepixelError
@@ -38,6 +40,7 @@ _BANDLIMITED, _PACKED = "from band-limited files", "from packed shards"
 _JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 _CLASSES = 1000
 Progress = Callable[[int, int], None]
+Reader = BaselineReader | BatchReader | SpectrumReader
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def measure_throughput(
     The pipelines take turns, round by round, and get the same random crops and flips. Files come from the page cache,
     since an uncounted first round has read them; band-limited files and shards are made in a temporary folder. While
     pipelines are timed, torch's and OpenCV's own threads are off: images are spread over threads, each image on one.
-    Opening the images and parsing their headers, which the draws of crops need, is on every pipeline's time.
+    Opening the images and drawing their crops is on every pipeline's time.
 
     Args:
         folder: JPEGs, at any depth.
@@ -248,10 +251,10 @@ def _sample(folder: Path, settings: ThroughputSettings) -> tuple[list[str], tupl
     return paths, tuple(left_out)
 
 
-def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, CropReader], tuple[str, ...]]:
+def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, Reader], tuple[str, ...]]:
     """Build the reader of each pipeline."""
     size, bands, grid = settings.pixels, settings.bands, settings.grid
-    readers: dict[str, CropReader] = {}
+    readers: dict[str, Reader] = {}
     absent = []
     for name, decode in baseline_decoders().items():
         if decode is None:
@@ -273,10 +276,11 @@ def _readers(paths: list[str], settings: ThroughputSettings) -> tuple[dict[str, 
     return readers, tuple(absent)
 
 
-def _read_all(reader: CropReader, files: _Files, settings: ThroughputSettings, threads: int, epoch: int) -> float:
+def _read_all(reader: Reader, files: _Files, settings: ThroughputSettings, threads: int, epoch: int) -> float:
     """Read whole batches by one pipeline, with other random crops in each round, and return images per second."""
     crop, done, seconds = RandomCrop(), 0, 0.0
-    with one_thread_per_image():
+    with one_thread_per_image(), contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(threads)) if threads > 1 else None
         for first in range(0, files.count - settings.batch_size + 1, settings.batch_size):
             part = files.batch(range(first, first + settings.batch_size))
 
@@ -284,12 +288,15 @@ def _read_all(reader: CropReader, files: _Files, settings: ThroughputSettings, t
                 return crop.make_params(size, reader.aspect, sample_generator(0, epoch, first + place))
 
             start = time.perf_counter()
-            done += len(read_drawn(reader, part, draw, threads).kept)
+            if isinstance(reader, SpectrumReader):
+                done += len(read_drawn(reader, part, draw, threads).kept)
+            else:
+                done += len(reader.read([str(path) for path in part], draw, pool))
             seconds += time.perf_counter() - start
     return done / seconds
 
 
-def _sample_bytes(reader: CropReader, files: _Files, settings: ThroughputSettings) -> int:
+def _sample_bytes(reader: Reader, files: _Files, settings: ThroughputSettings) -> int:
     if isinstance(reader, BatchReader):
         return round(files.mean_bytes)  # the files themselves are sent
     if isinstance(reader, SpectrumReader):
