@@ -277,6 +277,7 @@ void bind_jpeg(nb::module_& module) {
               kept_region = aligned(wanted, frame);
               return blocks_of(*kept_region, frame);
             };
+            options.holds_regions = true;
           }
           image = retry_after_release([&] {
             const std::vector<std::uint8_t> embedded =
@@ -284,7 +285,7 @@ void bind_jpeg(nb::module_& module) {
             Image decoded =
                 decode_indexed(view.bytes(), embedded.empty() ? index_view.bytes() : embedded, options);
             if (!kept_region) return decoded;
-            Image part = crop(decoded, *kept_region);
+            Image part = crop(std::move(decoded), *kept_region);
             for (Component& component : decoded.components) array_planes().release(std::move(component.blocks));
             return part;
           });

@@ -46,6 +46,7 @@ class FileReader {
   NotedFile note_checkpoints(int every) {
     headers_.read_header();
     make_components();
+    check_size();
     scans_ = std::make_unique<ScanDecoder>(image_, file_, ScanDecoder::Options{});
     NotedFile noted{.header = image_, .scans = {}};
     do {
@@ -82,7 +83,6 @@ class FileReader {
   void make_components() {
     const FrameHeader& frame = headers_.frame();
     const FrameGeometry geometry(image_.height, image_.width, frame.components);
-    std::uint64_t num_blocks = 0;
     for (const FrameComponent& part : frame.components) {
       Component component;
       static_cast<PlaneSize&>(component) = geometry.plane(part.sampling_v, part.sampling_h);
@@ -91,18 +91,23 @@ class FileReader {
       component.sampling_v = part.sampling_v;
       component.table_id = part.table_id;
       component.quantization.fill(1);
-      num_blocks += component.num_blocks();
+      component.held = clipped({}, component);
       image_.components.push_back(std::move(component));
     }
-    plane_bytes_ = check_size(num_blocks);
   }
 
   void make_planes() {
-    if (options_.reserve) options_.reserve(plane_bytes_);
     ScanDecoder::Options options{
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated &&
                        (options_.checkpoints != nullptr || ends_with_end_marker());
+    const bool holds_regions = options_.holds_regions && image_.process != Process::progressive;  // which refines rows
+    for (std::size_t i = 0; i < image_.components.size(); ++i) {
+      Component& component = image_.components[i];
+      if (holds_regions) component.held = clipped(options.wanted[i].region, component);
+    }
+    const std::uint64_t plane_bytes = check_size();
+    if (options_.reserve) options_.reserve(plane_bytes);
     for (Component& component : image_.components) options.used.push_back(take_plane(component));
     scans_ = std::make_unique<ScanDecoder>(image_, file_, std::move(options));
   }
@@ -122,7 +127,7 @@ class FileReader {
 
   // Allocate the plane of a component. Return whether it holds old values instead of zeros.
   bool take_plane(Component& component) {
-    const auto count = static_cast<std::size_t>(component.num_blocks());
+    const auto count = static_cast<std::size_t>(component.held.num_blocks());
     if (!has_pool()) {
       component.blocks = Blocks(count);
       return false;
@@ -136,9 +141,14 @@ class FileReader {
   bool has_pool() const { return options_.planes != nullptr && !options_.keep_truncated; }
 
   // Return the bytes of the planes.
-  std::uint64_t check_size(std::uint64_t num_blocks) const {
+  std::uint64_t check_size() const {
+    std::uint64_t num_blocks = 0, held_blocks = 0;
+    for (const Component& component : image_.components) {
+      num_blocks += component.num_blocks();
+      held_blocks += component.held.num_blocks();
+    }
     const bool has_masks = image_.process == Process::progressive;
-    const std::uint64_t plane_bytes = num_blocks * (sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0));
+    const std::uint64_t plane_bytes = held_blocks * (sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0));
     check_memory("coefficients", plane_bytes, options_.limits, headers_.frame().offset);
     const std::uint64_t least_bits = image_.process == Process::progressive ? 1 : 2;
     if (!options_.keep_truncated && num_blocks * least_bits > headers_.bytes_left() * std::uint64_t{8}) {
@@ -212,7 +222,7 @@ class FileReader {
     for (std::size_t i = 0; i < image_.components.size(); ++i) {
       const std::uint64_t here = scans_->progress()[i].decoded_blocks;
       decoded += here;
-      if (options_.keep_truncated) image_.missing_blocks += image_.components[i].blocks.size() - here;
+      if (options_.keep_truncated) image_.missing_blocks += image_.components[i].num_blocks() - here;
     }
     if (decoded == 0) {
       if (scans_->first_damage()) throw JpegFault(*scans_->first_damage());
@@ -233,7 +243,6 @@ class FileReader {
   Image image_;
   HeaderReader headers_;
   std::unique_ptr<ScanDecoder> scans_;
-  std::uint64_t plane_bytes_ = 0;
   std::uint64_t visits_ = 0;
   std::optional<JpegFault> damage_;
 };

@@ -43,6 +43,8 @@ struct DecodeOptions {
   FrequencyMask kept = all_masks;         // other frequencies are zero
   // Return the wanted blocks of each component, given the frame without its planes. Other blocks are undefined.
   std::function<std::vector<BlockRegion>(const Image&)> regions = {};
+  // Hold the wanted blocks of sequential files alone in memory; see Component::held.
+  bool holds_regions = false;
   // Called with the bytes of the planes, which the limits allow, before they are made.
   std::function<void(std::uint64_t)> reserve = {};
   // Checkpoints of this file; not used with keep_truncated. If a run of MCUs between two of them does not end as the second

@@ -20,16 +20,6 @@ constexpr FrequencyMask all_masks = {all_frequencies, all_frequencies, all_frequ
 // the union of the three masks in every component, since Y, Cb and Cr are linear combinations of all of them.
 std::uint64_t kept_of(std::size_t component, Color color, const FrequencyMask& kept);
 
-// Rows and columns of blocks, each up to its end. The default is a whole plane.
-struct BlockRegion {
-  int row_begin = 0;
-  int row_end = std::numeric_limits<int>::max();
-  int column_begin = 0;
-  int column_end = std::numeric_limits<int>::max();
-
-  bool operator==(const BlockRegion&) const = default;
-};
-
 // Of one component.
 struct Selection {
   std::uint64_t kept = all_frequencies;  // natural order

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "jpeg/frame_geometry.hpp"
 
@@ -37,7 +38,7 @@ std::vector<BlockRegion> blocks_of(const Region& region, const Image& image) {
   return blocks;
 }
 
-Image crop(const Image& image, const Region& region) {
+Image crop(Image&& image, const Region& region) {
   const std::vector<BlockRegion> blocks = blocks_of(region, image);
   const FrameGeometry part(region.height, region.width, image.components);
   Image out;
@@ -50,16 +51,24 @@ Image crop(const Image& image, const Region& region) {
   out.warnings = image.warnings;
   out.checkpoints_refused = image.checkpoints_refused;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const Component& whole = image.components[i];
+    Component& whole = image.components[i];
     Component& component = out.components.emplace_back();
     static_cast<ComponentHeader&>(component) = whole;
     static_cast<PlaneSize&>(component) = part.plane(whole.sampling_v, whole.sampling_h);
+    const BlockRegion held = clipped(whole.held, whole), wanted = clipped(blocks[i], whole);
+    if (held == wanted) {
+      component.blocks = std::move(whole.blocks);
+      continue;
+    }
+    if (wanted.row_begin < held.row_begin || wanted.row_end > held.row_end || wanted.column_begin < held.column_begin ||
+        wanted.column_end > held.column_end)
+      throw std::logic_error("a region of blocks that the image does not hold");
     component.blocks = Blocks(static_cast<std::size_t>(component.num_blocks()));
-    const auto across = static_cast<std::size_t>(whole.blocks_across);
+    const auto across = static_cast<std::size_t>(held.column_end - held.column_begin);
     Block* to = component.blocks.data();
-    for (int row = blocks[i].row_begin; row < blocks[i].row_end; ++row, to += component.blocks_across)
-      std::copy_n(whole.blocks.data() + static_cast<std::size_t>(row) * across +
-                      static_cast<std::size_t>(blocks[i].column_begin),
+    for (int row = wanted.row_begin; row < wanted.row_end; ++row, to += component.blocks_across)
+      std::copy_n(whole.blocks.data() + static_cast<std::size_t>(row - held.row_begin) * across +
+                      static_cast<std::size_t>(wanted.column_begin - held.column_begin),
                   component.blocks_across, to);
   }
   return out;

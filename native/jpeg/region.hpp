@@ -23,7 +23,8 @@ Region aligned(const Region& region, const Image& image);
 // The blocks of each component that an aligned region needs.
 std::vector<BlockRegion> blocks_of(const Region& region, const Image& image);
 
-// An image of the region alone.
-Image crop(const Image& image, const Region& region);
+// An image of the region alone; its blocks are moved where the image holds just those. std::logic_error: it does not hold
+// them all.
+Image crop(Image&& image, const Region& region);
 
 }  // namespace prepixel

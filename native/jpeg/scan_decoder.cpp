@@ -111,18 +111,21 @@ void ScanDecoder::zero_unwanted() {
 
 // Move a slot to its block in MCU `column` of the MCU row `row`; MCUs up to `column_end` are decoded next.
 void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column, std::uint64_t column_end) const {
-  const auto block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
-  slot.columns = block_row < slot.down ? slot.across : 0;
-  slot.row = slot.columns != 0 ? slot.plane + block_row * slot.across : nullptr;
-  slot.nonzero_row =
-      slot.columns != 0 && slot.nonzero != nullptr ? slot.nonzero + block_row * slot.across : nullptr;
-  slot.column = static_cast<int>(column) * slot.step_x + slot.x;
-  const bool wanted = block_row >= slot.region.row_begin && block_row < slot.region.row_end;
-  slot.wanted_begin = wanted ? slot.region.column_begin : 0;
-  slot.wanted_end = wanted ? std::min(slot.region.column_end, slot.columns) : 0;
+  const std::int64_t block_row = static_cast<std::int64_t>(row) * slot.step_y + slot.y;
+  const int origin = slot.held.column_begin;
+  slot.row_number = block_row;
+  slot.columns = block_row < slot.down ? slot.across - origin : 0;
+  slot.column = static_cast<int>(column) * slot.step_x + slot.x - origin;
+  const bool wanted = block_row >= std::max(slot.region.row_begin, slot.held.row_begin) &&
+                      block_row < std::min(slot.region.row_end, slot.held.row_end);
+  slot.wanted_begin = wanted ? std::max(slot.region.column_begin, origin) - origin : 0;
+  slot.wanted_end = wanted ? std::min(slot.region.column_end, slot.held.column_end) - origin : 0;
+  const std::int64_t place = wanted ? (block_row - slot.held.row_begin) * (slot.held.column_end - origin) : 0;
+  slot.row = wanted ? slot.plane + place : nullptr;
+  slot.nonzero_row = wanted && slot.nonzero != nullptr ? slot.nonzero + place : nullptr;
   if (!slot.zeroes) return;
   const int begin = std::max(slot.wanted_begin, slot.column);
-  const int end = std::min(slot.wanted_end, static_cast<int>(column_end) * slot.step_x);
+  const int end = std::min(slot.wanted_end, static_cast<int>(column_end) * slot.step_x - origin);
   if (begin < end) std::memset(slot.row[begin].data(), 0, static_cast<std::size_t>(end - begin) * sizeof(Block));
 }
 
@@ -133,8 +136,9 @@ std::pair<std::uint64_t, std::uint64_t> ScanDecoder::wanted_mcus() const {
   std::uint64_t begin = mcus_across_, end = 0;
   for (const Slot& slot : slots_) {
     if (slot.wanted_begin >= slot.wanted_end) continue;
-    begin = std::min(begin, static_cast<std::uint64_t>(slot.wanted_begin / slot.step_x));
-    end = std::max(end, static_cast<std::uint64_t>(ceil_divide(slot.wanted_end, slot.step_x)));
+    const int origin = slot.held.column_begin;
+    begin = std::min(begin, static_cast<std::uint64_t>((slot.wanted_begin + origin) / slot.step_x));
+    end = std::max(end, static_cast<std::uint64_t>(ceil_divide(slot.wanted_end + origin, slot.step_x)));
   }
   return {std::min(begin, end), end};
 }
@@ -198,7 +202,7 @@ std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interv
 // Count the blocks of an MCU row that were decoded from MCU `column` on.
 void ScanDecoder::count_decoded(std::uint64_t column) {
   for (const Slot& slot : slots_) {
-    const int begin = static_cast<int>(column) * slot.step_x + slot.x;
+    const int begin = static_cast<int>(column) * slot.step_x + slot.x - slot.held.column_begin;
     const int end = std::min(slot.column, slot.columns);
     if (begin < end) *slot.decoded += static_cast<std::uint64_t>((end - begin - 1) / slot.step_x + 1);
   }
@@ -292,8 +296,8 @@ JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const
   const std::size_t index = scan_.components[slot.scan_index].index;
   std::string where = " in scan " + std::to_string(image_.num_scans) + ", component " + std::to_string(index);
   if (slot.column < slot.columns) {
-    where += ", block (" + std::to_string((slot.row - slot.plane) / slot.across) + ", " +
-             std::to_string(slot.column) + ")";
+    where += ", block (" + std::to_string(slot.row_number) + ", " +
+             std::to_string(slot.column + slot.held.column_begin) + ")";
   }
   if (bits.overrun()) {
     if (segment.marker == 0) return {Fault::truncated, segment.file_end, "the file ends" + where, hint::cut_short};

@@ -85,14 +85,17 @@ class ScanDecoder {
     int step_x, step_y;  // blocks of this component in an MCU
     int x, y;            // position of this block among them
     Block* plane;
+    BlockRegion held;    // the part of the plane that is in memory
     std::uint64_t* decoded;
     BlockRegion region;
     bool zeroes;  // zero the row before its blocks are decoded
     std::uint64_t* nonzero = nullptr;      // the plane's masks, in AC scans of progressive files
-    Block* row = nullptr;
+    // Columns count from the first that is held.
+    Block* row = nullptr;            // null: nobody wants blocks of this row
     std::uint64_t* nonzero_row = nullptr;
+    std::int64_t row_number = 0;
     int column = 0;
-    int columns = 0;                 // of this row; 0: the row is padding
+    int columns = 0;                 // of this row; 0 at most: the row is padding
     int wanted_begin = 0, wanted_end = 0;
   };
   void count_decoded(std::uint64_t column);

@@ -96,6 +96,7 @@ void ScanDecoder::plan_mcu(const ScanHeader& scan) {
                           .x = x,
                           .y = y,
                           .plane = component.blocks.data(),
+                          .held = clipped(component.held, component),
                           .decoded = decoded,
                           .region = options_.wanted[index].region,
                           .zeroes = options_.used[index] && first && x == 0});

@@ -1,6 +1,7 @@
 // A JPEG as plain structs, without behavior. The terms are those of ITU-T T.81.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -72,9 +73,31 @@ struct ComponentHeader : PlaneSize {
   std::array<std::uint16_t, 64> quantization{};   // natural order
 };
 
+// Rows and columns of blocks, each up to its end. The default is a whole plane.
+struct BlockRegion {
+  int row_begin = 0;
+  int row_end = std::numeric_limits<int>::max();
+  int column_begin = 0;
+  int column_end = std::numeric_limits<int>::max();
+
+  bool operator==(const BlockRegion&) const = default;
+
+  std::uint64_t num_blocks() const {
+    return static_cast<std::uint64_t>(row_end - row_begin) * static_cast<std::uint64_t>(column_end - column_begin);
+  }
+};
+
+// The part of a region that lies in a plane.
+inline BlockRegion clipped(const BlockRegion& region, const PlaneSize& plane) {
+  const int row_end = std::clamp(region.row_end, 0, plane.blocks_down);
+  const int column_end = std::clamp(region.column_end, 0, plane.blocks_across);
+  return {std::clamp(region.row_begin, 0, row_end), row_end, std::clamp(region.column_begin, 0, column_end), column_end};
+}
+
 // One component with its plane of blocks_down x blocks_across blocks.
 struct Component : ComponentHeader {
-  Blocks blocks;                                  // row by row
+  Blocks blocks;                                  // of `held`, row by row
+  BlockRegion held;                               // the part of the plane that is in memory
 };
 
 struct Header {

@@ -14,7 +14,7 @@ from tests.jpeg.small_files import HEIGHT, WIDTH, by_cjpeg, by_pillow
 from tests.oracles import jpeg_index as oracle
 from tests.oracles.xxh64 import xxh64
 
-from prepixel.errors import JpegError, MalformedJpeg
+from prepixel.errors import JpegError, JpegLimitExceeded, MalformedJpeg
 from prepixel.jpeg import (
     JpegImage,
     Limits,
@@ -264,6 +264,20 @@ def test_under_keep_an_index_is_not_used(files: dict[str, bytes]) -> None:
     with_index, without = (read_jpeg(cut, index=i, on_truncated="keep") for i in (index, None))
     assert with_index.missing_blocks == without.missing_blocks > 0
     assert with_index.warnings == without.warnings
+
+
+def test_a_region_takes_the_memory_of_its_own_blocks(files: dict[str, bytes]) -> None:
+    """4:2:0: an MCU is 16 x 16 samples, of six blocks of 128 bytes."""
+    region, least = (17, 18, 15, 14), 6 * 128
+    for name in ("baseline-420", "height-by-dnl", "scan-per-component"):
+        file = files[name]
+        for index in (None, index_jpeg(file, every=1)):
+            part = read_jpeg(file, region=region, index=index, limits=Limits(max_memory_bytes=4000))
+            assert part.region == (16, 16, 16, 16)
+            with pytest.raises(JpegLimitExceeded, match="coefficients of 768 bytes, more than 767"):
+                read_jpeg(file, region=region, index=index, limits=Limits(max_memory_bytes=least - 1))
+    with pytest.raises(JpegLimitExceeded, match="coefficients of"):  # whose scans refine whole rows
+        read_jpeg(files["progressive"], region=region, limits=Limits(max_memory_bytes=4000))
 
 
 @pytest.mark.data

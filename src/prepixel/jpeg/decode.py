@@ -129,9 +129,9 @@ def read_jpeg(
             frequency are left out, and damage in them with them.
         region: (top, left, height, width) in luma pixels, as stored: the image returned is that part of the file's, as
             ``jpegtran -crop`` makes it: top and left move to the borders of the MCUs that hold them, and
-            ``JpegImage.region`` says where they went. Rows of MCUs behind the region are not decoded, nor restart
-            intervals before it, nor, with an index, much else; damage there goes unseen, but in files that do not end
-            with EOI.
+            ``JpegImage.region`` says where they went. Of a sequential file nothing else is held in memory. Rows of MCUs
+            behind the region are not decoded, nor restart intervals before it, nor, with an index, much else; damage
+            there goes unseen, but in files that do not end with EOI.
         index: of this very file, by `index_jpeg`; ``"auto"``: that which the file holds, if it holds one
             (`embed_index`); None: none. Where it is damaged, or another file's, the file is read without it, and a
             warning says so; docs/formats/jpeg-index.md says what is checked. Not used under ``"keep"``, nor for a whole
