@@ -19,9 +19,9 @@ constexpr const char* hint = "Read it again when no other program writes to it";
 constexpr std::span<const std::uint8_t> no_bytes = {};
 
 // Whether a box leaves out so much that an index, which has to be read and checked, saves time.
-bool is_part(const Box* box, const Outcome& image) {
+bool is_part(const std::optional<Box>& box, const Outcome& image) {
   constexpr double most = 0.95;
-  return box != nullptr && box->height * box->width < most * image.height * image.width;
+  return box && box->height * box->width < most * image.height * image.width;
 }
 
 bool needs_pixels(const Header& header) { return header.color == Color::cmyk || header.color == Color::ycck; }
@@ -164,13 +164,12 @@ class OpenImages::Worker {
 
  private:
   void read_jpeg(std::span<const std::uint8_t> file, const ParsedHeader& header, const ReadTask& task, Outcome& outcome) {
-    const Box* box = task.box ? &*task.box : nullptr;
     MemoryBudget::Share of_index(budgets_.indexes), of_planes(budgets_.planes);
     DecodeOptions decoding{.limits = images_.limits_, .keep_truncated = options_.keep_truncated};
-    decoding.regions = [box](const Image& frame) { return needed_blocks(view_of(frame), box); };
+    decoding.regions = [&task](const Image& frame) { return needed_blocks(view_of(frame), task.crop); };
     decoding.reserve = taking(of_planes);
     std::optional<JpegIndex> index;
-    const std::span<const std::uint8_t> index_bytes = is_part(box, outcome) ? index_of(file, task) : no_bytes;
+    const std::span<const std::uint8_t> index_bytes = is_part(task.crop.box, outcome) ? index_of(file, task) : no_bytes;
     if (!index_bytes.empty()) {
       of_index.take(std::min(checkpoint_memory(index_bytes.size()), images_.limits_.max_memory_bytes));
       index = fitting_index(index_bytes, file, images_.limits_);
@@ -179,7 +178,7 @@ class OpenImages::Worker {
     const PooledImage image(file, header, std::move(decoding));
     outcome.index_refused = !index_bytes.empty() && (!index || image->checkpoints_refused);
     outcome.missing_blocks = image->missing_blocks;
-    resampler_.make(view_of(*image), box, task.flip, task.out);
+    resampler_.make(view_of(*image), task.crop, task.out);
   }
 
   // The index to read a file by; empty: none, or none that is of use.
@@ -197,7 +196,7 @@ class OpenImages::Worker {
     check_memory("a packed image's payload and planes,", task.payload.size() + packed.value_bytes(), limits);
     MemoryBudget::Share of_planes(budgets_.planes);
     of_planes.take(packed.value_bytes());
-    resampler_.make(view_of(packed), task.box ? &*task.box : nullptr, task.flip, task.out);
+    resampler_.make(view_of(packed), task.crop, task.out);
   }
 
   const OpenImages& images_;

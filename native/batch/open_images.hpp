@@ -22,8 +22,7 @@ namespace prepixel {
 // One image of a batch to read.
 struct ReadTask {
   std::size_t image = 0;                          // among those that were opened
-  std::optional<Box> box;                         // none: the whole image
-  bool flip = false;
+  UprightCrop crop = {};
   int grid_down = 0;
   int grid_across = 0;
   void* out = nullptr;                            // room for as many values as the request has for this grid

@@ -23,6 +23,7 @@ namespace {
 
 using Boxes = nb::ndarray<const double, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
 using Flips = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Turns = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Channels = nb::ndarray<const int, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using PerChannel = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
@@ -140,7 +141,26 @@ nb::list sizes_of(const std::vector<Outcome>& outcomes) {
   return sizes;
 }
 
-Box box_of(const Boxes& boxes, std::size_t i) { return {boxes(i, 0), boxes(i, 1), boxes(i, 2), boxes(i, 3)}; }
+// What results show of their images: arrays with an entry for each, or None.
+struct Crops {
+  const std::optional<Boxes>& boxes;
+  const std::optional<Flips>& flips;
+  const std::optional<Turns>& turns;
+
+  void check(std::size_t count) const {
+    if ((boxes && boxes->shape(0) != count) || (flips && flips->shape(0) != count) ||
+        (turns && turns->shape(0) != count))
+      throw std::invalid_argument("boxes, flips and turns must be as many as the images");
+  }
+
+  UprightCrop of(std::size_t i) const {
+    UprightCrop crop;
+    if (boxes) crop.box = Box{(*boxes)(i, 0), (*boxes)(i, 1), (*boxes)(i, 2), (*boxes)(i, 3)};
+    crop.flip = flips && (*flips)(i);
+    crop.turns = turns ? static_cast<int>((*turns)(i) & 3) : 0;
+    return crop;
+  }
+};
 
 // OpenImages, and the Python buffers that it reads.
 class BoundImages {
@@ -170,10 +190,10 @@ class BoundImages {
   nb::tuple read(const std::vector<std::size_t>& which, const std::vector<Output>& outputs, const Channels& channels,
                  const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                  const std::string& simd, const std::optional<Boxes>& boxes, const std::optional<Flips>& flips,
-                 const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
+                 const std::optional<Turns>& turns, const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
                  int threads) const {
-    if ((boxes && boxes->shape(0) != which.size()) || (flips && flips->shape(0) != which.size()))
-      throw std::invalid_argument("boxes and flips must be as many as the images");
+    const Crops crops{boxes, flips, turns};
+    crops.check(which.size());
     if (indexes && indexes->size() != which.size()) throw std::invalid_argument("indexes must be as many as the images");
     SpectrumRequest request;
     std::vector<ReadTask> tasks;
@@ -192,8 +212,7 @@ class BoundImages {
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       if (which[i] >= images_->opened().size()) throw nb::index_error("there is no such image");
       tasks[i].image = which[i];
-      if (boxes) tasks[i].box = box_of(*boxes, i);
-      tasks[i].flip = flips && (*flips)(i);
+      tasks[i].crop = crops.of(i);
       if (indexes && !(*indexes)[i].is_none()) tasks[i].index = held.hold((*indexes)[i]);
       const nb::int_ key(i);
       if (!packs.contains(key)) continue;
@@ -248,10 +267,12 @@ nb::tuple bound_read_sizes(const nb::list& sources, std::uint64_t max_pixels, st
 void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int width, int orientation,
                               const std::string& color, const Output& out, const Channels& channels,
                               const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
-                              const std::string& simd, const std::optional<Boxes>& boxes, bool flip) {
+                              const std::string& simd, const std::optional<Boxes>& boxes,
+                              const std::optional<Flips>& flips, const std::optional<Turns>& turns) {
   const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
-  if (out.shape(0) != 1 || (boxes && boxes->shape(0) != 1))
-    throw std::invalid_argument("planes are those of one image: it has one output and at most one box");
+  const Crops crops{boxes, flips, turns};
+  crops.check(1);
+  if (out.shape(0) != 1) throw std::invalid_argument("planes are those of one image: it has one output");
   ImageView image{height, width, orientation, color_of(color), {}};
   for (const auto& [quantized, table, sampling, plane_height, plane_width] : planes) {
     constexpr std::size_t most_blocks = max_side / 8 + 1;
@@ -262,9 +283,9 @@ void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int 
     std::copy_n(table.data(), 64, plane.quantization.begin());
     image.planes.push_back(plane);
   }
-  const std::optional<Box> box = boxes ? std::optional(box_of(*boxes, 0)) : std::nullopt;
+  const UprightCrop crop = crops.of(0);
   const nb::gil_scoped_release unlocked;
-  retry_after_release([&] { DctResampler(request).make(image, box ? &*box : nullptr, flip, out.data()); });
+  retry_after_release([&] { DctResampler(request).make(image, crop, out.data()); });
 }
 
 }  // namespace
@@ -284,8 +305,8 @@ void bind_spectrum(nb::module_& module) {
       .def("opened", &BoundImages::opened, "Return failures, those that need pixels, packed images, upright sizes.")
       .def("contents", bound_contents, "image"_a, "Return what is held of a file; None where nothing is.")
       .def("read", &BoundImages::read, "images"_a, "outputs"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a,
-           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "packs"_a, "indexes"_a.none(), "use_embedded"_a,
-           "keep_truncated"_a, "threads"_a,
+           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(), "packs"_a, "indexes"_a.none(),
+           "use_embedded"_a, "keep_truncated"_a, "threads"_a,
            "Decode and resample images; return failures, those that need pixels, missing blocks, those with an index "
            "that does not fit.");
 
@@ -294,7 +315,8 @@ void bind_spectrum(nb::module_& module) {
 
   module.def("spectrum_of_planes", bound_spectrum_of_planes, "planes"_a, "height"_a, "width"_a, "orientation"_a,
              "color"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,
-             "boxes"_a.none(), "flip"_a, "Resample one image's planes of quantized coefficients into one array.");
+             "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(),
+             "Resample one image's planes of quantized coefficients into one array.");
 }
 
 }  // namespace prepixel

@@ -24,8 +24,8 @@ void compare(const Bytes& header, const Bytes& payload) {
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(3);
   std::vector<float> planes(request.num_values()), blocks(request.num_values());
   prepixel::DctResampler maker(request);
-  maker.make(prepixel::view_of(packed), nullptr, false, planes.data());
-  maker.make(prepixel::view_of(image), nullptr, false, blocks.data());
+  maker.make(prepixel::view_of(packed), {}, planes.data());
+  maker.make(prepixel::view_of(image), {}, blocks.data());
   for (std::size_t i = 0; i < planes.size(); ++i)
     if (planes[i] != blocks[i]) std::abort();  // zeros may differ in their sign
 }

@@ -1,5 +1,5 @@
-// libFuzzer target: spectra of any bytes, with crops and flips drawn from the last ones, and band-limiting. A crop, whose
-// planes hold values of the image before, must equal the same crop of the whole image, and the same crop read by the file's
+// libFuzzer target: spectra of any bytes, with crops, flips and turns drawn from the last ones, and band-limiting. A crop,
+// whose planes hold values of the image before, must equal the same crop of the whole image, and the same crop read by the file's
 // index. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
@@ -25,17 +25,23 @@ std::vector<std::uint8_t> index_of(std::span<const std::uint8_t> file, int every
   }
 }
 
-void compare(std::span<const std::uint8_t> file, bool keep, double share) {
+void compare(std::span<const std::uint8_t> file, bool keep, double share, int turns) {
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
   const prepixel::OpenImages images({{.bytes = file, .path = {}}}, limits, 1);
   const prepixel::Outcome& opened = images.opened()[0];
   if (opened.status != prepixel::Status::read || images.is_packed(0)) return;
   const double height = opened.height, width = opened.width;
-  const prepixel::Box box{(1 - share) * height / 2, (1 - share) * width, share * height, share * width};
+  const prepixel::UprightCrop crop{
+      .box = prepixel::Box{(1 - share) * height / 2, (1 - share) * width, share * height, share * width},
+      .flip = share < 0.5,
+      .turns = turns};
   const prepixel::DecodeOptions options{.limits = limits, .keep_truncated = keep};
   const std::size_t count = request.num_values();
   std::vector<float> values(3 * count);
-  std::vector<prepixel::ReadTask> tasks(2, {.box = box, .flip = share < 0.5, .grid_down = request.grid_down, .grid_across = request.grid_across, .out = values.data()});
+  std::vector<prepixel::ReadTask> tasks(2, {.crop = crop,
+                                            .grid_down = request.grid_down,
+                                            .grid_across = request.grid_across,
+                                            .out = values.data()});
   tasks[1].out = values.data() + count;
   const std::vector<std::uint8_t> index = index_of(file, static_cast<int>(share * 64) % 5);
   tasks[1].index = index;
@@ -46,7 +52,7 @@ void compare(std::span<const std::uint8_t> file, bool keep, double share) {
   if (std::memcmp(values.data(), values.data() + count, count * sizeof(float)) != 0) std::abort();
   try {
     const prepixel::Image image = prepixel::decode(file, options);
-    prepixel::DctResampler(request).make(prepixel::view_of(image), &box, share < 0.5, values.data() + 2 * count);
+    prepixel::DctResampler(request).make(prepixel::view_of(image), crop, values.data() + 2 * count);
   } catch (const prepixel::JpegFault&) {
     return;  // damage outside the crop
   }
@@ -59,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 4) return 0;
   const std::uint8_t drawn = data[size - 3];
   const double share = (1.0 + data[size - 4]) / 256;
-  for (const bool keep : {false, true}) compare({data, size}, keep, share);
+  for (const bool keep : {false, true}) compare({data, size}, keep, share, drawn % 4);
   try {
     const prepixel::BandlimitRequest request{
         .kept = {0x0F0Fu | std::uint64_t{1} << drawn % 64, 0x0101, 1}, .restart_interval = {}, .restart_rows = drawn % 3};

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "jpeg/types.hpp"
@@ -18,6 +19,13 @@ struct Box {
   double left = 0;
   double height = 0;
   double width = 0;
+};
+
+// What a result shows: a box of the upright image, perhaps mirrored left to right, then turned.
+struct UprightCrop {
+  std::optional<Box> box = {};                    // none: the whole image
+  bool flip = false;
+  int turns = 0;                                  // quarters counter-clockwise
 };
 
 struct PlaneView {

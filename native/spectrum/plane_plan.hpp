@@ -41,7 +41,7 @@ struct PlanePlan {
   AxisPlan first;                                 // the axis that is resampled first, whichever order is cheaper
   AxisPlan second;
   bool rows_first;                                // the first axis runs down the stored plane
-  bool transposed;                                // the upright image is the stored one transposed
+  bool transposed;                                // the result is the stored image transposed
 
   PlanePlan(const PlaneView& plane, const StoredView& view, std::span<const PlaneChannel> channels, AxisMapCache& maps);
 

@@ -9,9 +9,9 @@ DctResampler::DctResampler(const SpectrumRequest& request)
   request.check();
 }
 
-void DctResampler::make(const ImageView& image, const Box* box, bool flip, void* out) {
+void DctResampler::make(const ImageView& image, const UprightCrop& crop, void* out) {
   check_image(image);
-  const StoredView view = stored_view(image, box, flip, request_.grid_down, request_.grid_across);
+  const StoredView view = stored_view(image, crop, request_.grid_down, request_.grid_across);
   maps_.clear();
   ScaledOutput scaled(request_, kernels_, out);
   if (image.color == Color::rgb) {

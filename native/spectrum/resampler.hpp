@@ -1,8 +1,8 @@
-// Fused: quantized coefficients -> dequantized, cropped, resized, mirrored, upright, in YCbCr, chosen frequencies,
-// scaled.
+// Fused: quantized coefficients -> dequantized, cropped, resized, upright, mirrored, turned, in YCbCr, chosen
+// frequencies, scaled.
 //
-// One banded linear map per axis and component; no pixel is computed. The result depends on the image, the box, the
-// flip and the request only: not on threads, the instruction set, or earlier uses of a workspace.
+// One banded linear map per axis and component; no pixel is computed. The result depends on the image, the crop and
+// the request only: not on threads, the instruction set, or earlier uses of a workspace.
 //
 // Parts: stored_crop (the box in stored axes), axis_map (the map of one axis), plane_plan (maps and their order),
 // dequantized_lines (input), separable_pass (both maps), channel_output (scaling, sums of RGB planes).
@@ -28,9 +28,9 @@ class DctResampler {
   DctResampler(const DctResampler&) = delete;
   DctResampler& operator=(const DctResampler&) = delete;
 
-  // Write one image: [channel][block row][block column] of float or std::int8_t. `box` null: the whole image.
+  // Write one image: [channel][block row][block column] of float or std::int8_t.
   // std::invalid_argument: the box is invalid or outside the image. JpegFault: the color is not linear.
-  void make(const ImageView& image, const Box* box, bool flip, void* out);
+  void make(const ImageView& image, const UprightCrop& crop, void* out);
 
  private:
   void resample_planes(const ImageView& image, const StoredView& view, ChannelOutput& output);

@@ -60,6 +60,25 @@ AxisOrder axis_order(int orientation) {
   }
 }
 
+// Mirror a result left to right: its columns are stored rows where it is stored transposed.
+void mirror(AxisOrder& order) {
+  bool& reversed = order.transposed ? order.reverse_rows : order.reverse_columns;
+  reversed = !reversed;
+}
+
+// Turn a result by a quarter counter-clockwise: mirror it left to right, then transpose it.
+void turn(AxisOrder& order) {
+  mirror(order);
+  order.transposed = !order.transposed;
+}
+
+// How the stored axes become those of a crop's result, from how they become upright.
+AxisOrder shown_order(AxisOrder order, const UprightCrop& crop) {
+  if (crop.flip) mirror(order);
+  for (int quarter = 0; quarter < (crop.turns & 3); ++quarter) turn(order);  // modulo 4, of negative numbers, too
+  return order;
+}
+
 }  // namespace
 
 void check_image(const ImageView& image) {
@@ -94,23 +113,23 @@ void check_image(const ImageView& image) {
   }
 }
 
-StoredView stored_view(const ImageView& image, const Box* box, bool flip, int grid_down, int grid_across) {
+StoredView stored_view(const ImageView& image, const UprightCrop& crop, int grid_down, int grid_across) {
   const AxisOrder order = axis_order(image.orientation);
   const Box whole{0, 0, static_cast<double>(order.transposed ? image.width : image.height),
                   static_cast<double>(order.transposed ? image.height : image.width)};
-  const Box& upright = box == nullptr ? whole : *box;
+  const Box upright = crop.box.value_or(whole);
   check_inside(upright, static_cast<int>(whole.height), static_cast<int>(whole.width));
 
   StoredView view{};
   view.box = order.transposed ? Box{upright.left, upright.top, upright.width, upright.height} : upright;
   if (order.reverse_rows) view.box.top = image.height - (view.box.top + view.box.height);
   if (order.reverse_columns) view.box.left = image.width - (view.box.left + view.box.width);
-  // A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
-  view.reverse_rows = order.reverse_rows != (flip && order.transposed);
-  view.reverse_columns = order.reverse_columns != (flip && !order.transposed);
-  view.transposed = order.transposed;
-  view.grid_down = order.transposed ? grid_across : grid_down;
-  view.grid_across = order.transposed ? grid_down : grid_across;
+  const AxisOrder result = shown_order(order, crop);
+  view.reverse_rows = result.reverse_rows;
+  view.reverse_columns = result.reverse_columns;
+  view.transposed = result.transposed;
+  view.grid_down = result.transposed ? grid_across : grid_down;
+  view.grid_across = result.transposed ? grid_down : grid_across;
   for (const PlaneView& plane : image.planes) {
     view.max_v = std::max(view.max_v, plane.sampling_v);
     view.max_h = std::max(view.max_h, plane.sampling_h);
@@ -126,11 +145,11 @@ std::pair<AxisCrop, AxisCrop> axis_crops(const PlaneView& plane, const StoredVie
            view.reverse_columns}};
 }
 
-std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box) {
+std::vector<BlockRegion> needed_blocks(const ImageView& image, const UprightCrop& crop) {
   std::vector<BlockRegion> regions(image.planes.size());
   try {
     check_image(image);
-    const StoredView view = stored_view(image, box, false, 1, 1);
+    const StoredView view = stored_view(image, crop, 1, 1);
     for (std::size_t i = 0; i < regions.size(); ++i) {
       const auto [down, across] = axis_crops(image.planes[i], view);
       const BlockSpan rows = touched_blocks(down), columns = touched_blocks(across);

@@ -10,7 +10,7 @@
 
 namespace prepixel {
 
-// The box and the output in stored axes.
+// The box and the output in stored axes: mirror the stored axes, then transpose if so.
 struct StoredView {
   Box box;
   bool reverse_rows;
@@ -26,14 +26,15 @@ struct StoredView {
 // YCbCr, or a side is too long.
 void check_image(const ImageView& image);
 
-// Convert an upright box. `box` null: the whole image. std::invalid_argument: the box is invalid or outside the image.
-StoredView stored_view(const ImageView& image, const Box* box, bool flip, int grid_down, int grid_across);
+// Convert an upright crop to a result of `grid_down` x `grid_across` blocks. std::invalid_argument: the box is invalid or
+// outside the image.
+StoredView stored_view(const ImageView& image, const UprightCrop& crop, int grid_down, int grid_across);
 
 // Return the crops of one plane: down, across.
 std::pair<AxisCrop, AxisCrop> axis_crops(const PlaneView& plane, const StoredView& view);
 
-// Return the blocks of each component that a spectrum of the box needs; `box` null: the whole image. All blocks if the
-// image or the box is invalid; resampling then reports the error.
-std::vector<BlockRegion> needed_blocks(const ImageView& image, const Box* box);
+// Return the blocks of each component that a spectrum of the crop needs. All blocks if the image or the box is invalid;
+// resampling then reports the error.
+std::vector<BlockRegion> needed_blocks(const ImageView& image, const UprightCrop& crop);
 
 }  // namespace prepixel

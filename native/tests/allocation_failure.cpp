@@ -156,7 +156,7 @@ void run(const std::string& name, const Bytes& file) {
   std::vector<float> values(inputs.size() * request.num_values());
   std::vector<ReadTask> tasks;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    tasks.push_back({.image = i, .box = {}, .grid_down = request.grid_down, .grid_across = request.grid_across,
+    tasks.push_back({.image = i, .grid_down = request.grid_down, .grid_across = request.grid_across,
                      .out = values.data() + i * request.num_values()});
   const auto sufficed = [&](const std::vector<Outcome>& outcomes) {
     for (const Outcome& outcome : outcomes)

@@ -55,7 +55,7 @@ struct Read {
   bool operator==(const Read& other) const { return values == other.values; }
 };
 
-// Image i flipped where i is odd, on a grid of its own, of the box if there is one.
+// Image i flipped where i is odd and turned by i quarters, on a grid of its own, of the box if there is one.
 Read read(const OpenImages& images, std::optional<Box> box, int threads, const std::vector<PackParts>& packs = {}) {
   const SpectrumRequest request = low_frequencies(2);
   Read result;
@@ -63,7 +63,8 @@ Read read(const OpenImages& images, std::optional<Box> box, int threads, const s
   for (std::size_t i = 0; i < images.opened().size(); ++i) {
     const int down = 2 + static_cast<int>(i % 3), across = 5 - static_cast<int>(i % 2);
     result.values.emplace_back(request.channels.size() * static_cast<std::size_t>(down * across));
-    tasks.push_back({.image = i, .box = box, .flip = i % 2 == 1, .grid_down = down, .grid_across = across});
+    tasks.push_back({.image = i, .crop = {.box = box, .flip = i % 2 == 1, .turns = static_cast<int>(i)},
+                     .grid_down = down, .grid_across = across});
     if (i < packs.size()) tasks.back().header = packs[i].header, tasks.back().payload = packs[i].payload;
   }
   for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i].out = result.values[i].data();
@@ -118,7 +119,7 @@ void statuses() {
   expect(read(none, {}, 0).outcomes.empty(), "no file, no outcome");
   std::vector<float> values(4);
   const OpenImages one({{good, {}}}, {}, 1);
-  const ReadTask no_grid{.image = 0, .box = {}, .grid_down = 0, .grid_across = 3, .out = values.data()};
+  const ReadTask no_grid{.image = 0, .grid_down = 0, .grid_across = 3, .out = values.data()};
   expect(one.read({&no_grid, 1}, low_frequencies(2), {})[0].status == Status::refused, "an empty grid is refused");
 }
 

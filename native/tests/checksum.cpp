@@ -68,7 +68,7 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, const
 }
 
 // Spectra by every instruction set that this machine has.
-void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter) {
+void add_spectra(const ImageView& view, const UprightCrop& crop, Filter filter) {
   SpectrumRequest request = low_frequencies(4);
   request.grid_down = 5;
   request.grid_across = 7;
@@ -78,7 +78,7 @@ void add_spectra(const ImageView& view, const Box& box, bool flip, Filter filter
     if (!has_simd(level)) continue;
     request.simd = level;
     std::vector<float> values(request.num_values());
-    DctResampler(request).make(view, &box, flip, values.data());
+    DctResampler(request).make(view, crop, values.data());
     if (first.empty()) first = values;
     expect_same(first, values, "all instruction sets give the same bits");
   }
@@ -103,9 +103,10 @@ int main() {
     file_sum.add(limited.data(), limited.size());
     const double top = random() % 100 / 300.0 * source.height, left = random() % 100 / 300.0 * source.width;
     const Box box{top, left, source.height * 0.6, source.width * 0.6};
+    const UprightCrop crop{.box = box, .flip = i % 3 == 0, .turns = i};
     const Filter filter = i % 2 == 0 ? Filter::bilinear : Filter::bicubic;
-    add_spectra(view_of(*image), box, i % 3 == 0, filter);
-    add_spectra(view_of(read_pack(parts.header, parts.payload, {})), box, i % 3 == 0, filter);
+    add_spectra(view_of(*image), crop, filter);
+    add_spectra(view_of(read_pack(parts.header, parts.payload, {})), crop, filter);
   }
   const std::pair<const char*, Checksum> sums[] = {
       {"files", file_sum}, {"coefficients", coefficient_sum}, {"packed", packed_sum}, {"spectra", spectrum_sum}};

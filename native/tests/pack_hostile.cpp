@@ -71,7 +71,7 @@ void read(const Bytes& header, const Bytes& payload, Counts& counts) {
     const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
     std::vector<float> by_blocks(request.num_values());
     if (prepixel::is_linear(image.color))
-      prepixel::DctResampler(request).make(prepixel::view_of(image), nullptr, false, by_blocks.data());
+      prepixel::DctResampler(request).make(prepixel::view_of(image), {}, by_blocks.data());
     ++counts.images;
   } catch (const prepixel::JpegFault& fault) {
     expect(fault.byte_offset == prepixel::no_offset || fault.byte_offset <= head.size(), "the offset of a fault is in the header");

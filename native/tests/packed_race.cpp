@@ -49,7 +49,7 @@ void change_all(const Image& image, std::uint8_t value) {
   const Image out = unpack(packed);
   const SpectrumRequest request = low_frequencies(2);
   std::vector<float> values(request.num_values());
-  DctResampler(request).make(view_of(packed), nullptr, false, values.data());
+  DctResampler(request).make(view_of(packed), {}, values.data());
 }
 
 void change_meanwhile(const Image& image) {
@@ -75,7 +75,7 @@ void change_meanwhile(const Image& image) {
     try {
       const PackedImage packed = read_pack(parts.header, parts.payload, {.max_memory_bytes = 1u << 24}, false);
       unpack(packed);
-      DctResampler(request).make(view_of(packed), nullptr, false, values.data());
+      DctResampler(request).make(view_of(packed), {}, values.data());
       ++read;
     } catch (const JpegFault&) {
       ++refused;

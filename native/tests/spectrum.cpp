@@ -1,5 +1,5 @@
 // The spectrum pipeline in extreme cases, under the sanitizers: random planes, boxes at the edges and slivers, extreme
-// scales both ways, every orientation, one-pixel images, hostile requests. Values are checked where that needs no
+// scales both ways, every orientation and turn, one-pixel images, hostile requests. Values are checked where that needs no
 // second implementation: constants, bounds, equality across instruction sets.
 #include "spectrum/resampler.hpp"
 
@@ -22,6 +22,7 @@ using prepixel::Color;
 using prepixel::ImageView;
 using prepixel::Simd;
 using prepixel::SpectrumRequest;
+using prepixel::UprightCrop;
 
 void expect(bool holds, const char* text) {
   if (holds) return;
@@ -107,7 +108,7 @@ Box draw_box(double height, double width) {
 }
 
 // An exact buffer for each level; equal bits, finite, and every value written.
-void run(const ImageView& image, SpectrumRequest request, const Box& box, bool flip) {
+void run(const ImageView& image, SpectrumRequest request, const UprightCrop& crop) {
   const std::size_t size = request.num_values() * (request.int8 ? 1 : sizeof(float));
   std::vector<std::uint8_t> first;
   for (const Simd level : prepixel::simd_levels) {
@@ -116,7 +117,7 @@ void run(const ImageView& image, SpectrumRequest request, const Box& box, bool f
     for (const std::uint8_t fill : {std::uint8_t{0x80}, std::uint8_t{0x7F}}) {
       const auto out = std::make_unique<std::uint8_t[]>(size);
       std::memset(out.get(), fill, size);
-      prepixel::DctResampler(request).make(image, &box, flip, out.get());
+      prepixel::DctResampler(request).make(image, crop, out.get());
       if (first.empty()) first.assign(out.get(), out.get() + size);
       expect(std::memcmp(first.data(), out.get(), size) == 0, "all levels write every value, with the same bits");
     }
@@ -141,7 +142,7 @@ void random_images(int count) {
     const bool turned = planes.view.orientation >= 5;
     const Box box = draw_box(turned ? width : height, turned ? height : width);
     const SpectrumRequest request = make_request(between(1, 20), between(1, 20), between(0, 1) == 1);
-    run(planes.view, request, box, between(0, 1) == 1);
+    run(planes.view, request, {.box = box, .flip = between(0, 1) == 1, .turns = between(-5, 5)});
   }
 }
 
@@ -150,7 +151,7 @@ void extreme_scales() {
            {1, 1, 4096, 1}, {1, 1, 1, 4096}, {1, 1, 300, 300}, {2, 65535, 1, 1}, {65535, 2, 1, 3},
            {1, 65535, 4096, 1}, {3000, 2000, 1, 1}, {2000, 3000, 2, 200}}) {
     const Planes planes = make_planes(height, width, Color::ycbcr, between(1, 4));
-    run(planes.view, make_request(down, across, false), {0, 0, height + 0.0, width + 0.0}, true);
+    run(planes.view, make_request(down, across, false), {.flip = true, .turns = between(0, 3)});
   }
 }
 
@@ -169,10 +170,41 @@ void constants_stay_constant() {
     std::vector<float> out(request.num_values());
     // The whole image, because the padding of the last block holds the constant, too.
     const Box box{0, 0, turned ? width + 0.0 : height + 0.0, turned ? height + 0.0 : width + 0.0};
-    prepixel::DctResampler(request).make(planes.view, &box, false, out.data());
+    prepixel::DctResampler(request).make(planes.view, {.box = box, .turns = i}, out.data());
     const std::size_t plane = request.num_values() / 64;
     for (std::size_t at = 0; at < out.size(); ++at)
       expect(std::abs(out[at] - (at / plane == 0 ? 100.0f : 0.0f)) < 1e-3f, "a constant image has DC alone");
+  }
+}
+
+// A quarter turn exchanges the grid's sides and v with u, and reverses the rows of what was read and transposed: the
+// same sums, so the same bits, but for the sign of 0.
+void turns_are_those_of_the_result() {
+  constexpr int down = 3, across = 5;
+  for (int i = 0; i < 400; ++i) {
+    constexpr std::array colors = {Color::gray, Color::ycbcr, Color::rgb};
+    const Planes planes = make_planes(between(1, 60), between(1, 60), colors[between(0, 2)], between(1, 8));
+    SpectrumRequest request = make_request(down, across, false);
+    request.channels.clear();
+    const int component = between(0, 2);
+    for (int k = 0; k < 64; ++k) request.channels.push_back({component, k / 8, k % 8});
+    request.factors.assign(64, 0.01f);
+    request.offsets.assign(64, 0.0f);
+    SpectrumRequest turned = request;
+    std::swap(turned.grid_down, turned.grid_across);
+    const bool flip = between(0, 1) == 1;
+    const int turns = between(0, 3);
+    std::vector<float> before(request.num_values()), after(request.num_values());
+    prepixel::DctResampler(request).make(planes.view, {.flip = flip, .turns = turns}, before.data());
+    prepixel::DctResampler(turned).make(planes.view, {.flip = flip, .turns = turns + 1}, after.data());
+    for (int k = 0; k < 64; ++k)
+      for (int row = 0; row < across; ++row)
+        for (int column = 0; column < down; ++column) {
+          const int from_row = (k % 8 * 8 + k / 8) * down + column;
+          const float from = before[static_cast<std::size_t>(from_row * across + across - 1 - row)];
+          const float to = after[static_cast<std::size_t>((k * across + row) * down + column)];
+          expect(to == (k / 8 % 2 == 1 ? -from : from), "a quarter turn is that of the result");
+        }
   }
 }
 
@@ -195,7 +227,7 @@ void hostile_requests() {
   constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   for (const double bad : {nan, infinity, -infinity, 0.0, -1.0, 1e300}) {
     for (const Box& box : {Box{0, 0, bad, 4}, Box{0, 0, 4, bad}, Box{bad == 0.0 ? 1e9 : bad, 0, 4, 4}}) {
-      expect_refused([&] { prepixel::DctResampler(request).make(planes.view, &box, false, out.data()); },
+      expect_refused([&] { prepixel::DctResampler(request).make(planes.view, {.box = box}, out.data()); },
                      "an invalid box is refused");
     }
   }
@@ -207,12 +239,12 @@ void hostile_requests() {
   for (const Color color : {Color::cmyk, Color::ycck, Color::unknown, Color::gray}) {
     ImageView wrong = planes.view;
     wrong.color = color;
-    expect_refused([&] { prepixel::DctResampler(request).make(wrong, nullptr, false, out.data()); },
+    expect_refused([&] { prepixel::DctResampler(request).make(wrong, {}, out.data()); },
                    "other colors are refused");
   }
   ImageView wrong = planes.view;
   wrong.planes[1].blocks_down += 1;
-  expect_refused([&] { prepixel::DctResampler(request).make(wrong, nullptr, false, out.data()); },
+  expect_refused([&] { prepixel::DctResampler(request).make(wrong, {}, out.data()); },
                  "blocks that do not fit their samples are refused");
 }
 
@@ -222,6 +254,7 @@ int main() {
   random_images(3000);
   extreme_scales();
   constants_stay_constant();
+  turns_are_those_of_the_result();
   hostile_requests();
-  std::puts("spectrum: 3000 random images, extreme scales, constants, hostile requests");
+  std::puts("spectrum: 3000 random images, extreme scales, constants, turns, hostile requests");
 }

@@ -112,6 +112,7 @@ class OpenImages:
         simd: str,
         boxes: npt.NDArray[np.float64] | None,
         flips: npt.NDArray[np.bool_] | None,
+        turns: npt.NDArray[np.int64] | None,
         packs: dict[int, tuple[Contents, Contents]],
         indexes: list[Contents | None] | None,
         use_embedded: bool,
@@ -136,7 +137,8 @@ def spectrum_of_planes(
     filter: str,  # noqa: A002
     simd: str,
     boxes: npt.NDArray[np.float64] | None,
-    flip: bool,
+    flips: npt.NDArray[np.bool_] | None,
+    turns: npt.NDArray[np.int64] | None,
 ) -> None: ...
 
 # jpeg: native/bindings/packed.cpp

@@ -157,8 +157,13 @@ def spectrum(
     grid: tuple[int, int],
     flip: bool,
     filter_name: str,
+    turns: int = 0,
 ) -> Array:
-    """Give all 192 channels [c, v, u, bh, bw] of an image whose level-shifted component samples are given."""
+    """Give all 192 channels [c, v, u, bh, bw] of an image whose level-shifted component samples are given.
+
+    The grid is that of the result, which is turned by ``turns`` quarters counter-clockwise after the flip.
+    """
+    grid = grid[::-1] if turns % 2 else grid
     resized = [
         resize_plane(
             plane,
@@ -176,4 +181,4 @@ def spectrum(
         resized = [resized[0], np.zeros_like(resized[0]), np.zeros_like(resized[0])]
     elif color == "rgb":
         resized = [plane - 128 for plane in rgb_to_ycbcr(*(plane + 128 for plane in resized))]
-    return np.stack([encode_plane(plane) for plane in resized])
+    return np.stack([encode_plane(np.rot90(plane, turns)) for plane in resized])

@@ -85,7 +85,8 @@ def at_level(
         "offsets": np.linspace(-3, 4, f, dtype=np.float32),
         "filter": "bilinear",
         "boxes": np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
-        "flip": False,
+        "flips": None,
+        "turns": None,
     }
     _native.spectrum_of_planes(
         planes, image.height, image.width, image.orientation, image.color, out, simd=simd, **options | more

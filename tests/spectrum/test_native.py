@@ -157,9 +157,12 @@ def test_every_instruction_set_gives_the_same_bits(
     box = Box(*data.draw(boxes(image.upright_size)))
     grid = data.draw(st.tuples(st.integers(1, 13), st.integers(1, 11)))
     bands = BandSet.parse(data.draw(st.sampled_from(BAND_SETS)))
+    flips, turns = np.array([flip]), np.array([image.orientation % 4])
     for dtype in (np.float32, np.int8):
         results = [
-            at_level(level, image, box, np.empty((1, len(bands), *grid), dtype), bands, flip=flip, filter=name)
+            at_level(
+                level, image, box, np.empty((1, len(bands), *grid), dtype), bands, flips=flips, turns=turns, filter=name
+            )
             for level in _native.simd_levels()
         ]
         assert all(result.tobytes() == results[0].tobytes() for result in results)

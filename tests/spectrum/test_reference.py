@@ -37,6 +37,7 @@ def by_pixels(
     grid: tuple[int, int],
     *,
     flip: bool = False,
+    turns: int = 0,
     filter_name: str = "bilinear",
 ) -> torch.Tensor:
     v_max, h_max = image.max_sampling
@@ -52,6 +53,7 @@ def by_pixels(
         box=box,
         grid=grid,
         flip=flip,
+        turns=turns,
         filter_name=filter_name,
     )
     return torch.from_numpy(expected.reshape(192, *grid))

@@ -244,14 +244,16 @@ def test_flips_and_quarter_turns_are_those_of_pixels() -> None:
     square = photo(5, (3, 3))
     turned = pixels_of(transforms.quarter_turns(spectrum_of(square), torch.tensor([0, 1, 2, 3, 5])))
     turns = [0, 1, 2, 3, 1]
-    expected = torch.stack([image.rot90(-k, (-2, -1)) for image, k in zip(square, turns, strict=True)])
+    expected = torch.stack([image.rot90(k, (-2, -1)) for image, k in zip(square, turns, strict=True)])
     torch.testing.assert_close(turned, expected, rtol=0, atol=1e-9)
     whole, few = spectrum_of(square), spectrum_of(square, "S-24")
     some = transforms.quarter_turns(whole, torch.tensor(turns)).select("S-24")
     torch.testing.assert_close(transforms.quarter_turns(few, torch.tensor(turns)).values, some.values)
-    drawn = transforms.RandomQuarterTurn((1, 3)).make_params(1000, generator())
+    drawn = transforms.RandomQuarterTurn((1, 3)).draw_turns(1000, generator())
     assert 440 < int((drawn == 1).sum()) < 560
     assert set(drawn.tolist()) == {1, 3}
+    some = transforms.RandomQuarterTurn((1, 3), p=0.3).draw_turns(1000, generator())
+    assert 240 < int((some != 0).sum()) < 360
 
 
 def test_turns_that_need_more_are_refused() -> None:
@@ -321,6 +323,7 @@ def test_mixing_without_fitting_labels_is_refused() -> None:
         (lambda: transforms.RandomChoice([transforms.RandomInvert()], [0.0]), "not all 0"),
         (lambda: transforms.RandomApply([], 2.0), "p is 2.0"),
         (lambda: transforms.RandomGrayscale(-0.1), "p is -0.1"),
+        (lambda: transforms.RandomQuarterTurn(p=1.1), "p is 1.1"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:

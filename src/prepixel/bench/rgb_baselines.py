@@ -60,7 +60,7 @@ class BaselineReader:
         def read_one(place: int) -> None:
             pixels = self.decode(Path(paths[place]).read_bytes())
             height, width = pixels.shape[1:]
-            batch[place] = _crop(pixels, draw(place, (height, width)), self.size)
+            batch[place] = crop_pixels(pixels, draw(place, (height, width)), self.size)
 
         deque(map(read_one, range(len(paths))) if pool is None else pool.map(read_one, range(len(paths))), maxlen=0)
         return batch
@@ -94,16 +94,11 @@ class BatchReader:
         files = list(map(read_file, paths) if pool is None else pool.map(read_file, paths))
         decoded = decode_jpeg(files, mode=ImageReadMode.RGB, device=self.device)
         sizes: list[tuple[int, int]] = [(pixels.shape[1], pixels.shape[2]) for pixels in decoded]
-        crops = [_crop(pixels, draw(place, sizes[place]), self.size) for place, pixels in enumerate(decoded)]
+        crops = [crop_pixels(pixels, draw(place, sizes[place]), self.size) for place, pixels in enumerate(decoded)]
         batch = torch.stack(crops)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return batch
-
-
-def _crop(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    part = crop_pixels(pixels, params.box, size)
-    return part.flip(-1) if params.flipped else part
 
 
 def decode_by_torchvision(contents: bytes) -> UInt8[Tensor, "3 y x"]:

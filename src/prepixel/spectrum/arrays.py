@@ -1,8 +1,8 @@
 """Read image files straight into numpy arrays of spectra, by the compiled core and without torch.
 
 Many files at a time, on threads, without pixels. The core computes what `prepixel.spectrum.resample` computes, in
-float32; tests compare the two. Values depend on the image, the box, the flip and the request alone: neither on the
-number of threads nor on the machine's instruction set. `prepixel.spectrum.read_spectra` is the same for torch.
+float32; tests compare the two. Values depend on the image, its crop and the request alone: neither on the number of
+threads nor on the machine's instruction set. `prepixel.spectrum.read_spectra` is the same for torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from prepixel.array_types import Bool, Float, Float32, Float64, Int8
+from prepixel.array_types import Bool, Float, Float32, Float64, Int8, Integer
 from prepixel.jpeg.batch import (
     OnError,
     check_choice,
@@ -24,6 +24,7 @@ from prepixel.jpeg.decode import OnTruncated
 from prepixel.jpeg.source import Limits, Source, check_sources
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Filter
+from prepixel.spectrum.crop_arrays import CropArrays
 from prepixel.spectrum.opened_images import Indexes, OpenImages, ReadReport, Request, opened
 
 # As native/spectrum/resampler.hpp has it; checked here before memory is asked for.
@@ -69,6 +70,7 @@ def read_arrays(
     bands: BandSet | str,
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
+    turns: Integer[np.ndarray, " n"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002  (the word of torchvision's and Pillow's users)
     dtype: Literal["float32", "int8"] = "float32",
     shift: Float[np.ndarray, " f"] | None = None,
@@ -80,7 +82,7 @@ def read_arrays(
     indexes: Indexes = "auto",
     out: Float32[np.ndarray, "n f bh bw"] | Int8[np.ndarray, "n f bh bw"] | None = None,
 ) -> SpectraArrays:
-    """Read many images, each cropped, resized, mirrored and reduced to chosen frequencies, into one numpy array.
+    """Read many images, each cropped, resized, turned and reduced to chosen frequencies, into one numpy array.
 
     Arguments are those of `prepixel.spectrum.read_spectra`, with numpy arrays in place of tensors, and the values are
     the same to the bit.
@@ -106,8 +108,7 @@ def read_arrays(
         target,
         sources,
         bands,
-        boxes,
-        flips,
+        CropArrays.of(len(sources), boxes, flips, turns),
         filter,
         threads,
         limits,
@@ -203,8 +204,7 @@ def read_into(
     target: Target,
     sources: list[Source] | OpenImages,
     bands: BandSet,
-    boxes: Float64[np.ndarray, "n 4"] | None,
-    flips: Bool[np.ndarray, " n"] | None,
+    crops: CropArrays,
     filter_name: str,
     threads: int,
     limits: Limits,
@@ -215,11 +215,9 @@ def read_into(
 ) -> tuple[npt.NDArray[Any], ReadReport]:
     """Read sources into a target; return the values of those that could be read, closed up, and the report."""
     request = target.request(bands, filter_name)
-    images, boxes, flips = open_with(sources, boxes, flips, threads, limits, indexes)
+    images, crops = open_with(sources, crops, threads, limits, indexes)
     values = target.values[: len(images)]
-    good, report = images.read_into(
-        values, request, boxes, flips, threads, on_truncated=on_truncated, on_error=on_error
-    )
+    good, report = images.read_into(values, request, crops, threads, on_truncated=on_truncated, on_error=on_error)
     if len(good) < len(images):  # close the gaps, from the front, so that nothing is overwritten before it is moved
         for place, index in enumerate(good):
             if place != index:
@@ -230,20 +228,11 @@ def read_into(
 
 def open_with(
     sources: list[Source] | OpenImages,
-    boxes: Float64[np.ndarray, "n 4"] | None,
-    flips: Bool[np.ndarray, " n"] | None,
+    crops: CropArrays,
     threads: int,
     limits: Limits,
     indexes: Indexes,
-) -> tuple[OpenImages, Float64[np.ndarray, "kept 4"] | None, Bool[np.ndarray, " kept"] | None]:
-    """Open sources, or take opened images, and return the boxes and flips of those that could be opened."""
-    flips = None if flips is None else np.ascontiguousarray(flips)
-    boxes = None if boxes is None else np.ascontiguousarray(boxes)
-    for name, array in (("boxes", boxes), ("flips", flips)):
-        if array is not None and len(array) != len(sources):
-            raise ValueError(f"{len(array)} {name} for {len(sources)} sources; give one per source")
+) -> tuple[OpenImages, CropArrays]:
+    """Open sources, or take opened images, and return the crops of those that could be opened."""
     images = opened(sources, threads, limits, indexes)
-    if len(images) < len(sources):
-        boxes = None if boxes is None else boxes[images.kept]
-        flips = None if flips is None else flips[images.kept]
-    return images, boxes, flips
+    return images, crops.take(images.kept) if len(images) < len(sources) else crops

@@ -60,6 +60,31 @@ def axis_order(orientation: int) -> AxisOrder:
     return _ORIENTATIONS[orientation]
 
 
+def shown_order(orientation: int, *, flip: bool = False, turns: int = 0) -> AxisOrder:
+    """Return how stored axes become those of an upright picture that is mirrored, and turned after that.
+
+    Args:
+        orientation: EXIF orientation of the stored picture.
+        flip: mirror left to right.
+        turns: quarters counter-clockwise, any whole number.
+
+    Raises:
+        ValueError: the orientation is not 1..8.
+
+    >>> shown_order(6, turns=1)  # upright after a quarter clockwise, and turned back: as stored
+    AxisOrder(reverse_rows=False, reverse_columns=False, transposed=False)
+    """
+    rows, columns, transposed = axis_order(orientation)
+    # A quarter counter-clockwise mirrors left to right, then transposes. Columns are stored rows where transposed.
+    for mirrors, transposes in ((flip, False), *((True, True) for _ in range(turns % 4))):
+        if transposed:
+            rows ^= mirrors
+        else:
+            columns ^= mirrors
+        transposed ^= transposes
+    return AxisOrder(rows, columns, transposed)
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle in luma pixels of an upright image; real numbers are allowed.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Integer
 from torch import Tensor
 
 from prepixel.errors import ReadFailure
@@ -20,6 +20,7 @@ from prepixel.jpeg.source import Limits, Source
 from prepixel.spectrum.arrays import Target, check_grid, check_options, listed, open_with, read_into
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Box, Filter
+from prepixel.spectrum.crop_arrays import CropArrays
 from prepixel.spectrum.opened_images import Indexes, OpenImages, resample_into
 from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.spectrum import Spectrum
@@ -60,6 +61,7 @@ def read_spectra(
     bands: BandSet | str,
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
+    turns: Integer[np.ndarray, " n"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002  (the word of torchvision's and Pillow's users)
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -71,7 +73,7 @@ def read_spectra(
     indexes: Indexes = "auto",
     out: Tensor | None = None,
 ) -> SpectraRead:
-    """Read many images, each cropped, resized, mirrored and reduced to chosen frequencies, as one batch.
+    """Read many images, each cropped, resized, mirrored, turned and reduced to chosen frequencies, as one batch.
 
     Gray, YCbCr and RGB JPEGs go from bytes to values in compiled code, with the interpreter lock free; of other images
     the pixels are transformed first, as `prepixel.jpeg.read_image` does, one thread each. Worker threads live for one
@@ -86,12 +88,15 @@ def read_spectra(
     Args:
         sources: a list of paths, buffers of files' bytes, and open binary files (each is read to its end); images
             packed by `prepixel.jpeg.pack_jpeg` among them, which give what the JPEG with their frequencies alone would
-            give. Or what `open_images` returned, whose sizes were known before boxes were chosen; then boxes and flips
-            are those of its images.
+            give. Or what `open_images` returned, whose sizes were known before boxes were chosen; then boxes, flips
+            and turns are those of its images.
         grid: blocks (down, across) of every result, at most 4096 each.
         bands: the channels to form: a band set, or the name of one, as `BandSet.of` takes it.
         boxes: (top, left, height, width) in luma pixels of each upright image, real numbers; None for whole images.
-        flips: which results are mirrored left to right; None for none.
+        flips: which boxes are mirrored left to right; None for none.
+        turns: by how many quarters each is turned counter-clockwise after that, as by `torch.rot90`; None for none. The
+            grid is that of the turned result, and the box that of the upright image before. Two quarters and a flip
+            mirror top to bottom.
         filter: as `resample`.
         dtype: torch.float32, or torch.int8: rounded half to even and clipped to +-127.
         shift: the coefficient that 0 stands for, per channel; None for 0.
@@ -125,8 +130,7 @@ def read_spectra(
         target,
         sources,
         bands,
-        boxes,
-        flips,
+        CropArrays.of(len(sources), boxes, flips, turns),
         filter,
         threads,
         limits,
@@ -167,6 +171,7 @@ def read_padded(
     bands: BandSet | str,
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
+    turns: Integer[np.ndarray, " n"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -197,13 +202,12 @@ def read_padded(
         check_grid(grid)
     scale = _target(0, (1, 1), bands, dtype, shift, unit, None)
     request = scale.request(bands, filter)
-    images, boxes, flips = open_with(sources, boxes, flips, threads, limits, indexes)
+    crops = CropArrays.of(len(sources), boxes, flips, turns)
+    images, crops = open_with(sources, crops, threads, limits, indexes)
     if len(images) < len(sources):
         grids = [grids[place] for place in images.kept.tolist()]
     values = [np.empty((1, len(bands), *grid), _NUMPY[dtype]) for grid in grids]
-    good, report = images.read_into(
-        values, request, boxes, flips, threads, on_truncated=on_truncated, on_error=on_error
-    )
+    good, report = images.read_into(values, request, crops, threads, on_truncated=on_truncated, on_error=on_error)
     spectra = [_spectrum(values[index], bands, scale) for index in good]
     if spectra:
         padded = PaddedSpectrum.of(spectra, multiple=multiple)
@@ -222,15 +226,17 @@ def read_spectrum(
     bands: BandSet | str,
     box: Box | None = None,
     flip: bool = False,
+    turns: int = 0,
     filter: Filter = "bilinear",  # noqa: A002
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
 ) -> Spectrum:
-    """Read one image, cropped, resized, mirrored and reduced to chosen frequencies, as a batch of one in float32.
+    """Read one image, cropped, resized, turned and reduced to chosen frequencies, as a batch of one in float32.
 
     Args:
         box: in luma pixels of the upright image; None for all of it.
-        flip: mirror the result left to right.
+        flip: mirror it left to right.
+        turns: quarters by which it is turned counter-clockwise after that; ``grid`` is that of the result.
 
     Raises:
         PrepixelError, OSError, ValueError: as `read_spectra`, which describes the other arguments.
@@ -241,6 +247,7 @@ def read_spectrum(
         bands=bands,
         boxes=_row(box),
         flips=np.array([flip]),
+        turns=np.array([turns]),
         filter=filter,
         threads=1,
         limits=limits,
@@ -255,6 +262,7 @@ def spectrum_of(
     bands: BandSet | str,
     box: Box | None = None,
     flip: bool = False,
+    turns: int = 0,
     filter: Filter = "bilinear",  # noqa: A002
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -265,7 +273,8 @@ def spectrum_of(
     Args:
         image: gray, YCbCr or RGB.
         box: in luma pixels of the upright image; None for all of it.
-        flip: mirror the result left to right.
+        flip: mirror it left to right.
+        turns: quarters by which it is turned counter-clockwise after that; ``grid`` is that of the result.
 
     Returns:
         A batch of one. Bit for bit what `read_spectra` makes of the image's file.
@@ -276,7 +285,8 @@ def spectrum_of(
     """
     bands = BandSet.of(bands)
     target = _target(1, grid, bands, dtype, shift, unit, None)
-    resample_into(target.values, image, target.request(bands, filter), _row(box), flip)
+    crop = CropArrays.of(1, _row(box), np.array([flip]), np.array([turns]))
+    resample_into(target.values, image, target.request(bands, filter), crop)
     return _spectrum(target.values, bands, target)
 
 

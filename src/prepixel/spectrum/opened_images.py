@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prepixel import _native
-from prepixel.array_types import Bool, Float32, Float64, Int32, Int64
+from prepixel.array_types import Float32, Int32, Int64
 from prepixel.errors import ReadFailure, UnreadableImage
 from prepixel.jpeg.batch import (
     MemoryBudget,
@@ -33,6 +33,7 @@ from prepixel.jpeg.jpeg_index import IndexWarning, JpegIndex
 from prepixel.jpeg.packed_container import payload_size
 from prepixel.jpeg.pixel_fallback import image_of_contents, size_of_contents
 from prepixel.jpeg.source import Contents, Limits, Source, check_sources, is_path, read_contents, source_name
+from prepixel.spectrum.crop_arrays import CropArrays
 
 Indexes: TypeAlias = Sequence[JpegIndex | Contents | None] | FolderIndex | Literal["auto"] | None
 """Indexes of JPEGs, of which a crop needs but a part: ``"auto"`` for those that files hold (`embed_index`); a folder's
@@ -183,8 +184,7 @@ class OpenImages:
         self,
         outputs: npt.NDArray[Any] | list[npt.NDArray[Any]],
         request: Request,
-        boxes: Float64[np.ndarray, "n 4"] | None,
-        flips: Bool[np.ndarray, " n"] | None,
+        crops: CropArrays,
         threads: int,
         *,
         on_truncated: OnTruncated,
@@ -195,13 +195,14 @@ class OpenImages:
         Args:
             outputs: an array for all images, or for each image an array of one, on a grid of its own.
             request: what is made of each.
-            boxes, flips, threads, on_truncated, on_error: as `read_spectra`.
+            crops: what each shows of its image.
+            threads, on_truncated, on_error: as `read_spectra`.
 
         Returns:
             Which of the images were read, and the report, which counts sources.
         """
         keep = on_truncated == "keep"
-        errors, missing, unfit = self._read_natively(outputs, request, boxes, flips, threads, keep_truncated=keep)
+        errors, missing, unfit = self._read_natively(outputs, request, crops, threads, keep_truncated=keep)
         budget = MemoryBudget(self.limits.max_memory_bytes)
 
         def by_pixels(index: int) -> None:
@@ -209,9 +210,8 @@ class OpenImages:
             image = image_of_contents(self.contents(index), name, self.limits, on_truncated, budget.reserve)
             if self._files.sizes[self.kept[index]] not in ((0, 0), image.upright_size):
                 raise UnreadableImage(f"{name}: was changed while it was read; read it again when nothing writes to it")
-            box = None if boxes is None else boxes[index : index + 1]
-            flip = flips is not None and bool(flips[index])
-            resample_into(_part(outputs, range(index, index + 1))[0], image, request, box, flip)
+            one = range(index, index + 1)
+            resample_into(_part(outputs, one)[0], image, request, crops.take(slice(one.start, one.stop)))
 
         pixels = [index for index, place in enumerate(self.kept.tolist()) if place in self._files.pixels]
         errors |= run_each(by_pixels, pixels, threads)
@@ -227,8 +227,7 @@ class OpenImages:
         self,
         outputs: npt.NDArray[Any] | list[npt.NDArray[Any]],
         request: Request,
-        boxes: Float64[np.ndarray, "n 4"] | None,
-        flips: Bool[np.ndarray, " n"] | None,
+        crops: CropArrays,
         threads: int,
         *,
         keep_truncated: bool,
@@ -239,7 +238,7 @@ class OpenImages:
             What went wrong, the missing blocks of each image, and the images whose index does not fit.
         """
         errors, missing, unfit, places = dict[int, Exception](), list[int](), list[int](), self.kept.tolist()
-        by_index = boxes is not None and not keep_truncated
+        by_index = crops.boxes is not None and not keep_truncated
         packs = [index for index, place in enumerate(places) if place in self._files.packed]
         payloads = [0] * len(self)
         for index in packs:
@@ -252,8 +251,7 @@ class OpenImages:
                 here,
                 _part(outputs, part),
                 **request,
-                boxes=None if boxes is None else boxes[part.start : part.stop],
-                flips=None if flips is None else flips[part.start : part.stop],
+                **crops.take(slice(part.start, part.stop)).native(),
                 packs={index - part.start: one for index, one in parts.items()},
                 indexes=self._files.indexes_of(here) if by_index else None,
                 use_embedded=self._files.indexes is not None,
@@ -375,10 +373,8 @@ def _check_indexes(indexes: Indexes, count: int) -> None:
         raise ValueError(f"{len(indexes)} indexes for {count} sources; give one per source, or None in its place")
 
 
-def resample_into(
-    out: npt.NDArray[Any], image: JpegImage, request: Request, box: Float64[np.ndarray, "1 4"] | None, flip: bool
-) -> None:
-    """Resample one decoded image into an array of one."""
+def resample_into(out: npt.NDArray[Any], image: JpegImage, request: Request, crop: CropArrays) -> None:
+    """Resample one decoded image, and its one crop, into an array of one."""
     planes = [
         (np.ascontiguousarray(c.quantized), np.ascontiguousarray(c.quantization), c.sampling, c.height, c.width)
         for c in image.components
@@ -391,6 +387,5 @@ def resample_into(
         image.color,
         out,
         **request,
-        boxes=box,
-        flip=flip,
+        **crop.native(),
     )

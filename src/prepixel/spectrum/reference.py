@@ -23,7 +23,7 @@ from torch import Tensor
 from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.boxes import BOX_SLACK, Box, Filter, Real, axis_order
+from prepixel.spectrum.boxes import BOX_SLACK, AxisOrder, Box, Filter, Real, shown_order
 from prepixel.spectrum.dct import BLOCK, dct_basis
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
 
@@ -118,6 +118,7 @@ def resample(
     bands: BandSet | str,
     *,
     flip: bool = False,
+    turns: int = 0,
     filter: Filter = "bilinear",  # noqa: A002
 ) -> Float64[Tensor, "f bh bw"]:
     """Convert any box of an image to a grid of blocks of chosen frequencies, in float64, without making pixels.
@@ -129,9 +130,10 @@ def resample(
         image: gray (chroma becomes 0), YCbCr, or RGB. RGB becomes YCbCr by JFIF's matrix after resampling; the map is
             linear, and the level shift cancels because luma's weights sum to 1 and chroma's to 0. So it is exact.
         box: luma pixels of the upright image; None for all of it.
-        grid: output blocks (down, across) of the upright result; 8 x 8 pixels each.
+        grid: output blocks (down, across) of the result, after flip and turns; 8 x 8 pixels each.
         bands: the channels to form: a band set, or the name of one.
-        flip: mirror the upright result left to right.
+        flip: mirror the box left to right.
+        turns: quarters by which it is turned counter-clockwise after that.
         filter: "bilinear" or "bicubic", antialiased; see `axis_matrix`.
 
     Returns:
@@ -147,7 +149,8 @@ def resample(
     upright_box.check_inside(image.upright_size)
     if min(grid) < 1:
         raise ValueError(f"a grid has at least 1 x 1 blocks, not {grid[0]} x {grid[1]}")
-    crop = _StoredCrop.of(image, upright_box, grid, flip, filter)
+    order = shown_order(image.orientation, flip=flip, turns=turns)
+    crop = _StoredCrop.of(image, upright_box, grid, order, filter)
     out = torch.zeros(len(bands), *grid, dtype=torch.float64)
     for index, component in enumerate(image.components):
         weights = [_weight(image, channel, index) for channel in range(3)]
@@ -175,7 +178,7 @@ def _check_color(image: JpegImage) -> None:
 
 @dataclass(frozen=True)
 class _StoredCrop:
-    """A request in upright axes, expressed in stored ones."""
+    """A request in axes of the result, expressed in stored ones."""
 
     box: Box
     grid: tuple[int, int]
@@ -185,16 +188,11 @@ class _StoredCrop:
     filter: Filter
 
     @classmethod
-    def of(cls, image: JpegImage, box: Box, grid: tuple[int, int], flip: bool, name: Filter) -> _StoredCrop:
-        order = axis_order(image.orientation)
-        # A flip mirrors upright columns, which are the stored rows where the image is stored transposed.
+    def of(cls, image: JpegImage, box: Box, grid: tuple[int, int], order: AxisOrder, name: Filter) -> _StoredCrop:
         return cls(
             box=box.in_stored_axes((image.height, image.width), image.orientation),
             grid=(grid[1], grid[0]) if order.transposed else grid,
-            reverse=(
-                order.reverse_rows != (flip and order.transposed),
-                order.reverse_columns != (flip and not order.transposed),
-            ),
+            reverse=(order.reverse_rows, order.reverse_columns),
             transposed=order.transposed,
             max_sampling=image.max_sampling,
             filter=name,

@@ -23,10 +23,12 @@ class CropParams(NamedTuple):
     Attributes:
         box: the part of the upright image to keep.
         flipped: mirror that part left to right.
+        turns: quarters by which it is turned counter-clockwise after that.
     """
 
     box: Box
     flipped: bool
+    turns: int = 0
 
 
 @runtime_checkable

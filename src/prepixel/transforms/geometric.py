@@ -5,7 +5,7 @@ the torchvision v2 transforms of the same names. Sizes are in pixels of torchvis
 matter: the data set's grid says how many blocks come out. A crop is resampled from the part of the photo under it, so
 "resize, then crop" differs from torchvision's in the filter's taps beyond the crop's edge alone, which are not read.
 
-The decoder mirrors left to right only: `RandomVerticalFlip` and `RandomQuarterTurn` change batches on the device.
+`RandomVerticalFlip` and `RandomQuarterTurn` are drawn here, too, or change batches on the device.
 Padding cannot be drawn either, since the decoder's maps read inside the image and normalize their weights there:
 translation with padding is `translate` and `RandomTranslate`, on the device.
 """
@@ -41,21 +41,36 @@ class View:
         box: the part of the upright photo.
         size: height and width of the image that it has become.
         flipped: it is mirrored left to right.
+        turns: quarters by which it is turned counter-clockwise after that, 0..3.
         sized: a transform has said the size.
     """
 
     box: Box
     size: tuple[int, int]
     flipped: bool = False
+    turns: int = 0
     sized: bool = False
 
     def crop(self, top: Real, left: Real, height: Real, width: Real) -> View:
         """Return the view of a rectangle of the image, of a size of its own."""
+        size, rows, columns = (round(height), round(width)), *self.size
+        for _ in range(self.turns):  # back to the image before
+            top, left, height, width = left, rows - top - height, width, height
+            rows, columns = columns, rows
         if self.flipped:
-            left = self.size[1] - left - width
-        down, across = self.box.height / self.size[0], self.box.width / self.size[1]
+            left = columns - left - width
+        down, across = self.box.height / rows, self.box.width / columns
         part = Box(self.box.top + top * down, self.box.left + left * across, height * down, width * across)
-        return replace(self, box=part, size=(round(height), round(width)))
+        return replace(self, box=part, size=size)
+
+    def flip(self) -> View:
+        """Return the view mirrored left to right."""
+        return replace(self, flipped=not self.flipped, turns=-self.turns % 4)
+
+    def turn(self, quarters: int) -> View:
+        """Return the view turned counter-clockwise."""
+        size = self.size[::-1] if quarters % 2 else self.size
+        return replace(self, size=size, turns=(self.turns + quarters) % 4)
 
     def params(self, aspect: float) -> CropParams:
         """Return what the decoder is told.
@@ -69,7 +84,7 @@ class View:
                 f"the transforms end with an image of {height} x {width} pixels (height x width), and the grid's "
                 f"width / height is {aspect:g}; end with a crop of its proportions, such as CenterCrop"
             )
-        return CropParams(self.box, self.flipped)
+        return CropParams(self.box, self.flipped, self.turns)
 
 
 class GeometricTransform(abc.ABC):
@@ -95,9 +110,20 @@ class ComposeCrops(GeometricTransform):
 
     Attributes:
         transforms: the first one first.
+
+    Raises:
+        TypeError: one of them is no geometric transform of this package.
     """
 
     transforms: Sequence[GeometricTransform]
+
+    def __post_init__(self) -> None:
+        for transform in self.transforms:
+            if not isinstance(transform, GeometricTransform):
+                raise TypeError(
+                    f"{transform!r} cannot be drawn before reading; ComposeCrops takes the geometric transforms of "
+                    "prepixel.transforms, and Compose those of batches"
+                )
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
@@ -223,7 +249,7 @@ class RandomHorizontalFlip(GeometricTransform):
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
-        return replace(view, flipped=not view.flipped) if generator.random() < self.p else view
+        return view.flip() if generator.random() < self.p else view
 
 
 def _pair(size: Size) -> tuple[int, int]:

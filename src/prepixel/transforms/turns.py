@@ -1,6 +1,7 @@
-"""Flips top to bottom and quarter turns of single images of a batch, on the device.
+"""Flips top to bottom and quarter turns: drawn before reading, or of single images of a batch, on the device.
 
-Both are exact. Flips left to right are drawn before reading, by `RandomHorizontalFlip`, and cost nothing there.
+Both are exact. Drawn before reading, in `ComposeCrops` or as a data set's ``transform``, they cost nothing, and turns
+need neither square grids nor certain bands; called with a batch of spectra, they change it.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.batch_transform import BatchTransform, RandomChange
+from prepixel.transforms.batch_transform import BatchTransform, RandomChange, draw_chosen
+from prepixel.transforms.crop_draws import check_probability
+from prepixel.transforms.geometric import GeometricTransform, View
 
 _TURNS: dict[int, Callable[[Spectrum], Spectrum]] = {
-    1: lambda spectrum: spectrum.flip_vertical().transpose(),
+    1: lambda spectrum: spectrum.flip_horizontal().transpose(),
     2: lambda spectrum: spectrum.flip_vertical().flip_horizontal(),
-    3: lambda spectrum: spectrum.flip_horizontal().transpose(),
+    3: lambda spectrum: spectrum.flip_vertical().transpose(),
 }
 
 
@@ -37,7 +41,7 @@ def quarter_turns(spectrum: Spectrum, turns: Int64[Tensor, " n"]) -> Spectrum:
 
     Args:
         spectrum: any dtype, on a square grid.
-        turns: quarters clockwise, of each image.
+        turns: quarters counter-clockwise, of each image, as by `torch.rot90`.
 
     Raises:
         ValueError: the grid is not square, or the band set holds a channel (v, u) without (u, v).
@@ -69,8 +73,8 @@ def _changed(
     return Spectrum.of_coefficients(c, spectrum.bands)
 
 
-class RandomVerticalFlip(RandomChange):
-    """Mirror some images top to bottom, exactly.
+class RandomVerticalFlip(RandomChange, GeometricTransform):
+    """Mirror some images top to bottom, exactly: drawn before reading, or of a batch.
 
     Attributes:
         p: how often.
@@ -80,30 +84,46 @@ class RandomVerticalFlip(RandomChange):
         """Return a batch with the chosen images mirrored."""
         return flip_vertical(spectrum, chosen)
 
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        return view.flip().turn(2) if generator.random() < self.p else view
+
 
 @dataclass(frozen=True)
-class RandomQuarterTurn(BatchTransform):
-    """Turn each image by a random number of quarters, exactly; see `quarter_turns` for the grids and bands it takes.
+class RandomQuarterTurn(BatchTransform, GeometricTransform):
+    """Turn images by a random number of quarters, exactly: drawn before reading, or of a batch.
+
+    Batches need the grids and bands of `quarter_turns`; drawn before reading, any will do.
 
     Attributes:
-        turns: quarters clockwise to draw from, equally often.
+        turns: quarters counter-clockwise to draw from, equally often; 0 among them leaves the image as it is.
+        p: how often a turn is drawn; the other images stay as they are.
 
     Raises:
-        ValueError: there is nothing to draw from.
+        ValueError: there is nothing to draw from, or p is outside [0, 1].
     """
 
     turns: Sequence[int] = (0, 1, 2, 3)
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.turns:
             raise ValueError("turns is empty; give at least one number of quarters, such as (0, 1, 2, 3)")
+        check_probability("p", self.p)
 
-    def make_params(self, n: int, generator: torch.Generator | None = None) -> Int64[Tensor, " n"]:
+    def draw_turns(self, n: int, generator: torch.Generator | None = None) -> Int64[Tensor, " n"]:
         """Draw the quarters of a batch."""
-        return torch.tensor(list(self.turns))[torch.randint(len(self.turns), (n,), generator=generator)]
+        turns = torch.tensor(list(self.turns))[torch.randint(len(self.turns), (n,), generator=generator)]
+        return turns if self.p == 1 else turns * draw_chosen(n, self.p, generator)
 
     def apply(
         self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Spectrum, Tensor | None]:
         """Draw for a batch, and return it changed, with its labels."""
-        return quarter_turns(spectrum, self.make_params(len(spectrum), generator)), labels
+        return quarter_turns(spectrum, self.draw_turns(len(spectrum), generator)), labels
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        if generator.random() >= self.p:
+            return view
+        return view.turn(self.turns[int(generator.integers(len(self.turns)))])

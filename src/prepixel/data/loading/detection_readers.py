@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.detection_crops import ResizeParams
 from prepixel.data.loading.readers import box_rows, read_pixel_crops
 from prepixel.errors import ReadFailure
@@ -106,5 +107,5 @@ class PixelFrames:
 
     def read(self, images: OpenImages, params: Sequence[ResizeParams], threads: int) -> FrameBatch:
         """Read on threads; the frames stay of unequal size."""
-        crops = [(frame.box, frame.flipped, frame.size) for frame in params]
+        crops = [(CropParams(frame.box, frame.flipped), frame.size) for frame in params]
         return FrameBatch(*read_pixel_crops(images, crops, threads))

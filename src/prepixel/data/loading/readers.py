@@ -164,6 +164,7 @@ class SpectrumReader:
             bands=self.bands,
             boxes=box_rows([crop.box for crop in params]),
             flips=np.array([crop.flipped for crop in params], dtype=bool),
+            turns=np.array([crop.turns for crop in params], dtype=np.int64),
             filter=self.filter,
             dtype=self.dtype,
             shift=self.shift,
@@ -191,15 +192,15 @@ class PixelReader:
 
     def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on threads; files that cannot be read are left out and listed."""
-        read, kept, failures = read_pixel_crops(images, [(*crop, self.size) for crop in params], threads)
+        read, kept, failures = read_pixel_crops(images, [(crop, self.size) for crop in params], threads)
         pixels = torch.stack(read) if read else torch.empty((0, 3, *self.size), dtype=torch.uint8)
         return CropBatch(pixels, kept, failures)
 
 
 def read_pixel_crops(
-    images: OpenImages, crops: Sequence[tuple[Box, bool, tuple[int, int]]], threads: int
+    images: OpenImages, crops: Sequence[tuple[CropParams, tuple[int, int]]], threads: int
 ) -> tuple[list[UInt8[Tensor, "3 y x"]], list[int], tuple[ReadFailure, ...]]:
-    """Read crops of opened images as pixels: of each a box, whether it is mirrored, and the size to resize it to.
+    """Read crops of opened images as pixels, each at a size of its own.
 
     Returns:
         The crops that could be read, the places of their sources, and the failures.
@@ -207,21 +208,21 @@ def read_pixel_crops(
     read = dict[int, UInt8[Tensor, "3 y x"]]()
 
     def read_one(index: int) -> None:
-        box, flipped, size = crops[index]
         pixels = torch.from_numpy(pixels_of_contents(images.contents(index), images.name(index))).permute(2, 0, 1)
-        part = crop_pixels(pixels, box, size)
-        read[index] = part.flip(-1) if flipped else part
+        read[index] = crop_pixels(pixels, *crops[index])
 
     errors = run_each(read_one, range(len(images)), threads)
     rest = images.leave_out(errors)
     return [read[index] for index in sorted(read)], rest.kept.tolist(), rest.failures
 
 
-def crop_pixels(pixels: UInt8[Tensor, "3 y x"], box: Box, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    """Cut a box of whole pixels and resize it, antialiased."""
+def crop_pixels(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    """Cut a box of whole pixels, resize it, antialiased, and mirror and turn it; ``size`` is that of the result."""
+    box = params.box
     place = (int(box.top), int(box.left), int(box.height), int(box.width))
-    part: Tensor = functional.resized_crop(pixels, *place, list(size), antialias=True)
-    return part
+    resized = list(size[::-1] if params.turns % 2 else size)
+    part: Tensor = functional.resized_crop(pixels, *place, resized, antialias=True)
+    return (part.flip(-1) if params.flipped else part).rot90(params.turns, (-2, -1))
 
 
 def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:

@@ -18,6 +18,8 @@ from prepixel.jpeg.batch import OnError, check_choice
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, Box, Spectrum
 from prepixel.spectrum.boxes import Filter
+from prepixel.transforms.batch_transform import BatchTransform
+from prepixel.transforms.geometric import GeometricTransform
 
 
 class ReadWarning(UserWarning):
@@ -52,10 +54,15 @@ class SpectrumCrops:
         indexes: IndexChoice = "auto",
     ) -> None:
         # torchvision's transforms have a make_params, too, of another signature; they are modules, and ours are not
-        if transform is not None and (isinstance(transform, torch.nn.Module) or not isinstance(transform, Crop)):
+        given: object = transform
+        of_batches = isinstance(given, BatchTransform) and not isinstance(given, GeometricTransform)
+        if transform is not None and (
+            of_batches or isinstance(transform, torch.nn.Module) or not isinstance(transform, Crop)
+        ):
             raise TypeError(
                 f"transform is a {type(transform).__name__}; it must draw crop parameters. Spectra are not pixels, so "
-                "torchvision's transforms do not apply: use prepixel.data.RandomCrop or CenterCrop"
+                "torchvision's transforms do not apply: use prepixel.data.RandomCrop or CenterCrop, or the geometric "
+                "ones of prepixel.transforms; others change the batches that come out"
             )
         check_choice("on_error", on_error, ("raise", "skip"))
         self.transform = transform
