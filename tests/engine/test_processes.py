@@ -32,7 +32,7 @@ ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", 
 ACCELERATE += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
 
 
-def _launch(launcher: list[str], folder: Path, *scenarios: str) -> None:
+def _launch(launcher: list[str], folder: Path, *scenarios: str) -> str:
     program = ["-m", "tests.engine.two_processes", str(folder), *scenarios]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -45,13 +45,14 @@ def _launch(launcher: list[str], folder: Path, *scenarios: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all scenarios in two processes; starting them takes longer than they do."""
     folder = tmp_path_factory.mktemp("pair")
-    _launch(TORCHRUN, folder, *SCENARIOS)
+    (folder / "stderr.txt").write_text(_launch(TORCHRUN, folder, *SCENARIOS))
     return folder
 
 
@@ -65,7 +66,7 @@ def _assert_near(one: dict[str, Any], other: dict[str, Any]) -> None:
             torch.testing.assert_close(one[part][name], other[part][name], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("scenario", ["equal_shares", "unequal_shares"])
+@pytest.mark.parametrize("scenario", ["equal_shares", "unequal_shares", "batch_norm"])
 def test_two_processes_train_and_score_as_one_with_the_same_global_batch(
     pair: Path, tmp_path: Path, scenario: str
 ) -> None:
@@ -80,6 +81,16 @@ def test_two_processes_train_and_score_as_one_with_the_same_global_batch(
     for row, row_of_two in zip(rows, rows_of_two, strict=True):
         if row[1] not in {"images_per_second", "data_wait_share"}:
             assert abs(row[4] - row_of_two[4]) < 1e-6, row
+
+
+def test_without_synchronized_batch_norm_two_processes_are_not_one(pair: Path, tmp_path: Path) -> None:
+    """What the scenario of synchronized batch norm would show if nothing were synchronized."""
+    SCENARIOS["own_batch_norm"](tmp_path / "own_batch_norm", 0, 1)
+    one, two = _state(tmp_path / "own_batch_norm"), _state(pair / "own_batch_norm")
+    assert any((one["network"][name] - two["network"][name]).abs().max() > 1e-3 for name in one["network"])
+    told = (pair / "stderr.txt").read_text()
+    # Said once by this scenario and by each of the three runs of "stopped", not where batch norm is synchronized.
+    assert told.count("batch norm sees each of 2 processes' share of the batch; sync_batchnorm: true") == 4, told
 
 
 def test_accelerate_launch_starts_the_same_two_processes(pair: Path, tmp_path: Path) -> None:
@@ -122,8 +133,6 @@ def test_a_loss_that_is_not_finite_on_one_process_stops_both(pair: Path) -> None
 def test_what_needs_cuda_is_refused_without() -> None:
     with pytest.raises(SettingsError, match="precision float16 needs a CUDA device, .*; use bfloat16 or float32"):  # noqa: RUF043
         start_accelerator(TrainSettings(precision="float16", device="cpu"))
-    with pytest.raises(SettingsError, match="sync_batchnorm needs a CUDA device, .*; set it to false: each"):  # noqa: RUF043
-        start_accelerator(TrainSettings(sync_batchnorm=True, device="cpu"))
 
 
 def test_a_launch_that_would_train_apart_or_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.engine.toy import Loader, drawing_network, plain_network, run
+from tests.engine.toy import Loader, drawing_network, normalizing_network, plain_network, run
 
 from prepixel.engine import OptimizationSettings, TrainingInterrupted, TrainSettings, start_accelerator
 from prepixel.errors import NonFiniteLoss
@@ -36,6 +36,23 @@ def unequal_shares(folder: Path, rank: int, world_size: int) -> None:
     """Train where shares differ, are empty on one process, and empty on all."""
     loader = Loader(41, 7, rank, world_size, bad=UNREADABLE)
     _train(folder, loader, Loader(13, 4, rank, world_size, bad=frozenset({0, 4})), optimization=OPTIMIZATION)
+
+
+def batch_norm(folder: Path, rank: int, world_size: int) -> None:
+    """Train with the statistics of all processes, whose shares of a batch differ."""
+    _train_normalized(folder, rank, world_size, sync_batchnorm=True)
+
+
+def own_batch_norm(folder: Path, rank: int, world_size: int) -> None:
+    """Train the same with each process's own statistics."""
+    _train_normalized(folder, rank, world_size, sync_batchnorm=False)
+
+
+def _train_normalized(folder: Path, rank: int, world_size: int, *, sync_batchnorm: bool) -> None:
+    rows: list[MetricRow] = []
+    loader, evaluation = Loader(28, 7, rank, world_size), Loader(13, 4, rank, world_size)
+    run(folder, normalizing_network(), loader, evaluation=evaluation, rows=rows, sync_batchnorm=sync_batchnorm)
+    _write_rows(folder, rows)
 
 
 def stopped(folder: Path, rank: int, world_size: int) -> None:
@@ -80,7 +97,8 @@ def _write_rows(folder: Path, rows: list[MetricRow]) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Path, int, int], None]] = {
-    scenario.__name__: scenario for scenario in (equal_shares, unequal_shares, stopped, spoilt)
+    scenario.__name__: scenario
+    for scenario in (equal_shares, unequal_shares, batch_norm, own_batch_norm, stopped, spoilt)
 }
 
 

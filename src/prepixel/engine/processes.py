@@ -23,7 +23,6 @@ T = TypeVar("T")
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _INSTEAD = {
     "precision float16": "use bfloat16 or float32",
-    "sync_batchnorm": "set it to false: each process then normalizes by its own share of the batch",
 }
 _SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
@@ -56,7 +55,7 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
         SettingsError: the settings ask for what this machine or this way of launching does not have.
     """
     cpu = choose_device(settings.device).type == "cpu"
-    asked = {"precision float16": settings.precision == "float16", "sync_batchnorm": settings.sync_batchnorm}
+    asked = {"precision float16": settings.precision == "float16"}
     for name in asked:
         if asked[name] and (cpu or not torch.cuda.is_available()):
             raise SettingsError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")

@@ -93,8 +93,9 @@ class TrainSettings:
         precision: float32, or bfloat16 / float16 where operations allow it; float16 needs a CUDA device.
         gradient_accumulation: batches whose gradients make one step; the last step of an epoch takes what is left.
         device: auto (an accelerator where there is one), cpu or cuda.
-        sync_batchnorm: whether batch norm's statistics are those of the batches of all processes; CUDA only. Without
-            it each process normalizes by its own share of the batch, and those of the first process are kept.
+        sync_batchnorm: whether batch norm's statistics are those of the batches of all processes, so that several give
+            what one gives, but for rounding. Without it each process normalizes by its own share of the batch, and the
+            statistics of the first process are kept.
         channels_last: whether weights lie channels last in memory, which CUDA's half precision convolutions want.
         compile: whether the network goes through torch.compile.
         compile_backend: torch.compile's backend.

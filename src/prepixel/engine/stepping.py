@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +16,10 @@ from prepixel.engine.checkpoint import fill_network
 from prepixel.engine.optimization import Average, build_optimizer
 from prepixel.engine.protocols import ProgressAware, Task
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
+from prepixel.engine.synchronized_norm import has_batch_norm, synchronize_batch_norm
 from prepixel.errors import PrepixelError
+
+_LOG = logging.getLogger(__name__)
 
 
 class EmptyShare(PrepixelError):
@@ -47,7 +51,13 @@ class Stepper:
         accelerator: Accelerator,
     ) -> None:
         if settings.sync_batchnorm:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+            network = synchronize_batch_norm(network, accelerator.device)
+        elif accelerator.is_main_process and accelerator.num_processes > 1 and has_batch_norm(network):
+            _LOG.warning(
+                "batch norm sees each of %d processes' share of the batch; sync_batchnorm: true normalizes by all of "
+                "it, as one process does",
+                accelerator.num_processes,
+            )
         if settings.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.network = network
