@@ -88,7 +88,7 @@ void read_checkpoints(IndexReader& reader, const JpegIndex& index, ScanCheckpoin
   const std::uint64_t step = index.every == 0 ? scan.mcus_across : static_cast<std::uint64_t>(index.every);
   const std::uint64_t count = scan.mcus_down * ((scan.mcus_across + step - 1) / step) + 1;
   if ((count - 1) * (1u + scan.num_components) > reader.left()) reader.fail("more checkpoints than the index has bytes");
-  scan.checkpoints.resize(count);
+  scan.checkpoints.resize(static_cast<std::size_t>(count));
   const std::size_t num_components = scan.num_components;
   const std::uint64_t end = 8 * std::uint64_t{scan.data_end};
   Checkpoint point{.mcu = 0, .bit = 8 * std::uint64_t{scan.data_begin}};
@@ -121,7 +121,8 @@ JpegIndex read_fields(IndexReader& reader) {
   const auto process = reader.take<std::uint8_t>();
   if (process > 1 || reader.take<std::uint8_t>() != 0) reader.fail("a coding process that this version does not know");
   index.is_progressive = process == 1;
-  if (index.file_size > std::uint64_t{1} << 56) reader.fail("a file of more than 2^56 bytes");
+  if (index.file_size > std::uint64_t{1} << 56 || !std::in_range<std::size_t>(index.file_size))
+    reader.fail("a file of more than 2^56 bytes, or than memory has addresses");
   return index;
 }
 
@@ -188,9 +189,10 @@ JpegIndex read_index(std::span<const std::uint8_t> bytes, bool check) {
   for (std::uint64_t i = 0; i < num_scans; ++i) {
     ScanCheckpoints& scan = index.scans.emplace_back();
     const std::uint64_t from = i == 0 ? 0 : offset;
-    scan.data_begin = from + reader.varint_up_to(index.file_size - from, "the distance to a scan");
+    scan.data_begin = static_cast<std::size_t>(from + reader.varint_up_to(index.file_size - from, "the distance to a scan"));
     if (scan.data_begin < offset) reader.fail("a scan in front of the file's first marker");
-    scan.data_end = scan.data_begin + reader.varint_up_to(index.file_size - scan.data_begin, "the size of a scan");
+    scan.data_end = static_cast<std::size_t>(
+        scan.data_begin + reader.varint_up_to(index.file_size - scan.data_begin, "the size of a scan"));
     offset = scan.data_end;
     if (!index.is_progressive) read_checkpoints(reader, index, scan);
   }

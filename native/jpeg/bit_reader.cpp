@@ -19,7 +19,7 @@ EntropySegment SegmentReader::read(std::size_t offset, std::size_t limit) {
   const std::span<const std::uint8_t> file = file_.first(std::min(file_.size(), limit));
   const std::size_t needed = file.size() - offset + segment_padding;
   if (capacity_ < needed) {
-    buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(needed);
+    buffer_.reset(new std::uint8_t[needed]);
     capacity_ = needed;
   }
   EntropySegment segment{

@@ -96,14 +96,14 @@ class BitReader {
   }
 
   // Return whether more bits were consumed than the segment holds.
-  bool overrun() const { return (next_ - end_) * 8 > count_; }
+  bool overrun() const { return std::int64_t{next_ - end_} * 8 > count_; }
 
-  std::size_t consumed_bits() const { return static_cast<std::size_t>((next_ - begin_) * 8 - count_); }
+  std::uint64_t consumed_bits() const { return static_cast<std::uint64_t>(std::int64_t{next_ - begin_} * 8 - count_); }
 
   // Return the whole bytes that were not consumed; the 1-bits that pad the last byte do not count.
   std::size_t unread_bytes() const {
-    const std::ptrdiff_t bits = (end_ - next_) * 8 + count_;
-    return bits > 0 ? static_cast<std::size_t>(bits) / 8 : 0;
+    const std::int64_t bits = std::int64_t{end_ - next_} * 8 + count_;
+    return bits > 0 ? static_cast<std::size_t>(bits / 8) : 0;
   }
 
  private:

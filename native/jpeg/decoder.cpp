@@ -190,16 +190,18 @@ class FileReader {
 
   // Without EOI, a progressive file that lost its last scans looks like a complete one that lacks EOI only.
   bool refined_to_the_end() const {
-    return image_.process != Process::progressive ||
-           std::ranges::all_of(scans_->progress(), [](const Progress& progress) {
-             return std::ranges::all_of(progress.low_bits, [](std::int8_t low) { return low == 0; });
-           });
+    const auto is_refined = [](const Progress& progress) {
+      return std::all_of(progress.low_bits.begin(), progress.low_bits.end(), [](std::int8_t low) { return low == 0; });
+    };
+    const auto& all = scans_->progress();
+    return image_.process != Process::progressive || std::all_of(all.begin(), all.end(), is_refined);
   }
 
   // Whether no further scan is needed.
   bool is_complete() const {
+    const auto& all = scans_->progress();
     return !scans_->first_damage() && refined_to_the_end() &&
-           std::ranges::all_of(scans_->progress(), [](const Progress& progress) { return progress.scanned; });
+           std::all_of(all.begin(), all.end(), [](const Progress& progress) { return progress.scanned; });
   }
 
   void check_complete() {

@@ -89,7 +89,7 @@ class Encoder {
                  std::to_string(down) + " x " + std::to_string(across) + " (A.1.1)",
              "Make plane, size and sampling agree");
     }
-    if (std::ranges::find(plane.quantization, 0) != plane.quantization.end()) {
+    if (std::count(plane.quantization.begin(), plane.quantization.end(), 0) != 0) {
       refuse("the quantization table of component " + std::to_string(index) + " holds a step of 0 (B.2.4.1)",
              "Steps are 1 to 65535");
     }
@@ -107,8 +107,8 @@ class Encoder {
   void number_components() {
     for (const EncoderPlane& plane : image_.planes) identifiers_.push_back(plane.identifier);
     std::vector<std::uint8_t> sorted = identifiers_;
-    std::ranges::sort(sorted);
-    if (std::ranges::adjacent_find(sorted) == sorted.end()) return;
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) return;
     for (std::size_t i = 0; i < identifiers_.size(); ++i) identifiers_[i] = static_cast<std::uint8_t>(i + 1);
   }
 
@@ -293,11 +293,11 @@ class Encoder {
     std::vector<QuantizationTable> tables;
     std::vector<int> ids;
     for (const EncoderPlane& plane : image_.planes) {
-      const auto at = std::ranges::find(tables, plane.quantization) - tables.begin();
+      const auto at = std::find(tables.begin(), tables.end(), plane.quantization) - tables.begin();
       ids.push_back(static_cast<int>(at));
       if (at != std::ssize(tables)) continue;
       tables.push_back(plane.quantization);
-      const bool wide = std::ranges::max(plane.quantization) > 255;
+      const bool wide = *std::max_element(plane.quantization.begin(), plane.quantization.end()) > 255;
       wide_steps_ = wide_steps_ || wide;
       put_marker(marker::dqt);
       put16(wide ? 131 : 67);

@@ -86,7 +86,7 @@ Token* Tokens::room() {
   if (capacity_ - size_ < most_block_tokens) {
     const std::size_t capacity = std::max<std::size_t>(1 << 14, 2 * capacity_);
     check_memory("the symbols to encode", (capacity + capacity_) * sizeof(Token), limits_);
-    auto larger = std::make_unique_for_overwrite<Token[]>(capacity);
+    std::unique_ptr<Token[]> larger(new Token[capacity]);
     std::copy_n(list_.get(), size_, larger.get());
     list_ = std::move(larger);
     capacity_ = capacity;

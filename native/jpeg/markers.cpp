@@ -227,7 +227,8 @@ ScanHeader read_scan(const Segment& segment, const FrameHeader& frame) {
     // Some files use one identifier for all components; as in libjpeg, the order in the frame decides.
     std::size_t index = 0;
     const auto taken = [&scan](std::size_t candidate) {
-      return std::ranges::any_of(scan.components, [candidate](const ScanComponent& c) { return c.index == candidate; });
+      return std::any_of(scan.components.begin(), scan.components.end(),
+                         [candidate](const ScanComponent& c) { return c.index == candidate; });
     };
     while (index < frame.components.size() && (frame.components[index].identifier != identifier || taken(index)))
       ++index;
@@ -255,7 +256,7 @@ int read_number_of_lines(const Segment& segment) {
 
 bool holds_index(const Segment& segment) {
   return segment.code == marker::app11 && segment.contents.size() >= index_identifier.size() &&
-         std::ranges::equal(segment.contents.first(index_identifier.size()), index_identifier);
+         std::equal(index_identifier.begin(), index_identifier.end(), segment.contents.begin());
 }
 
 void read_application(const Segment& segment, Application& application) {

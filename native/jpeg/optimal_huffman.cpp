@@ -74,7 +74,7 @@ HuffmanSpec optimal_huffman(const SymbolCounts& counts) {
   for (const std::uint16_t size : sizes) {
     if (size != 0) ++bits[size];
   }
-  const std::size_t longest_seen = *std::ranges::max_element(sizes);
+  const std::size_t longest_seen = *std::max_element(sizes.begin(), sizes.end());
   // Figure K.3: of two codes that are too long, one becomes their prefix; a shorter code is split for the other.
   for (std::size_t i = longest_seen; i > longest_code; --i) {
     while (bits[i] > 0) {

@@ -30,7 +30,7 @@ void ScanDecoder::begin_scan(const ScanHeader& scan, const DecoderTables& tables
 }
 
 bool ScanDecoder::keeps_all() const {
-  return std::ranges::all_of(scan_.components, [&](const ScanComponent& part) {
+  return std::all_of(scan_.components.begin(), scan_.components.end(), [&](const ScanComponent& part) {
     return options_.wanted[part.index].kept == all_frequencies;
   });
 }
@@ -305,7 +305,7 @@ JpegFault ScanDecoder::describe(BlockStatus status, const BitReader& bits, const
     return {kind, segment.file_end, "entropy-coded data end at " + marker::name(segment.marker) + where,
             hint::cut_short};
   }
-  const std::size_t offset = segments_.file_offset(segment, bits.consumed_bits() / 8);
+  const std::size_t offset = segments_.file_offset(segment, static_cast<std::size_t>(bits.consumed_bits() / 8));
   if (status == BlockStatus::bad_code)
     return {Fault::damaged, offset, "bits that begin no Huffman code" + where, hint::cut_short};
   return {Fault::damaged, offset, "a run of zeros passes the band's last coefficient" + where, hint::cut_short};

@@ -5,9 +5,9 @@
 #include <exception>
 #include <new>
 #include <system_error>
-#include <thread>
 #include <utility>
 
+#include "jpeg/joined_thread.hpp"
 #include "jpeg/scan_decoder.hpp"
 #include "jpeg/sequential_block.hpp"
 
@@ -82,7 +82,8 @@ std::size_t ScanDecoder::decode_between(const ScanHeader& scan, const DecoderTab
 void ScanDecoder::check_end(const ScanCheckpoints& known) {
   const std::span<const std::uint8_t> file = segments_.file();
   const std::uint64_t bit = known.checkpoints.back().bit;
-  const std::size_t begin = bit % 8 == 0 ? bit / 8 : segments_.behind_byte(bit / 8);
+  const auto byte = static_cast<std::size_t>(bit / 8);
+  const std::size_t begin = bit % 8 == 0 ? byte : segments_.behind_byte(byte);
   const std::size_t behind = segments_.behind_byte(known.data_end);  // the end of the file may stand for the marker
   const bool ends = known.data_end == file.size() ||
                     (file[known.data_end] == 0xFF && file[known.data_end - 1] != 0xFF && file[behind - 1] != 0);
@@ -148,7 +149,7 @@ void ScanDecoder::decode_runs(const DecoderTables& tables, const std::vector<Run
     }
   };
   {
-    std::vector<std::jthread> helpers;
+    std::vector<JoinedThread> helpers;
     try {
       const std::size_t wanted = std::min(static_cast<std::size_t>(num_threads), tasks.size());
       helpers.reserve(wanted);
@@ -172,10 +173,11 @@ void ScanDecoder::decode_run(Coder& coder, const Run& run, int restart_interval)
   const auto interval = static_cast<std::uint64_t>(restart_interval);
   const Checkpoint& to = *run.end;
   const bool has_end = to.bit != unknown_bit;
+  const auto to_byte = static_cast<std::size_t>(to.bit / 8);
   const std::size_t limit = !has_end             ? file.size()
-                            : to.bit % 8 == 0 ? std::size_t{to.bit / 8}
-                                              : segments_.behind_byte(to.bit / 8);
-  std::size_t offset = run.begin->bit / 8;
+                            : to.bit % 8 == 0 ? to_byte
+                                              : segments_.behind_byte(to_byte);
+  auto offset = static_cast<std::size_t>(run.begin->bit / 8);
   int passed = static_cast<int>(run.begin->bit % 8);
   if (offset >= limit || limit > file.size() || (run.begin->mcu != 0 && file[offset - 1] == 0xFF))
     refuse(std::min(offset, file.size()), "the index begins a run of MCUs where no data stand");
@@ -244,7 +246,7 @@ ScanCheckpoints ScanDecoder::note_checkpoints(const ScanHeader& scan, const Deco
     BitReader bits(segment);
     std::size_t at = segment.file_begin, index = 0;  // the same byte in the file and in the segment
     const auto place = [&] {
-      const std::size_t next = bits.consumed_bits() / 8;
+      const auto next = static_cast<std::size_t>(bits.consumed_bits() / 8);
       at = segments_.advance(at, next - index);
       index = next;
       return 8 * std::uint64_t{at} + bits.consumed_bits() % 8;

@@ -17,7 +17,8 @@ namespace {
 
 template <class Number>
 void put(Bytes& bytes, Number number) {
-  const auto raw = std::bit_cast<std::array<std::uint8_t, sizeof(Number)>>(number);
+  std::array<std::uint8_t, sizeof(Number)> raw;
+  std::memcpy(raw.data(), &number, sizeof(Number));
   bytes.insert(bytes.end(), raw.begin(), raw.end());
 }
 

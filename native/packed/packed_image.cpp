@@ -151,7 +151,7 @@ void check_escapes(const PackedPlane& plane, std::uint64_t blocks) {
 }
 
 void check_bits(const PackedPlane& plane, const PlaneSize& component) {
-  const std::size_t in_row = row_bytes(component), down = static_cast<std::size_t>(component.blocks_down);
+  const auto in_row = static_cast<std::size_t>(row_bytes(component)), down = static_cast<std::size_t>(component.blocks_down);
   if (pack_kernels().count_bits(plane.values, in_row * down) != plane.num_values)
     malformed(no_offset, "a sparse plane has other than " + std::to_string(plane.num_values) + " bits set");
   if (component.blocks_across % 8 == 0) return;

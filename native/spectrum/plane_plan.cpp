@@ -1,6 +1,7 @@
 #include "spectrum/plane_plan.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "spectrum/work_buffer.hpp"
 
@@ -62,8 +63,9 @@ PlanePlan::PlanePlan(const PlaneView& plane, const StoredView& view, std::span<c
 
 std::size_t PlanePlan::strip_capacity(std::size_t line_width) const {
   const auto grid = static_cast<std::size_t>(first.map->grid());
-  const std::size_t per_block = static_cast<std::size_t>(first.frequencies) * line_width;
-  const std::size_t num_strips = std::min((grid * per_block + strip_floats - 1) / strip_floats, (grid + 7) / 8);
+  const std::uint64_t floats = static_cast<std::uint64_t>(first.frequencies) * line_width * grid;
+  const auto num_strips =
+      static_cast<std::size_t>(std::min<std::uint64_t>((floats + strip_floats - 1) / strip_floats, (grid + 7) / 8));
   return round_up_8((grid + num_strips - 1) / num_strips);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -16,6 +17,7 @@ class WorkBuffer {
   // Ensure room for `count` floats and return them. New memory is zero; old values are lost when the buffer grows.
   float* reserve(std::size_t count) {
     if (count > capacity_) {
+      if (count > std::numeric_limits<std::size_t>::max() / sizeof(float)) throw std::bad_alloc();
       floats_.reset();
       capacity_ = 0;
       floats_.reset(static_cast<float*>(::operator new[](count * sizeof(float), alignment)));
