@@ -145,3 +145,20 @@ def test_files_that_options_name_and_that_are_not_there_are_said_so(tmp_path: Pa
 def test_a_folder_given_to_inspect_is_sent_to_scan(tmp_path: Path, capsys: Captured) -> None:
     line = answer(capsys, "inspect", tmp_path)
     assert line == f"{tmp_path}: is a folder, and inspect takes one file; prepixel scan describes a folder\n"
+
+
+def test_networks_are_not_written_over_without_being_asked(tmp_path: Path, capsys: Captured) -> None:
+    """A second fold or export of that name took the place of the first without a word."""
+    network, exported = tmp_path / "n.pt", tmp_path / "exported"
+    fold = ["fold", "timm:resnet10t", "--weights", "none", "--pixels", "32", "-o", network]
+    export = ["export", network, "--format", "torch", "-o", exported]
+    for words, written in ((fold, network), (export, exported / "manifest.json")):
+        command = [str(word) for word in words]
+        assert main(command) == 0
+        before = written.stat().st_mtime_ns
+        capsys.readouterr()
+        line = answer(capsys, *command)
+        assert line == f"{words[-1]}: is there already; replace it with --overwrite, or name another by --output\n"
+        assert written.stat().st_mtime_ns == before
+        assert main([*command, "--overwrite"]) == 0
+        assert written.stat().st_mtime_ns > before

@@ -88,9 +88,9 @@ def test_fold_says_what_it_did(source: str, tmp_path: Path, capsys: Captured) ->
     assert re.search(rf"on pixels +{pixels / 1e6:.1f} million\n", out)
     assert [path.name for path in output.parent.iterdir()] == ["net.pt"]
     before = output.stat().st_ino
-    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output)]) == 0
+    assert main(["fold", source, "--pixels", "40", "--grid", "10", "-o", str(output), "--overwrite"]) == 0
     assert output.stat().st_ino != before  # a new file, renamed
-    assert main(["fold", source, "--pixels", "40", "--grid", "12", "-o", str(output)]) == 2
+    assert main(["fold", source, "--pixels", "40", "--grid", "12", "-o", str(output), "--overwrite"]) == 2
     assert "take a grid of 5 x 5, 10 x 10" in capsys.readouterr().err
 
 

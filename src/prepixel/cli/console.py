@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from prepixel.errors import ReadFailure
 from prepixel.optional import installed
 from prepixel.reports.text_table import aligned, text_width
 
+_WIDTH = 100  # of output that is no terminal
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 # Said of every network whose weights are random
 UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
@@ -94,11 +96,21 @@ def _write(stream: Any, line: str) -> None:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
+def table_room(columns: int) -> int:
+    """Return how many characters the cells of a table's row may take: the terminal's, or those of 100 without one."""
+    width = shutil.get_terminal_size((_WIDTH, 24)).columns
+    return width - (3 * columns + 1 if _draws_frames() else 2 * (columns - 1))
+
+
+def _draws_frames() -> bool:
+    return sys.stdout.isatty() and installed("rich")
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table in aligned columns; the first ``left`` columns are aligned left, the others right."""
     headers = [printable(header) for header in headers]
     rows = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty() and installed("rich"):
+    if _draws_frames():
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text

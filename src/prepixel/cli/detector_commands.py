@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from prepixel.cli.answer_table import AnswerRow, print_answers
 from prepixel.cli.console import (
     failure_text,
     percent,
@@ -134,8 +135,8 @@ def _finish_predictions(
     for kind in ("box", "mask") if masks else ("box",):
         write_detections(output / f"found-{kind}.json", found, kind)
     if done and not options.json:
-        rows = [[photo.source, str(len(photo.found)), _named(photo, names, options.top)] for photo in done]
-        print_table(("file", "objects", "best"), rows, left=3)
+        rows = [AnswerRow(photo.source, (str(len(photo.found)),), _named(photo, names, options.top)) for photo in done]
+        print_answers(rows, ("file", "objects", "best"), columns=False)
         print_line()
         print_line(f"drawn, and in COCO's format: {output}")
 
@@ -145,8 +146,8 @@ def _short_stem(source: str) -> str:
     return Path(source).stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")
 
 
-def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> str:
-    return ", ".join(f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found[:most])
+def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> tuple[str, ...]:
+    return tuple(f"{names[one['category_id']]} {percent(one['score'])}" for one in photo.found[:most])
 
 
 def _cell(value: str | float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from prepixel.cli.console import UNTRAINED, percent, print_json, print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_folder, path, words
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands, add_build, add_json, add_threads
+from prepixel.cli.shared_options import add_bands, add_build, add_json, add_overwrite, add_threads, check_new
 
 SUMMARY = "write a classifier as a graph that runs without torch"
 ABOUT = """\
@@ -67,6 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="quantized: least share of these photos with the same top class (default: 0.9)",
     )
+    add_overwrite(parser)
     add_build(parser)
     add_json(parser)
     add_threads(parser)
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--quantize writes ONNX graphs only; leave out --format {options.format}")
     if options.quantize is not None and not options.quantize.is_dir():
         raise UsageError(f"--quantize: {options.quantize} is no folder; name a folder of photos")
+    check_new(options)
     from prepixel.export import export_classifier, export_quantized
 
     classifier = open_model(options)

@@ -13,7 +13,7 @@ from typing import Any
 from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands, pair
+from prepixel.cli.shared_options import add_bands, add_overwrite, check_new, pair
 from prepixel.files import read_regular_file
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
@@ -80,6 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--filter", choices=("bilinear", "bicubic"), default="bilinear", help="of the resize (default: bilinear)"
     )
     parser.add_argument("-o", "--output", type=output_file(), required=True, metavar="FILE", help="the file to write")
+    add_overwrite(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
     options.pixels = None if options.pixels is None else pair("--pixels", options.pixels)
     options.grid = None if options.grid is None else pair("--grid", options.grid)
+    check_new(options)
     started = time.perf_counter()
     classifier = _fold_run(options) if Path(options.network).is_dir() else _fold_named(options)
     elapsed = time.perf_counter() - started

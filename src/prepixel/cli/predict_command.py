@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.console import UNTRAINED, failure_text, percent, print_error, print_json, print_line, print_table
+from prepixel.cli.answer_table import AnswerRow, print_answers
+from prepixel.cli.console import UNTRAINED, failure_text, percent, print_error, print_json, print_line
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
@@ -19,7 +20,8 @@ ABOUT = """\
 Classify images, or detect objects in them, with a run's, a folded or an
 exported network; an exported one needs no torch, but the extra runtime.
 Files that cannot be read are listed on standard error, the others are
-handled all the same, and the exit status is then 1."""
+handled all the same, and the exit status is then 1. Long paths are shortened
+to the terminal's width; --json has them whole."""
 EXAMPLE = "prepixel predict runs/demo_dct24 photo.jpg photos/ --json"
 
 
@@ -114,7 +116,7 @@ def _print_classes(
     from prepixel.jpeg import ReadFailure
 
     bad = 0
-    rows: list[list[str]] = []
+    rows: list[AnswerRow] = []
     for source, outcome in zip(sources, outcomes, strict=True):
         name = "standard input" if isinstance(source, bytes) else source
         if isinstance(outcome, ReadFailure):
@@ -126,14 +128,12 @@ def _print_classes(
             print_json({"file": name, "trained": trained, "classes": classes})
         else:
             pairs = zip(outcome.classes, outcome.probabilities, strict=True)
-            rows.append([name, *(f"{label} {percent(share)}" for label, share in pairs)])
+            rows.append(AnswerRow(name, (), tuple(f"{label} {percent(share)}" for label, share in pairs)))
     if rows:
         if not trained:
             print_line(f"note: {UNTRAINED}")
             print_line()
-        top = len(rows[0]) - 1
-        headers = ["file", *(["top-1"] if top == 1 else [str(place) for place in range(1, top + 1)])]
-        print_table(headers, rows, left=top + 1)
+        print_answers(rows, ("file", "classes, best first"), columns=True)
     if bad:
         print_error(f"{bad} of {len(sources)} files could not be read")
     return 1 if bad else 0

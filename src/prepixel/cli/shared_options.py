@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from prepixel.cli.option_types import integer, part_number, words
 from prepixel.cli.parser import UsageError
@@ -93,6 +94,23 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
 def add_title(parser: argparse.ArgumentParser) -> None:
     """Add ``--title``."""
     parser.add_argument("--title", type=words, metavar="TEXT", help="printed above the figure")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add ``--overwrite``, without which `check_new` refuses."""
+    parser.add_argument("--overwrite", action="store_true", help="replace what --output names, if it is there already")
+
+
+def check_new(options: argparse.Namespace) -> None:
+    """Refuse to write over a file, or into a folder that holds something, without being asked to.
+
+    Raises:
+        UsageError: ``options.output`` is there, and ``options.overwrite`` is false.
+    """
+    path: Path = options.output
+    is_there = any(path.iterdir()) if path.is_dir() else path.is_file()
+    if is_there and not options.overwrite:
+        raise UsageError(f"{path}: is there already; replace it with --overwrite, or name another by --output")
 
 
 def pair(name: str, sides: Sequence[int]) -> tuple[int, int]:
