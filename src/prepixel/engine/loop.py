@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import logging
 import math
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,7 +231,7 @@ class _Run:
         scores = {} if self.result is None or not self.evaluated else dict(self.result.row())
         left = self.pace.seconds_left(self._epochs_done())
         epochs = self.settings.epochs
-        self.reporter.finish_epoch(self.position.epoch, epochs, self.totals, scores, self.task.score, left)
+        self.reporter.finish_epoch(self.position.epoch, epochs, self.totals, scores, left)
         self.totals = EpochTotals()
         self.evaluated = False
 
@@ -252,11 +251,13 @@ class _Run:
                     self._step(group, images)
                 position.step += 1
                 position.batch += len(group)
-                self.reporter.show(f"epoch {position.epoch + 1}/{settings.epochs}", position.batch, self.batches)
                 record = position.step % settings.record_steps == 0
                 save = settings.checkpoint_steps is not None and position.step % settings.checkpoint_steps == 0
                 if record or save or self.device.type == "cpu":
                     self._read_losses()
+                left = self.pace.seconds_left(self._epochs_done())
+                name = f"epoch {position.epoch + 1}/{settings.epochs}"
+                self.reporter.show_step(name, position.batch, self.batches, self.meter, left)
                 if record:
                     self._record_training()
                 if save and position.batch < self.batches:
@@ -306,7 +307,7 @@ class _Run:
         return sum(row[0] for row in rows)
 
     def _read_losses(self) -> None:
-        self.meter.loss_sum += self.losses.read()
+        self.meter.add_losses(self.losses.read())
 
     def _describe_trouble(self, step: int, kind: int) -> str:
         last = self.checkpoints / checkpoint.LAST
@@ -319,13 +320,9 @@ class _Run:
         )
 
     def _interrupted(self, number: int) -> TrainingInterrupted:
-        steps, epochs = self.steps_per_epoch * self.settings.epochs, self.settings.epochs
-        return TrainingInterrupted(
-            f"{signal.Signals(number).name}: stopped after step {self.position.step} of {steps} "
-            f"(epoch {self.position.epoch + 1} of {epochs}), and saved it in {self.checkpoints / checkpoint.LAST}. "
-            f"{self.resume_hint}",
-            number,
-        )
+        step, steps = self.position.step, self.steps_per_epoch * self.settings.epochs
+        epoch, saved = self.position.epoch + 1, self.checkpoints / checkpoint.LAST
+        return TrainingInterrupted.after(number, step, steps, epoch, self.settings.epochs, saved, self.resume_hint)
 
     def _save(self) -> None:
         self._read_losses()
@@ -353,13 +350,14 @@ class _Run:
         networks = {"": self.stepper.network} if averaged is None else {"plain/": self.stepper.network, "": averaged}
         numbers: dict[str, float] = {}
         for prefix, network in networks.items():
+            self.reporter.show("validation", 0, len(loader))
             self.result = evaluate(
                 network,
                 self.task,
                 loader,
                 precision=self.settings.precision,
                 control=self.control,
-                after_batch=self._stop_evaluation,
+                after_batch=self._after_evaluated_batch,
             )
             numbers |= {f"{prefix}{name}": value for name, value in self.result.row().items()}
         images = self.result.images
@@ -373,7 +371,8 @@ class _Run:
                 state = {**self.stepper.weights(), "position": checkpoint.position_state(position)}
                 checkpoint.write_checkpoint(self.checkpoints / checkpoint.BEST, state)
 
-    def _stop_evaluation(self) -> None:
+    def _after_evaluated_batch(self) -> None:
+        self.reporter.advance()
         # A single process may leave at once, having saved before; several must leave together, after the last batch.
         if self.stop.signal_number and self.control.world_size == 1:
             raise self._interrupted(self.stop.signal_number)

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from prepixel.records import MetricRow, Split
+
+# Scores that an epoch's line shows, 0..1
+_SCORES = {"top1": "top-1", "box_ap": "AP of boxes", "mask_ap": "AP of masks"}
 
 Record: TypeAlias = Callable[[Sequence[MetricRow]], None]
 RecordResult: TypeAlias = Callable[[Any, float, int], None]  # a task's result, epochs done, steps done
@@ -28,6 +31,7 @@ class Meter:
         timed_images: of this process, since ``started``.
         waited: seconds spent waiting for batches.
         started: by ``time.perf_counter``.
+        summed_images: those whose losses are in ``loss_sum``: on a device, losses are read some steps later.
     """
 
     loss_sum: float = 0.0
@@ -35,6 +39,12 @@ class Meter:
     timed_images: int = 0
     waited: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+    summed_images: int = 0
+
+    def add_losses(self, loss_sum: float) -> None:
+        """Add the losses of all images that are counted."""
+        self.loss_sum += loss_sum
+        self.summed_images = self.images
 
     def count(self, images: int) -> None:
         """Count a step's images."""
@@ -113,17 +123,14 @@ class Reporter:
         self._writer = _open_tensorboard(tensorboard, step) if main and tensorboard is not None else None
         console = Console(stderr=True)
         self._lines = main and progress
+        self._last_loss = ""
         self._progress: Progress | None = None
         if main and progress and console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[now]}"),
-            )
-            self._progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            doing, now = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[now]}")
+            columns = (doing, BarColumn(20), MofNCompleteColumn(), now)
+            self._progress = Progress(*columns, console=console, transient=True)
             self._progress.start()
-            self._bar = self._progress.add_task("starting", total=None, now="")
+            self._bar = self._progress.add_task(self._named("starting"), total=None, now="")
 
     def rows(
         self,
@@ -153,16 +160,33 @@ class Reporter:
             for row in rows:
                 self._writer.add_scalar(f"{split}/{row.name}", row.value, step)
             self._writer.flush()
-        if self._progress is not None and "loss" in numbers:
-            self._progress.update(self._bar, now=f"{split} loss {_loss(numbers['loss'])}")
 
-    def show(self, description: str, done: int, total: int) -> None:
-        """Move the progress bar."""
+    def show(self, doing: str, done: int, total: int, now: str = "") -> None:
+        """Say on the progress bar what is done, how far, and with which numbers."""
         if self._progress is not None:
-            self._progress.update(self._bar, description=description, completed=done, total=total)
+            self._progress.update(self._bar, description=self._named(doing), completed=done, total=total, now=now)
+
+    def show_step(self, epoch: str, done: int, total: int, meter: Meter, seconds_left: float) -> None:
+        """Show the batches of an epoch that are done, with loss and speed since the last record, and the time left."""
+        if self._progress is None:
+            return
+        if meter.summed_images:
+            self._last_loss = f"loss {_loss(meter.loss_sum / meter.summed_images)}, "
+        elapsed = time.perf_counter() - meter.started
+        rate = f"{meter.timed_images / elapsed:.0f} images/s, " if meter.timed_images and elapsed > 0 else ""
+        self.show(epoch, done, total, f"{self._last_loss}{rate}{_duration(seconds_left)} left")
+
+    def advance(self) -> None:
+        """Move the progress bar by one batch."""
+        if self._progress is not None:
+            self._progress.advance(self._bar)
+
+    def _named(self, text: str) -> str:
+        name = self.run if self.run.isprintable() else ascii(self.run)[1:-1]
+        return f"{name}: {text}"
 
     def finish_epoch(
-        self, done: int, epochs: int, totals: EpochTotals, scores: Mapping[str, float], score: str, seconds_left: float
+        self, done: int, epochs: int, totals: EpochTotals, scores: Mapping[str, float], seconds_left: float
     ) -> None:
         """Print an epoch's line, above the bar where there is one.
 
@@ -171,7 +195,6 @@ class Reporter:
             epochs: of the whole run.
             totals: of the epoch.
             scores: of its evaluation, 0..1 but the loss; none without.
-            score: the name of the score that decides which weights are best.
             seconds_left: the estimate for the rest of the run.
         """
         if not self._lines:
@@ -179,11 +202,13 @@ class Reporter:
         parts = list(totals.parts())
         if "loss" in scores:
             parts.append(f"validation loss {_loss(scores['loss'])}")
-        parts += [f"{name} {100 * scores[name]:.1f} %" for name in dict.fromkeys(("top1", score)) if name in scores]
+        parts += [f"{words} {100 * scores[name]:.1f} %" for name, words in _SCORES.items() if name in scores]
+        if "channels_on" in scores:
+            parts.append(f"{scores['channels_on']:.1f} channels on")
         parts += totals.rate()
         if done < epochs:
             parts.append(f"{_duration(seconds_left)} left")
-        line = f"epoch {done}/{epochs}: {', '.join(parts)}"
+        line = self._named(f"epoch {done}/{epochs}: {', '.join(parts)}")
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
         else:

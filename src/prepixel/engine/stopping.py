@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,17 @@ class TrainingInterrupted(PrepixelError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+    @classmethod
+    def after(
+        cls, number: int, step: int, steps: int, epoch: int, epochs: int, saved: Path, hint: str
+    ) -> TrainingInterrupted:
+        """Return the error of a run that a signal stopped after a step; ``hint`` says how to resume it."""
+        return cls(
+            f"{signal.Signals(number).name}: stopped after step {step} of {steps} (epoch {epoch} of {epochs}), and "
+            f"saved it in {saved}. {hint}",
+            number,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.args[0], self.signal_number)
