@@ -35,13 +35,13 @@ def print_answers(rows: Sequence[AnswerRow], headers: Sequence[str], *, columns:
         headers: of the name, of each cell, and of the answers as a list.
         columns: whether each place of the answers is a column of its own, where these fit; else they are a list.
     """
-    rows = [AnswerRow(*(_printable(part) for part in row)) for row in rows]
+    rows = [AnswerRow(printable(name), _printable(cells), _printable(answers)) for name, cells, answers in rows]
     if not columns or not _print_columns(rows, headers):
         _print_lists(rows, headers)
 
 
-def _printable(part: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    return printable(part) if isinstance(part, str) else tuple(printable(one) for one in part)
+def _printable(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(printable(text) for text in texts)
 
 
 def _print_columns(rows: Sequence[AnswerRow], headers: Sequence[str]) -> bool:
