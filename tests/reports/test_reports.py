@@ -75,7 +75,7 @@ def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figur
 def test_run_with_fewer_records_is_in_the_legend(tmp_path: Path, drawn: list[Figure]) -> None:
     plot_curves({"done": [records([0.5])], "begun": [records([])]}, tmp_path / "curves.svg")
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["done", "begun"]
-    assert {"done", "begun", "training loss", "validation top-1", "epoch"} <= set(svg_texts(tmp_path / "curves.svg"))
+    assert {"done", "begun", "training loss, log scale", "validation top-1", "epoch"} <= set(svg_texts(tmp_path / "curves.svg"))
 
 
 def test_nothing_to_draw_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
@@ -213,7 +213,8 @@ def test_ticks_of_scores_that_are_close_differ(tmp_path: Path) -> None:
 def test_detectors_have_their_scores_and_no_empty_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = [MetricRow("r", "val", "box_ap", 0.1 * epoch, float(epoch), epoch, 13) for epoch in (1, 2)]
     plot_curves({"FCOS": [Records((*rows, MetricRow("r", "train", "loss", 2.0, 1.0, 1)))]}, tmp_path / "curves.svg")
-    assert [axes.get_title(loc="left") for axes in drawn[0].axes] == ["training loss", "validation AP of boxes"]
+    titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
+    assert titles == ["training loss, log scale", "validation AP of boxes"]
     np.testing.assert_allclose(np.asarray(drawn[0].axes[1].lines[0].get_xydata()), [[1, 10], [2, 20]])
 
 
@@ -238,18 +239,34 @@ def test_labels_of_objects_in_one_place_do_not_overlap(tmp_path: Path, drawn: li
             assert not (extent.x0 < other.x1 and other.x0 < extent.x1 and extent.y0 < other.y1 and other.y0 < extent.y1)
 
 
-@pytest.mark.parametrize(("bh", "bw"), [(63, 42), (42, 63), (10, 90), (90, 40), (1, 1)])
-@pytest.mark.parametrize("components", [1, 3])
+def test_pictures_side_by_side_have_one_size_whatever_labels_they_hold(tmp_path: Path, drawn: list[Figure]) -> None:
+    """A label that began at the right edge took a strip from all pictures before it was moved into its own."""
+    pixels = np.full((240, 320, 3), 99, dtype=np.uint8)
+    none, edge = (
+        Shown(pixels, np.zeros((0, 4)), []),
+        Shown(pixels, np.array([[310.0, 9, 320, 30]]), ["dining table 51 %"]),
+    )
+    plot_detections({"a": none, "b": none, "c": none}, tmp_path / "plain.png", width_inches=15.0)
+    plot_detections({"a": none, "b": edge, "c": none}, tmp_path / "found.png", width_inches=15.0)
+    plain, found = ([axes.get_position().bounds for axes in one.axes] for one in drawn)
+    np.testing.assert_allclose(found, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("bh", "bw"), [(63, 42), (42, 63), (10, 90), (90, 40), (1, 1), (500, 10), (10, 500), (188, 38)]
+)
+@pytest.mark.parametrize("components", [1, 3, 4])
 def test_no_text_of_a_channel_map_covers_another(
     components: int, bh: int, bw: int, tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    planes = dict.fromkeys(("Y", "Cb", "Cr")[:components], np.ones((bh, bw, 8, 8)))
+    planes = dict.fromkeys(("C", "M", "Y", "K")[:components], np.ones((bh, bw, 8, 8)))
     plot_frequency_channels(planes, tmp_path / "channels.png", title="n01494475_hammerhead.JPEG, 500 x 333")
     whole = drawn[0]
     edges = whole.get_suptitle(), whole.get_supxlabel()
     texts = [text for text in whole.findobj(Text) if text.get_visible() and text.get_text() in edges]
     texts += [text for axes in whole.axes for text in (axes.xaxis.label, axes._left_title)]  # type: ignore[attr-defined]
     assert len(texts) == 2 + 2 * components
+    texts += [label for axes in whole.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
     boxes = [text.get_window_extent() for text in texts]
     clashes = [
         (a.get_text(), b.get_text())
@@ -259,6 +276,22 @@ def test_no_text_of_a_channel_map_covers_another(
     ]
     assert not clashes
     assert all(whole.bbox.contains(*box.min) and whole.bbox.contains(*box.max) for box in boxes)
+
+
+def test_a_confusion_of_more_classes_than_can_be_named_names_every_second_or_so(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    """Its axes were numbered by rows of the picture, which are the numbers of nothing."""
+    size = 150
+    counts = tuple(tuple(2 * (x == y) for x in range(size)) for y in range(size))
+    row = ConfusionRow("r", "val", 1.0, 1, tuple(f"class {n}" for n in range(size)), counts)
+    plot_confusion(row, tmp_path / "c.png")
+    axes = drawn[0].axes[0]
+    for axis in (axes.xaxis, axes.yaxis):
+        places = [int(place) for place in axis.get_ticklocs()]
+        assert places == list(range(0, size, 3))
+        assert [label.get_text() for label in axis.get_ticklabels()] == [f"class {place}" for place in places]
+    assert axes.get_title(loc="left") == "300 of 300 right (100.0 %); every 3rd class is named"
 
 
 def test_a_confusion_of_many_classes_shows_those_that_occur(tmp_path: Path, drawn: list[Figure]) -> None:

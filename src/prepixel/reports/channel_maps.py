@@ -16,6 +16,7 @@ from prepixel.array_types import Float, Integer, Real
 from prepixel.reports.figure import COLORS, INK, MARKERS, SHADES, figure_file, plain_text
 
 _IDS = "the channel's position in zigzag order"
+_MOST_ELONGATED = 2.0  # a photo that is longer is drawn narrower than it is, so that its texts have room
 _COMPONENT_NAMES = {1: ("gray",), 3: ("Y", "Cb", "Cr")}
 
 
@@ -30,11 +31,13 @@ def plot_frequency_channels(
         title: printed above.
 
     DC is drawn as the small photo that it is; every other channel by the square root of its magnitude on one scale for
-    all components, so channels can be compared, and what quantization removed is white.
+    all components, so channels can be compared, and what quantization removed is white. Images more
+    than twice as long as wide, or as wide as long, are drawn shorter than they are.
     """
     columns = len(planes)
     sizes = [plane.shape[:2] for plane in planes.values()]
-    tallest = max(height / width for height, width in sizes)
+    shapes = [min(max(height / width, 1 / _MOST_ELONGATED), _MOST_ELONGATED) for height, width in sizes]
+    tallest, stretched = max(shapes), shapes != [height / width for height, width in sizes]
     width_inches = {1: 8.0, 2: 12.0}.get(columns, 16.5)
     height_inches = min(12.0, (width_inches - 1.2) / columns * tallest + 1.1)
     top = max(1.0, *(float(np.quantile(_without_dc(plane)[:, :, :2, :2], 0.97)) for plane in planes.values()))
@@ -43,7 +46,8 @@ def plot_frequency_channels(
             axes = figure.add_subplot(1, columns, index)
             axes.grid(visible=False)
             bh, bw = plane.shape[:2]
-            axes.imshow(_mosaic(plane, top), extent=(0, 8, 8, 0), aspect=bh / bw, interpolation="antialiased")
+            shape = shapes[index - 1]
+            axes.imshow(_mosaic(plane, top), extent=(0, 8, 8, 0), aspect=shape, interpolation="antialiased")
             for edge in range(9):
                 axes.axhline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
                 axes.axvline(edge, color="#c4ccd4", lw=0.8, clip_on=False)
@@ -56,9 +60,8 @@ def plot_frequency_channels(
             axes.set_xlabel("u (horizontal frequency)")
             axes.set_ylabel("v (vertical frequency)" if index == 1 else "")
             axes.spines[:].set_visible(False)
-        figure.supxlabel(
-            "u = v = 0: mean of each block; others: magnitude, white is 0, darkest the largest", fontsize=9
-        )
+        note = "u = v = 0: mean of each block; others: magnitude, white is 0, darkest the largest"
+        figure.supxlabel(f"{note}; not to scale" if stretched else note, fontsize=9)
         if title:
             figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
 

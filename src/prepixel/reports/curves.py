@@ -41,7 +41,7 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
     with figure_file(output, (max(4.2 * len(panels), 6.0), 4.1)) as figure:
         for index, (heading, split, name, factor) in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), index)
-            axes.set_title(heading)
+            axes.set_title(heading if factor != 1 else f"{heading}, log scale")
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
             if factor != 1:
@@ -193,11 +193,15 @@ def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
         score = f"{correct} of {total} right ({100 * correct / max(total, 1):.1f} %)"
         left_out = len(row.classes) - size
         note = f"; {left_out:,} classes without images and answers left out" if left_out else ""
+        every = -(-size // _MAX_NAMED)  # of more classes, every second or so is named
+        if every > 1:
+            note += f"; every {every}{ {2: 'nd', 3: 'rd'}.get(every, 'th') } class is named"
         axes.set_title(f"{plain_text(title)}\n{score}{note}" if title else f"{score}{note}")
         names = [plain_text(name, longest=30) for name in classes]
-        if size <= _MAX_NAMED:
-            axes.set_xticks(range(size), names, rotation=90 if size > 12 else 45, ha="center" if size > 12 else "right")
-            axes.set_yticks(range(size), names)
+        places = range(0, size, every)
+        rotation, alignment = (90, "center") if size > 12 else (45, "right")
+        axes.set_xticks(places, names[::every], rotation=rotation, ha=alignment)
+        axes.set_yticks(places, names[::every])
         if size <= 25:
             for y, x in zip(*np.nonzero(counts), strict=True):
                 axes.text(

@@ -88,6 +88,7 @@ def _draw(axes: Axes, shown: Shown) -> list[Annotation]:
             plain_text(name, longest=40), (left, top), fontsize=8, color="white", va="bottom", ha="left",
             bbox={"facecolor": color_name, "edgecolor": "none", "pad": 1, "alpha": 0.9}, annotation_clip=False,
         )  # fmt: skip
+        label.set_in_layout(False)  # it is moved into the picture below
         labels.append(label)
     return labels
 
