@@ -162,3 +162,25 @@ def test_networks_are_not_written_over_without_being_asked(tmp_path: Path, capsy
         assert written.stat().st_mtime_ns == before
         assert main([*command, "--overwrite"]) == 0
         assert written.stat().st_mtime_ns > before
+
+
+def test_wrong_names_of_networks_are_answered_by_the_nearest(tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "n.pt"
+    assert answer(capsys, "fold", "resnet51", "-o", out).startswith("no network 'resnet51' (did you mean resnet50?); ")
+    assert answer(capsys, "fold", "timm:resnet19", "-o", out).startswith(
+        "timm has no network 'resnet19' (did you mean resnet18?); "
+    )
+    timm_only = answer(capsys, "fold", "resnet10t", "-o", out)
+    assert timm_only.startswith("no network 'resnet10t' of torchvision; timm has it: timm:resnet10t; ")
+
+
+def test_broken_standard_input_is_named_once(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tmp_path / "n.pt"
+    assert main(["fold", "timm:resnet10t", "--weights", "none", "--pixels", "32", "-o", str(network)]) == 0
+    for given, begin in ((b"junk\n", "standard input: no image of a"), (jpeg()[:600], "standard input, byte 600: the")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        capsys.readouterr()
+        assert main(["predict", str(network), "-"]) == 1
+        line = capsys.readouterr().err.splitlines()[0]
+        assert line.startswith(f"prepixel: {begin}")
+        assert "buffer" not in line

@@ -97,8 +97,8 @@ def test_classes_that_have_no_names_are_pointed_out(place: Path, capsys: Capture
         in err
     )
     assert err.count("\n") == 1
-    assert main([*line, "--classes", str(place / "classes.txt")]) == 0
-    assert "2, named: 'cat, dog'" in capsys.readouterr().out
+    assert main([*line, "--classes", str(place / "classes.txt"), "--overwrite"]) == 0
+    assert "2: 'cat', 'dog'\n" in capsys.readouterr().out
 
 
 def test_a_file_with_damaged_weights_answers_nothing(place: Path, capsys: Captured) -> None:

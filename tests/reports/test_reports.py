@@ -75,7 +75,9 @@ def test_curves_are_means_and_bands_over_seeds(tmp_path: Path, drawn: list[Figur
 def test_run_with_fewer_records_is_in_the_legend(tmp_path: Path, drawn: list[Figure]) -> None:
     plot_curves({"done": [records([0.5])], "begun": [records([])]}, tmp_path / "curves.svg")
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["done", "begun"]
-    assert {"done", "begun", "training loss, log scale", "validation top-1", "epoch"} <= set(svg_texts(tmp_path / "curves.svg"))
+    assert {"done", "begun", "training loss, log scale", "validation top-1", "epoch"} <= set(
+        svg_texts(tmp_path / "curves.svg")
+    )
 
 
 def test_nothing_to_draw_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:

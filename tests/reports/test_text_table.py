@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prepixel.reports.text_table import aligned, csv_cell
+from prepixel.reports.text_table import aligned, csv_cell, turned
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_cells_start_no_formula(text: str, cell: str) -> None:
 def test_columns_line_up_by_what_a_terminal_shows() -> None:
     lines = aligned(("name", "n"), [("\u732b", "3"), ("cafe\u0301", "11"), ("\U0001f600", "7")])
     assert lines == ["name   n", "\u732b     3", "cafe\u0301  11", "\U0001f600     7"]
+
+
+def test_a_table_that_is_too_wide_is_turned() -> None:
+    headers, rows = ["run", "top-1 %", "network"], [["a", "91.5", "resnet18"], ["bb", "9.0", "resnet50"]]
+    assert turned(headers, rows, 40) == [
+        "run      a         bb",
+        "top-1 %  91.5      9.0",
+        "network  resnet18  resnet50",
+    ]
+    below = ["run      a", "top-1 %  91.5", "network  resnet18", "", "run      bb", "top-1 %  9.0", "network  resnet50"]
+    assert turned(headers, rows, 20) == below
+    assert turned(headers, rows, 5) == below

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.console import print_error, print_line, print_text, progress_bar, report_skipped
+from prepixel.cli.console import line_width, print_error, print_line, print_text, progress_bar, report_skipped
 from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_title
@@ -86,7 +86,7 @@ def _report(folders: Sequence[Path], output: Path, title: str) -> None:
     except ValueError as error:
         raise UsageError(f"{error}; name validation images by data.val") from error
     print_line()
-    print_text(render(rows, "text"))
+    print_text(render(rows, "text", width=line_width()))
     print_line()
     print_line(f"written: {output / 'table.md'}, table.csv; drawn: {figure.name}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
 import sys
 import unicodedata
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from prepixel.errors import ReadFailure
+from prepixel.errors import JpegError, ReadFailure
 from prepixel.optional import installed
 from prepixel.reports.text_table import aligned, text_width
 
 _WIDTH = 100  # of output that is no terminal
+STANDARD_INPUT = "standard input"
+_BUFFER = re.compile(r"^buffer of \d+ bytes[,:] ")  # how messages name the contents of a file
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, line and paragraph separators
 # Said of every network whose weights are random
 UNTRAINED = "this network is untrained: its weights are random, so its answers mean nothing"
@@ -96,10 +99,14 @@ def _write(stream: Any, line: str) -> None:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
+def line_width() -> int:
+    """Return the characters of a line of the terminal; 100 without one."""
+    return shutil.get_terminal_size((_WIDTH, 24)).columns
+
+
 def table_room(columns: int) -> int:
     """Return how many characters the cells of a table's row may take: the terminal's, or those of 100 without one."""
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns
-    return width - (3 * columns + 1 if _draws_frames() else 2 * (columns - 1))
+    return line_width() - (3 * columns + 1 if _draws_frames() else 2 * (columns - 1))
 
 
 def _draws_frames() -> bool:
@@ -199,6 +206,14 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def named_error(error: Exception, name: str) -> Exception:
+    """Return an error about bytes, which messages name by their number, as one about what they were read from."""
+    if isinstance(error, JpegError):
+        error.source = name
+        return error
+    return type(error)(f"{name}: {_BUFFER.sub('', str(error))}")
 
 
 def failure_text(failure: ReadFailure) -> str:

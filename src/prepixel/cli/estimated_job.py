@@ -78,6 +78,8 @@ def failed(report: Any) -> str:
 
 def duration_and_rate(report: Any) -> str:
     """Return how long the work took."""
+    if not report.images_per_second:  # an earlier run did it all
+        return duration(report.seconds)
     return f"{duration(report.seconds)}, {report.images_per_second:,.0f} images/s"
 
 

@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
     network, settings = classifier.network, classifier.network.settings
     values = settings.bands.num_values(settings.grid)
     cost = network.cost
+    other = "composed" if settings.form == "factored" else "factored"
     pixels = f"{settings.pixels[0]} x {settings.pixels[1]} pixels, {3 * math.prod(settings.pixels):,} values"
     print_pairs(
         [
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
             ("replaces", pixels),
             ("classes", _describe_classes(classifier.classes)),
             ("first layer", f"{settings.form}: {getattr(cost, settings.form) / 1e6:.1f} million multiply-adds"),
-            ("the other form", f"{(cost.composed + cost.factored - getattr(cost, settings.form)) / 1e6:.1f} million"),
+            (f"if {other}", f"{getattr(cost, other) / 1e6:.1f} million"),
             ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
         ]
     )
@@ -117,7 +118,9 @@ def run(options: argparse.Namespace) -> int:
 def _describe_classes(names: Sequence[str]) -> str:
     if all(name.isdecimal() for name in names):
         return f"{len(names):,}, numbered; name them by --classes FILE"
-    return f"{len(names):,}, named: {shorten(', '.join(names))}"
+    shown = [shorten(name, 30) for name in names]
+    shown = shown if len(shown) <= 4 else [*shown[:3], "...", shown[-1]]
+    return f"{len(names):,}: {', '.join(shown)}"
 
 
 def _print_if_untrained(classifier: Any) -> None:

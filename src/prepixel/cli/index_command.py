@@ -79,7 +79,7 @@ def _print(options: argparse.Namespace, report: Any) -> None:
                 "indexes",
                 f"{size_bytes(report.index_bytes)}, {percent(report.ratio)} of {size_bytes(report.file_bytes)}",
             ),
-            ("rate", f"{report.images_per_second:,.0f} files/s"),
+            *([("rate", f"{report.images_per_second:,.0f} files/s")] if report.images_per_second else []),
         ]
     )
     for failure in report.bad:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, size_bytes
+from prepixel.cli.console import (
+    STANDARD_INPUT,
+    named_error,
+    percent,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    size_bytes,
+)
 from prepixel.cli.image_words import COLORS, ORIENTATIONS
 from prepixel.cli.option_types import FIGURES, STDIN, output_file, path
 from prepixel.cli.parser import UsageError
@@ -26,7 +34,6 @@ blocks, quantization table and quality. Damaged files are read as far as
 possible, and missing blocks are counted."""
 EXAMPLE = "prepixel inspect photo.jpg --plot channels.png"
 
-_BUFFER = re.compile(r"^buffer of \d+ bytes[,:] ")  # how messages name the contents of a file
 _SOI = b"\xff\xd8"
 _COMPONENT_NAMES = {
     "gray": ("gray",),
@@ -50,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what a file holds, and draw its frequency channels if asked to."""
     if options.file.is_dir():
         raise UsageError(f"{options.file}: is a folder, and inspect takes one file; prepixel scan describes a folder")
-    name = "standard input" if options.file == STDIN else str(options.file)
+    name = STANDARD_INPUT if options.file == STDIN else str(options.file)
     contents = sys.stdin.buffer.read() if options.file == STDIN else options.file.read_bytes()
     image = _read(contents, name)
     if options.json:
@@ -75,11 +82,7 @@ def _read(contents: bytes, name: str) -> JpegImage:
     try:
         return read(contents, on_truncated="keep")
     except PrepixelError as error:
-        if hasattr(error, "source"):
-            error.source = name
-            raise
-        # errors of the pixel fallback name the buffer by its size
-        raise type(error)(f"{name}: {_BUFFER.sub('', str(error))}") from None
+        raise named_error(error, name) from None
 
 
 def _names(image: JpegImage) -> tuple[str, ...]:

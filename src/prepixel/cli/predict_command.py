@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from prepixel.cli.answer_table import AnswerRow, print_answers
-from prepixel.cli.console import UNTRAINED, failure_text, percent, print_error, print_json, print_line
+from prepixel.cli.console import (
+    STANDARD_INPUT,
+    UNTRAINED,
+    failure_text,
+    named_error,
+    percent,
+    print_error,
+    print_json,
+    print_line,
+)
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
@@ -118,10 +127,12 @@ def _print_classes(
     bad = 0
     rows: list[AnswerRow] = []
     for source, outcome in zip(sources, outcomes, strict=True):
-        name = "standard input" if isinstance(source, bytes) else source
+        is_input = isinstance(source, bytes)
+        name = STANDARD_INPUT if is_input else source
         if isinstance(outcome, ReadFailure):
             bad += 1
-            print_error(f"prepixel: {failure_text(dataclasses.replace(outcome, source=name))}")
+            error = named_error(outcome.error, name) if is_input else outcome.error
+            print_error(f"prepixel: {failure_text(dataclasses.replace(outcome, source=name, error=error))}")
         elif options.json:
             pairs = zip(outcome.classes, outcome.probabilities, strict=True)
             classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]

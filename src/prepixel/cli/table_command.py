@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from prepixel.cli.console import print_line, print_text
+from prepixel.cli.console import line_width, print_line, print_text
 from prepixel.cli.option_types import output_file, path
 
 SUMMARY = "compare runs: scores beside costs"
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     from prepixel.files import write_text
     from prepixel.reports.run_table import read_rows, render
 
-    text = render(read_rows(options.runs), options.format)
+    width = line_width() if options.output is None else None
+    text = render(read_rows(options.runs), options.format, width=width)
     if options.output is None:
         print_text(text)
     else:

@@ -26,7 +26,7 @@ from prepixel.engine.reporting import EpochTotals, Meter, Pace, Record, RecordRe
 from prepixel.engine.results import LoaderEnded, TrainResult
 from prepixel.engine.settings import RESUMABLE, OptimizationSettings, TrainSettings
 from prepixel.engine.stepping import Stepper
-from prepixel.engine.stopping import StopRequest, TrainingInterrupted
+from prepixel.engine.stopping import StopRequest, TrainingInterrupted, interrupted
 from prepixel.errors import NonFiniteLoss
 from prepixel.files import remove_temporary
 
@@ -322,7 +322,7 @@ class _Run:
     def _interrupted(self, number: int) -> TrainingInterrupted:
         step, steps = self.position.step, self.steps_per_epoch * self.settings.epochs
         epoch, saved = self.position.epoch + 1, self.checkpoints / checkpoint.LAST
-        return TrainingInterrupted.after(number, step, steps, epoch, self.settings.epochs, saved, self.resume_hint)
+        return interrupted(number, step, steps, epoch, self.settings.epochs, saved, self.resume_hint)
 
     def _save(self) -> None:
         self._read_losses()

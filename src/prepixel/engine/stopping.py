@@ -27,19 +27,19 @@ class TrainingInterrupted(PrepixelError):
         super().__init__(message)
         self.signal_number = signal_number
 
-    @classmethod
-    def after(
-        cls, number: int, step: int, steps: int, epoch: int, epochs: int, saved: Path, hint: str
-    ) -> TrainingInterrupted:
-        """Return the error of a run that a signal stopped after a step; ``hint`` says how to resume it."""
-        return cls(
-            f"{signal.Signals(number).name}: stopped after step {step} of {steps} (epoch {epoch} of {epochs}), and "
-            f"saved it in {saved}. {hint}",
-            number,
-        )
-
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.args[0], self.signal_number)
+
+
+def interrupted(
+    number: int, step: int, steps: int, epoch: int, epochs: int, saved: Path, hint: str
+) -> TrainingInterrupted:
+    """Return the error of a run that a signal stopped after a step; ``hint`` says how to resume it."""
+    return TrainingInterrupted(
+        f"{signal.Signals(number).name}: stopped after step {step} of {steps} (epoch {epoch} of {epochs}), and saved "
+        f"it in {saved}. {hint}",
+        number,
+    )
 
 
 class StopRequest:

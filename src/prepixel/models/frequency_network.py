@@ -8,6 +8,7 @@ Source: "Learning in the Frequency Domain" (CVPR 2020), section 3; graph and fig
 
 from __future__ import annotations
 
+import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -225,9 +226,11 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
 
 def _check_name(name: str) -> None:
     if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
         raise ModelError(
-            f"no network {name!r} without its stem; there are {', '.join(NAMES)}. Any other network of torchvision or "
-            "timm can be folded: in a recipe, network.stem: folded"
+            f"no network {name!r} without its stem{meant}; there are {', '.join(NAMES)}. Any other network of "
+            "torchvision or timm can be folded: in a recipe, network.stem: folded"
         )
 
 

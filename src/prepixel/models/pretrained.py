@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
 from prepixel.models.library_network import LibraryNetwork
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
+from prepixel.optional import installed
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "DEFAULT"
@@ -159,6 +161,14 @@ def _looks_like_a_file(name: str) -> bool:
     return "/" in name or os.sep in name or name.lower().endswith(_WEIGHT_ENDINGS)
 
 
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Return the network that a wrong name is likely to mean, to be put behind the name."""
+    if installed("timm") and importlib.import_module("timm").is_model(name.partition(".")[0]):
+        return f" of torchvision; timm has it: {TIMM_NETWORK}{name}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
 def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
@@ -166,8 +176,8 @@ def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -
             raise ModelError(f"{name}: no such file; check the path, or give a network's name")
         own = "; your own code is given by build= (on the command line: --build FILE.py:FUNCTION)" * (":" in name)
         raise ModelError(
-            f"no network {name!r}; there are {EFFICIENTNET_LITE0}, torchvision's ({', '.join(known[:4])}, ...) and "
-            f"timm's as timm:NAME{own}"
+            f"no network {name!r}{_nearest(name, [EFFICIENTNET_LITE0, *known])}; there are {EFFICIENTNET_LITE0}, "
+            f"torchvision's ({', '.join(known[:4])}, ...) and timm's as timm:NAME{own}"
         )
     options: dict[str, Any] = {"weights": None, "num_classes": num_classes or _IMAGENET_CLASSES}
     if name in _AUXILIARY_HEADS:
@@ -198,7 +208,9 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None) -> Pixel
     known = name.removeprefix(TIMM_NETWORK)
     architecture, _, tag = known.partition(".")
     if not timm.is_model(architecture):  # names of a hub or a folder are none, so that a file cannot make timm open one
-        raise ModelError(f"timm has no network {known!r}; list them by timm.list_models()")
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise ModelError(f"timm has no network {known!r}{meant}; list them by timm.list_models()")
     if weights not in {None, NO_WEIGHTS, DEFAULT_WEIGHTS}:
         known, tag = f"{architecture}.{weights}", str(weights)
     tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{architecture}.*")]

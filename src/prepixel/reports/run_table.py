@@ -7,6 +7,7 @@ import io
 import json
 import statistics
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -16,9 +17,10 @@ from prepixel.errors import RecipeError, RunError
 from prepixel.file_listing import not_a_folder
 from prepixel.recipes import RESUMABLE_KEYS, parse_any_recipe, recipe_values
 from prepixel.records import Records, RunRow, read_records
-from prepixel.reports.text_table import aligned, csv_cell
+from prepixel.reports.text_table import aligned, csv_cell, text_width, turned
 
 RECORDS = "records.jsonl"
+_GIVE = "give folders that prepixel train made, or one that holds them"
 
 
 # Keys in which the runs of one row may differ: seeds are averaged, the others do not change what is learned.
@@ -86,13 +88,19 @@ _DETECTED = {
 _LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
 
 
-def render(rows: Sequence[TableRow], kind: str) -> str:
-    """Return the table as aligned text, markdown or CSV; detectors follow below classifiers."""
+def render(rows: Sequence[TableRow], kind: str, *, width: int | None = None) -> str:
+    """Return the table as aligned text, markdown or CSV; detectors follow below classifiers.
+
+    Args:
+        rows: of the table.
+        kind: ``text``, ``markdown`` or ``csv``.
+        width: characters of a line of text; a wider table is turned, with a column for each row. None for any width.
+    """
     parts = [part for part in ([r for r in rows if not r.detects], [r for r in rows if r.detects]) if part]
-    return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED) for part in parts)
+    return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED, width) for part in parts)
 
 
-def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str]) -> str:
+def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str], width: int | None) -> str:
     shown = {words: name for words, name in scores.items() if any(row.last(name) for row in rows)}
     shown = shown or dict(list(scores.items())[:1])  # before the first epoch's end
     headers = [
@@ -111,7 +119,11 @@ def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str]) -> s
         lines = [headers, rule, *cells]
         text = "".join(f"| {' | '.join(map(_markdown_cell, line))} |\n" for line in lines)
         return f"{text}\n{_caption(rows)}\n"
-    return "\n".join(aligned(headers, cells, left=_LEFT)) + f"\n\n{_caption(rows)}\n"
+    table, caption = aligned(headers, cells, left=_LEFT), [_caption(rows)]
+    if width is not None:
+        table = table if max(map(text_width, table)) <= width else turned(headers, cells, width)
+        caption = textwrap.wrap(caption[0], width)
+    return "\n".join([*table, "", *caption]) + "\n"
 
 
 def _markdown_cell(text: str) -> str:
@@ -186,7 +198,7 @@ def read_rows(given: Sequence[Path]) -> list[TableRow]:
             print(f"prepixel: {path}, line {line.line}: {line.reason}; passed over", file=sys.stderr)
         starts = records.of_kind(RunRow)
         if not starts:
-            raise RunError(f"{path}: holds no row of a run; give folders that prepixel train made")
+            raise RunError(f"{path}: holds no row of a run; {_GIVE}")
         read.append((starts[-1], records))
     differing = len({_keys(run.recipe) for run, _ in read}) > 1  # written by versions that know other keys
     groups: dict[str, list[tuple[RunRow, Records]]] = {}
@@ -208,9 +220,9 @@ def _record_files(given: Sequence[Path]) -> list[Path]:
         # a folder among others that holds no run (data, plots) is passed over; one that is all there is, is not
         if not here and (len(given) == 1 or not path.is_dir()) and path.suffix not in {".png", ".svg", ".pdf"}:
             what = "holds no run (no records.jsonl)" if path.is_dir() else not_a_folder(path)
-            raise RunError(f"{path}: {what}; give folders that prepixel train made")
+            raise RunError(f"{path}: {what}; {_GIVE}")
     if not files:
-        raise RunError(f"{', '.join(map(str, given))}: hold no run; give folders that prepixel train made")
+        raise RunError(f"{', '.join(map(str, given))}: hold no run; {_GIVE}")
     return list(dict.fromkeys(files))
 
 

@@ -20,6 +20,34 @@ def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int 
     return ["  ".join(pad(cell, column) for column, cell in enumerate(line)).rstrip() for line in lines]
 
 
+def turned(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table that has a line for each header and a column for each row.
+
+    Rows that do not fit beside the others follow below, under the headers again.
+
+    Args:
+        headers: the first one stays above the columns.
+        rows: at least one.
+        width: characters that a line may have; a single column may be wider.
+    """
+    lines: list[str] = []
+    left = list(rows)
+    while left:
+        count, block = len(left), _turned(headers, left)
+        while count > 1 and max(map(text_width, block)) > width:
+            count -= 1
+            block = _turned(headers, left[:count])
+        lines += ["", *block] if lines else block
+        left = left[count:]
+    return lines
+
+
+def _turned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    columns = [headers, *rows]
+    lines = [[column[place] for column in columns] for place in range(len(headers))]
+    return aligned(lines[0], lines[1:], left=len(columns))
+
+
 def text_width(text: str) -> int:
     """Return how many cells of a terminal a text takes; its length where rich is not installed."""
     try:

@@ -94,3 +94,17 @@ def test_mean_and_spread_of_shares() -> None:
     assert _mean_and_spread([]) == "-"
     assert _mean_and_spread([0.537]) == "53.7"
     assert _mean_and_spread([0.50, 0.53, 0.59]) == "54.0 ± 4.6"
+
+
+def test_a_table_fits_100_characters_without_a_terminal(
+    runs: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines had up to 330."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["table", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[0] for line in lines[:3]] == ["run", "input", "made"]
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["table", str(runs)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["run", "input", "made"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import subprocess
@@ -62,7 +61,7 @@ def test_folder_of_a_run_is_not_used_twice(capsys: Captured, runs: Path, recipes
     assert main([*words, "--optimization.learning_rate", "0.5", "--resume"]) == 2
     assert "optimization.learning_rate was 0.01, is 0.5" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
-    assert re.search(r": 6 steps, \d+ s since step 6", capsys.readouterr().out)
+    assert ": finished before, after 6 steps; nothing is left to train" in capsys.readouterr().out
     after = weights(runs / "dct-3")
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
