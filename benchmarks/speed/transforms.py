@@ -4,6 +4,8 @@ Photos are cropped to 224 x 224, as spectra of all 192 channels, of S-24, and as
 0..255 over the images that come out: to the same change of float pixels without clamping ("unclamped"); of S-24, to
 what it keeps of the change with all channels ("S-24"); and to torchvision on bytes, which rounds and clamps ("bytes").
 Times are of one batch by one thread: spectra from int8 values, as a loader gives them, pixels as bytes and as float32.
+Changes that are drawn before reading are timed with the reading of the files: as they are, changed by the reader, read
+and then changed as a batch, and by Pillow and torchvision.
 
     python -m benchmarks.speed.transforms -n 7 --output benchmarks/results/records.jsonl
     python -m benchmarks.speed.transforms --sheet docs/images/transforms.jpg    # pictures of each, side by side
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from benchmarks.harness import interleave, photos, report
 from PIL import Image, ImageDraw
@@ -24,10 +27,12 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from prepixel import transforms
+from prepixel.data import CenterCrop, PixelReader, SpectrumReader
 from prepixel.records import ScoreRow, append_records, describe_environment
-from prepixel.spectrum import BandSet, Spectrum, Statistics, encode_int8, read_spectra
+from prepixel.spectrum import BandSet, Box, Padding, Spectrum, Statistics, encode_int8, open_images, read_spectra
 from prepixel.spectrum.dct import block_idct
 from prepixel.spectrum.photometry import ycbcr_to_rgb
+from prepixel.transforms import CropParams
 
 GRID, BATCH = (28, 28), 32
 ALL, FEW = BandSet.of("192"), BandSet.of("S-24")
@@ -110,6 +115,50 @@ CASES: dict[str, Case] = {
         mixed,
     ),
 }
+
+
+def moved(crop: CropParams) -> CropParams:
+    """Translate a crop by 21 and -13 of 224 pixels, with black beyond it."""
+    box = crop.box
+    place = (box.top + round(13 * box.height / 224), box.left - round(21 * box.width / 224))
+    return crop._replace(box=Box(*place, box.height, box.width), padding=Padding(0), shown=box)
+
+
+# What is drawn before reading: the crop's change, and the same of a batch of spectra.
+DRAWN: dict[str, tuple[Callable[[CropParams], CropParams], Callable[[Spectrum], Spectrum]]] = {
+    "vertical flip, drawn": (
+        lambda crop: crop._replace(flipped=True, turns=2),
+        lambda s: transforms.flip_vertical(s, torch.ones(len(s), dtype=torch.bool)),
+    ),
+    "quarter turn, drawn": (
+        lambda crop: crop._replace(turns=1),
+        lambda s: transforms.quarter_turns(s, torch.ones(len(s), dtype=torch.int64)),
+    ),
+    "translate 21, -13, drawn": (moved, lambda s: transforms.translate(s, 21, -13)),
+}
+
+
+def time_drawn(files: list[Path], statistics: Statistics, options: argparse.Namespace) -> None:
+    """Time what is drawn before reading."""
+    contents = [file.read_bytes() for file in files]
+    images = open_images(contents)
+    generator = np.random.default_rng(0)  # a centered crop draws nothing
+    crops = [CenterCrop(1.0).make_params((h, w), 1.0, generator) for h, w in images.sizes.tolist()]
+    reader = SpectrumReader(GRID, FEW, dtype=torch.int8, shift=statistics.shift(), unit=statistics.int8_unit())
+    pixel_reader = PixelReader((8 * GRID[0], 8 * GRID[1]))
+    for name, (change, on_batch) in DRAWN.items():
+        changed = [change(crop) for crop in crops]
+        subjects: dict[str, Callable[[], object]] = {
+            "reading S-24, as it is": lambda: reader.read(images, crops, 1),
+            "reading S-24, changed": lambda changed=changed: reader.read(images, changed, 1),
+            "reading S-24, changed as a batch": lambda on_batch=on_batch: on_batch(
+                reader.read(images, crops, 1).inputs
+            ),
+            "Pillow + torchvision, as it is": lambda: pixel_reader.read(images, crops, 1),
+            "Pillow + torchvision, changed": lambda changed=changed: pixel_reader.read(images, changed, 1),
+        }
+        seconds = interleave(subjects, rounds=options.n)
+        report("transforms", name, seconds, per=len(files), reference="reading S-24, as it is", options=options)
 
 
 def pixels_of(spectrum: Spectrum) -> Tensor:
@@ -221,6 +270,10 @@ def main() -> None:
     exact = Spectrum.of_coefficients(whole.values[:8].double(), ALL)
     images = bytes_of(pixels_of(whole))
     environment = describe_environment()
+    if options.n:
+        kept = Statistics.empty(FEW, GRID)
+        kept.update(whole.select(FEW))
+        time_drawn(files, kept, options)
     for name, case in CASES.items():
         scores = differences(case, exact)
         print(f"\n{name}: " + ", ".join(f"{what} {value:.2g}" for what, value in scores.items()))

@@ -24,6 +24,7 @@ namespace {
 using Boxes = nb::ndarray<const double, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
 using Flips = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Turns = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Levels = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Channels = nb::ndarray<const int, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using PerChannel = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
@@ -141,21 +142,33 @@ nb::list sizes_of(const std::vector<Outcome>& outcomes) {
   return sizes;
 }
 
+Padding padding_of(std::int64_t number) {
+  if (number < 0 || number > static_cast<std::int64_t>(Padding::symmetric))
+    throw std::invalid_argument("there is no such padding");
+  return static_cast<Padding>(number);
+}
+
 // What results show of their images: arrays with an entry for each, or None.
 struct Crops {
   const std::optional<Boxes>& boxes;
   const std::optional<Flips>& flips;
   const std::optional<Turns>& turns;
+  const std::optional<Boxes>& shown;
+  const std::optional<Turns>& paddings;           // Padding, as a number
+  const std::optional<Levels>& fills;
 
   void check(std::size_t count) const {
-    if ((boxes && boxes->shape(0) != count) || (flips && flips->shape(0) != count) ||
-        (turns && turns->shape(0) != count))
-      throw std::invalid_argument("boxes, flips and turns must be as many as the images");
+    const auto fit = [count](const auto& array) { return !array || array->shape(0) == count; };
+    if (!fit(boxes) || !fit(flips) || !fit(turns) || !fit(shown) || !fit(paddings) || !fit(fills))
+      throw std::invalid_argument("boxes, flips, turns and padding must be as many as the images");
   }
 
   UprightCrop of(std::size_t i) const {
     UprightCrop crop;
     if (boxes) crop.box = Box{(*boxes)(i, 0), (*boxes)(i, 1), (*boxes)(i, 2), (*boxes)(i, 3)};
+    if (shown) crop.shown = Box{(*shown)(i, 0), (*shown)(i, 1), (*shown)(i, 2), (*shown)(i, 3)};
+    if (paddings) crop.padding = padding_of((*paddings)(i));
+    if (fills) crop.fill = {(*fills)(i, 0), (*fills)(i, 1), (*fills)(i, 2)};
     crop.flip = flips && (*flips)(i);
     crop.turns = turns ? static_cast<int>((*turns)(i) & 3) : 0;
     return crop;
@@ -190,9 +203,10 @@ class BoundImages {
   nb::tuple read(const std::vector<std::size_t>& which, const std::vector<Output>& outputs, const Channels& channels,
                  const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                  const std::string& simd, const std::optional<Boxes>& boxes, const std::optional<Flips>& flips,
-                 const std::optional<Turns>& turns, const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
+                 const std::optional<Turns>& turns, const std::optional<Boxes>& shown,
+                 const std::optional<Turns>& paddings, const std::optional<Levels>& fills, const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
                  int threads) const {
-    const Crops crops{boxes, flips, turns};
+    const Crops crops{boxes, flips, turns, shown, paddings, fills};
     crops.check(which.size());
     if (indexes && indexes->size() != which.size()) throw std::invalid_argument("indexes must be as many as the images");
     SpectrumRequest request;
@@ -268,9 +282,11 @@ void bound_spectrum_of_planes(const std::vector<Plane>& planes, int height, int 
                               const std::string& color, const Output& out, const Channels& channels,
                               const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                               const std::string& simd, const std::optional<Boxes>& boxes,
-                              const std::optional<Flips>& flips, const std::optional<Turns>& turns) {
+                              const std::optional<Flips>& flips, const std::optional<Turns>& turns,
+                              const std::optional<Boxes>& shown, const std::optional<Turns>& paddings,
+                              const std::optional<Levels>& fills) {
   const SpectrumRequest request = request_of(out, channels, factors, offsets, filter, simd);
-  const Crops crops{boxes, flips, turns};
+  const Crops crops{boxes, flips, turns, shown, paddings, fills};
   crops.check(1);
   if (out.shape(0) != 1) throw std::invalid_argument("planes are those of one image: it has one output");
   ImageView image{height, width, orientation, color_of(color), {}};
@@ -305,8 +321,8 @@ void bind_spectrum(nb::module_& module) {
       .def("opened", &BoundImages::opened, "Return failures, those that need pixels, packed images, upright sizes.")
       .def("contents", bound_contents, "image"_a, "Return what is held of a file; None where nothing is.")
       .def("read", &BoundImages::read, "images"_a, "outputs"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a,
-           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(), "packs"_a, "indexes"_a.none(),
-           "use_embedded"_a, "keep_truncated"_a, "threads"_a,
+           "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(), "shown"_a.none(),
+           "paddings"_a.none(), "fills"_a.none(), "packs"_a, "indexes"_a.none(), "use_embedded"_a, "keep_truncated"_a, "threads"_a,
            "Decode and resample images; return failures, those that need pixels, missing blocks, those with an index "
            "that does not fit.");
 
@@ -315,8 +331,8 @@ void bind_spectrum(nb::module_& module) {
 
   module.def("spectrum_of_planes", bound_spectrum_of_planes, "planes"_a, "height"_a, "width"_a, "orientation"_a,
              "color"_a, "out"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a, "filter"_a, "simd"_a,
-             "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(),
-             "Resample one image's planes of quantized coefficients into one array.");
+             "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(), "shown"_a.none(), "paddings"_a.none(),
+             "fills"_a.none(), "Resample one image's planes of quantized coefficients into one array.");
 }
 
 }  // namespace prepixel

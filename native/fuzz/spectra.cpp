@@ -1,4 +1,4 @@
-// libFuzzer target: spectra of any bytes, with crops, flips and turns drawn from the last ones, and band-limiting. A crop,
+// libFuzzer target: spectra of any bytes, with crops, flips, turns and padding drawn from the last ones, and band-limiting. A crop,
 // whose planes hold values of the image before, must equal the same crop of the whole image, and the same crop read by the file's
 // index. Seeds: .ci/fuzz.
 #include <cstddef>
@@ -25,16 +25,23 @@ std::vector<std::uint8_t> index_of(std::span<const std::uint8_t> file, int every
   }
 }
 
-void compare(std::span<const std::uint8_t> file, bool keep, double share, int turns) {
+void compare(std::span<const std::uint8_t> file, bool keep, double share, int drawn) {
   const prepixel::SpectrumRequest request = prepixel::low_frequencies(2);
   const prepixel::OpenImages images({{.bytes = file, .path = {}}}, limits, 1);
   const prepixel::Outcome& opened = images.opened()[0];
   if (opened.status != prepixel::Status::read || images.is_packed(0)) return;
   const double height = opened.height, width = opened.width;
-  const prepixel::UprightCrop crop{
+  prepixel::UprightCrop crop{
       .box = prepixel::Box{(1 - share) * height / 2, (1 - share) * width, share * height, share * width},
       .flip = share < 0.5,
-      .turns = turns};
+      .turns = drawn % 4,
+      .padding = static_cast<prepixel::Padding>(drawn / 4 % 5),
+      .fill = {200, 31, 77}};
+  if (crop.padding != prepixel::Padding::none) {
+    crop.box->top -= drawn / 20 * height / 16;
+    crop.box->left += width / 3;
+    if (drawn % 2 == 1) crop.shown = prepixel::Box{height / 4, width / 2, height / 3, width / 2};
+  }
   const prepixel::DecodeOptions options{.limits = limits, .keep_truncated = keep};
   const std::size_t count = request.num_values();
   std::vector<float> values(3 * count);
@@ -65,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 4) return 0;
   const std::uint8_t drawn = data[size - 3];
   const double share = (1.0 + data[size - 4]) / 256;
-  for (const bool keep : {false, true}) compare({data, size}, keep, share, drawn % 4);
+  for (const bool keep : {false, true}) compare({data, size}, keep, share, drawn);
   try {
     const prepixel::BandlimitRequest request{
         .kept = {0x0F0Fu | std::uint64_t{1} << drawn % 64, 0x0101, 1}, .restart_interval = {}, .restart_rows = drawn % 3};

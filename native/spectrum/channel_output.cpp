@@ -25,9 +25,10 @@ void ScaledOutput::write(const PlaneChannel& channel, const float* values, int r
     kernels_.write_float(values, count, factor, offset, static_cast<float*>(out_) + index);
 }
 
-void ScaledOutput::write_zeros(std::size_t channel) {
-  const std::vector<float> zeros(static_cast<std::size_t>(request_.grid_across), 0.0f);
-  for (int row = 0; row < request_.grid_down; ++row) write({channel, 0, 0, 1.0f}, zeros.data(), row, 0, zeros.size());
+void write_zeros(const SpectrumRequest& request, std::span<const PlaneChannel> channels, ChannelOutput& output) {
+  const std::vector<float> zeros(static_cast<std::size_t>(request.grid_across), 0.0f);
+  for (const PlaneChannel& channel : channels)
+    for (int row = 0; row < request.grid_down; ++row) output.write(channel, zeros.data(), row, 0, zeros.size());
 }
 
 ChannelSums::ChannelSums(const SpectrumRequest& request, WorkBuffer& sums)
@@ -45,6 +46,33 @@ void ChannelSums::write_to(ScaledOutput& output) const {
   for (std::size_t channel = 0; channel < request_.channels.size(); ++channel)
     for (int row = 0; row < request_.grid_down; ++row)
       output.write({channel, 0, 0, 1.0f}, sums_ + index_of(request_, channel, row, 0), row, 0, across);
+}
+
+FilledOutput::FilledOutput(ChannelOutput& output, const PlanePlan& plan, double level)
+    : output_(output), transposed_(plan.transposed), level_(level) {
+  const AxisMap& first = *plan.first.map;
+  const AxisMap& second = *plan.second.map;
+  const bool first_is_down = plan.rows_first != plan.transposed;
+  down_ = {(first_is_down ? first : second).coverage(), (first_is_down ? first : second).num_frequencies()};
+  across_ = {(first_is_down ? second : first).coverage(), (first_is_down ? second : first).num_frequencies()};
+}
+
+void FilledOutput::write(const PlaneChannel& channel, const float* values, int row, int column, std::size_t count) {
+  const int v = transposed_ ? channel.u : channel.v, u = transposed_ ? channel.v : channel.u;
+  const double constant = v == 0 && u == 0 ? 8 : 0, down = down_.at(row, v);
+  filled_.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double missing = constant - down * across_.at(column + static_cast<int>(i), u);
+    filled_[i] = static_cast<float>(values[i] + level_ * missing);
+  }
+  output_.write(channel, filled_.data(), row, column, count);
+}
+
+double level_of(const std::array<double, 3>& fill, Color color, std::size_t component) {
+  if (color == Color::rgb) return fill[component] - 128;
+  double level = 0;
+  for (std::size_t i = 0; i < 3; ++i) level += ycbcr_weights[component][i] * (fill[i] - 128);
+  return level;
 }
 
 }  // namespace prepixel

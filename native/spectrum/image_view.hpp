@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "jpeg/types.hpp"
@@ -12,21 +11,6 @@ namespace prepixel {
 
 struct PackedImage;
 struct PackedComponent;
-
-// In luma pixels of the upright image; pixel y covers [y, y + 1).
-struct Box {
-  double top = 0;
-  double left = 0;
-  double height = 0;
-  double width = 0;
-};
-
-// What a result shows: a box of the upright image, perhaps mirrored left to right, then turned.
-struct UprightCrop {
-  std::optional<Box> box = {};                    // none: the whole image
-  bool flip = false;
-  int turns = 0;                                  // quarters counter-clockwise
-};
 
 struct PlaneView {
   const std::int16_t* blocks = nullptr;           // row by row, 64 coefficients each

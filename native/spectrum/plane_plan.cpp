@@ -12,14 +12,10 @@ namespace {
 // Floats of one intermediate result: two of them fit in the second-level cache of a core.
 constexpr std::size_t strip_floats = 1 << 16;
 
-// Return the weight of a stored component in Y, Cb or Cr. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
+// Return the weight of a stored component in Y, Cb or Cr.
 float weight_of(Color color, int channel, std::size_t component) {
   if (color != Color::rgb) return static_cast<std::size_t>(channel) == component ? 1.0f : 0.0f;
-  constexpr double red = 0.299, green = 0.587, blue = 0.114;
-  constexpr double matrix[3][3] = {{red, green, blue},
-                                   {-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5},
-                                   {0.5, -green / (2 * (1 - red)), -blue / (2 * (1 - red))}};
-  return static_cast<float>(matrix[channel][component]);
+  return static_cast<float>(ycbcr_weights[channel][component]);
 }
 
 // Return the multiply-adds of applying one map to lines along the other axis, then the other map to the result.

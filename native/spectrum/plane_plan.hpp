@@ -20,6 +20,13 @@ struct PlaneChannel {
   float weight;
 };
 
+// YCbCr of RGB, both level-shifted. Source: JFIF 1.02, p. 3; ITU-R BT.601 luma weights.
+inline constexpr double red_weight = 0.299, green_weight = 0.587, blue_weight = 0.114;
+inline constexpr double ycbcr_weights[3][3] = {
+    {red_weight, green_weight, blue_weight},
+    {-red_weight / (2 * (1 - blue_weight)), -green_weight / (2 * (1 - blue_weight)), 0.5},
+    {0.5, -green_weight / (2 * (1 - red_weight)), -blue_weight / (2 * (1 - red_weight))}};
+
 // Return the channels that component `component` of the image contributes to.
 std::vector<PlaneChannel> channels_of(std::size_t component, Color color, bool transposed,
                                       const SpectrumRequest& request);

@@ -21,8 +21,7 @@ void DctResampler::make(const ImageView& image, const UprightCrop& crop, void* o
     return;
   }
   resample_planes(image, view, scaled);
-  for (std::size_t i = 0; i < request_.channels.size(); ++i)
-    if (static_cast<std::size_t>(request_.channels[i].component) >= image.planes.size()) scaled.write_zeros(i);
+  write_missing_chroma(image, view, scaled);
 }
 
 void DctResampler::resample_planes(const ImageView& image, const StoredView& view, ChannelOutput& output) {
@@ -31,17 +30,44 @@ void DctResampler::resample_planes(const ImageView& image, const StoredView& vie
     const std::vector<PlaneChannel> channels = channels_of(i, image.color, view.transposed, request_);
     if (channels.empty()) continue;
     const PlanePlan plan(plane, view, channels, maps_);
-    if (plane.packed != nullptr) {
-      packed_lines_.read(plane, plan);
-      resample_plane(plan, packed_lines_, channels, output);
+    if (view.padding == Padding::constant) {
+      FilledOutput filled(output, plan, level_of(view.fill, image.color, i));
+      resample_plane(plane, plan, channels, filled);
     } else {
-      resample_plane(plan, BlockLines(plane, plan, kernels_), channels, output);
+      resample_plane(plane, plan, channels, output);
     }
   }
 }
 
+// Chroma of a gray image is 0, but for the color of its padding.
+void DctResampler::write_missing_chroma(const ImageView& image, const StoredView& view, ScaledOutput& output) {
+  for (std::size_t i = image.planes.size(); i < 3; ++i) {
+    const std::vector<PlaneChannel> channels = channels_of(i, image.color, view.transposed, request_);
+    if (channels.empty()) continue;
+    if (view.padding == Padding::constant) {
+      const PlanePlan plan(image.planes[0], view, channels, maps_);
+      FilledOutput filled(output, plan, level_of(view.fill, image.color, i));
+      write_zeros(request_, channels, filled);
+    } else {
+      write_zeros(request_, channels, output);
+    }
+  }
+}
+
+void DctResampler::resample_plane(const PlaneView& plane, const PlanePlan& plan, std::span<const PlaneChannel> channels,
+                                  ChannelOutput& output) {
+  if (plan.first.map->num_blocks() == 0 || plan.second.map->num_blocks() == 0) {
+    write_zeros(request_, channels, output);      // all of it is padding
+  } else if (plane.packed != nullptr) {
+    packed_lines_.read(plane, plan);
+    resample_lines(plan, packed_lines_, channels, output);
+  } else {
+    resample_lines(plan, BlockLines(plane, plan, kernels_), channels, output);
+  }
+}
+
 template <class Lines>
-void DctResampler::resample_plane(const PlanePlan& plan, const Lines& lines, std::span<const PlaneChannel> channels,
+void DctResampler::resample_lines(const PlanePlan& plan, const Lines& lines, std::span<const PlaneChannel> channels,
                                   ChannelOutput& output) {
   const int grid = plan.first.map->grid();
   const std::size_t capacity = plan.strip_capacity(lines.width());

@@ -4,8 +4,8 @@
 // One banded linear map per axis and component; no pixel is computed. The result depends on the image, the crop and
 // the request only: not on threads, the instruction set, or earlier uses of a workspace.
 //
-// Parts: stored_crop (the box in stored axes), axis_map (the map of one axis), plane_plan (maps and their order),
-// dequantized_lines (input), separable_pass (both maps), channel_output (scaling, sums of RGB planes).
+// Parts: stored_crop (the crop in stored axes), axis_map (the map of one axis), plane_plan (maps and their order),
+// dequantized_lines (input), separable_pass (both maps), channel_output (scaling, sums of RGB planes, padding's color).
 #pragma once
 
 #include <span>
@@ -34,8 +34,11 @@ class DctResampler {
 
  private:
   void resample_planes(const ImageView& image, const StoredView& view, ChannelOutput& output);
+  void write_missing_chroma(const ImageView& image, const StoredView& view, ScaledOutput& output);
+  void resample_plane(const PlaneView& plane, const PlanePlan& plan, std::span<const PlaneChannel> channels,
+                      ChannelOutput& output);
   template <class Lines>
-  void resample_plane(const PlanePlan& plan, const Lines& lines, std::span<const PlaneChannel> channels,
+  void resample_lines(const PlanePlan& plan, const Lines& lines, std::span<const PlaneChannel> channels,
                       ChannelOutput& output);
   void write_strip(const PlanePlan& plan, const Strip& strip, const StripCoefficients& coefficients,
                    std::span<const PlaneChannel> channels, ChannelOutput& output);

@@ -7,12 +7,16 @@
 #include "jpeg/frequency_mask.hpp"
 #include "spectrum/axis_map.hpp"
 #include "spectrum/image_view.hpp"
+#include "spectrum/upright_crop.hpp"
 
 namespace prepixel {
 
 // The box and the output in stored axes: mirror the stored axes, then transpose if so.
 struct StoredView {
   Box box;
+  Box shown;                                      // of padding
+  Padding padding;                                // none also where the box shows none
+  std::array<double, 3> fill;
   bool reverse_rows;
   bool reverse_columns;
   bool transposed;
@@ -26,8 +30,8 @@ struct StoredView {
 // YCbCr, or a side is too long.
 void check_image(const ImageView& image);
 
-// Convert an upright crop to a result of `grid_down` x `grid_across` blocks. std::invalid_argument: the box is invalid or
-// outside the image.
+// Convert an upright crop to a result of `grid_down` x `grid_across` blocks. std::invalid_argument: the box is invalid, or
+// outside the image without padding.
 StoredView stored_view(const ImageView& image, const UprightCrop& crop, int grid_down, int grid_across);
 
 // Return the crops of one plane: down, across.

@@ -103,7 +103,10 @@ int main() {
     file_sum.add(limited.data(), limited.size());
     const double top = random() % 100 / 300.0 * source.height, left = random() % 100 / 300.0 * source.width;
     const Box box{top, left, source.height * 0.6, source.width * 0.6};
-    const UprightCrop crop{.box = box, .flip = i % 3 == 0, .turns = i};
+    constexpr Padding paddings[] = {Padding::none, Padding::constant, Padding::edge, Padding::reflect,
+                                    Padding::symmetric};
+    UprightCrop crop{.box = box, .flip = i % 3 == 0, .turns = i, .padding = paddings[i % 5], .fill = {200, 31, 77}};
+    if (crop.padding != Padding::none) crop.box->top -= source.height * 0.2, crop.box->width *= 1.5;
     const Filter filter = i % 2 == 0 ? Filter::bilinear : Filter::bicubic;
     add_spectra(view_of(*image), crop, filter);
     add_spectra(view_of(read_pack(parts.header, parts.payload, {})), crop, filter);

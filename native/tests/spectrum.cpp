@@ -1,5 +1,5 @@
 // The spectrum pipeline in extreme cases, under the sanitizers: random planes, boxes at the edges and slivers, extreme
-// scales both ways, every orientation and turn, one-pixel images, hostile requests. Values are checked where that needs no
+// scales both ways, every orientation, turn and padding, one-pixel images, hostile requests. Values are checked where that needs no
 // second implementation: constants, bounds, equality across instruction sets.
 #include "spectrum/resampler.hpp"
 
@@ -107,6 +107,21 @@ Box draw_box(double height, double width) {
   }
 }
 
+// Boxes across and beyond the edges of an image and of the part of it that is shown, which may be nothing.
+UprightCrop draw_padded(int height, int width) {
+  constexpr std::array kinds = {prepixel::Padding::constant, prepixel::Padding::edge, prepixel::Padding::reflect,
+                                prepixel::Padding::symmetric};
+  UprightCrop crop{.flip = between(0, 1) == 1, .turns = between(0, 3), .padding = kinds[between(0, 3)]};
+  crop.box = Box{(3 * fraction() - 1.5) * height, (3 * fraction() - 1.5) * width, 1e-6 + 3 * fraction() * height,
+                 1e-6 + 3 * fraction() * width};
+  if (between(0, 2) == 0)
+    crop.box = Box{between(-9, 9) + 0.0, between(-9, 9) + 0.0, between(1, 99) + 0.0, between(1, 99) + 0.0};
+  if (between(0, 1) == 0) crop.shown = draw_box(height, width);
+  if (between(0, 7) == 0 && crop.padding == prepixel::Padding::constant) crop.shown = Box{0, 0, 0, 0};
+  crop.fill = {fraction() * 255, fraction() * 255, fraction() * 255};
+  return crop;
+}
+
 // An exact buffer for each level; equal bits, finite, and every value written.
 void run(const ImageView& image, SpectrumRequest request, const UprightCrop& crop) {
   const std::size_t size = request.num_values() * (request.int8 ? 1 : sizeof(float));
@@ -143,6 +158,7 @@ void random_images(int count) {
     const Box box = draw_box(turned ? width : height, turned ? height : width);
     const SpectrumRequest request = make_request(between(1, 20), between(1, 20), between(0, 1) == 1);
     run(planes.view, request, {.box = box, .flip = between(0, 1) == 1, .turns = between(-5, 5)});
+    run(planes.view, request, draw_padded(turned ? width : height, turned ? height : width));
   }
 }
 
@@ -208,6 +224,29 @@ void turns_are_those_of_the_result() {
   }
 }
 
+// The color of the image itself beyond it leaves a constant; so do repeated and mirrored samples.
+void padding_of_its_own_color_is_not_seen() {
+  for (int i = 0; i < 300; ++i) {
+    const int height = between(1, 60), width = between(1, 60);
+    const Planes planes = make_planes(height, width, i % 2 == 0 ? Color::gray : Color::ycbcr, between(1, 8), 96);
+    const bool turned = planes.view.orientation >= 5;
+    UprightCrop crop = draw_padded(turned ? width : height, turned ? height : width);
+    crop.shown.reset();
+    const double y = 128 + 96 / 8, c = i % 2 == 0 ? 0 : 96 / 8;  // ITU-R BT.601
+    crop.fill = {y + 1.402 * c, y - (0.114 * 1.772 + 0.299 * 1.402) / 0.587 * c, y + 1.772 * c};
+    SpectrumRequest request = make_request(between(1, 9), between(1, 9), false);
+    request.channels.clear();
+    for (int k = 0; k < 64; ++k) request.channels.push_back({k % 3, k / 8, k % 8});
+    request.factors.assign(64, 1.0f);
+    request.offsets.assign(64, 0.0f);
+    std::vector<float> out(request.num_values());
+    prepixel::DctResampler(request).make(planes.view, crop, out.data());
+    const std::size_t plane = request.num_values() / 64;
+    for (std::size_t at = 0; at < out.size(); ++at)
+      expect(std::abs(out[at] - (at / plane == 0 ? 96.0f : 0.0f)) < 1e-3f, "padding of the same color is not seen");
+  }
+}
+
 template <class Call>
 void expect_refused(const Call& call, const char* text) {
   try {
@@ -230,6 +269,17 @@ void hostile_requests() {
       expect_refused([&] { prepixel::DctResampler(request).make(planes.view, {.box = box}, out.data()); },
                      "an invalid box is refused");
     }
+  }
+  for (const double bad : {nan, infinity, -infinity, -1.0, 1e300}) {
+    for (const Box& shown : {Box{0, 0, bad, 4}, Box{bad, 0, 4, 4}, Box{0, 0, 21, 4}}) {
+      const UprightCrop crop{.box = Box{-2, -2, 9, 9}, .padding = prepixel::Padding::edge, .shown = shown};
+      expect_refused([&] { prepixel::DctResampler(request).make(planes.view, crop, out.data()); },
+                     "an invalid part is refused");
+    }
+    if (bad == -1.0) continue;
+    const UprightCrop crop{.box = Box{-2, bad, 9, 9}, .padding = prepixel::Padding::reflect};
+    expect_refused([&] { prepixel::DctResampler(request).make(planes.view, crop, out.data()); },
+                   "a padded box that is not finite, or far away, is refused");
   }
   for (const int bad : {0, -1, prepixel::max_grid + 1, std::numeric_limits<int>::max()}) {
     SpectrumRequest wrong = request;
@@ -255,6 +305,7 @@ int main() {
   extreme_scales();
   constants_stay_constant();
   turns_are_those_of_the_result();
+  padding_of_its_own_color_is_not_seen();
   hostile_requests();
-  std::puts("spectrum: 3000 random images, extreme scales, constants, turns, hostile requests");
+  std::puts("spectrum: 3000 random images, extreme scales, constants, turns, padding, hostile requests");
 }

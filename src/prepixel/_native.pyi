@@ -113,6 +113,9 @@ class OpenImages:
         boxes: npt.NDArray[np.float64] | None,
         flips: npt.NDArray[np.bool_] | None,
         turns: npt.NDArray[np.int64] | None,
+        shown: npt.NDArray[np.float64] | None,
+        paddings: npt.NDArray[np.int64] | None,
+        fills: npt.NDArray[np.float64] | None,
         packs: dict[int, tuple[Contents, Contents]],
         indexes: list[Contents | None] | None,
         use_embedded: bool,
@@ -139,6 +142,9 @@ def spectrum_of_planes(
     boxes: npt.NDArray[np.float64] | None,
     flips: npt.NDArray[np.bool_] | None,
     turns: npt.NDArray[np.int64] | None,
+    shown: npt.NDArray[np.float64] | None,
+    paddings: npt.NDArray[np.int64] | None,
+    fills: npt.NDArray[np.float64] | None,
 ) -> None: ...
 
 # jpeg: native/bindings/packed.cpp

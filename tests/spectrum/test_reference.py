@@ -22,7 +22,8 @@ from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Box
 from prepixel.spectrum.dct import block_dct
 from prepixel.spectrum.geometry import upright
-from prepixel.spectrum.reference import _check_axis, axis_matrix, dequantize, resample, resample_plane
+from prepixel.spectrum.reference import axis_matrix, dequantize, resample, resample_plane
+from prepixel.spectrum.resampled_axis import check_axis
 
 # Coefficients of these tests reach some hundreds; a sum of a few thousand float64 products errs by 1e-11 at most.
 TOLERANCE = 1e-9
@@ -278,6 +279,6 @@ def test_errors_say_what_is_wrong() -> None:
 
 def test_unknown_filter_names_the_known() -> None:
     # The tests' type checking stands before it, so the check is called without.
-    unchecked = inspect.unwrap(_check_axis)
+    unchecked = inspect.unwrap(check_axis)
     with pytest.raises(ValueError, match="no filter 'lanczos'; there are bilinear, bicubic"):
         unchecked(16, 2, 8, 0, 16, "lanczos")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import io
 import itertools
 from collections.abc import Callable
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from torchvision.transforms import v2
 
 from prepixel import transforms
 from prepixel.data import PixelReader, SpectrumDataset, SpectrumReader
-from prepixel.spectrum import BandSet, Box, Spectrum, open_images, read_spectra
+from prepixel.data.loading.readers import crop_pixels
+from prepixel.spectrum import BandSet, Box, Padding, Spectrum, open_images, read_spectra
+from prepixel.spectrum.boxes import PaddingMode
 from prepixel.transforms import CropParams
 from prepixel.transforms.geometric import GeometricTransform
 
@@ -82,6 +85,8 @@ def test_a_crop_after_a_flip_is_of_the_mirrored_image() -> None:
     assert mirrored.box == Box(plain.box.top, SIZE[1] - plain.box.left - 60.0, 60.0, 60.0)
 
 
+PAD = transforms.RandomCrop((321, 467), padding=(0, 10))
+MIRROR = transforms.RandomCrop((321, 467), padding=(0, 10), padding_mode="reflect")
 CHANGES: dict[str, tuple[Callable[[], GeometricTransform], Callable[[torch.Tensor], torch.Tensor]]] = {
     "left to right": (lambda: transforms.RandomHorizontalFlip(1.0), v2.functional.horizontal_flip),
     "top to bottom": (lambda: transforms.RandomVerticalFlip(1.0), v2.functional.vertical_flip),
@@ -118,6 +123,95 @@ def test_turns_are_as_often_as_said() -> None:
     assert stats.chisquare(counts, 4000 * np.array([0.55, 0.15, 0.15, 0.15])).pvalue > 1e-3
     vertical = [params(transforms.RandomVerticalFlip(0.2), seed=seed) for seed in range(2000)]
     assert 320 < sum(drawn.turns == 2 and drawn.flipped for drawn in vertical) < 480
+
+
+def told(transform: v2.RandomCrop, n: int) -> dict[str, list[int]]:
+    """Return where torchvision crops, in the coordinates of the image without padding."""
+    drawn = [transform.make_params([torch.zeros(1, 40, 31)]) for _ in range(n)]
+    left, top = (drawn[0]["padding"][0], drawn[0]["padding"][1]) if drawn[0]["needs_pad"] else (0, 0)
+    return {"top": [p["top"] - top for p in drawn], "left": [p["left"] - left for p in drawn]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": 4}, {"padding": (3, 8)}, {"padding": (1, 2, 3, 4)}, {"padding": (0, 1), "pad_if_needed": True}],
+    ids=str,
+)
+def test_padded_crops_are_distributed_as_torchvisions(options: dict[str, Any]) -> None:
+    n, size = 2000, (43 if "pad_if_needed" in options else 24, 30)
+    crop = transforms.RandomCrop(size, **options)
+    ours = [params(crop, size=(40, 31), aspect=size[1] / size[0], seed=seed) for seed in range(n)]
+    torch.manual_seed(0)
+    theirs = told(v2.RandomCrop(size, **options), n)
+    for name in ("top", "left"):
+        places = [round(getattr(p.box, name)) for p in ours]
+        assert {min(places), max(places)} == {min(theirs[name]), max(theirs[name])}
+        assert stats.ks_2samp(places, theirs[name]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+def test_padding_translation_flips_and_turns_are_those_of_pixels(mode: PaddingMode) -> None:
+    """The same numbers drawn for torchvision: places and colors are compared exactly."""
+    image = torch.arange(3 * 23 * 41, dtype=torch.int64).remainder(251).to(torch.uint8).reshape(3, 23, 41)
+    for seed in range(60):
+        flip, turn = transforms.RandomHorizontalFlip(1.0), transforms.RandomQuarterTurn((seed % 4,))
+        pad = transforms.RandomCrop((20, 20), padding=(3, 6), fill=(9, 99, 199), padding_mode=mode)
+        chain: list[GeometricTransform] = [transforms.CenterCrop((20, 32)), flip, turn, pad, flip, turn]
+        generator = np.random.default_rng(seed)
+        expected = v2.functional.center_crop(image, [20, 32])
+        generator.random()
+        generator.random(), generator.integers(1)
+        expected = expected.flip(-1).rot90(seed % 4, (-2, -1))
+        top, left = (
+            int(generator.integers(s + 1 - 20 + 2 * p)) for s, p in zip(expected.shape[1:], (6, 3), strict=True)
+        )
+        expected = padded(expected, [3, 6], mode)[:, top : top + 20, left : left + 20]
+        generator.random()
+        generator.random(), generator.integers(1)
+        expected = expected.flip(-1).rot90(seed % 4, (-2, -1))
+        if mode == "constant":
+            chain.append(transforms.RandomTranslate((0.8, 0.5), fill=(9, 99, 199)))
+            across, down = (round(generator.uniform(-share * 20, share * 20)) for share in (0.8, 0.5))
+            expected = padded(expected, [20, 20], mode)[:, 20 - down : 40 - down, 20 - across : 40 - across]
+        drawn = params(*chain, size=(23, 41), seed=seed)
+        assert torch.equal(crop_pixels(image, drawn, (20, 20)), expected), seed
+
+
+def padded(image: torch.Tensor, padding: list[int], mode: str) -> torch.Tensor:
+    """Pad by torchvision, the color channel by channel, since it takes one level for a tensor."""
+    larger = [v2.functional.pad(image, padding, fill=level, padding_mode=mode) for level in (9, 99, 199)]
+    return torch.stack([larger[c][c] for c in range(3)])
+
+
+def test_translation_after_a_crop_shows_padding_where_the_crop_ends() -> None:
+    chain = (transforms.CenterCrop(100), transforms.RandomTranslate((0.5, 0.5), fill=7))
+    for seed in range(20):
+        drawn = params(*chain, seed=seed)
+        assert drawn.padding == Padding(7)
+        assert drawn.shown == params(chain[0]).box
+        assert abs(drawn.box.top - drawn.shown.top) <= 50
+    assert params(transforms.RandomTranslate((0.0, 0.0))) == params()
+    gone = params(transforms.RandomCrop(100, padding=400, fill=7), chain[1], chain[1], seed=1)
+    assert gone.padding == Padding(7)
+
+
+def test_data_sets_pad_before_reading() -> None:
+    file = io.BytesIO()
+    Image.fromarray(pixels(40, 24)[..., 0]).save(file, "jpeg", quality=98)
+    chain = transforms.ComposeCrops(
+        [transforms.RandomCrop(32, padding=(4, 0), fill=90), transforms.RandomTranslate((0.3, 0.2), fill=90)]
+    )
+    dataset = SpectrumDataset([(file.getvalue(), 0)] * 9, bands="192", grid=(4, 4), transform=chain)
+    torch.manual_seed(1)
+    spectra = torch.cat([spectrum.values for spectrum, _ in dataset.__getitems__(list(range(9)))])
+    torch.manual_seed(1)
+    seeds = [int(torch.empty((), dtype=torch.int64).random_()) for _ in range(9)]
+    drawn = [chain.make_params((40, 24), 1.0, np.random.default_rng(seed)) for seed in seeds]
+    by_pixels = PixelReader((32, 32)).read(open_images([file.getvalue()] * 9), drawn, 1).inputs
+    assert isinstance(by_pixels, torch.Tensor)
+    ours = pixels_of(Spectrum.of_coefficients(spectra, BandSet.of("192")))
+    assert (ours - by_pixels).abs().max() < 1.0  # libjpeg rounds
+    assert (by_pixels == 90).float().mean() > 0.2
 
 
 def test_readers_of_spectra_and_pixels_turn_alike() -> None:
@@ -176,13 +270,21 @@ def test_data_sets_take_them_and_draw_from_torchs_generator() -> None:
     ("make", "message"),
     [
         (lambda: params(transforms.CenterCrop(302)), "302 x 302 pixels of an image of 301 x 467"),
-        (lambda: params(transforms.RandomCrop((9, 468))), "spectra are not padded, so resize the image before"),
+        (
+            lambda: params(transforms.RandomCrop((9, 468))),
+            "by Resize, or let RandomCrop pad it",
+        ),
         (lambda: params(transforms.Resize(256)), "end with a crop of its proportions, such as CenterCrop"),
         (lambda: params(transforms.RandomResizedCrop((224, 192))), "the transforms end with an image of 224 x 192"),
         (lambda: transforms.Resize(0), "its sides must be 1 or greater"),
         (lambda: transforms.RandomResizedCrop(scale=(0.0, 1.0)), r"scale is \(0.0, 1.0\)"),
         (lambda: transforms.RandomResizedCrop(ratio=(2.0, 1.0)), r"ratio is \(2.0, 1.0\)"),
         (lambda: transforms.RandomHorizontalFlip(1.1), "p is 1.1"),
+        (lambda: transforms.RandomCrop(9, padding=-1), "padding is -1; give 1, 2 or 4 numbers of pixels"),
+        (lambda: transforms.RandomCrop(9, padding=(1, 2, 3)), r"padding is \(1, 2, 3\)"),
+        (lambda: params(transforms.RandomCrop(320, padding=9)), "320 x 320 pixels of an image of 319 x 485"),
+        (lambda: params(PAD, transforms.RandomTranslate((0.9, 0.9), fill=3)), "the decoder knows one padding"),
+        (lambda: params(MIRROR, MIRROR), "give both transforms the same fill, or pad once"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) -> None:

@@ -12,7 +12,7 @@ from prepixel.optional import lazy_names
 if TYPE_CHECKING:
     from prepixel.spectrum.arrays import SpectraArrays, read_arrays
     from prepixel.spectrum.bands import BandSet
-    from prepixel.spectrum.boxes import Box
+    from prepixel.spectrum.boxes import Box, Padding
     from prepixel.spectrum.native import (
         PaddedRead,
         SpectraRead,
@@ -33,6 +33,7 @@ _PLACES = {
     "OpenImages": "prepixel.spectrum.opened_images",
     "PaddedRead": "prepixel.spectrum.native",
     "PaddedSpectrum": "prepixel.spectrum.padded",
+    "Padding": "prepixel.spectrum.boxes",
     "SpectraArrays": "prepixel.spectrum.arrays",
     "SpectraRead": "prepixel.spectrum.native",
     "Spectrum": "prepixel.spectrum.spectrum",
@@ -54,6 +55,7 @@ __all__ = [
     "OpenImages",
     "PaddedRead",
     "PaddedSpectrum",
+    "Padding",
     "SpectraArrays",
     "SpectraRead",
     "Spectrum",

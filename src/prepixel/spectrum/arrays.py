@@ -24,7 +24,7 @@ from prepixel.jpeg.decode import OnTruncated
 from prepixel.jpeg.source import Limits, Source, check_sources
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Filter
-from prepixel.spectrum.crop_arrays import CropArrays
+from prepixel.spectrum.crop_arrays import CropArrays, Paddings
 from prepixel.spectrum.opened_images import Indexes, OpenImages, ReadReport, Request, opened
 
 # As native/spectrum/resampler.hpp has it; checked here before memory is asked for.
@@ -71,6 +71,8 @@ def read_arrays(
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
     turns: Integer[np.ndarray, " n"] | None = None,
+    padding: Paddings = None,
+    shown: Float64[np.ndarray, "n 4"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002  (the word of torchvision's and Pillow's users)
     dtype: Literal["float32", "int8"] = "float32",
     shift: Float[np.ndarray, " f"] | None = None,
@@ -108,7 +110,7 @@ def read_arrays(
         target,
         sources,
         bands,
-        CropArrays.of(len(sources), boxes, flips, turns),
+        CropArrays.of(len(sources), boxes, flips, turns, padding, shown),
         filter,
         threads,
         limits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Filter = Literal["bilinear", "bicubic"]
 
@@ -44,6 +44,37 @@ _ORIENTATIONS: dict[int, AxisOrder] = {
     7: AxisOrder(True, True, True),  # right, bottom
     8: AxisOrder(False, True, True),  # left, bottom: a quarter turn counter-clockwise
 }
+
+
+PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What lies beyond an image, or beyond the part of it that is shown; modes are torchvision's.
+
+    Attributes:
+        fill: of the mode "constant": a level, or R, G and B, of 0..255.
+        mode: "constant"; "edge": the outermost samples again and again; "reflect": mirrored at the center of the
+            outermost samples; "symmetric": mirrored at the edge.
+
+    Raises:
+        ValueError: there is no such mode, or the color is not one or three finite numbers.
+    """
+
+    fill: Real | tuple[Real, Real, Real] = 0
+    mode: PaddingMode = "constant"
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(PaddingMode):
+            raise ValueError(f"no padding mode {self.mode!r}; there are {', '.join(get_args(PaddingMode))}")
+        if len(self.rgb) != 3 or not all(math.isfinite(level) for level in self.rgb):
+            raise ValueError(f"fill is {self.fill}; a color is one level of 0..255, or three: R, G and B")
+
+    @property
+    def rgb(self) -> tuple[float, ...]:
+        """Return the color as levels of R, G and B."""
+        return (float(self.fill),) * 3 if isinstance(self.fill, int | float) else tuple(map(float, self.fill))
 
 
 def axis_order(orientation: int) -> AxisOrder:
@@ -101,6 +132,15 @@ class Box:
     height: Real
     width: Real
 
+    def is_inside(self, outer: Box) -> bool:
+        """Return whether no edge is outside another box, but for rounding."""
+        return (
+            self.top >= outer.top - BOX_SLACK
+            and self.left >= outer.left - BOX_SLACK
+            and self.top + self.height <= outer.top + outer.height + BOX_SLACK
+            and self.left + self.width <= outer.left + outer.width + BOX_SLACK
+        )
+
     def check_inside(self, size: tuple[int, int]) -> None:
         """Raise for a box that is empty, not finite, or sticks out of an upright image of (height, width).
 
@@ -111,8 +151,7 @@ class Box:
         if not all(math.isfinite(edge) for edge in edges) or self.height <= 0 or self.width <= 0:
             raise ValueError(f"{self} is not a box: its edges must be finite and its height and width above 0")
         bottom, right = self.top + self.height, self.left + self.width
-        inside = min(self.top, self.left) >= -BOX_SLACK
-        if not inside or bottom > size[0] + BOX_SLACK or right > size[1] + BOX_SLACK:
+        if not self.is_inside(Box(0, 0, *size)):
             raise ValueError(
                 f"{self} reaches from ({self.top:g}, {self.left:g}) to ({bottom:g}, {right:g}), outside the upright "
                 f"image of {size[0]} x {size[1]} (height x width); boxes count from the picture as seen"

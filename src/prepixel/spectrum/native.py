@@ -19,8 +19,8 @@ from prepixel.jpeg.image import JpegImage
 from prepixel.jpeg.source import Limits, Source
 from prepixel.spectrum.arrays import Target, check_grid, check_options, listed, open_with, read_into
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.boxes import Box, Filter
-from prepixel.spectrum.crop_arrays import CropArrays
+from prepixel.spectrum.boxes import Box, Filter, Padding
+from prepixel.spectrum.crop_arrays import CropArrays, Paddings
 from prepixel.spectrum.opened_images import Indexes, OpenImages, resample_into
 from prepixel.spectrum.padded import PaddedSpectrum
 from prepixel.spectrum.spectrum import Spectrum
@@ -62,6 +62,8 @@ def read_spectra(
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
     turns: Integer[np.ndarray, " n"] | None = None,
+    padding: Paddings = None,
+    shown: Float64[np.ndarray, "n 4"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002  (the word of torchvision's and Pillow's users)
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -97,6 +99,9 @@ def read_spectra(
         turns: by how many quarters each is turned counter-clockwise after that, as by `torch.rot90`; None for none. The
             grid is that of the turned result, and the box that of the upright image before. Two quarters and a flip
             mirror top to bottom.
+        padding: what lies beyond the images, as a `Padding` for all, or one or None for each; boxes may then reach
+            beyond, as if the image were padded, cropped and resized in this order. None: boxes stay inside.
+        shown: the part of each upright image beyond which its padding begins, as boxes; None for all of it.
         filter: as `resample`.
         dtype: torch.float32, or torch.int8: rounded half to even and clipped to +-127.
         shift: the coefficient that 0 stands for, per channel; None for 0.
@@ -120,7 +125,7 @@ def read_spectra(
     Raises:
         PrepixelError: a file cannot be read, as `prepixel.jpeg.read_image`; not under ``"skip"``.
         OSError: a file cannot be opened; not under ``"skip"``.
-        ValueError: a box is empty or outside its image, or an argument does not fit; always.
+        ValueError: a box is empty, or outside its image without padding, or an argument does not fit; always.
         TypeError: ``sources`` is one source, or ``bands`` neither a band set nor a name.
     """
     sources, bands = listed(sources), BandSet.of(bands)
@@ -130,7 +135,7 @@ def read_spectra(
         target,
         sources,
         bands,
-        CropArrays.of(len(sources), boxes, flips, turns),
+        CropArrays.of(len(sources), boxes, flips, turns, padding, shown),
         filter,
         threads,
         limits,
@@ -172,6 +177,8 @@ def read_padded(
     boxes: Float64[np.ndarray, "n 4"] | None = None,
     flips: Bool[np.ndarray, " n"] | None = None,
     turns: Integer[np.ndarray, " n"] | None = None,
+    padding: Paddings = None,
+    shown: Float64[np.ndarray, "n 4"] | None = None,
     filter: Filter = "bilinear",  # noqa: A002
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -202,7 +209,7 @@ def read_padded(
         check_grid(grid)
     scale = _target(0, (1, 1), bands, dtype, shift, unit, None)
     request = scale.request(bands, filter)
-    crops = CropArrays.of(len(sources), boxes, flips, turns)
+    crops = CropArrays.of(len(sources), boxes, flips, turns, padding, shown)
     images, crops = open_with(sources, crops, threads, limits, indexes)
     if len(images) < len(sources):
         grids = [grids[place] for place in images.kept.tolist()]
@@ -227,6 +234,8 @@ def read_spectrum(
     box: Box | None = None,
     flip: bool = False,
     turns: int = 0,
+    padding: Padding | None = None,
+    shown: Box | None = None,
     filter: Filter = "bilinear",  # noqa: A002
     limits: Limits = Limits(),
     on_truncated: OnTruncated = "raise",
@@ -237,6 +246,8 @@ def read_spectrum(
         box: in luma pixels of the upright image; None for all of it.
         flip: mirror it left to right.
         turns: quarters by which it is turned counter-clockwise after that; ``grid`` is that of the result.
+        padding: what lies beyond the image; None: the box must stay inside.
+        shown: the part of the image beyond which padding begins; None for all of it.
 
     Raises:
         PrepixelError, OSError, ValueError: as `read_spectra`, which describes the other arguments.
@@ -248,6 +259,8 @@ def read_spectrum(
         boxes=_row(box),
         flips=np.array([flip]),
         turns=np.array([turns]),
+        padding=padding,
+        shown=_row(shown),
         filter=filter,
         threads=1,
         limits=limits,
@@ -263,6 +276,8 @@ def spectrum_of(
     box: Box | None = None,
     flip: bool = False,
     turns: int = 0,
+    padding: Padding | None = None,
+    shown: Box | None = None,
     filter: Filter = "bilinear",  # noqa: A002
     dtype: torch.dtype = torch.float32,
     shift: Float[Tensor, " f"] | None = None,
@@ -275,6 +290,8 @@ def spectrum_of(
         box: in luma pixels of the upright image; None for all of it.
         flip: mirror it left to right.
         turns: quarters by which it is turned counter-clockwise after that; ``grid`` is that of the result.
+        padding: what lies beyond the image; None: the box must stay inside.
+        shown: the part of the image beyond which padding begins; None for all of it.
 
     Returns:
         A batch of one. Bit for bit what `read_spectra` makes of the image's file.
@@ -285,7 +302,7 @@ def spectrum_of(
     """
     bands = BandSet.of(bands)
     target = _target(1, grid, bands, dtype, shift, unit, None)
-    crop = CropArrays.of(1, _row(box), np.array([flip]), np.array([turns]))
+    crop = CropArrays.of(1, _row(box), np.array([flip]), np.array([turns]), padding, _row(shown))
     resample_into(target.values, image, target.request(bands, filter), crop)
     return _spectrum(target.values, bands, target)
 

@@ -12,8 +12,7 @@ rounds and clamps samples, and libjpeg upsamples chroma by a filter of its own f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,9 +22,10 @@ from torch import Tensor
 from prepixel.errors import UnsupportedJpeg
 from prepixel.jpeg.image import Component, JpegImage
 from prepixel.spectrum.bands import BandSet
-from prepixel.spectrum.boxes import BOX_SLACK, AxisOrder, Box, Filter, Real, shown_order
-from prepixel.spectrum.dct import BLOCK, dct_basis
+from prepixel.spectrum.boxes import BOX_SLACK, AxisOrder, Box, Filter, Padding, Real, shown_order
+from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
+from prepixel.spectrum.resampled_axis import AxisPadding, ResampledAxis
 
 
 def axis_matrix(
@@ -62,7 +62,7 @@ def axis_matrix(
     True
     """
     span = num_samples - start if length is None else length
-    first, band = _axis_band(num_samples, num_blocks, num_frequencies, start, span, flip, filter)
+    first, band = ResampledAxis(num_samples, num_blocks, start, span, flip).band(num_frequencies, filter)
     matrix = torch.zeros(band.shape[0], BLOCK * -(-num_samples // BLOCK), dtype=torch.float64)
     matrix[:, BLOCK * first : BLOCK * first + band.shape[1]] = band
     return matrix
@@ -101,14 +101,9 @@ def resample_plane(
             f"{size[0]} x {size[1]} samples fill {expected[0]} x {expected[1]} blocks, "
             f"not {coefficients.shape[0]} x {coefficients.shape[1]}"
         )
-    first_row, L = _axis_band(size[0], grid[0], frequencies[0], box.top, box.height, reverse[0], filter)
-    first_column, R = _axis_band(size[1], grid[1], frequencies[1], box.left, box.width, reverse[1], filter)
-    active = coefficients[
-        first_row : first_row + L.shape[1] // BLOCK, first_column : first_column + R.shape[1] // BLOCK
-    ]
-    X = active.to(torch.float64).permute(0, 2, 1, 3).reshape(L.shape[1], R.shape[1])
-    out = L @ X @ R.T
-    return out.reshape(grid[0], frequencies[0], grid[1], frequencies[1]).permute(1, 3, 0, 2)
+    down = ResampledAxis(size[0], grid[0], box.top, box.height, reverse[0])
+    across = ResampledAxis(size[1], grid[1], box.left, box.width, reverse[1])
+    return _map_plane(coefficients, down, across, frequencies, filter)
 
 
 def resample(
@@ -119,6 +114,8 @@ def resample(
     *,
     flip: bool = False,
     turns: int = 0,
+    padding: Padding | None = None,
+    shown: Box | None = None,
     filter: Filter = "bilinear",  # noqa: A002
 ) -> Float64[Tensor, "f bh bw"]:
     """Convert any box of an image to a grid of blocks of chosen frequencies, in float64, without making pixels.
@@ -134,6 +131,9 @@ def resample(
         bands: the channels to form: a band set, or the name of one.
         flip: mirror the box left to right.
         turns: quarters by which it is turned counter-clockwise after that.
+        padding: what lies beyond the image: its samples are padded first, then cropped and resized. A color is padding
+            of each component; other modes repeat and mirror the component's own samples. None: the box stays inside.
+        shown: the part of the image beyond which padding begins; None for all of it.
         filter: "bilinear" or "bicubic", antialiased; see `axis_matrix`.
 
     Returns:
@@ -141,23 +141,28 @@ def resample(
 
     Raises:
         UnsupportedJpeg: the image is CMYK, YCCK, or of unknown color.
-        ValueError: the box is empty or outside the image, the grid is empty, or the filter has no such name.
+        ValueError: the box is empty, or outside the image without padding, the grid is empty, or the filter has no
+            such name.
     """
     _check_color(image)
     bands = BandSet.of(bands)
-    upright_box = Box(0, 0, *image.upright_size) if box is None else box
-    upright_box.check_inside(image.upright_size)
+    whole = Box(0, 0, *image.upright_size)
+    upright_box, upright_part = whole if box is None else box, whole if shown is None else shown
+    if padding is None:
+        upright_box.check_inside(image.upright_size)
+    elif upright_box.is_inside(upright_part):
+        padding = None
     if min(grid) < 1:
         raise ValueError(f"a grid has at least 1 x 1 blocks, not {grid[0]} x {grid[1]}")
     order = shown_order(image.orientation, flip=flip, turns=turns)
-    crop = _StoredCrop.of(image, upright_box, grid, order, filter)
+    crop = _StoredCrop.of(image, upright_box, grid, order, filter, padding, upright_part)
     out = torch.zeros(len(bands), *grid, dtype=torch.float64)
-    for index, component in enumerate(image.components):
+    for index, component in enumerate(_with_chroma(image.components)):
         weights = [_weight(image, channel, index) for channel in range(3)]
         wanted = [(f, v, u, weights[c]) for f, (c, v, u) in enumerate(bands) if weights[c]]
         if wanted:
             highest = max(v for _, v, _, _ in wanted), max(u for _, _, u, _ in wanted)
-            plane = crop.resample(component, (highest[0] + 1, highest[1] + 1))
+            plane = crop.resample(component, (highest[0] + 1, highest[1] + 1), _level(image, index, padding))
             for f, v, u, weight in wanted:
                 out[f] += weight * plane[v, u]
     return out
@@ -186,37 +191,78 @@ class _StoredCrop:
     transposed: bool
     max_sampling: tuple[int, int]
     filter: Filter
+    padding: Padding | None
+    shown: Box
 
     @classmethod
-    def of(cls, image: JpegImage, box: Box, grid: tuple[int, int], order: AxisOrder, name: Filter) -> _StoredCrop:
+    def of(
+        cls,
+        image: JpegImage,
+        box: Box,
+        grid: tuple[int, int],
+        order: AxisOrder,
+        name: Filter,
+        padding: Padding | None,
+        shown: Box,
+    ) -> _StoredCrop:
+        stored_size = (image.height, image.width)
         return cls(
-            box=box.in_stored_axes((image.height, image.width), image.orientation),
+            box=box.in_stored_axes(stored_size, image.orientation),
             grid=(grid[1], grid[0]) if order.transposed else grid,
             reverse=(order.reverse_rows, order.reverse_columns),
             transposed=order.transposed,
             max_sampling=image.max_sampling,
             filter=name,
+            padding=padding,
+            shown=shown.in_stored_axes(stored_size, image.orientation),
         )
 
-    def resample(self, component: Component, frequencies: tuple[int, int]) -> Float64[Tensor, "v u bh bw"]:
-        (v, h), (v_max, h_max) = component.sampling, self.max_sampling
-        # Multiplied before divided, so that what is whole comes out whole.
-        box = Box(
-            self.box.top * v / v_max,
-            self.box.left * h / h_max,
-            self.box.height * v / v_max,
-            self.box.width * h / h_max,
-        )
-        out = resample_plane(
-            dequantize(component),
-            (component.height, component.width),
-            box,
-            self.grid,
-            (frequencies[1], frequencies[0]) if self.transposed else frequencies,
-            reverse=self.reverse,
-            filter=self.filter,
-        )
+    def resample(
+        self, component: Component, frequencies: tuple[int, int], level: float
+    ) -> Float64[Tensor, "v u bh bw"]:
+        """Resample a component whose constant padding has a level."""
+        coefficients = dequantize(component)
+        coefficients[:, :, 0, 0] -= BLOCK * level  # then padding is 0
+        down, across = (self._axis(component, axis) for axis in (0, 1))
+        out = _map_plane(coefficients, down, across, frequencies[:: -1 if self.transposed else 1], self.filter)
+        out[0, 0] += BLOCK * level
         return out.permute(1, 0, 3, 2) if self.transposed else out
+
+    def _axis(self, component: Component, axis: int) -> ResampledAxis:
+        def scaled(position: Real) -> float:
+            # Multiplied before divided, so that what is whole comes out whole.
+            return position * component.sampling[axis] / self.max_sampling[axis]
+
+        num_samples = (component.height, component.width)[axis]
+        start, length = ((self.box.top, self.box.height), (self.box.left, self.box.width))[axis]
+        begin, extent = ((self.shown.top, self.shown.height), (self.shown.left, self.shown.width))[axis]
+        padding = None
+        if self.padding is not None:
+            first = min(max(0, math.floor(scaled(begin) + BOX_SLACK)), num_samples)
+            stop = first if extent == 0 else min(max(first, math.ceil(scaled(begin + extent) - BOX_SLACK)), num_samples)
+            if self.padding.mode != "constant":  # at least one sample to repeat
+                first = min(first, num_samples - 1)
+                stop = max(stop, first + 1)
+            padding = AxisPadding(self.padding.mode, first, stop)
+        return ResampledAxis(num_samples, self.grid[axis], scaled(start), scaled(length), self.reverse[axis], padding)
+
+
+def _with_chroma(components: tuple[Component, ...]) -> tuple[Component, ...]:
+    """Add a gray image's chroma, which is 0 and as fine as luma."""
+    if len(components) > 1:
+        return components
+    zero = replace(components[0], quantized=np.zeros_like(components[0].quantized))
+    return (components[0], zero, zero)
+
+
+def _level(image: JpegImage, component: int, padding: Padding | None) -> float:
+    """Return the level of constant padding in a stored component; level-shifted."""
+    if padding is None or padding.mode != "constant":
+        return 0.0
+    rgb = [level - 128 for level in padding.rgb]
+    if image.color == "rgb":
+        return rgb[component]
+    return sum(float(weight) * level for weight, level in zip(RGB_TO_YCBCR[component], rgb, strict=True))
 
 
 def dequantize(component: Component) -> Float64[Tensor, "bh bw 8 8"]:
@@ -237,63 +283,18 @@ def _weight(image: JpegImage, channel: int, component: int) -> float:
     return float(channel == component)
 
 
-def _axis_band(
-    num_samples: int, num_blocks: int, num_frequencies: int, start: Real, length: Real, flip: bool, name: Filter
-) -> tuple[int, Float64[Tensor, "rows columns"]]:
-    """Return the input block that the crop begins with, and the part of the axis's matrix that it touches."""
-    _check_axis(num_samples, num_blocks, num_frequencies, start, length, name)
-    # Within the slack a crop may lie beside the axis altogether; then the sample at the border stands for it.
-    first = min(max(0, math.floor(start)), num_samples - 1)
-    stop = min(max(first + 1, math.ceil(start + length)), num_samples)
-    weights = _resize_weights(first, stop, BLOCK * num_blocks, start, length, name)
-    if flip:
-        weights = weights.flip(0)
-    first_block, stop_block = first // BLOCK, -(-stop // BLOCK)
-    A = torch.zeros(BLOCK * num_blocks, BLOCK * (stop_block - first_block), dtype=torch.float64)
-    A[:, first - BLOCK * first_block : stop - BLOCK * first_block] = weights
-    basis = dct_basis(BLOCK)
-    from_coefficients = A.reshape(-1, BLOCK) @ basis.T
-    blocks = from_coefficients.reshape(num_blocks, BLOCK, -1)
-    return first_block, (basis[:num_frequencies] @ blocks).reshape(num_blocks * num_frequencies, -1)
-
-
-def _check_axis(
-    num_samples: int, num_blocks: int, num_frequencies: int, start: Real, length: Real, name: Filter
-) -> None:
-    if name not in get_args(Filter):
-        raise ValueError(f"no filter {name!r}; there are {', '.join(get_args(Filter))}")
-    if num_samples < 1 or num_blocks < 1 or not 1 <= num_frequencies <= BLOCK:
-        raise ValueError(
-            f"an axis needs at least 1 sample, 1 block and 1..8 frequencies, "
-            f"not {num_samples} samples, {num_blocks} blocks, {num_frequencies} frequencies"
-        )
-    if not (math.isfinite(start) and math.isfinite(length) and length > 0):
-        raise ValueError(f"a crop of {length} samples from {start} is empty or not finite")
-    if start < -BOX_SLACK or start + length > num_samples + BOX_SLACK:
-        raise ValueError(f"a crop from {start:g} to {start + length:g} is outside an axis of {num_samples} samples")
-
-
-def _resize_weights(
-    first: int, stop: int, num_outputs: int, start: Real, length: Real, name: Filter
-) -> Float64[Tensor, "outputs taps"]:
-    """Return the antialiased weights of samples first..stop-1 in each output; each row sums to 1.
-
-    Source: house convention; the same as torch's interpolate(antialias=True) for whole crops.
-    """
-    step = length / num_outputs
-    centers = start + (torch.arange(num_outputs, dtype=torch.float64) + 0.5) * step
-    positions = torch.arange(first, stop, dtype=torch.float64) + 0.5
-    distances = (positions[None, :] - centers[:, None]).abs() / max(1.0, step)
-    weights = _triangle(distances) if name == "bilinear" else _catmull_rom(distances)
-    return weights / weights.sum(1, keepdim=True)
-
-
-def _triangle(distance: Float64[Tensor, "*any"]) -> Float64[Tensor, "*any"]:
-    return (1 - distance).clamp(min=0)
-
-
-def _catmull_rom(distance: Float64[Tensor, "*any"]) -> Float64[Tensor, "*any"]:
-    """Evaluate Keys's cubic kernel for a = -1/2. Source: Keys 1981, equation 15."""
-    near = (1.5 * distance - 2.5) * distance**2 + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    return torch.where(distance < 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
+def _map_plane(
+    coefficients: Float[Tensor, "bh_in bw_in 8 8"],
+    down: ResampledAxis,
+    across: ResampledAxis,
+    frequencies: tuple[int, ...],
+    name: Filter,
+) -> Float64[Tensor, "v u bh bw"]:
+    first_row, L = down.band(frequencies[0], name)
+    first_column, R = across.band(frequencies[1], name)
+    active = coefficients[
+        first_row : first_row + L.shape[1] // BLOCK, first_column : first_column + R.shape[1] // BLOCK
+    ]
+    X = active.to(torch.float64).permute(0, 2, 1, 3).reshape(L.shape[1], R.shape[1])
+    out = L @ X @ R.T
+    return out.reshape(down.num_blocks, frequencies[0], across.num_blocks, frequencies[1]).permute(1, 3, 0, 2)

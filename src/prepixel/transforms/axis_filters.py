@@ -21,7 +21,8 @@ from torch import Tensor
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import BLOCK, dct_basis
 from prepixel.spectrum.spectrum import Spectrum
-from prepixel.transforms.functional import Color, PerImage, flat_color, per_image
+from prepixel.transforms.crop_draws import Color
+from prepixel.transforms.functional import PerImage, flat_color, per_image
 
 _AxisMaps: TypeAlias = Callable[[Tensor, int, int, torch.dtype], Tensor]
 

@@ -6,15 +6,18 @@ Numbers are drawn first, and applied afterwards by a kernel without chance. Know
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from prepixel.spectrum.boxes import Box
+from prepixel.spectrum.boxes import Box, Padding, Real
 
 DEFAULT_AREAS = (0.08, 1.0)
 DEFAULT_RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
+
+# A level of 0..255 for all of R, G and B, or one for each.
+Color: TypeAlias = Real | tuple[Real, Real, Real]
 
 
 class CropParams(NamedTuple):
@@ -24,11 +27,15 @@ class CropParams(NamedTuple):
         box: the part of the upright image to keep.
         flipped: mirror that part left to right.
         turns: quarters by which it is turned counter-clockwise after that.
+        padding: what lies beyond the image, or beyond the part that is shown; None: the box stays inside.
+        shown: the part of the image beyond which padding begins; None for all of it.
     """
 
     box: Box
     flipped: bool
     turns: int = 0
+    padding: Padding | None = None
+    shown: Box | None = None
 
 
 @runtime_checkable

@@ -20,11 +20,10 @@ from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.dct import BLOCK, DC_BOUND
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
 from prepixel.spectrum.spectrum import Spectrum
+from prepixel.transforms.crop_draws import Color
 
 # One number for the whole batch, or one for each image.
 PerImage: TypeAlias = float | int | Float[Tensor, " _images"]
-# A level of 0..255 for all of R, G and B, or one for each.
-Color: TypeAlias = float | int | tuple[float, float, float]
 
 
 def adjust_brightness(spectrum: Spectrum, factor: PerImage) -> Spectrum:

@@ -5,9 +5,7 @@ the torchvision v2 transforms of the same names. Sizes are in pixels of torchvis
 matter: the data set's grid says how many blocks come out. A crop is resampled from the part of the photo under it, so
 "resize, then crop" differs from torchvision's in the filter's taps beyond the crop's edge alone, which are not read.
 
-`RandomVerticalFlip` and `RandomQuarterTurn` are drawn here, too, or change batches on the device.
-Padding cannot be drawn either, since the decoder's maps read inside the image and normalize their weights there:
-translation with padding is `translate` and `RandomTranslate`, on the device.
+`RandomVerticalFlip`, `RandomQuarterTurn` and `RandomTranslate` are drawn here, too, or change batches on the device.
 """
 
 from __future__ import annotations
@@ -20,10 +18,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from prepixel.spectrum.boxes import Box, Real
+from prepixel.spectrum.boxes import Box, Padding, PaddingMode, Real
 from prepixel.transforms.crop_draws import (
     DEFAULT_AREAS,
     DEFAULT_RATIOS,
+    Color,
     CropParams,
     check_probability,
     draw_random_resized_crop,
@@ -43,6 +42,8 @@ class View:
         flipped: it is mirrored left to right.
         turns: quarters by which it is turned counter-clockwise after that, 0..3.
         sized: a transform has said the size.
+        padding: what the box shows beyond ``shown``; None: nothing has been padded.
+        shown: the part of the photo beyond which padding begins; None for all of it.
     """
 
     box: Box
@@ -50,6 +51,8 @@ class View:
     flipped: bool = False
     turns: int = 0
     sized: bool = False
+    padding: Padding | None = None
+    shown: Box | None = None
 
     def crop(self, top: Real, left: Real, height: Real, width: Real) -> View:
         """Return the view of a rectangle of the image, of a size of its own."""
@@ -62,6 +65,21 @@ class View:
         down, across = self.box.height / rows, self.box.width / columns
         part = Box(self.box.top + top * down, self.box.left + left * across, height * down, width * across)
         return replace(self, box=part, size=size)
+
+    def pad(self, padding: Padding) -> View:
+        """Return the view with padding beyond it, which `crop` may show.
+
+        Raises:
+            ValueError: it shows other padding already, or padding that is mirrored.
+        """
+        shown = self.box if self.shown is None else _common(self.box, self.shown)
+        mirrored = padding.mode in ("reflect", "symmetric")
+        if shown != self.box and self.padding is not None and (mirrored or padding != self.padding):
+            raise ValueError(
+                f"{padding} is drawn beyond {self.padding}, and the decoder knows one padding of an image; give both "
+                "transforms the same fill, or pad once"
+            )
+        return replace(self, padding=padding, shown=shown)
 
     def flip(self) -> View:
         """Return the view mirrored left to right."""
@@ -84,7 +102,9 @@ class View:
                 f"the transforms end with an image of {height} x {width} pixels (height x width), and the grid's "
                 f"width / height is {aspect:g}; end with a crop of its proportions, such as CenterCrop"
             )
-        return CropParams(self.box, self.flipped, self.turns)
+        if self.padding is None or self.shown is None or self.box.is_inside(self.shown):
+            return CropParams(self.box, self.flipped, self.turns)
+        return CropParams(self.box, self.flipped, self.turns, self.padding, self.shown)
 
 
 class GeometricTransform(abc.ABC):
@@ -175,28 +195,55 @@ class CenterCrop(_OfSize):
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Return what the sample shows afterwards; nothing is random."""
-        height, width = _fitting(self.size, view, "CenterCrop")
+        height, width = _fitting(self.size, view.size, "CenterCrop")
         top, left = (round((full - side) / 2) for full, side in zip(view.size, (height, width), strict=True))
         return replace(view.crop(top, left, height, width), sized=True)
 
 
+@dataclass(frozen=True)
 class RandomCrop(_OfSize):
-    """Cut a part of one size at a random place; without padding.
+    """Cut a part of one size at a random place, of the image with padding around it.
 
     Attributes:
-        size: height and width, or one number for both; not larger than the image.
+        size: height and width, or one number for both; not larger than the image with its padding.
+        padding: pixels on all sides; or left and right, top and bottom; or left, top, right, bottom. None for none.
+        pad_if_needed: pad an image that is smaller than the crop, by the difference on both sides.
+        fill: the color of padding, of 0..255: one level, or R, G and B.
+        padding_mode: as `prepixel.spectrum.Padding`.
 
     Raises:
-        ValueError: a side is below 1.
+        ValueError: a side is below 1, or the padding is negative, of a wrong number of sides, or of no known kind.
     """
+
+    padding: int | tuple[int, ...] | None = None
+    pad_if_needed: bool = False
+    fill: Color = 0
+    padding_mode: PaddingMode = "constant"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Padding(self.fill, self.padding_mode)
+        sides = self._sides()
+        if len(sides) not in (1, 2, 4) or min(sides) < 0:
+            raise ValueError(f"padding is {self.padding}; give 1, 2 or 4 numbers of pixels, 0 or greater")
 
     def draw(self, view: View, generator: np.random.Generator) -> View:
         """Draw, and return what the sample shows afterwards."""
-        height, width = _fitting(self.size, view, "RandomCrop")
-        top, left = (
-            int(generator.integers(full - side + 1)) for full, side in zip(view.size, (height, width), strict=True)
-        )
-        return replace(view.crop(top, left, height, width), sized=True)
+        sides, size = self._sides(), _pair(self.size)
+        left, top, right, bottom = sides * (4 // len(sides))
+        height, width = view.size[0] + top + bottom, view.size[1] + left + right
+        if self.pad_if_needed:
+            down, across = max(0, size[0] - height), max(0, size[1] - width)
+            top, left, height, width = top + down, left + across, height + 2 * down, width + 2 * across
+        _fitting(self.size, (height, width), "RandomCrop")
+        at = [int(generator.integers(full - side + 1)) for full, side in zip((height, width), size, strict=True)]
+        padded = view.pad(Padding(self.fill, self.padding_mode)) if (height, width) != view.size else view
+        return replace(padded.crop(at[0] - top, at[1] - left, *size), sized=True)
+
+    def _sides(self) -> tuple[int, ...]:
+        if self.padding is None or isinstance(self.padding, int):
+            return (self.padding or 0,)
+        return tuple(self.padding)
 
 
 @dataclass(frozen=True)
@@ -261,16 +308,26 @@ def _check_size(size: Size) -> None:
         raise ValueError(f"size is {size}; its sides must be 1 or greater")
 
 
-def _fitting(size: Size, view: View, name: str) -> tuple[int, int]:
+def _common(box: Box, other: Box) -> Box:
+    """Return the part that two boxes have in common, which may be empty."""
+    top, left = max(box.top, other.top), max(box.left, other.left)
+    bottom = min(box.top + box.height, other.top + other.height)
+    right = min(box.left + box.width, other.left + other.width)
+    if bottom <= top or right <= left:
+        return Box(0.0, 0.0, 0.0, 0.0)
+    return Box(top, left, bottom - top, right - left)
+
+
+def _fitting(size: Size, image: tuple[int, int], name: str) -> tuple[int, int]:
     """Return a crop's sides.
 
     Raises:
         ValueError: they are larger than the image.
     """
     height, width = _pair(size)
-    if height > view.size[0] or width > view.size[1]:
+    if height > image[0] or width > image[1]:
         raise ValueError(
-            f"{name}: {height} x {width} pixels of an image of {view.size[0]} x {view.size[1]} (height x width); "
-            "spectra are not padded, so resize the image before, by Resize"
+            f"{name}: {height} x {width} pixels of an image of {image[0]} x {image[1]} (height x width); resize the "
+            "image before, by Resize, or let RandomCrop pad it"
         )
     return height, width

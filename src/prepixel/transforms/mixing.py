@@ -14,8 +14,8 @@ from torch.nn import functional as nn_functional
 from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.spectrum import Spectrum
 from prepixel.transforms.batch_transform import BatchTransform, uniform
-from prepixel.transforms.crop_draws import check_probability
-from prepixel.transforms.functional import Color, erase
+from prepixel.transforms.crop_draws import Color, check_probability
+from prepixel.transforms.functional import erase
 
 _TRIES = 10
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from prepixel.spectrum.boxes import Padding
 from prepixel.spectrum.dct import BLOCK
 from prepixel.spectrum.spectrum import Spectrum
 from prepixel.transforms.axis_filters import adjust_sharpness, gaussian_blur, translate
 from prepixel.transforms.batch_transform import BatchTransform, draw_chosen, uniform
-from prepixel.transforms.crop_draws import check_probability
-from prepixel.transforms.functional import Color
+from prepixel.transforms.crop_draws import Color, check_probability
+from prepixel.transforms.geometric import GeometricTransform, View
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,19 @@ class RandomAdjustSharpness(BatchTransform):
 
 
 @dataclass(frozen=True)
-class RandomTranslate(BatchTransform):
+class RandomTranslate(BatchTransform, GeometricTransform):
     """Move each image by whole pixels, as ``torchvision.transforms.v2.RandomAffine(degrees=0, translate=...)``.
+
+    Drawn before reading, or of a batch. Drawn, it is exact for every band set, and pixels are those of the image that
+    the transforms before it make.
 
     Attributes:
         translate: the farthest across and down, as shares of width and height.
         fill: the color that comes in, of 0..255.
-        whole_blocks: move by multiples of 8 pixels, the nearest, which is exact for every band set.
+        whole_blocks: move batches by multiples of 8 pixels, the nearest, which is exact for every band set.
 
     Raises:
-        ValueError: a share is outside [0, 1].
+        ValueError: a share is outside [0, 1], or the color is not one or three numbers.
     """
 
     translate: tuple[float, float]
@@ -99,8 +104,9 @@ class RandomTranslate(BatchTransform):
     def __post_init__(self) -> None:
         if not all(0 <= share <= 1 for share in self.translate):
             raise ValueError(f"translate is {self.translate}; both shares must be in [0, 1]")
+        Padding(self.fill)
 
-    def make_params(
+    def draw_distances(
         self, n: int, grid: tuple[int, int], generator: torch.Generator | None = None
     ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
         """Draw how many pixels to the right and down each image moves."""
@@ -115,7 +121,16 @@ class RandomTranslate(BatchTransform):
     ) -> tuple[Spectrum, Tensor | None]:
         """Draw for a batch, and return it changed, with its labels."""
         grid = (spectrum.values.shape[2], spectrum.values.shape[3])
-        return translate(spectrum, *self.make_params(len(spectrum), grid, generator), self.fill), labels
+        return translate(spectrum, *self.draw_distances(len(spectrum), grid, generator), self.fill), labels
+
+    def draw(self, view: View, generator: np.random.Generator) -> View:
+        """Draw, and return what the sample shows afterwards."""
+        height, width = view.size
+        across, down = (
+            round(generator.uniform(-share * side, share * side))
+            for share, side in zip(self.translate, (width, height), strict=True)
+        )
+        return view.pad(Padding(self.fill)).crop(-down, -across, height, width)
 
     def _whole(self, distances: Float[Tensor, " n"]) -> Int64[Tensor, " n"]:
         unit = BLOCK if self.whole_blocks else 1

@@ -19,9 +19,10 @@ from prepixel.jpeg.batch import run_each
 from prepixel.jpeg.pixel_fallback import pixels_of_contents, read_pixels
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, OpenImages, Spectrum, open_images
-from prepixel.spectrum.boxes import Box, Filter
+from prepixel.spectrum.boxes import Box, Filter, Padding
 from prepixel.spectrum.native import read_spectra
 from prepixel.spectrum.opened_images import Indexes
+from prepixel.spectrum.resampled_axis import AxisPadding, unpadded
 
 _Params = TypeVar("_Params", contravariant=True)
 _Read = TypeVar("_Read", covariant=True)
@@ -93,6 +94,17 @@ def with_path(failure: ReadFailure, path: str) -> ReadFailure:
     return replace(failure, source=path)
 
 
+def padding_of(
+    params: Sequence[CropParams], images: OpenImages
+) -> tuple[list[Padding | None] | None, Float64[np.ndarray, "n 4"] | None]:
+    """Return the padding of each image, and the parts beyond which it begins; None where no image is padded."""
+    if not any(crop.padding for crop in params):
+        return None, None
+    whole = [Box(0.0, 0.0, float(height), float(width)) for height, width in images.sizes.tolist()]
+    shown = [crop.shown or full for crop, full in zip(params, whole, strict=True)]
+    return [crop.padding for crop in params], box_rows(shown)
+
+
 def box_rows(boxes: Sequence[Box]) -> Float64[np.ndarray, "n 4"]:
     """Return boxes as an array, a row (top, left, height, width) for each."""
     rows = [(box.top, box.left, box.height, box.width) for box in boxes]
@@ -158,6 +170,7 @@ class SpectrumReader:
 
     def read(self, images: OpenImages, params: Sequence[CropParams], threads: int) -> CropBatch:
         """Read on the compiled pool of threads; files that cannot be read are left out and listed."""
+        padding, shown = padding_of(params, images)
         read = read_spectra(
             images,
             grid=self.grid,
@@ -165,6 +178,8 @@ class SpectrumReader:
             boxes=box_rows([crop.box for crop in params]),
             flips=np.array([crop.flipped for crop in params], dtype=bool),
             turns=np.array([crop.turns for crop in params], dtype=np.int64),
+            padding=padding,
+            shown=shown,
             filter=self.filter,
             dtype=self.dtype,
             shift=self.shift,
@@ -217,12 +232,38 @@ def read_pixel_crops(
 
 
 def crop_pixels(pixels: UInt8[Tensor, "3 y x"], params: CropParams, size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    """Cut a box of whole pixels, resize it, antialiased, and mirror and turn it; ``size`` is that of the result."""
-    box = params.box
-    place = (int(box.top), int(box.left), int(box.height), int(box.width))
+    """Cut a box of whole pixels, of padding, too, resize it, antialiased, and mirror and turn it.
+
+    ``size`` is that of the result.
+    """
+    place = (int(params.box.top), int(params.box.left), int(params.box.height), int(params.box.width))
+    if params.padding is not None:
+        pixels, place = _padded(pixels, params, params.padding), (0, 0, *place[2:])
     resized = list(size[::-1] if params.turns % 2 else size)
     part: Tensor = functional.resized_crop(pixels, *place, resized, antialias=True)
     return (part.flip(-1) if params.flipped else part).rot90(params.turns, (-2, -1))
+
+
+def _padded(pixels: UInt8[Tensor, "3 y x"], params: CropParams, padding: Padding) -> UInt8[Tensor, "3 h w"]:
+    """Return the box of an image with padding beyond the part that is shown, in whole pixels."""
+    box, shown = params.box, params.shown or Box(0, 0, *pixels.shape[1:])
+    places, spans = [], []
+    for start, length, begin, extent in (
+        (box.top, box.height, shown.top, shown.height),
+        (box.left, box.width, shown.left, shown.width),
+    ):
+        part = AxisPadding(padding.mode, round(begin), round(begin + extent))
+        at, inside = unpadded(torch.arange(round(start), round(start) + int(length)), part)
+        places.append(at[inside])
+        spans.append(inside.nonzero()[:, 0])
+    part_shown = pixels.index_select(1, places[0]).index_select(2, places[1])
+    if part_shown.shape[1:] == (int(box.height), int(box.width)):
+        return part_shown
+    fill = torch.tensor(padding.rgb).round().clamp(0, 255).to(torch.uint8)[:, None, None]
+    padded = fill.repeat(1, int(box.height), int(box.width))
+    if part_shown.numel():
+        padded[:, spans[0][0] : spans[0][-1] + 1, spans[1][0] : spans[1][-1] + 1] = part_shown
+    return padded
 
 
 def read_rgb(source: Source) -> UInt8[Tensor, "3 y x"]:
