@@ -175,6 +175,11 @@ def test_a_color_alone_is_a_constant_block() -> None:
     assert ours[[c for c in range(192) if c % 64]].abs().max() == 0
     nothing = spectrum_of(image, grid=(2, 3), bands=ALL, padding=Padding(COLOR), shown=Box(0, 0, 0, 0)).values[0]
     assert torch.equal(nothing, ours)
+    jpegs = [by_pillow(subsampling=2), by_pillow(progressive=True), by_pillow(keep_rgb=True)]
+    sources = [*jpegs, *(pack_jpeg(file, compression="none") for file in jpegs)]
+    boxes = np.array([[500.0, -90.0, 9.0, 9.0]] * len(sources))
+    read = read_arrays(sources, grid=(2, 3), bands=ALL, boxes=boxes, padding=Padding(COLOR))
+    assert np.abs(read.values - ours.numpy()).max() < 1e-3  # RGB files pad in RGB, and become YCbCr after that
 
 
 def test_every_instruction_set_and_packed_image_gives_the_same_bits() -> None:

@@ -97,6 +97,7 @@ def check_axis(
     *,
     padded: bool = False,
 ) -> None:
+    """Raise ValueError for an argument outside its range, or a crop outside an axis that is not padded."""
     if name not in get_args(Filter):
         raise ValueError(f"no filter {name!r}; there are {', '.join(get_args(Filter))}")
     if num_samples < 1 or num_blocks < 1 or not 1 <= num_frequencies <= BLOCK:
