@@ -9,6 +9,7 @@
 #include "index/embedded_index.hpp"
 #include "index/jpeg_index.hpp"
 #include "packed/packed_image.hpp"
+#include "spectrum/row_resampler.hpp"
 
 namespace prepixel {
 
@@ -175,10 +176,15 @@ class OpenImages::Worker {
       index = fitting_index(index_bytes, file, images_.limits_);
       if (index) decoding.checkpoints = &index->scans;
     }
+    std::unique_ptr<RowResampler> rows;
+    if (!options_.keep_truncated) rows = RowResampler::plan(resampler_, header, task.crop, task.out);
+    if (rows && rows->whole_bytes() < options_.least_row_bytes) rows.reset();
+    decoding.rows = rows.get();
     const PooledImage image(file, header, std::move(decoding));
     outcome.index_refused = !index_bytes.empty() && (!index || image->checkpoints_refused);
     outcome.missing_blocks = image->missing_blocks;
-    resampler_.make(view_of(*image), task.crop, task.out);
+    if (rows) rows->finish();
+    else resampler_.make(view_of(*image), task.crop, task.out);
   }
 
   // The index to read a file by; empty: none, or none that is of use.

@@ -1,6 +1,6 @@
 // libFuzzer target: spectra of any bytes, with crops, flips, turns and padding drawn from the last ones, and band-limiting. A crop,
-// whose planes hold values of the image before, must equal the same crop of the whole image, and the same crop read by the file's
-// index. Seeds: .ci/fuzz.
+// resampled while it is decoded into rows that hold values of the image before, must equal the same crop of the whole image,
+// and the same crop read by the file's index. Seeds: .ci/fuzz.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -52,7 +52,7 @@ void compare(std::span<const std::uint8_t> file, bool keep, double share, int dr
   tasks[1].out = values.data() + count;
   const std::vector<std::uint8_t> index = index_of(file, static_cast<int>(share * 64) % 5);
   tasks[1].index = index;
-  const auto outcomes = images.read(tasks, request, {.keep_truncated = keep, .use_embedded = true, .num_threads = 1});
+  const auto outcomes = images.read(tasks, request, {.keep_truncated = keep, .use_embedded = true, .num_threads = 1, .least_row_bytes = 0});
   if (outcomes[1].index_refused) std::abort();
   if (outcomes[0].status != outcomes[1].status) std::abort();
   if (outcomes[0].status != prepixel::Status::read) return;

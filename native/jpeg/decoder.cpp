@@ -101,10 +101,13 @@ class FileReader {
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated &&
                        (options_.checkpoints != nullptr || ends_with_end_marker());
-    const bool holds_regions = options_.holds_regions && image_.process != Process::progressive;  // which refines rows
+    const std::vector<int> rings = options_.rows != nullptr ? options_.rows->begin(image_) : std::vector<int>();
+    options.rows = options_.rows;
+    const bool holds_regions = (options_.holds_regions || options_.rows != nullptr) && image_.process != Process::progressive;  // which refines rows
     for (std::size_t i = 0; i < image_.components.size(); ++i) {
       Component& component = image_.components[i];
       if (holds_regions) component.held = clipped(options.wanted[i].region, component);
+      if (!rings.empty()) component.ring_rows = std::min(rings[i], component.held.row_end - component.held.row_begin);
     }
     const std::uint64_t plane_bytes = check_size();
     if (options_.reserve) options_.reserve(plane_bytes);
@@ -127,7 +130,7 @@ class FileReader {
 
   // Allocate the plane of a component. Return whether it holds old values instead of zeros.
   bool take_plane(Component& component) {
-    const auto count = static_cast<std::size_t>(component.held.num_blocks());
+    const auto count = static_cast<std::size_t>(component.held_blocks());
     if (!has_pool()) {
       component.blocks = Blocks(count);
       return false;
@@ -145,7 +148,7 @@ class FileReader {
     std::uint64_t num_blocks = 0, held_blocks = 0;
     for (const Component& component : image_.components) {
       num_blocks += component.num_blocks();
-      held_blocks += component.held.num_blocks();
+      held_blocks += component.held_blocks();
     }
     const bool has_masks = image_.process == Process::progressive;
     const std::uint64_t plane_bytes = held_blocks * (sizeof(Block) + (has_masks ? sizeof(std::uint64_t) : 0));
@@ -269,6 +272,10 @@ Image decode_or_again(const DecodeOptions& options, const Decode& decode_once) {
 }
 
 }  // namespace
+
+bool decodes_by_rows(const ParsedHeader& header) {
+  return header.image.process != Process::progressive && header.scan.components.size() == header.frame.components.size();
+}
 
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits) {
   return parse_header(file, limits).image;

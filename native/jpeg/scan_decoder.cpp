@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "jpeg/decoder.hpp"
 #include "jpeg/sequential_block.hpp"
 #include "jpeg/huffman.hpp"
 #include "jpeg/progressive_block.hpp"
@@ -120,7 +121,8 @@ void ScanDecoder::enter_row(Slot& slot, std::uint64_t row, std::uint64_t column,
                       block_row < std::min(slot.region.row_end, slot.held.row_end);
   slot.wanted_begin = wanted ? std::max(slot.region.column_begin, origin) - origin : 0;
   slot.wanted_end = wanted ? std::min(slot.region.column_end, slot.held.column_end) - origin : 0;
-  const std::int64_t place = wanted ? (block_row - slot.held.row_begin) * (slot.held.column_end - origin) : 0;
+  const std::int64_t held_row = slot.ring_rows != 0 ? block_row % slot.ring_rows : block_row - slot.held.row_begin;
+  const std::int64_t place = wanted ? held_row * (slot.held.column_end - origin) : 0;
   slot.row = wanted ? slot.plane + place : nullptr;
   slot.nonzero_row = wanted && slot.nonzero != nullptr ? slot.nonzero + place : nullptr;
   if (!slot.zeroes) return;
@@ -199,6 +201,11 @@ std::size_t ScanDecoder::run(Coder coder, std::size_t offset, int restart_interv
   return segment.file_end;
 }
 
+// Tell the consumer, if there is one, that the wanted blocks of these rows of MCUs are decoded.
+void ScanDecoder::give_rows(std::uint64_t mcu_row_end) {
+  if (options_.rows != nullptr) options_.rows->take(image_, static_cast<int>(mcu_row_end));
+}
+
 // Count the blocks of an MCU row that were decoded from MCU `column` on.
 void ScanDecoder::count_decoded(std::uint64_t column) {
   for (const Slot& slot : slots_) {
@@ -228,6 +235,7 @@ std::optional<JpegFault> ScanDecoder::decode_rows(Coder& coder, BitReader& bits,
     count_decoded(column);
     if (stop.slot != nullptr) return describe(stop.status, bits, segment, *stop.slot);
     mcu += row_end - column;
+    if (row_end == mcus_across_) give_rows(row + 1);
     if (mcu >= stop_mcu_) break;
   }
   return std::nullopt;

@@ -18,6 +18,7 @@
 
 namespace prepixel {
 
+class RowConsumer;
 enum class BlockStatus : std::uint8_t;  // sequential_block.hpp
 template <bool selected>
 struct SequentialScan;
@@ -48,6 +49,7 @@ class ScanDecoder {
     bool may_stop = false;           // begin at the first wanted row and stop after the last
     std::vector<bool> used;          // of each component: its first scan zeroes its blocks; not with `keep`
     std::vector<Selection> wanted;   // of each component
+    RowConsumer* rows = nullptr;
   };
   ScanDecoder(Image& image, std::span<const std::uint8_t> file, Options options);
 
@@ -86,6 +88,7 @@ class ScanDecoder {
     int x, y;            // position of this block among them
     Block* plane;
     BlockRegion held;    // the part of the plane that is in memory
+    int ring_rows;       // not 0: so many rows of it
     std::uint64_t* decoded;
     BlockRegion region;
     bool zeroes;  // zero the row before its blocks are decoded
@@ -99,6 +102,7 @@ class ScanDecoder {
     int wanted_begin = 0, wanted_end = 0;
   };
   void count_decoded(std::uint64_t column);
+  void give_rows(std::uint64_t mcu_row_end);
   // Where decoding stopped; `slot` null: it did not.
   struct Stop {
     BlockStatus status{};

@@ -121,7 +121,10 @@ void ScanDecoder::decode_runs(const DecoderTables& tables, const std::vector<Run
   const SequentialScan<selected> coder = sequential_coder<selected>(tables);
   if (num_threads <= 1) {
     SequentialScan<selected> own = coder;
-    for (const Run& run : runs) decode_run(own, run, tables.restart_interval);
+    for (const Run& run : runs) {
+      decode_run(own, run, tables.restart_interval);
+      give_rows((run.end->mcu - 1) / mcus_across_ + 1);  // a row's wanted MCUs are all in one run
+    }
     return;
   }
   const std::vector<Run> tasks = share(runs, tasks_per_thread * static_cast<std::size_t>(num_threads));

@@ -97,9 +97,10 @@ void ScanDecoder::plan_mcu(const ScanHeader& scan) {
                           .y = y,
                           .plane = component.blocks.data(),
                           .held = clipped(component.held, component),
+                          .ring_rows = component.ring_rows,
                           .decoded = decoded,
                           .region = options_.wanted[index].region,
-                          .zeroes = options_.used[index] && first && x == 0});
+                          .zeroes = (options_.used[index] || component.ring_rows != 0) && first && x == 0});
       }
     }
   }

@@ -100,6 +100,12 @@ inline BlockRegion clipped(const BlockRegion& region, const PlaneSize& plane) {
 struct Component : ComponentHeader {
   Blocks blocks;                                  // of `held`, row by row
   BlockRegion held;                               // the part of the plane that is in memory
+  int ring_rows = 0;                              // not 0: of `held` only so many rows at a time, row r at r % ring_rows
+
+  std::uint64_t held_blocks() const {
+    if (ring_rows == 0) return held.num_blocks();
+    return static_cast<std::uint64_t>(ring_rows) * static_cast<std::uint64_t>(held.column_end - held.column_begin);
+  }
 };
 
 struct Header {

@@ -1,4 +1,4 @@
-// The axis maps of one image: components of the same geometry share them.
+// The axis maps of an image and of those before it: components and images of the same geometry share them.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,12 @@ class AxisMapCache {
  public:
   AxisMapCache(Filter filter, const Kernels& kernels) : filter_(filter), kernels_(kernels) {}
 
-  // Return the map of a crop to `grid` blocks of at least `frequencies` frequencies. It lives until clear().
+  // Forget maps of earlier images if there are many; those of the image that begins stay until the next call.
+  void begin_image() {
+    if (entries_.size() > most_entries) entries_.clear();
+  }
+
+  // Return the map of a crop to `grid` blocks of at least `frequencies` frequencies.
   const AxisMap& get(const AxisCrop& crop, int grid, int frequencies) {
     for (const Entry& entry : entries_)
       if (entry.crop == crop && entry.grid == grid && entry.frequencies >= frequencies) return *entry.map;
@@ -20,9 +25,8 @@ class AxisMapCache {
     return *entries_.emplace_back(Entry{crop, grid, frequencies, std::move(map)}).map;
   }
 
-  void clear() { entries_.clear(); }
-
  private:
+  static constexpr std::size_t most_entries = 12;
   struct Entry {
     AxisCrop crop;
     int grid;

@@ -14,4 +14,15 @@ BlockLines::BlockLines(const PlaneView& plane, const PlanePlan& plan, const Kern
     steps_[i] = static_cast<float>(plane.quantization[plan.rows_first ? i : 8 * (i % 8) + i / 8]);
 }
 
+BlockLines::BlockLines(const Component& component, const PlanePlan& plan, const Kernels& kernels)
+    : load_(kernels.load_row),
+      origin_(component.blocks.data()->data()),
+      line_step_(64 * static_cast<std::size_t>(component.held.column_end - component.held.column_begin)),
+      block_step_(64),
+      num_blocks_(static_cast<std::size_t>(plan.second.map->num_blocks())),
+      ring_rows_(component.ring_rows),
+      first_line_(plan.first.map->first_block()) {
+  for (std::size_t i = 0; i < 64; ++i) steps_[i] = static_cast<float>(component.quantization[i]);
+}
+
 }  // namespace prepixel

@@ -26,6 +26,9 @@ class BlockLines {
  public:
   BlockLines(const PlaneView& plane, const PlanePlan& plan, const Kernels& kernels);
 
+  // Of a component of which a RowConsumer keeps some rows at a time, and of them the columns of the plan; rows first.
+  BlockLines(const Component& component, const PlanePlan& plan, const Kernels& kernels);
+
   std::size_t width() const { return 8 * num_blocks_; }
   LineOrder order() const { return {.block_step = 8, .frequency_step = 1, .num_frequencies = 8}; }
 
@@ -35,7 +38,8 @@ class BlockLines {
   // Write the lines of block `block` of the first axis, the v-th at `lines + v * width()`. Return a mask of the lines
   // that are not all zero; nonzero values are or-ed to `used`, width() elements.
   unsigned load(int block, float* lines, std::int16_t* used) const {
-    return load_(origin_ + static_cast<std::size_t>(block) * line_step_, block_step_, num_blocks_, steps_.data(), lines,
+    const int line = ring_rows_ == 0 ? block : (first_line_ + block) % ring_rows_;
+    return load_(origin_ + static_cast<std::size_t>(line) * line_step_, block_step_, num_blocks_, steps_.data(), lines,
                  width(), used);
   }
 
@@ -45,6 +49,8 @@ class BlockLines {
   std::size_t line_step_;
   std::size_t block_step_;
   std::size_t num_blocks_;
+  int ring_rows_ = 0;
+  int first_line_ = 0;
   std::array<float, 64> steps_;                   // the quantization table, transposed where columns are first
 };
 

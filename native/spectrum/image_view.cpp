@@ -1,5 +1,6 @@
 #include "spectrum/image_view.hpp"
 
+#include "jpeg/decoder.hpp"
 #include "packed/packed_image.hpp"
 
 namespace prepixel {
@@ -13,6 +14,18 @@ ImageView view_of(const Image& image) {
     view.planes.push_back({component.blocks.empty() ? nullptr : component.blocks.data()->data(), component.blocks_down,
                            component.blocks_across, component.height, component.width, component.sampling_v,
                            component.sampling_h, component.quantization});
+  return view;
+}
+
+ImageView frame_view(const ParsedHeader& header) {
+  const Header& image = header.image;
+  ImageView view{image.height, image.width, image.orientation, image.color, {}};
+  const FrameGeometry geometry(image.height, image.width, header.frame.components);
+  for (const FrameComponent& part : header.frame.components) {
+    const PlaneSize size = geometry.plane(part.sampling_v, part.sampling_h);
+    view.planes.push_back({nullptr, size.blocks_down, size.blocks_across, size.height, size.width, part.sampling_v,
+                           part.sampling_h, {}});
+  }
   return view;
 }
 

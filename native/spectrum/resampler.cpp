@@ -12,7 +12,7 @@ DctResampler::DctResampler(const SpectrumRequest& request)
 void DctResampler::make(const ImageView& image, const UprightCrop& crop, void* out) {
   check_image(image);
   const StoredView view = stored_view(image, crop, request_.grid_down, request_.grid_across);
-  maps_.clear();
+  maps_.begin_image();
   ScaledOutput scaled(request_, kernels_, out);
   if (image.color == Color::rgb) {
     ChannelSums sums(request_, sums_);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "spectrum/axis_map_cache.hpp"
 #include "spectrum/channel_output.hpp"
@@ -33,6 +34,7 @@ class DctResampler {
   void make(const ImageView& image, const UprightCrop& crop, void* out);
 
  private:
+  friend class RowResampler;
   void resample_planes(const ImageView& image, const StoredView& view, ChannelOutput& output);
   void write_missing_chroma(const ImageView& image, const StoredView& view, ScaledOutput& output);
   void resample_plane(const PlaneView& plane, const PlanePlan& plan, std::span<const PlaneChannel> channels,
@@ -48,6 +50,7 @@ class DctResampler {
   AxisMapCache maps_;
   PackedLines packed_lines_;
   SeparablePass pass_;
+  std::vector<SeparablePass> row_passes_;         // of RowResampler: one for each plane
   WorkBuffer tile_;                               // one channel of a strip, transposed
   WorkBuffer sums_;
 };

@@ -13,7 +13,7 @@ std::size_t transposed_width(const PlanePlan& plan, const Strip& strip) {
 
 }  // namespace
 
-void SeparablePass::begin(const PlanePlan& plan, std::size_t line_width, const Strip& strip) {
+void SeparablePass::clear(const PlanePlan& plan, std::size_t line_width, const Strip& strip) {
   line_width_ = line_width;
   const std::size_t count = transposed_width(plan, strip) * line_width;
   std::fill_n(first_pass_.reserve(count), count, 0.0f);

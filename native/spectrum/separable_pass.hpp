@@ -29,18 +29,29 @@ class SeparablePass {
   // Resample one strip of a plane. `Lines` is BlockLines or PackedLines. The result is valid until the next call.
   template <class Lines>
   StripCoefficients run(const PlanePlan& plan, const Lines& source, const Strip& strip) {
-    begin(plan, source.width(), strip);
-    float* lines = lines_.reserve(8 * source.width());
-    source.clear(lines);
+    begin(plan, source, strip);
     const auto [first_block, end_block] = plan.input_blocks(strip);
-    for (int block = first_block; block < end_block; ++block)
-      add_lines(plan, strip, block, source.load(block, lines, used_.data()));
-    apply_second(plan, source.order(), strip);
+    for (int block = first_block; block < end_block; ++block) add(plan, source, strip, block);
+    return finish(plan, source.order(), strip);
+  }
+
+  // The same in parts: one strip at a time, its input blocks in order.
+  template <class Lines>
+  void begin(const PlanePlan& plan, const Lines& source, const Strip& strip) {
+    clear(plan, source.width(), strip);
+    source.clear(lines_.reserve(8 * source.width()));
+  }
+  template <class Lines>
+  void add(const PlanePlan& plan, const Lines& source, const Strip& strip, int block) {
+    add_lines(plan, strip, block, source.load(block, lines_.data(), used_.data()));
+  }
+  StripCoefficients finish(const PlanePlan& plan, const LineOrder& order, const Strip& strip) {
+    apply_second(plan, order, strip);
     return coefficients(plan, strip);
   }
 
  private:
-  void begin(const PlanePlan& plan, std::size_t line_width, const Strip& strip);
+  void clear(const PlanePlan& plan, std::size_t line_width, const Strip& strip);
   void add_lines(const PlanePlan& plan, const Strip& strip, int block, unsigned nonzero);
   void apply_second(const PlanePlan& plan, const LineOrder& order, const Strip& strip);
   StripCoefficients coefficients(const PlanePlan& plan, const Strip& strip) const;

@@ -64,7 +64,13 @@ Read read(const std::vector<Bytes>& files, const std::vector<Bytes>& indexes, st
                      .grid_down = request.grid_down, .grid_across = request.grid_across, .out = result.values.data() + i * request.num_values()});
     if (i < indexes.size()) tasks[i].index = indexes[i];
   }
+  options.least_row_bytes = 0;  // resampled while they are decoded
   result.outcomes = images.read(tasks, request, options);
+  std::vector<float> by_planes(result.values.size());
+  for (std::size_t i = 0; i < files.size(); ++i) tasks[i].out = by_planes.data() + i * request.num_values();
+  options.least_row_bytes = ~std::size_t{0};
+  images.read(tasks, request, options);
+  expect(result.values == by_planes, "an image that is resampled while it is decoded has the same bits");
   for (const Outcome& outcome : result.outcomes) expect(outcome.status == Status::read, "the image is read");
   return result;
 }
