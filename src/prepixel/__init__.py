@@ -36,6 +36,11 @@ _PLACES = {
     "load_run": "prepixel.runs",
 }
 
+_ROOMS = {
+    *("data", "engine", "errors", "export", "gates", "jpeg", "models", "recipes", "records", "reports", "runs"),
+    *("runtime", "serving", "spectrum", "tasks", "transforms"),
+}
+
 __all__ = [
     "BandSet",
     "Box",
@@ -63,4 +68,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("prepixel")
+    if name in _ROOMS:  # as torch.nn is there after "import torch"
+        import importlib
+
+        return importlib.import_module(f"prepixel.{name}")
     return _load(name)

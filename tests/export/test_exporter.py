@@ -178,7 +178,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, capsys: Captured) -> Non
     assert "S-6 on 56 x 56 blocks, float32; batches of any size" in out
     assert "of the largest logit at most, on 4 random images in onnxruntime" in out
     assert "this network is untrained" in out
-    assert main([*words, "--tolerance", "1e-30"]) == 2
+    assert main([*words, "--overwrite", "--tolerance", "1e-30"]) == 2
     err = capsys.readouterr().err
     assert "differ from the network's by" in err
     assert err.count("\n") == 1

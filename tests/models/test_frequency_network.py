@@ -177,7 +177,8 @@ def test_counting_changes_nothing_and_takes_no_values() -> None:
 
 def test_what_does_not_exist_is_refused() -> None:
     bands = BandSet.parse("S-6")
-    with pytest.raises(ModelError, match="no network 'resnet19' without its stem; there are resnet18, resnet34"):
+    meant = r"no network 'resnet19' without its stem \(did you mean resnet18\?\); there are resnet18, resnet34"
+    with pytest.raises(ModelError, match=meant):
         frequency_network("resnet19", bands, 7)
     with pytest.raises(ModelError, match="no network 'vgg' without its stem; there are"):
         rgb_network("vgg", 7)

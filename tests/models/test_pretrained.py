@@ -202,7 +202,7 @@ def test_what_is_not_to_be_had_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(ModelError, match=message):
             pixel_model(name, weights=weights)
 
-    refused("no network 'resnet17'; there are efficientnet_lite0, torchvision's", "resnet17")
+    refused(r"no network 'resnet17' \(did you mean resnet18\?\); there are efficientnet_lite0, torch", "resnet17")
     refused("timm has no network 'nothing'", "timm:nothing")
     refused("timm has no network 'hf-hub:someone/thing'", "timm:hf-hub:someone/thing")
     refused("weights: W1 is no file, and resnet18 has no weights of that name", "resnet18", "W1")

@@ -87,11 +87,25 @@ def check_sources(sources: Sequence[Source]) -> list[Source]:
     """Return sources as a list.
 
     Raises:
-        TypeError: one source is given in place of a list of sources.
+        TypeError: one source is given in place of a list of sources, or a source is of none of these kinds.
     """
     if isinstance(sources, (str, os.PathLike, bytes, bytearray, memoryview, mmap.mmap, np.ndarray)) or is_file(sources):
         raise TypeError(f"sources is one {type(sources).__name__}; give a list of sources, even of one: [source]")
-    return list(sources)
+    sources = list(sources)
+    for place, source in enumerate(sources):
+        if not (is_path(source) or isinstance(source, bytes) or is_file(source) or _is_buffer(source)):
+            raise TypeError(
+                f"source {place} is a {type(source).__name__}; give a path, a file's bytes, or an open binary file"
+            )
+    return sources
+
+
+def _is_buffer(source: Any) -> bool:
+    try:
+        memoryview(source).release()
+    except TypeError:
+        return False
+    return True
 
 
 def source_name(source: Source) -> str:

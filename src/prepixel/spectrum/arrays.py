@@ -191,8 +191,10 @@ def check_options(threads: int, on_truncated: str, on_error: str) -> None:
     check_choice("on_truncated", on_truncated, ("raise", "keep"))
 
 
-def check_grid(grid: tuple[int, int]) -> None:
-    """Raise ValueError for a grid that is empty or too large."""
+def check_grid(grid: Any) -> None:
+    """Raise TypeError for a grid that is no pair, ValueError for one that is empty or too large."""
+    if isinstance(grid, str) or not isinstance(grid, Sequence) or len(grid) != 2:
+        raise TypeError(f"grid is {grid!r}; give blocks down and across, such as (28, 28) for 224 x 224 pixels")
     if not 1 <= min(grid) <= max(grid) <= _MAX_GRID:
         raise ValueError(f"a grid has 1 x 1 to {_MAX_GRID} x {_MAX_GRID} blocks, not {grid[0]} x {grid[1]}")
 

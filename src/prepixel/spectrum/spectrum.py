@@ -184,6 +184,17 @@ class Spectrum:
         device = "" if self.device.type == "cpu" else f", {self.device}"
         return f"Spectrum({images}, {self.bands}, {bh} x {bw} blocks, {self.dtype}{device})"
 
+    def __getattr__(self, name: str) -> Any:  # asked of what is not here
+        if name.startswith("_") or not hasattr(Tensor, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"a Spectrum is no tensor and has no {name!r}: networks on pixels take it once they are folded "
+            f"(prepixel.fold); for computations of your own take its values: spectrum.values.{name}"
+        )
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a Spectrum is no array: take spectrum.values.numpy(), or read_arrays in place of read_spectra")
+
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         refuse_tensor_function("Spectrum", function)
@@ -204,7 +215,10 @@ class Spectrum:
         elif isinstance(index, Sequence):
             part = list(index)
         else:
-            place = range(len(self))[operator.index(index)]
+            place = operator.index(index)
+            if not -len(self) <= place < len(self):
+                raise IndexError(f"there is no image {place} in a Spectrum of {len(self)}")
+            place %= len(self)
             part = slice(place, place + 1)
         return replace(self, values=self.values[part])
 

@@ -13,15 +13,30 @@ from prepixel.transforms.batch_transform import BatchTransform
 from prepixel.transforms.crop_draws import check_probability
 
 
+def _check(kind: str, transforms: Sequence[object]) -> None:
+    for transform in transforms:
+        if not isinstance(transform, BatchTransform):
+            raise TypeError(
+                f"{transform!r} does not change batches of spectra, which {kind} is for; geometric transforms of this "
+                "package are drawn before reading: transform= of SpectrumFolder and the others, several by ComposeCrops"
+            )
+
+
 @dataclass(frozen=True)
 class Compose(BatchTransform):
     """Apply transforms of batches one after the other.
 
     Attributes:
         transforms: the first one first.
+
+    Raises:
+        TypeError: one of them does not change batches of spectra.
     """
 
     transforms: Sequence[BatchTransform]
+
+    def __post_init__(self) -> None:
+        _check("Compose", self.transforms)
 
     def apply(
         self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
@@ -46,6 +61,7 @@ class RandomApply(BatchTransform):
 
     def __post_init__(self) -> None:
         check_probability("p", self.p)
+        _check("RandomApply", self.transforms)
 
     def apply(
         self, spectrum: Spectrum, labels: Tensor | None, generator: torch.Generator | None
@@ -74,6 +90,7 @@ class RandomChoice(BatchTransform):
     def __post_init__(self) -> None:
         if not self.transforms:
             raise ValueError("there is no transform to choose; give at least one")
+        _check("RandomChoice", self.transforms)
         if self.p is not None and (len(self.p) != len(self.transforms) or min(self.p) < 0 or sum(self.p) <= 0):
             raise ValueError(f"p is {list(self.p)}; give {len(self.transforms)} numbers, 0 or greater, not all 0")
 

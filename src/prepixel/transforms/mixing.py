@@ -219,7 +219,11 @@ def soft_labels(labels: Tensor | None, num_classes: int | None, n: int, name: st
         return labels if labels.is_floating_point() else labels.float()
     if num_classes is None:
         raise ValueError(f"{name}: labels are class numbers, so num_classes must say how many classes there are")
-    return nn_functional.one_hot(labels, num_classes).float()
+    try:
+        return nn_functional.one_hot(labels, num_classes).float()
+    except RuntimeError as error:  # torch checks labels on the CPU only, where that costs no waiting for a device
+        span = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{name}: labels are {span}, and num_classes is {num_classes}; labels count from 0") from error
 
 
 def _cut(center: int, half: int, size: int) -> tuple[int, int]:

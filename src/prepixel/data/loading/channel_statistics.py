@@ -68,9 +68,15 @@ def measure_statistics(
             inside the files, a `FolderIndex`, or None. Statistics do not depend on it.
 
     Raises:
+        TypeError: the images are no such data set, but a path or torch's kind of data set.
         PrepixelError, OSError: a file cannot be read; not under ``"skip"``.
         DatasetError: no image could be read.
     """
+    if not isinstance(files, ImageFiles):
+        raise TypeError(
+            f"files is a {type(files).__name__}; give a data set of image files, such as "
+            "prepixel.data.open_dataset(folder)"
+        )
     bands, found = BandSet.of(bands), PhotoIndexes(indexes, files.root)
     total = min(len(files), max_images or len(files))
     indices = [place * len(files) // total for place in range(total)]

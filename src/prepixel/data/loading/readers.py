@@ -19,6 +19,7 @@ from prepixel.jpeg.batch import run_each
 from prepixel.jpeg.pixel_fallback import pixels_of_contents, read_pixels
 from prepixel.jpeg.source import Source
 from prepixel.spectrum import BandSet, OpenImages, Spectrum, open_images
+from prepixel.spectrum.arrays import check_grid
 from prepixel.spectrum.boxes import Box, Filter, Padding
 from prepixel.spectrum.native import read_spectra
 from prepixel.spectrum.opened_images import Indexes
@@ -159,6 +160,7 @@ class SpectrumReader:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", BandSet.of(self.bands))
+        check_grid(self.grid)
 
     def __repr__(self) -> str:
         return f"SpectrumReader({self.bands}, {self.grid[0]} x {self.grid[1]} blocks, {self.dtype}, {self.filter})"

@@ -130,6 +130,7 @@ def fold(
 
     Raises:
         CannotFold: the network uses its image otherwise; the message says how.
+        TypeError: it is no module, or a grid is no whole numbers.
         ModelError: pixels and grid do not fit (the message names grids that do), or weights are not finite.
     """
     network, dtype = _prepare(network)
@@ -238,12 +239,18 @@ def _put_back(
     return replace_stem(network, use, stem, size)
 
 
-def _prepare(network: nn.Module) -> tuple[nn.Module, torch.dtype]:
+def _prepare(network: Any) -> tuple[nn.Module, torch.dtype]:
     """Copy a network for folding: in evaluation mode, half precision widened to float32.
 
     Returns:
         The copy, and the dtype of the original.
     """
+    if not isinstance(network, nn.Module):
+        by_name = f"; for one by name, prepixel.pixel_model({network!r}).network" if isinstance(network, str) else ""
+        raise TypeError(f"network is a {type(network).__name__}; give a torch.nn.Module{by_name}")
+    own = getattr(network, "input", None)
+    if isinstance(own, SpectrumInput):
+        raise CannotFold(f"the network takes spectra already, of {own.bands}: use it as it is")
     if isinstance(network, torch.jit.ScriptModule):
         raise CannotFold(
             "the network is a ScriptModule, whose code is compiled already; fold the Python module instead"
@@ -369,11 +376,13 @@ def place_of(network: nn.Module) -> tuple[torch.device, torch.dtype]:
     raise CannotFold("the network has no weights")
 
 
-def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else (value[0], value[1])
+def _pair(name: str, value: Any) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, Sequence) or len(pair) != 2 or not all(isinstance(side, int) for side in pair):
+        raise TypeError(f"{name} is {value!r}; give one whole number for both sides, or two: (down, across)")
     if min(pair) < 1:
         raise ModelError(f"pixels and grid must be 1 or greater, and {name} is {pair[0]} x {pair[1]}")
-    return pair
+    return pair[0], pair[1]
 
 
 def _triple(name: str, values: Sequence[Real]) -> tuple[float, float, float]:
