@@ -77,7 +77,7 @@ void fold_padding(const AxisCrop& crop, Taps& taps) {
 class Resizer {
  public:
   Resizer(const AxisCrop& crop, int num_outputs, Filter filter)
-      : crop_(crop), step_(crop.length / num_outputs), filter_(filter) {
+      : crop_(crop), start_(crop.start), step_(crop.length / num_outputs), filter_(filter) {
     const SampleSpan touched = touched_samples(crop);
     first_ = touched.begin;
     stop_ = touched.end;
@@ -85,11 +85,13 @@ class Resizer {
     reach_ = (filter == Filter::bilinear ? 1 : 2) * stretch_;
   }
 
+  template <bool padded>
   void fill(int output, Taps& taps) const {
-    const double center = crop_.start + (output + 0.5) * step_;
+    const double center = start_ + (output + 0.5) * step_;
     // Clamp before converting: conversion rounds nonnegative numbers down. Others are of padding.
     const double begin_at = std::clamp(center - reach_ - 0.5, first_ + 0.0, stop_ - 1.0);
-    const int low = static_cast<int>(begin_at) - (begin_at < static_cast<int>(begin_at));
+    int low = static_cast<int>(begin_at);
+    if constexpr (padded) low -= begin_at < low;
     const double end = std::clamp(center + reach_ + 0.5, low + 1.0, stop_ + 0.0);
     const int high = static_cast<int>(end) + (static_cast<int>(end) < end);
     taps.first = low;
@@ -108,11 +110,12 @@ class Resizer {
     taps.first += static_cast<int>(begin - taps.weights.begin());
     taps.weights.erase(taps.weights.begin(), begin);
     for (double& weight : taps.weights) weight /= sum;
-    if (crop_.padding != Padding::none) fold_padding(crop_, taps);
+    if constexpr (padded) fold_padding(crop_, taps);
   }
 
  private:
-  AxisCrop crop_;
+  const AxisCrop& crop_;
+  double start_;
   double step_;
   double stretch_ = 1;
   double reach_ = 1;
@@ -138,13 +141,19 @@ BlockSpan touched_blocks(const AxisCrop& crop) {
 
 AxisMap::AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter filter, const Kernels& kernels)
     : frequencies_(num_frequencies), reverse_(crop.reverse) {
-  const Resizer resizer(crop, 8 * grid, filter);
   const BlockSpan touched = touched_blocks(crop);
   first_block_ = touched.begin;
   num_blocks_ = touched.end - touched.begin;
   steps_.reserve(static_cast<std::size_t>(grid));
   const std::size_t matrix = 8 * static_cast<std::size_t>(num_frequencies);
   weights_.reserve((2 * static_cast<std::size_t>(grid) + 2 * static_cast<std::size_t>(num_blocks_)) * matrix);
+  if (crop.padding == Padding::none) add_steps<false>(crop, grid, filter, kernels);
+  else add_steps<true>(crop, grid, filter, kernels);
+}
+
+template <bool padded>
+void AxisMap::add_steps(const AxisCrop& crop, int grid, Filter filter, const Kernels& kernels) {
+  const Resizer resizer(crop, 8 * grid, filter);
   std::array<Taps, 8> taps;
   std::vector<double> from_coefficients;          // [sample][input block][frequency]
   std::array<double, 8> signs;                    // mirroring a block negates its odd frequencies
@@ -153,27 +162,27 @@ AxisMap::AxisMap(const AxisCrop& crop, int grid, int num_frequencies, Filter fil
     int first = num_blocks_, last = -1;
     for (int i = 0; i < 8; ++i) {
       Taps& tap = taps[static_cast<std::size_t>(i)];
-      resizer.fill(8 * s + i, tap);
-      if (tap.weights.empty()) continue;          // in constant padding
+      resizer.fill<padded>(8 * s + i, tap);
+      if (padded && tap.weights.empty()) continue;  // a sample of constant padding
       first = std::min(first, tap.first / 8 - first_block_);
       last = std::max(last, (tap.first + static_cast<int>(tap.weights.size()) - 1) / 8 - first_block_);
     }
-    if (last < 0) {
+    if (padded && last < 0) {
       steps_.push_back({0, 0, weights_.size()});
       continue;
     }
     const std::size_t blocks = static_cast<std::size_t>(last - first + 1);
     from_coefficients.assign(64 * blocks, 0.0);
     for (std::size_t i = 0; i < 8; ++i) {         // A D_in^T
-      if (taps[i].weights.empty()) continue;
+      if (padded && taps[i].weights.empty()) continue;
       const int position = taps[i].first - 8 * (first + first_block_);
       kernels.add_samples(taps[i].weights.data(), taps[i].weights.size(), static_cast<std::size_t>(position),
                           from_coefficients.data() + i * 8 * blocks);
     }
     steps_.push_back({first, last - first + 1, weights_.size()});
     num_matrices_ += last - first + 1;
-    weights_.resize(weights_.size() + blocks * 8 * static_cast<std::size_t>(num_frequencies));
-    kernels.keep_frequencies(from_coefficients.data(), blocks, static_cast<std::size_t>(num_frequencies), signs.data(),
+    weights_.resize(weights_.size() + blocks * 8 * static_cast<std::size_t>(frequencies_));
+    kernels.keep_frequencies(from_coefficients.data(), blocks, static_cast<std::size_t>(frequencies_), signs.data(),
                              weights_.data() + steps_.back().weights);  // D_out
   }
 }

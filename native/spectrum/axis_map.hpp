@@ -63,6 +63,9 @@ class AxisMap {
   long long num_matrices() const { return num_matrices_; }
 
  private:
+  template <bool padded>
+  void add_steps(const AxisCrop& crop, int grid, Filter filter, const Kernels& kernels);
+
   int frequencies_;
   bool reverse_;
   int first_block_ = 0;
