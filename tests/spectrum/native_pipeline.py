@@ -12,6 +12,7 @@ from prepixel import _native
 from prepixel.jpeg.image import JpegImage
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.boxes import Box, Filter, axis_order
+from prepixel.spectrum.crop_arrays import CropArrays
 from prepixel.spectrum.photometry import RGB_TO_YCBCR
 from prepixel.spectrum.reference import axis_matrix, dequantize
 
@@ -84,9 +85,7 @@ def at_level(
         "factors": np.full(f, 0.125, dtype=np.float32),
         "offsets": np.linspace(-3, 4, f, dtype=np.float32),
         "filter": "bilinear",
-        "boxes": np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64),
-        "flips": None,
-        "turns": None,
+        **CropArrays(np.array([[box.top, box.left, box.height, box.width]], dtype=np.float64)).native(),
     }
     _native.spectrum_of_planes(
         planes, image.height, image.width, image.orientation, image.color, out, simd=simd, **options | more
