@@ -1,4 +1,4 @@
-.PHONY: setup demo test docs clean
+.PHONY: setup demo test page docs clean
 PYTHON := .venv/bin/python
 PREPIXEL := .venv/bin/prepixel
 
@@ -23,8 +23,13 @@ demo:
 test: setup
 	$(PYTHON) -m pytest -n 2 --dist loadfile --max-worker-restart=0
 
+# Build the page that shows the method in a browser: into build/site/page, from where the site takes it. Without Emscripten and
+# Node it is skipped, and the reason printed. NETWORK is what prepixel export wrote (default: EfficientNet-Lite0).
+page: setup
+	$(PYTHON) web/build_page.py --output build/site/page --network $(or $(NETWORK),default) --home ../index.html || [ $$? -eq 3 ]
+
 # Build the documentation site into build/docs: warnings are errors, internal links are checked, external ones listed.
-docs: setup
+docs: setup page
 	$(PYTHON) -m pip install -q --disable-pip-version-check -c constraints.txt furo myst-parser sphinx
 	$(PYTHON) -m sphinx -q -E -W --keep-going -b html docs build/docs
 	$(PYTHON) .ci/links.py build/docs

@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
-    *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service"),
+    *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service", "page"),
     *("transforms: difference", "augmentation"),
     *(
         "claim: resolution or frequency, summary",

