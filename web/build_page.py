@@ -105,7 +105,10 @@ def fetch_runtime(cache: Path) -> list[Path]:
 
 
 def default_network(build: Path) -> Path | None:
-    """Fold EfficientNet-Lite0 on all channels and export it, once; None, with the reason printed, without its packages.
+    """Fold EfficientNet-Lite0 on all channels and export it, unless the build folder has it from an earlier time.
+
+    Returns:
+        Its folder; None, with the reason printed, where its packages are not installed.
 
     Raises:
         RuntimeError: the export fails.
@@ -123,13 +126,16 @@ def default_network(build: Path) -> Path | None:
     folded = folder.parent / "lite0.pt"
     # On the blocks of the network's own 224 x 224 pixels, where every channel matters.
     fold = ["fold", "efficientnet_lite0", "--bands", "192", "--grid", "28", "-o", str(folded)]
-    for command in (fold, ["export", str(folded), "-o", str(folder), "--encoding", "int8"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "prepixel.cli", *command], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"prepixel {' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    folded.unlink()
+    export = ["export", str(folded), "-o", str(folder), "--encoding", "int8"]
+    program = f"import sys; from prepixel.cli import main; sys.exit(main({fold!r}) or main({export!r}))"
+    with FileLock(folder.parent / "network.lock"):  # tests in several processes
+        if not (folder / "manifest.json").exists():
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            command = [sys.executable, "-c", program]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"the network cannot be folded and exported:\n{done.stderr[-2000:]}")
+            folded.unlink()
     return folder
 
 

