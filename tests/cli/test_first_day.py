@@ -184,3 +184,11 @@ def test_broken_standard_input_is_named_once(tmp_path: Path, capsys: Captured, m
         line = capsys.readouterr().err.splitlines()[0]
         assert line.startswith(f"prepixel: {begin}")
         assert "buffer" not in line
+
+
+def test_figures_are_drawn_into_folders_that_are_not_there_yet(tmp_path: Path) -> None:
+    """Other commands made the folder; evaluate and sensitivity failed after all their work."""
+    photo, figure = tmp_path / "a.jpg", tmp_path / "new" / "deeper" / "a.png"
+    photo.write_bytes(jpeg(40, 50))
+    assert main(["inspect", str(photo), "--plot", str(figure)]) == 0
+    assert figure.read_bytes().startswith(b"\x89PNG")

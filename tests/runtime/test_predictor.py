@@ -286,7 +286,10 @@ def test_an_engine_that_is_not_installed_is_named(exported: Path, monkeypatch: p
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def test_predict_takes_an_exported_network(exported: Path, photos: list[str], capsys: Captured) -> None:
+def test_predict_takes_an_exported_network(
+    exported: Path, photos: list[str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # room for whole paths
     assert main(["predict", str(exported), *photos, "--top", "2", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == photos

@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    records.parent.mkdir(parents=True, exist_ok=True)
     append_records(records, rows)
     headers = ["run", "images", "channels on", *COMPONENT_NAMES]
     headers += [f"among the first {len(BandSet.parse(_PUBLISHED))}, of {_PUBLISHED}", "rank correlation", "AUC"]

@@ -54,6 +54,7 @@ def run_sensitivity(options: argparse.Namespace) -> int:
     trained = is_trained(classifier)
     name = classifier.name
     if options.records is not None:
+        options.records.parent.mkdir(parents=True, exist_ok=True)
         append_records(options.records, sensitivity_rows(found, f"{name}, {options.folder.name}"))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if found.order:

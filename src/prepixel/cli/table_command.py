@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print or write the table that compares runs."""
-    from prepixel.files import write_text
+    from prepixel.files import make_folder, write_text
     from prepixel.reports.run_table import read_rows, render
 
     width = line_width() if options.output is None else None
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         print_text(text)
     else:
+        make_folder(options.output.absolute().parent)
         write_text(options.output, text)
         print_line(f"written: {options.output}")
     return 0

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from prepixel.files import AtomicFile
+from prepixel.files import AtomicFile, make_folder
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DPI = 150  # of the layout, too: one made for another resolution leaves texts overlapping
@@ -62,6 +62,7 @@ def figure_file(output: Path, size: tuple[float, float]) -> Iterator[Figure]:
         if suffix not in known:
             raise ValueError(f"{output}: no figure format {suffix!r}; end the name in .png, .svg or .pdf")
         yield figure
+        make_folder(output.absolute().parent)
         figure.draw_without_rendering()  # where axes have a fixed shape, the layout needs two passes
         with AtomicFile(output) as target:
             figure.savefig(target.file, format=suffix, dpi=_DPI)

@@ -128,7 +128,8 @@ def test_weights_that_are_not_finite_answer_nothing(
     assert captured.err.count("\n") == 1
 
 
-def test_predict_prints_a_table(capsys: Captured, runs: Path, data: Path) -> None:
+def test_predict_prints_a_table(capsys: Captured, runs: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # room for whole paths
     photo = next((data / "val" / "ring").iterdir())
     assert main(["predict", str(runs / "rgb-3"), str(photo), "--top", "2"]) == 0
     header, line = capsys.readouterr().out.splitlines()
