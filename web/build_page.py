@@ -95,7 +95,7 @@ def fetch_runtime(cache: Path) -> list[Path]:
     if shutil.which("npm") is None:
         raise RuntimeError("a page with a network needs npm, to fetch onnxruntime-web; install it, or build without")
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "pack", "--silent", f"onnxruntime-web@{RUNTIME_VERSION}"]
+    command = ["npm", "pack", "--loglevel=error", f"onnxruntime-web@{RUNTIME_VERSION}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -137,6 +137,17 @@ def default_network(build: Path) -> Path | None:
                 raise RuntimeError(f"the network cannot be folded and exported:\n{done.stderr[-2000:]}")
             folded.unlink()
     return folder
+
+
+def offered_network(build: Path) -> Path | None:
+    """Return the default network; None, with the reason printed, where it or its runtime cannot be had."""
+    network = default_network(build)
+    try:
+        fetch_runtime(build / "npm")
+    except RuntimeError as error:
+        print(f"page without a network: {error}")
+        return None
+    return network
 
 
 def copy_network(folder: Path, target: Path) -> None:
@@ -219,7 +230,7 @@ def main() -> int:
         return SKIPPED
     try:
         build = ROOT / "build"
-        network = default_network(build) if options.network == "default" else options.network and Path(options.network)
+        network = offered_network(build) if options.network == "default" else options.network and Path(options.network)
         build_page(options.output, network, build, home=options.home)
     except (RuntimeError, ModelError, OSError) as error:
         print(f"page: {error}", file=sys.stderr)

@@ -4,7 +4,13 @@ const BUILT = { version: "", files: [] };
 const cacheName = `prepixel-page-${BUILT.version}`;
 
 addEventListener("install", (event) => {
-  event.waitUntil(caches.open(cacheName).then((cache) => cache.addAll(["./", ...BUILT.files])).then(() => skipWaiting()));
+  const keep = async () => {
+    const cache = await caches.open(cacheName);
+    // The browser's own cache may hold files of an earlier version: it asks whether they are still the same.
+    await cache.addAll(["./", ...BUILT.files].map((name) => new Request(name, { cache: "no-cache" })));
+    await skipWaiting();
+  };
+  event.waitUntil(keep());
 });
 
 addEventListener("activate", (event) => {

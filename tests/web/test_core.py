@@ -138,6 +138,22 @@ def test_files_truncated_at_every_byte(core_folder: Path, tmp_path: Path, kind: 
     assert len(read) <= 2  # those that lack but the end marker
 
 
+def test_the_centered_box_is_the_library_s(core_folder: Path) -> None:
+    sides = [1, 2, 3, 12, 20, 36, 53, 76, 101, 224, 401, 467, 500]  # 12, 20, 36 ... end in a half at 7 / 8
+    asked = [
+        (h, w, fraction, aspect) for h in sides for w in sides for fraction in (0.875, 1.0) for aspect in (1.0, 1.5)
+    ]
+    script = (
+        f"import {{ centerBox }} from {json.dumps((core_folder / 'geometry.js').as_uri())};"
+        f"console.log(JSON.stringify({json.dumps(asked)}.map((one) => centerBox(...one))));"
+    )
+    done = subprocess.run(["node", "--input-type=module"], input=script, capture_output=True, text=True, check=True)
+    for given, box in zip(asked, json.loads(done.stdout), strict=True):
+        height, width, fraction, aspect = given
+        expected = center_box(height, width, fraction, aspect=aspect)
+        assert box == {side: getattr(expected, side) for side in ("top", "left", "height", "width")}, given
+
+
 @pytest.mark.data
 def test_photos(core_folder: Path, tmp_path: Path, photos: Path) -> None:
     paths = sorted((photos / "imagenet_samples").glob("*.*"))
