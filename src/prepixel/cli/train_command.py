@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     training = result.training
     done = f"{output}: {training.steps} steps, {training.seconds:.0f} s"
     if training.resumed_at == training.steps:
-        done = f"{output}: finished before, after {training.steps} steps; nothing is left to train"
+        done = f"{output}: finished before, after step {training.steps}; nothing is left to train"
     elif training.resumed_at:
         done += f" since step {training.resumed_at}"
     if isinstance(training.evaluation, DetectionResult):

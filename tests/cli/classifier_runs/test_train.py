@@ -61,7 +61,7 @@ def test_folder_of_a_run_is_not_used_twice(capsys: Captured, runs: Path, recipes
     assert main([*words, "--optimization.learning_rate", "0.5", "--resume"]) == 2
     assert "optimization.learning_rate was 0.01, is 0.5" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
-    assert ": finished before, after 6 steps; nothing is left to train" in capsys.readouterr().out
+    assert ": finished before, after step 6; nothing is left to train" in capsys.readouterr().out
     after = weights(runs / "dct-3")
     assert all(torch.equal(after[name], value) for name, value in before.items())
 

@@ -84,7 +84,7 @@ def test_a_run_goes_on_where_it_was_and_not_with_another_recipe(run: Path, recip
     assert main(["train", str(recipe), "--output", str(run)]) == 2
     assert "holds a run already; resume it with --resume" in capsys.readouterr().err
     assert main(["train", str(recipe), "--output", str(run), "--resume"]) == 0
-    assert "since step 1" in capsys.readouterr().out
+    assert ": finished before, after step 1; nothing is left to train" in capsys.readouterr().out
     other = ["train", str(recipe), "--output", str(run), "--resume", "--network.channels", "4"]
     assert main(other) == 2
     assert "network.channels was 8, is 4" in capsys.readouterr().err
