@@ -104,6 +104,7 @@ def verdict(ours: JpegImage | JpegError, reading: Reading, path: Path) -> str:
     return f"{type(ours).__name__}: libjpeg {'refuses it, too' if reading.refusal else 'warns and makes up the rest'}"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged EXIF, by some versions of Pillow
 @pytest.mark.data
 def test_headers_agree_with_the_manifest_and_with_pillow(photos: Path) -> None:
     with (photos / "jpeg_corpus" / "manifest.csv").open(encoding="utf-8", newline="") as file:
