@@ -118,13 +118,14 @@ def test_boxes_masks_and_picture_go_together(folder: Path, jitter: tuple[float, 
         assert isinstance(batch.inputs, PaddedSpectrum)
         grid = batch.inputs.grids[0]
         spectrum = Spectrum.of_coefficients(batch.inputs.spectrum.values[:, :, : grid[0], : grid[1]], ALL)
-        bright = pixels_of_blocks(spectrum) > 127.5
+        levels = pixels_of_blocks(spectrum)
+        bright, sure = levels > 127.5, (levels - 127.5).abs() > 0.01  # half of a pixel: float32 rounding decides
         mask = target["masks"][0].bool()
         assert mask.shape == bright.shape
         union = (bright | mask).sum()
         # the JPEG's edges and ours may differ by the pixels that are half inside, along two of four sides
         edge = int(mask.any(0).sum() + mask.any(1).sum())
-        assert int((bright ^ mask).sum()) <= edge // 2 + 4
+        assert int(((bright ^ mask) & sure).sum()) <= edge // 2 + 4
         assert float((bright & mask).sum() / union) > 0.93
         ys, xs = mask.nonzero().T
         inside = torch.tensor([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
