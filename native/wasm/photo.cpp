@@ -199,6 +199,7 @@ const char* prepixel_resample(const Photo* photo, int grid_down, int grid_across
     SpectrumRequest request{.grid_down = grid_down,
                             .grid_across = grid_across,
                             .filter = bicubic != 0 ? Filter::bicubic : Filter::bilinear,
+                            .channels = {},
                             .factors = {factors, factors + size},
                             .offsets = {offsets, offsets + size},
                             .int8 = int8 != 0};
