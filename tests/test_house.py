@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_no_file_name_stands_twice() -> None:
     """`__init__.py` apart: a name in a traceback or an editor's tab says which file it is."""
     names = [path.name for path in SOURCES if path.name != "__init__.py"]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_what_the_source_distribution_leaves_out_is_named_from_the_top() -> None:
+    """A pattern without a slash in front leaves out folders of that name below src, too, and so do wheels."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["scikit-build"]
+    excluded = build["sdist.exclude"] if "sdist.exclude" in build else build["sdist"]["exclude"]
+    assert excluded
+    assert [pattern for pattern in excluded if not pattern.startswith("/")] == []
 
 
 def test_no_path_of_a_machine_in_tracked_files() -> None:
