@@ -45,6 +45,19 @@ class TableRow:
         found = [records.metrics("val", name) for records in self.records]
         return [(rows[-1].value, rows[-1].epoch, rows[-1].n) for rows in found if rows]
 
+    def per_seed(self, name: str) -> list[float]:
+        """Return a validation score of each seed; of a seed that was trained more than once, the mean."""
+        scores: dict[int, list[float]] = {}
+        for run, records in zip(self.runs, self.records, strict=True):
+            if found := records.metrics("val", name):
+                scores.setdefault(run.seed, []).append(found[-1].value)
+        return [statistics.fmean(values) for values in scores.values()]
+
+    @property
+    def seeds(self) -> set[int]:
+        """Return the seeds of the runs."""
+        return {run.seed for run in self.runs}
+
     @property
     def detects(self) -> bool:
         """Return whether these are detectors, which have scores and costs of their own."""
@@ -151,9 +164,9 @@ def _cells(row: TableRow, scores: Sequence[str], *, separator: str) -> list[str]
         f"{metadata['parameters'] / 1e6:.3f}" if "parameters" in metadata else "-",
         f"{metadata['macs'] / 1e9:.3f}" if "macs" in metadata else "-",
         epochs,
-        str(len({run.seed for run in row.runs})),
+        str(len(row.seeds)),
         " ".join(map(str, images)) or "-",
-        *(_mean_and_spread([value for value, _, _ in row.last(name)]) for name in scores),
+        *(_mean_and_spread(row.per_seed(name)) for name in scores),
         "-" if rate is None else f"{rate:.1f}",
     ]
 
@@ -179,7 +192,7 @@ def _caption(rows: Sequence[TableRow]) -> str:
         for row in rows
         for place in (run.environment for run in row.runs)
     )
-    several = any(len(row.runs) > 1 for row in rows)
+    several = any(len(row.seeds) > 1 for row in rows)
     spread = " mean ± standard deviation over seeds;" if several else ""
     detectors = "; of detectors a frame made from 480 x 640, trunk and pyramid" if rows[0].detects else ""
     return (

@@ -32,6 +32,23 @@ def test_table_puts_seeds_of_a_recipe_together(capsys: Captured, runs: Path) -> 
     assert float(rgb["params M"]) == pytest.approx(11.18, abs=0.01)
 
 
+def test_a_seed_that_was_trained_twice_shows_no_spread(capsys: Captured, runs: Path, tmp_path: Path) -> None:
+    """Two runs of one seed say nothing about what another seed would give."""
+    shutil.copytree(runs / "dct-3", tmp_path / "dct-3")
+    shutil.copytree(runs / "dct-3", tmp_path / "again")
+    assert main(["table", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "±" not in text
+    assert "standard deviation" not in text
+    shutil.copytree(runs / "dct-5", tmp_path / "dct-5")
+    shown = []
+    for names in (("dct-3", "dct-5"), ("dct-3", "dct-5", "again")):
+        assert main(["table", *(str(tmp_path / name) for name in names), "--format", "csv"]) == 0
+        shown.append(next(csv.DictReader(io.StringIO(capsys.readouterr().out))))
+    assert shown[0]["top-1 %"] == shown[1]["top-1 %"]
+    assert "±" in shown[1]["top-1 %"]
+
+
 def test_table_puts_a_run_of_an_older_version_beside_one_that_states_more(
     capsys: Captured, runs: Path, tmp_path: Path
 ) -> None:

@@ -49,6 +49,13 @@ def test_folder_keeps_its_shape_and_each_jpeg_is_bandlimited(source: Path, tmp_p
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
+def test_the_folders_own_index_is_no_file_of_it(source: Path, tmp_path: Path) -> None:
+    (source / "prepixel.ppi").write_bytes(b"of files that will be others")
+    report = bandlimit_folder(source, tmp_path / "out", dataclasses.replace(OPTIONS, non_jpegs="copy"))
+    assert (report.num_files, report.num_copied) == (6, 2)
+    assert not (tmp_path / "out" / "prepixel.ppi").exists()
+
+
 def test_options_reach_every_file(source: Path, tmp_path: Path) -> None:
     options = BandlimitOptions(BandSet.parse("T-12"), restart_interval=2, metadata="none", non_jpegs="copy")
     report = bandlimit_folder(source, tmp_path / "out", options, threads=1)

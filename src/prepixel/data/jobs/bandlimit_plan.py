@@ -18,6 +18,7 @@ from prepixel.errors import DatasetError
 from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files, make_folder, write_json
 from prepixel.folder_lock import directory_lock
+from prepixel.jpeg.folder_index import SIDECAR_NAME
 
 STATE_NAME = ".prepixel-thin"
 _OPTIONS = "options.json"
@@ -55,8 +56,9 @@ def check_folders(root: Path, goal: Path, options: BandlimitOptions) -> None:
 
 
 def source_names(root: Path) -> list[str]:
-    """List the names of all files below the source, sorted."""
-    return [Path(path).relative_to(root).as_posix() for path in sorted(image_files(root, extensions=("",)))]
+    """List the names of all files below the source, sorted, without its own index, which fits no other file."""
+    names = (Path(path).relative_to(root).as_posix() for path in sorted(image_files(root, extensions=("",))))
+    return [name for name in names if name != SIDECAR_NAME]
 
 
 def plan_bandlimiting(
