@@ -76,7 +76,7 @@ def test_evaluate_and_predict_take_gated_runs(capsys: Captured, runs: Path) -> N
     assert re.search(r"^channels_on +(19|20|21)\.\d+$", capsys.readouterr().out, re.MULTILINE)
     photo = next((runs / "data" / "val" / "ring").iterdir())
     assert main(["predict", str(runs / "dynamic"), str(photo), "--top", "1"]) == 0
-    assert str(photo) in capsys.readouterr().out
+    assert photo.name in capsys.readouterr().out  # the path may be shortened in the middle
 
 
 def test_select_writes_the_channels_most_often_on(capsys: Captured, runs: Path, tmp_path: Path) -> None:
