@@ -177,8 +177,8 @@ class OpenImages::Worker {
       if (index) decoding.checkpoints = &index->scans;
     }
     std::unique_ptr<RowResampler> rows;
-    if (!options_.keep_truncated) rows = RowResampler::plan(resampler_, header, task.crop, task.out);
-    if (rows && rows->whole_bytes() < options_.least_row_bytes) rows.reset();
+    if (!options_.keep_truncated)
+      rows = RowResampler::plan(resampler_, header, task.crop, task.out, options_.least_row_bytes);
     decoding.rows = rows.get();
     const PooledImage image(file, header, std::move(decoding));
     outcome.index_refused = !index_bytes.empty() && (!index || image->checkpoints_refused);

@@ -37,9 +37,8 @@ struct ReadOptions {
   bool keep_truncated = false;                    // then no index is used
   bool use_embedded = false;                      // use indexes that files hold, where the task has none
   int num_threads = 0;                            // 0: one per CPU
-  // Images whose blocks take so much memory are resampled while they are decoded, to the same bits; the planes of smaller
-  // ones stay in the cache.
-  std::size_t least_row_bytes = std::size_t{1} << 20;
+  // Images whose luma takes so many bytes are resampled while they are decoded, to the same bits.
+  std::size_t least_row_bytes = prepixel::least_row_bytes;
 };
 
 // Unchanged once it is made, so any number of threads may read from one.

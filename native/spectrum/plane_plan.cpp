@@ -12,7 +12,7 @@ namespace {
 // Floats of one intermediate result: two of them fit in the second-level cache of a core.
 constexpr std::size_t strip_floats = 1 << 16;
 
-// Rows come first unless that costs this much more: they can be resampled while an image is decoded.
+// In large images rows come first unless that costs this much more: they can be resampled while an image is decoded.
 constexpr double most_for_rows = 1.25;
 
 // Return the weight of a stored component in Y, Cb or Cr.
@@ -55,7 +55,8 @@ PlanePlan::PlanePlan(const PlaneView& plane, const StoredView& view, std::span<c
   const auto [down, across] = axis_crops(plane, view);
   rows.map = &maps.get(down, view.grid_down, rows.frequencies);
   columns.map = &maps.get(across, view.grid_across, columns.frequencies);
-  rows_first = cost(rows, columns) <= most_for_rows * cost(columns, rows);
+  const double most = luma_bytes(view) >= least_row_bytes ? most_for_rows : 1;
+  rows_first = cost(rows, columns) <= most * cost(columns, rows);
   first = rows_first ? rows : columns;
   second = rows_first ? columns : rows;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,13 @@
 #include "spectrum/stored_crop.hpp"
 
 namespace prepixel {
+
+// Images whose luma takes so many bytes of coefficients are resampled while they are decoded; smaller ones stay in the cache
+// until they are.
+inline constexpr std::size_t least_row_bytes = std::size_t{1} << 20;
+
+// The bytes that the box takes as coefficients of luma.
+inline double luma_bytes(const StoredView& view) { return sizeof(std::int16_t) * view.box.height * view.box.width; }
 
 // A channel that a plane contributes to: its frequency in stored axes, and the weight of the plane in it.
 struct PlaneChannel {

@@ -13,7 +13,7 @@ RowResampler::RowResampler(DctResampler& resampler, ImageView view, StoredView s
       scaled_(resampler.request_, resampler.kernels_, out) {}
 
 std::unique_ptr<RowResampler> RowResampler::plan(DctResampler& resampler, const ParsedHeader& header,
-                                                 const UprightCrop& crop, void* out) {
+                                                 const UprightCrop& crop, void* out, std::size_t least_bytes) {
   if (!decodes_by_rows(header)) return nullptr;
   ImageView view = frame_view(header);
   std::optional<StoredView> stored;
@@ -26,7 +26,7 @@ std::unique_ptr<RowResampler> RowResampler::plan(DctResampler& resampler, const 
   } catch (const std::invalid_argument&) {
     return nullptr;
   }
-  if (stored->padding != Padding::none) return nullptr;
+  if (stored->padding != Padding::none || luma_bytes(*stored) < static_cast<double>(least_bytes)) return nullptr;
   std::unique_ptr<RowResampler> rows(new RowResampler(resampler, std::move(view), *stored, out));
   resampler.maps_.begin_image();
   for (std::size_t i = 0; i < rows->view_.planes.size(); ++i) {
@@ -36,8 +36,6 @@ std::unique_ptr<RowResampler> RowResampler::plan(DctResampler& resampler, const 
     PlanePlan planned(rows->view_.planes[i], rows->stored_, channels, resampler.maps_);
     if (!planned.rows_first) return nullptr;
     const int width = planned.second.map->num_blocks(), grid = planned.first.map->grid();
-    rows->whole_bytes_ += sizeof(Block) * static_cast<std::size_t>(planned.first.map->num_blocks()) *
-                          static_cast<std::size_t>(width);
     Plane plane{.component = i, .channels = std::move(channels), .plan = planned, .strips = {}, .spans = {}, .lines = {}};
     const std::size_t capacity = planned.strip_capacity(8 * static_cast<std::size_t>(width));
     for (int begin = 0; begin < grid; begin += static_cast<int>(capacity)) {

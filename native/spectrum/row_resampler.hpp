@@ -15,18 +15,16 @@ namespace prepixel {
 class RowResampler final : public RowConsumer {
  public:
   // Plan one image; `resampler`, whose request holds, and `out` outlive this. Null where rows cannot be used as they come:
-  // the image or the box is invalid, the box shows padding, or some plane is resampled along its rows first.
+  // luma takes fewer than `least_bytes`, the image or the box is invalid, the box shows padding, or some plane is
+  // resampled along its rows first.
   static std::unique_ptr<RowResampler> plan(DctResampler& resampler, const ParsedHeader& header, const UprightCrop& crop,
-                                            void* out);
+                                            void* out, std::size_t least_bytes);
 
   std::vector<int> begin(const Image& frame) override;
   void take(const Image& image, int mcu_row_end) override;
 
   // Write what is left when all rows were taken.
   void finish();
-
-  // Bytes of the blocks that would be in memory without this.
-  std::size_t whole_bytes() const { return whole_bytes_; }
 
  private:
   // One component, strip after strip.
@@ -51,7 +49,6 @@ class RowResampler final : public RowConsumer {
   ScaledOutput scaled_;
   std::optional<ChannelSums> sums_;               // of RGB images
   std::vector<Plane> planes_;
-  std::size_t whole_bytes_ = 0;
 };
 
 }  // namespace prepixel
