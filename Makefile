@@ -10,7 +10,7 @@ setup:
 demo:
 	./setup.sh demo
 	$(PYTHON) examples/fold.py
-	$(PREPIXEL) fold efficientnet_lite0 --bands S-24 --output runs/demo/lite0_s24.pt
+	$(PREPIXEL) fold efficientnet_lite0 --bands S-24 --output runs/demo/lite0_s24.pt --overwrite
 	$(PREPIXEL) predict runs/demo/lite0_s24.pt --top 3 \
 	    $$($(PYTHON) -c "import sklearn.datasets.images as i; print(i.__path__[0])")
 	$(PREPIXEL) synthesize runs/demo/data
