@@ -69,15 +69,17 @@ def peer(name: str, works: Callable[[Any], object] = bool) -> Any | None:
         return None
 
 
-def interleave(pipelines: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Return seconds per subject and round, after one uncounted round that warms caches."""
+def interleave(
+    pipelines: Mapping[str, Callable[[], object]], *, rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Return seconds per subject and round, after one uncounted round that warms caches; by ``clock``."""
     timings: dict[str, list[float]] = {name: [] for name in pipelines}
     for counted in range(-1, rounds):
         for name, pipeline in pipelines.items():
-            start = time.perf_counter()
+            start = clock()
             pipeline()
             if counted >= 0:
-                timings[name].append(time.perf_counter() - start)
+                timings[name].append(clock() - start)
     return timings
 
 

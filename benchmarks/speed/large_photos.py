@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import simplejpeg
 import torch
-from benchmarks.harness import arguments, peer, photos, report
+from benchmarks.harness import arguments, interleave, peer, photos, report
 from benchmarks.speed.random_access import random_crops
 from benchmarks.speed.training_sample import BANDS, GRID
 from PIL import Image, ImageOps
@@ -156,21 +156,10 @@ def main() -> None:
         whole = np.column_stack([np.zeros_like(shapes), shapes])
         crops = random_crops(shapes, np.random.default_rng(3))
         for case, boxes in (("whole", whole), ("random crops", crops)):
-            timings = cpu_rounds(subjects(files, boxes.astype(np.float64)), options.n)
+            made = subjects(files, boxes.astype(np.float64))
+            timings = interleave(made, rounds=options.n, clock=time.process_time)
             name = f"{kind}, {case}, one thread, CPU time"
             report(QUESTION, name, timings, per=len(files), reference=OURS, options=options)
-
-
-def cpu_rounds(pipelines: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return CPU seconds per subject and round, after one uncounted round."""
-    timings: dict[str, list[float]] = {name: [] for name in pipelines}
-    for counted in range(-1, rounds):
-        for name, pipeline in pipelines.items():
-            start = time.process_time()
-            pipeline()
-            if counted >= 0:
-                timings[name].append(time.process_time() - start)
-    return timings
 
 
 if __name__ == "__main__":
