@@ -101,9 +101,11 @@ class FileReader {
         .keep = options_.keep_truncated, .may_stop = false, .used = {}, .wanted = select()};
     options.may_stop = options_.regions && !options_.keep_truncated &&
                        (options_.checkpoints != nullptr || ends_with_end_marker());
-    const std::vector<int> rings = options_.rows != nullptr ? options_.rows->begin(image_) : std::vector<int>();
     options.rows = options_.rows;
-    const bool holds_regions = (options_.holds_regions || options_.rows != nullptr) && image_.process != Process::progressive;  // which refines rows
+    const bool by_rows = options_.rows != nullptr;
+    const std::vector<int> rings = by_rows ? options_.rows->begin(image_) : std::vector<int>();
+    // Progressive scans refine whole rows.
+    const bool holds_regions = (options_.holds_regions || by_rows) && image_.process != Process::progressive;
     for (std::size_t i = 0; i < image_.components.size(); ++i) {
       Component& component = image_.components[i];
       if (holds_regions) component.held = clipped(options.wanted[i].region, component);
