@@ -159,7 +159,7 @@ def spectrum(
     filter_name: str,
     turns: int = 0,
 ) -> Array:
-    """Give all 192 channels [c, v, u, bh, bw] of an image whose level-shifted component samples are given.
+    """Return all 192 channels [c, v, u, bh, bw] of an image whose level-shifted component samples are given.
 
     The grid is that of the result, which is turned by ``turns`` quarters counter-clockwise after the flip.
     """

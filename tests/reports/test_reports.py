@@ -293,7 +293,7 @@ def test_a_confusion_of_more_classes_than_can_be_named_names_every_second_or_so(
         places = [int(place) for place in axis.get_ticklocs()]
         assert places == list(range(0, size, 3))
         assert [label.get_text() for label in axis.get_ticklabels()] == [f"class {place}" for place in places]
-    assert axes.get_title(loc="left") == "300 of 300 right (100.0 %); every 3rd class is named"
+    assert axes.get_title(loc="left") == "300 of 300 right (100.0 %); one class in 3 is named"
 
 
 def test_a_confusion_of_many_classes_shows_those_that_occur(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -138,7 +138,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
     }
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class BaselineReader:
             height, width = pixels.shape[1:]
             batch[place] = crop_pixels(pixels, draw(place, (height, width)), self.size)
 
-        deque(map(read_one, range(len(paths))) if pool is None else pool.map(read_one, range(len(paths))), maxlen=0)
+        list(_mapper(pool)(read_one, range(len(paths))))  # which raises what a thread raised
         return batch
 
 
@@ -91,7 +91,7 @@ class BatchReader:
         def read_file(path: str) -> Tensor:
             return torch.frombuffer(bytearray(Path(path).read_bytes()), dtype=torch.uint8)
 
-        files = list(map(read_file, paths) if pool is None else pool.map(read_file, paths))
+        files = list(_mapper(pool)(read_file, paths))
         decoded = decode_jpeg(files, mode=ImageReadMode.RGB, device=self.device)
         sizes: list[tuple[int, int]] = [(pixels.shape[1], pixels.shape[2]) for pixels in decoded]
         crops = [crop_pixels(pixels, draw(place, sizes[place]), self.size) for place, pixels in enumerate(decoded)]
@@ -99,6 +99,10 @@ class BatchReader:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return batch
+
+
+def _mapper(pool: Executor | None) -> Callable[..., Iterator[Any]]:
+    return map if pool is None else pool.map
 
 
 def decode_by_torchvision(contents: bytes) -> UInt8[Tensor, "3 y x"]:

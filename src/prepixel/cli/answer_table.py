@@ -14,7 +14,7 @@ _GAP = "..."
 
 
 class AnswerRow(NamedTuple):
-    """Say what was found in one image.
+    """Store what was found in one image.
 
     Attributes:
         name: of its file.

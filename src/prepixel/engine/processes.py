@@ -21,9 +21,6 @@ from prepixel.engine.settings import SettingsError, TrainSettings
 T = TypeVar("T")
 
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-_INSTEAD = {
-    "precision float16": "use bfloat16 or float32",
-}
 _SUPPORTED = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
 
@@ -55,10 +52,8 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
         SettingsError: the settings ask for what this machine or this way of launching does not have.
     """
     cpu = choose_device(settings.device).type == "cpu"
-    asked = {"precision float16": settings.precision == "float16"}
-    for name in asked:
-        if asked[name] and (cpu or not torch.cuda.is_available()):
-            raise SettingsError(f"{name} needs a CUDA device, and this run has none; {_INSTEAD[name]}")
+    if settings.precision == "float16" and (cpu or not torch.cuda.is_available()):
+        raise SettingsError("precision float16 needs a CUDA device, and this run has none; use bfloat16 or float32")
     if "WORLD_SIZE" not in os.environ and "MASTER_PORT" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
         raise SettingsError(
             "accelerate launch --cpu starts one process whatever --num_processes says, unless it has mpirun; "

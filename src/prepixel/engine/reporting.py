@@ -162,7 +162,7 @@ class Reporter:
             self._writer.flush()
 
     def show(self, doing: str, done: int, total: int, now: str = "") -> None:
-        """Say on the progress bar what is done, how far, and with which numbers."""
+        """Show on the progress bar what is being done, how far it is, and its numbers."""
         if self._progress is not None:
             self._progress.update(self._bar, description=self._named(doing), completed=done, total=total, now=now)
 

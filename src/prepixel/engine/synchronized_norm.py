@@ -37,7 +37,7 @@ def synchronize_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Return whether some part of the network normalizes by its batch and nothing but its own process's."""
+    """Return whether some batch norm of the network sees its own process's share of a batch alone."""
     kinds = (nn.SyncBatchNorm, SynchronizedBatchNorm)
     return any(isinstance(part, _Base) and not isinstance(part, kinds) for part in network.modules())
 

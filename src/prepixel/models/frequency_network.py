@@ -8,7 +8,6 @@ Source: "Learning in the Frequency Domain" (CVPR 2020), section 3; graph and fig
 
 from __future__ import annotations
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torchvision.models.resnet import BasicBlock
 from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
 from prepixel.models.input_norm import PixelInput, SpectrumInput
+from prepixel.models.nearest_name import did_you_mean
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum
 
@@ -226,11 +226,9 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
 
 def _check_name(name: str) -> None:
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
         raise ModelError(
-            f"no network {name!r} without its stem{meant}; there are {', '.join(NAMES)}. Any other network of "
-            "torchvision or timm can be folded: in a recipe, network.stem: folded"
+            f"no network {name!r} without its stem{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}. Any other "
+            "network of torchvision or timm can be folded: in a recipe, network.stem: folded"
         )
 
 

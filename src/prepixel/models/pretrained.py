@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import re
@@ -20,6 +19,7 @@ from prepixel.models.frequency_network import NAMES, PixelNetwork, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
 from prepixel.models.library_network import LibraryNetwork
+from prepixel.models.nearest_name import did_you_mean
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 from prepixel.optional import installed
 
@@ -165,8 +165,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     """Return the network that a wrong name is likely to mean, to be put behind the name."""
     if installed("timm") and importlib.import_module("timm").is_model(name.partition(".")[0]):
         return f" of torchvision; timm has it: {TIMM_NETWORK}{name}"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return did_you_mean(name, known)
 
 
 def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
@@ -208,8 +207,7 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None) -> Pixel
     known = name.removeprefix(TIMM_NETWORK)
     architecture, _, tag = known.partition(".")
     if not timm.is_model(architecture):  # names of a hub or a folder are none, so that a file cannot make timm open one
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        meant = did_you_mean(architecture, timm.list_models())
         raise ModelError(f"timm has no network {known!r}{meant}; list them by timm.list_models()")
     if weights not in {None, NO_WEIGHTS, DEFAULT_WEIGHTS}:
         known, tag = f"{architecture}.{weights}", str(weights)

@@ -193,9 +193,9 @@ def plot_confusion(row: ConfusionRow, output: Path, *, title: str = "") -> None:
         score = f"{correct} of {total} right ({100 * correct / max(total, 1):.1f} %)"
         left_out = len(row.classes) - size
         note = f"; {left_out:,} classes without images and answers left out" if left_out else ""
-        every = -(-size // _MAX_NAMED)  # of more classes, every second or so is named
+        every = -(-size // _MAX_NAMED)
         if every > 1:
-            note += f"; every {every}{ {2: 'nd', 3: 'rd'}.get(every, 'th') } class is named"
+            note += f"; one class in {every} is named"
         axes.set_title(f"{plain_text(title)}\n{score}{note}" if title else f"{score}{note}")
         names = [plain_text(name, longest=30) for name in classes]
         places = range(0, size, every)

@@ -210,8 +210,8 @@ class OpenImages:
             image = image_of_contents(self.contents(index), name, self.limits, on_truncated, budget.reserve)
             if self._files.sizes[self.kept[index]] not in ((0, 0), image.upright_size):
                 raise UnreadableImage(f"{name}: was changed while it was read; read it again when nothing writes to it")
-            one = range(index, index + 1)
-            resample_into(_part(outputs, one)[0], image, request, crops.take(slice(one.start, one.stop)))
+            (out,) = _part(outputs, range(index, index + 1))
+            resample_into(out, image, request, crops.take(slice(index, index + 1)))
 
         pixels = [index for index, place in enumerate(self.kept.tolist()) if place in self._files.pixels]
         errors |= run_each(by_pixels, pixels, threads)
