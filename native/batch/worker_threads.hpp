@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "batch/batch.hpp"
+#include "jpeg/joined_thread.hpp"
 
 namespace prepixel {
 
@@ -65,7 +66,7 @@ void on_threads(std::span<const std::size_t> order, int num_threads, std::span<O
       });
     }
   };
-  std::vector<std::jthread> helpers;
+  std::vector<JoinedThread> helpers;
   try {
     helpers.reserve(std::min(wanted, std::max<std::size_t>(count, 1)) - 1);
     while (helpers.size() + 1 < std::min(wanted, count)) helpers.emplace_back(drain);

@@ -21,6 +21,7 @@
 #include "jpeg/plane_pool.hpp"
 #include "jpeg/decoder.hpp"
 #include "jpeg/bandlimit.hpp"
+#include "jpeg/names.hpp"
 #include "jpeg/region.hpp"
 #include "index/embedded_index.hpp"
 #include "index/jpeg_index.hpp"
@@ -31,27 +32,6 @@ using namespace nb::literals;
 namespace prepixel {
 
 namespace {
-
-const char* name_of(Color color) {
-  switch (color) {
-    case Color::gray: return "gray";
-    case Color::ycbcr: return "ycbcr";
-    case Color::rgb: return "rgb";
-    case Color::cmyk: return "cmyk";
-    case Color::ycck: return "ycck";
-    case Color::unknown: break;
-  }
-  return "unknown";
-}
-
-const char* name_of(Process process) {
-  switch (process) {
-    case Process::baseline: return "baseline";
-    case Process::extended: return "extended";
-    case Process::progressive: break;
-  }
-  return "progressive";
-}
 
 const char* name_of(Metadata metadata) {
   switch (metadata) {

@@ -204,8 +204,8 @@ class BoundImages {
                  const PerChannel& factors, const PerChannel& offsets, const std::string& filter,
                  const std::string& simd, const std::optional<Boxes>& boxes, const std::optional<Flips>& flips,
                  const std::optional<Turns>& turns, const std::optional<Boxes>& shown,
-                 const std::optional<Turns>& paddings, const std::optional<Levels>& fills, const nb::dict& packs, const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated,
-                 int threads) const {
+                 const std::optional<Turns>& paddings, const std::optional<Levels>& fills, const nb::dict& packs,
+                 const std::optional<nb::list>& indexes, bool use_embedded, bool keep_truncated, int threads) const {
     const Crops crops{boxes, flips, turns, shown, paddings, fills};
     crops.check(which.size());
     if (indexes && indexes->size() != which.size()) throw std::invalid_argument("indexes must be as many as the images");
@@ -322,7 +322,8 @@ void bind_spectrum(nb::module_& module) {
       .def("contents", bound_contents, "image"_a, "Return what is held of a file; None where nothing is.")
       .def("read", &BoundImages::read, "images"_a, "outputs"_a, nb::kw_only(), "channels"_a, "factors"_a, "offsets"_a,
            "filter"_a, "simd"_a, "boxes"_a.none(), "flips"_a.none(), "turns"_a.none(), "shown"_a.none(),
-           "paddings"_a.none(), "fills"_a.none(), "packs"_a, "indexes"_a.none(), "use_embedded"_a, "keep_truncated"_a, "threads"_a,
+           "paddings"_a.none(), "fills"_a.none(), "packs"_a, "indexes"_a.none(), "use_embedded"_a,
+           "keep_truncated"_a, "threads"_a,
            "Decode and resample images; return failures, those that need pixels, missing blocks, those with an index "
            "that does not fit.");
 

@@ -52,7 +52,8 @@ void compare(std::span<const std::uint8_t> file, bool keep, double share, int dr
   tasks[1].out = values.data() + count;
   const std::vector<std::uint8_t> index = index_of(file, static_cast<int>(share * 64) % 5);
   tasks[1].index = index;
-  const auto outcomes = images.read(tasks, request, {.keep_truncated = keep, .use_embedded = true, .num_threads = 1, .least_row_bytes = 0});
+  const auto outcomes = images.read(
+      tasks, request, {.keep_truncated = keep, .use_embedded = true, .num_threads = 1, .least_row_bytes = 0});
   if (outcomes[1].index_refused) std::abort();
   if (outcomes[0].status != outcomes[1].status) std::abort();
   if (outcomes[0].status != prepixel::Status::read) return;

@@ -33,40 +33,10 @@
 #include "jpeg/frequency_mask.hpp"
 #include "jpeg/markers.hpp"
 #include "jpeg/plane_pool.hpp"
+#include "jpeg/row_consumer.hpp"
 #include "jpeg/types.hpp"
 
 namespace prepixel {
-
-// What a file says in front of its first entropy-coded byte. Holds none of the file's bytes.
-struct ParsedHeader {
-  Image image;                            // without components
-  FrameHeader frame;
-  ScanHeader scan;                        // the first
-  DecoderTables tables;
-  Application application;
-  std::size_t scan_data = 0;              // where the first scan's entropy-coded data begin
-  std::size_t file_bytes = 0;
-};
-
-// Takes rows of blocks while an image is decoded, so that they are used while they are in the cache, and only some are in
-// memory at a time.
-class RowConsumer {
- public:
-  RowConsumer() = default;
-  RowConsumer(const RowConsumer&) = delete;
-  RowConsumer& operator=(const RowConsumer&) = delete;
-  virtual ~RowConsumer() = default;
-
-  // Called before the first row with the frame, without planes; again where decoding begins again. Return how many rows
-  // of blocks of each component to keep: row r of its plane stays until row r + that many is decoded.
-  virtual std::vector<int> begin(const Image& frame) = 0;
-
-  // Called when the wanted blocks of all rows of MCUs below `mcu_row_end` are decoded.
-  virtual void take(const Image& image, int mcu_row_end) = 0;
-};
-
-// Whether the first scan holds all components and each of its blocks is complete: what a RowConsumer needs.
-bool decodes_by_rows(const ParsedHeader& header);
 
 struct DecodeOptions {
   Limits limits;
@@ -93,8 +63,22 @@ struct DecodeOptions {
 // Read markers up to the first scan. Entropy-coded data are not read, unless the height is in a DNL segment.
 Header read_header(std::span<const std::uint8_t> file, const Limits& limits);
 
+// What a file says in front of its first entropy-coded byte. Holds none of the file's bytes.
+struct ParsedHeader {
+  Image image;                            // without components
+  FrameHeader frame;
+  ScanHeader scan;                        // the first
+  DecoderTables tables;
+  Application application;
+  std::size_t scan_data = 0;              // where the first scan's entropy-coded data begin
+  std::size_t file_bytes = 0;
+};
+
 // As read_header, and all that decode() needs to go on from there.
 ParsedHeader parse_header(std::span<const std::uint8_t> file, const Limits& limits);
+
+// Whether the first scan holds all components and each of its blocks is complete: what a RowConsumer needs.
+bool decodes_by_rows(const ParsedHeader& header);
 
 // Decode every scan of a baseline, extended or progressive Huffman file with 8 bits per sample.
 Image decode(std::span<const std::uint8_t> file, const DecodeOptions& options);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "jpeg/decoder.hpp"
+#include "jpeg/row_consumer.hpp"
 #include "jpeg/sequential_block.hpp"
 #include "jpeg/huffman.hpp"
 #include "jpeg/progressive_block.hpp"

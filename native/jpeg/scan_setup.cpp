@@ -96,7 +96,7 @@ void ScanDecoder::plan_mcu(const ScanHeader& scan) {
                           .x = x,
                           .y = y,
                           .plane = component.blocks.data(),
-                          .held = clipped(component.held, component),
+                          .held = component.held,
                           .ring_rows = component.ring_rows,
                           .decoded = decoded,
                           .region = options_.wanted[index].region,

@@ -17,7 +17,7 @@ ImageView view_of(const Image& image) {
   return view;
 }
 
-ImageView frame_view(const ParsedHeader& header) {
+ImageView view_of(const ParsedHeader& header) {
   const Header& image = header.image;
   ImageView view{image.height, image.width, image.orientation, image.color, {}};
   const FrameGeometry geometry(image.height, image.width, header.frame.components);

@@ -34,7 +34,7 @@ struct ImageView {
 };
 
 ImageView view_of(const Image& image);  // also of an image without blocks
-ImageView frame_view(const ParsedHeader& header);  // without blocks
+ImageView view_of(const ParsedHeader& header);  // without blocks
 ImageView view_of(const PackedImage& packed);
 
 // Return whether a linear map leads from the components to YCbCr; CMYK and YCCK images take the RGB pipeline.

@@ -61,12 +61,17 @@ PlanePlan::PlanePlan(const PlaneView& plane, const StoredView& view, std::span<c
   second = rows_first ? columns : rows;
 }
 
-std::size_t PlanePlan::strip_capacity(std::size_t line_width) const {
-  const auto grid = static_cast<std::size_t>(first.map->grid());
+std::vector<Strip> PlanePlan::strips(std::size_t line_width) const {
+  const int steps = first.map->grid();
+  const auto grid = static_cast<std::size_t>(steps);
   const std::uint64_t floats = static_cast<std::uint64_t>(first.frequencies) * line_width * grid;
   const auto num_strips =
       static_cast<std::size_t>(std::min<std::uint64_t>((floats + strip_floats - 1) / strip_floats, (grid + 7) / 8));
-  return round_up_8((grid + num_strips - 1) / num_strips);
+  const std::size_t capacity = round_up_8((grid + num_strips - 1) / num_strips);
+  std::vector<Strip> strips;
+  for (int begin = 0; begin < steps; begin += static_cast<int>(capacity))
+    strips.push_back({begin, std::min(steps, begin + static_cast<int>(capacity)), capacity});
+  return strips;
 }
 
 int PlanePlan::first_output(const Strip& strip) const {

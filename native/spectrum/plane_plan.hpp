@@ -60,9 +60,8 @@ struct PlanePlan {
 
   PlanePlan(const PlaneView& plane, const StoredView& view, std::span<const PlaneChannel> channels, AxisMapCache& maps);
 
-  // Return the output blocks per strip, a multiple of 8, where each frequency of the first axis takes a line of
-  // `line_width` floats.
-  std::size_t strip_capacity(std::size_t line_width) const;
+  // Return the strips, along the input, where each frequency of the first axis takes a line of `line_width` floats.
+  std::vector<Strip> strips(std::size_t line_width) const;
 
   // Return the lowest output block of the first axis in a strip.
   int first_output(const Strip& strip) const;

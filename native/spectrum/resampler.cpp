@@ -69,12 +69,8 @@ void DctResampler::resample_plane(const PlaneView& plane, const PlanePlan& plan,
 template <class Lines>
 void DctResampler::resample_lines(const PlanePlan& plan, const Lines& lines, std::span<const PlaneChannel> channels,
                                   ChannelOutput& output) {
-  const int grid = plan.first.map->grid();
-  const std::size_t capacity = plan.strip_capacity(lines.width());
-  for (int begin = 0; begin < grid; begin += static_cast<int>(capacity)) {
-    const Strip strip{begin, std::min(grid, begin + static_cast<int>(capacity)), capacity};
+  for (const Strip& strip : plan.strips(lines.width()))
     write_strip(plan, strip, pass_.run(plan, lines, strip), channels, output);
-  }
 }
 
 void DctResampler::write_strip(const PlanePlan& plan, const Strip& strip, const StripCoefficients& coefficients,

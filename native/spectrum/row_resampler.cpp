@@ -15,7 +15,7 @@ RowResampler::RowResampler(DctResampler& resampler, ImageView view, StoredView s
 std::unique_ptr<RowResampler> RowResampler::plan(DctResampler& resampler, const ParsedHeader& header,
                                                  const UprightCrop& crop, void* out, std::size_t least_bytes) {
   if (!decodes_by_rows(header)) return nullptr;
-  ImageView view = frame_view(header);
+  ImageView view = view_of(header);
   std::optional<StoredView> stored;
   try {
     check_image(view);
@@ -35,26 +35,28 @@ std::unique_ptr<RowResampler> RowResampler::plan(DctResampler& resampler, const 
     if (channels.empty()) continue;
     PlanePlan planned(rows->view_.planes[i], rows->stored_, channels, resampler.maps_);
     if (!planned.rows_first) return nullptr;
-    const int width = planned.second.map->num_blocks(), grid = planned.first.map->grid();
-    Plane plane{.component = i, .channels = std::move(channels), .plan = planned, .strips = {}, .spans = {}, .lines = {}};
-    const std::size_t capacity = planned.strip_capacity(8 * static_cast<std::size_t>(width));
-    for (int begin = 0; begin < grid; begin += static_cast<int>(capacity)) {
-      plane.strips.push_back({begin, std::min(grid, begin + static_cast<int>(capacity)), capacity});
-      plane.spans.push_back(planned.input_blocks(plane.strips.back()));
-    }
-    rows->planes_.push_back(std::move(plane));
+    std::vector<Strip> strips = planned.strips(8 * static_cast<std::size_t>(planned.second.map->num_blocks()));
+    std::vector<BlockSpan> spans;
+    for (const Strip& strip : strips) spans.push_back(planned.input_blocks(strip));
+    rows->planes_.push_back({.component = i,
+                             .channels = std::move(channels),
+                             .plan = planned,
+                             .strips = std::move(strips),
+                             .spans = std::move(spans),
+                             // A.2.2: the MCUs of a scan of one component are its blocks.
+                             .rows_in_mcu = rows->view_.planes.size() == 1 ? 1 : rows->view_.planes[i].sampling_v});
   }
   while (resampler.row_passes_.size() < rows->planes_.size()) resampler.row_passes_.emplace_back(resampler.kernels_);
+  for (std::size_t i = 0; i < rows->planes_.size(); ++i) rows->planes_[i].pass = &resampler.row_passes_[i];
   return rows;
 }
 
 // When a strip is complete, the next one may need rows from its first on, up to the last of the row of MCUs that completed
 // it.
-int RowResampler::ring_rows(const Plane& plane) const {
-  const int in_mcu = view_.planes.size() == 1 ? 1 : view_.planes[plane.component].sampling_v;
-  int rows = in_mcu;
+int RowResampler::ring_rows(const Plane& plane) {
+  int rows = plane.rows_in_mcu;
   for (std::size_t s = 1; s < plane.spans.size(); ++s)
-    rows = std::max(rows, plane.spans[s - 1].end + in_mcu - plane.spans[s].begin);
+    rows = std::max(rows, plane.spans[s - 1].end + plane.rows_in_mcu - plane.spans[s].begin);
   return rows;
 }
 
@@ -71,28 +73,27 @@ std::vector<int> RowResampler::begin(const Image& frame) {
 
 void RowResampler::begin_strip(Plane& plane) {
   plane.next = plane.spans[plane.strip].begin;
-  resampler_.row_passes_[static_cast<std::size_t>(&plane - planes_.data())].begin(plane.plan, *plane.lines,
-                                                                                 plane.strips[plane.strip]);
+  plane.pass->begin(plane.plan, *plane.lines, plane.strips[plane.strip]);
 }
 
 void RowResampler::take(const Image& image, int mcu_row_end) {
   ChannelOutput& output = sums_ ? static_cast<ChannelOutput&>(*sums_) : scaled_;
   for (Plane& plane : planes_) {
     const Component& component = image.components[plane.component];
-    SeparablePass& pass = resampler_.row_passes_[static_cast<std::size_t>(&plane - planes_.data())];
     if (!plane.lines) {
       plane.lines.emplace(component, plane.plan, resampler_.kernels_);
       begin_strip(plane);
     }
-    const int in_mcu = image.components.size() == 1 ? 1 : component.sampling_v;
-    const int decoded = std::min(mcu_row_end * in_mcu, component.blocks_down) - plane.plan.first.map->first_block();
+    const int decoded =
+        std::min(mcu_row_end * plane.rows_in_mcu, component.blocks_down) - plane.plan.first.map->first_block();
     while (plane.strip < plane.strips.size()) {
       const Strip& strip = plane.strips[plane.strip];
       const int end = plane.spans[plane.strip].end;
-      for (; plane.next < std::min(end, decoded); ++plane.next) pass.add(plane.plan, *plane.lines, strip, plane.next);
+      for (; plane.next < std::min(end, decoded); ++plane.next)
+        plane.pass->add(plane.plan, *plane.lines, strip, plane.next);
       if (plane.next < end) break;
-      resampler_.write_strip(plane.plan, strip, pass.finish(plane.plan, plane.lines->order(), strip), plane.channels,
-                             output);
+      resampler_.write_strip(plane.plan, strip, plane.pass->finish(plane.plan, plane.lines->order(), strip),
+                             plane.channels, output);
       if (++plane.strip < plane.strips.size()) begin_strip(plane);
     }
   }

@@ -34,14 +34,16 @@ class RowResampler final : public RowConsumer {
     PlanePlan plan;
     std::vector<Strip> strips;
     std::vector<BlockSpan> spans;                 // the input blocks of each strip, relative to the map's first
-    std::optional<BlockLines> lines;
+    int rows_in_mcu;
+    SeparablePass* pass = nullptr;
+    std::optional<BlockLines> lines = {};
     std::size_t strip = 0;                        // at work
     int next = 0;                                 // its next input block
   };
 
   RowResampler(DctResampler& resampler, ImageView view, StoredView stored, void* out);
-  void begin_strip(Plane& plane);
-  int ring_rows(const Plane& plane) const;
+  static void begin_strip(Plane& plane);
+  static int ring_rows(const Plane& plane);
 
   DctResampler& resampler_;
   ImageView view_;

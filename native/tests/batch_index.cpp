@@ -61,7 +61,8 @@ Read read(const std::vector<Bytes>& files, const std::vector<Bytes>& indexes, st
   std::vector<ReadTask> tasks;
   for (std::size_t i = 0; i < files.size(); ++i) {
     tasks.push_back({.image = i, .crop = {.box = of, .flip = i % 2 == 1, .turns = static_cast<int>(i)},
-                     .grid_down = request.grid_down, .grid_across = request.grid_across, .out = result.values.data() + i * request.num_values()});
+                     .grid_down = request.grid_down, .grid_across = request.grid_across,
+                     .out = result.values.data() + i * request.num_values()});
     if (i < indexes.size()) tasks[i].index = indexes[i];
   }
   options.least_row_bytes = 0;  // resampled while they are decoded

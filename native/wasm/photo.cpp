@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "jpeg/decoder.hpp"
+#include "jpeg/names.hpp"
 #include "spectrum/resampler.hpp"
 
 namespace prepixel {
@@ -103,27 +104,6 @@ const char* attempt(const Work& work) {
   } catch (const std::exception& error) {
     return failed("internal", error.what());
   }
-}
-
-const char* name_of(Color color) {
-  switch (color) {
-    case Color::gray: return "gray";
-    case Color::ycbcr: return "ycbcr";
-    case Color::rgb: return "rgb";
-    case Color::cmyk: return "cmyk";
-    case Color::ycck: return "ycck";
-    case Color::unknown: break;
-  }
-  return "unknown";
-}
-
-const char* name_of(Process process) {
-  switch (process) {
-    case Process::baseline: return "baseline";
-    case Process::extended: return "extended";
-    case Process::progressive: break;
-  }
-  return "progressive";
 }
 
 double address_of(const void* pointer) { return static_cast<double>(reinterpret_cast<std::uintptr_t>(pointer)); }
