@@ -26,6 +26,7 @@ with extras_for(__name__):
     from prepixel.models.library_network import LibraryNetwork, load_library_weights
     from prepixel.models.light_stem import LightNetwork, LightStem, light_network
     from prepixel.models.pretrained import PixelModel, imagenet_classes, pixel_model, pixel_network
+    from prepixel.models.segmenters import Segmenter, fold_segmenter, frequency_segmenter, pixel_segmenter
     from prepixel.models.weight_files import check_finite
     from prepixel.models.weights import WeightReuse, WeightsMismatch, load_rgb_weights
 
@@ -46,6 +47,7 @@ __all__ = [
     "PixelInput",
     "PixelModel",
     "PixelNetwork",
+    "Segmenter",
     "SpectrumInput",
     "StemCost",
     "WeightReuse",
@@ -56,9 +58,11 @@ __all__ = [
     "example_pixels",
     "example_spectrum",
     "fold",
+    "fold_segmenter",
     "frequency_mobilenet_v2",
     "frequency_network",
     "frequency_resnet",
+    "frequency_segmenter",
     "imagenet_classes",
     "import_build_function",
     "light_network",
@@ -66,6 +70,7 @@ __all__ = [
     "load_rgb_weights",
     "pixel_model",
     "pixel_network",
+    "pixel_segmenter",
     "rebuild_folded",
     "rgb_network",
     "slice_channels",

@@ -7,6 +7,7 @@ with extras_for(__name__):
     from prepixel.tasks.classification_task import Classification, ClassificationMetrics, ClassificationResult
     from prepixel.tasks.detection_task import Detection, DetectionMetrics, DetectionResult, coco_detections
     from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
+    from prepixel.tasks.segmentation_task import Segmentation, SegmentationMetrics, SegmentationResult
 
 __all__ = [
     "Classification",
@@ -19,6 +20,9 @@ __all__ = [
     "GatedMetrics",
     "GatedResult",
     "GroundTruth",
+    "Segmentation",
+    "SegmentationMetrics",
+    "SegmentationResult",
     "coco_detections",
     "score_detections",
     "write_detections",

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -47,12 +47,12 @@ class Batch:
 
     Attributes:
         inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
-        targets: labels; of a batch whose images are mixed, probabilities of classes.
+        targets: labels; of a batch whose images are mixed, probabilities of classes; for a segmenter, label maps.
         indices: places of the samples in the data set.
     """
 
     inputs: Spectrum | Tensor
-    targets: Int64[Tensor, " n"] | Float[Tensor, "n k"]
+    targets: Int64[Tensor, " n"] | Float[Tensor, "n k"] | UInt8[Tensor, "n h w"]
     indices: Int64[Tensor, " n"]
 
     def __len__(self) -> int:
