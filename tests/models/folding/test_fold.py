@@ -20,7 +20,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from prepixel.errors import ModelError
 from prepixel.models import FoldedNetwork, count_macs, fold
-from prepixel.models.input_norm import PixelInput
+from prepixel.models.input_norm import IMAGENET_MEAN, PixelInput
 from prepixel.spectrum import BandSet, Spectrum, encode_int8
 
 # name: height and width that it takes where that matters; all others get sides that are no multiples of their strides.
@@ -197,6 +197,26 @@ def test_channels_left_out_are_columns_left_out() -> None:
         folded = fold(network, pixels=(56, 40), grid=(14, 10), bands=bands, form=form)
         with torch.no_grad():
             assert difference(folded(some), rgb_pipeline(network, everything, 4)) <= 1e-12
+
+
+@pytest.mark.parametrize("bands", ["square-4-0-0", "square-4-1-0", "square-0-2-2"])
+def test_a_component_left_out_is_that_of_the_mean_color(bands: str) -> None:
+    torch.manual_seed(2)
+    network = Net(conv(3, 2, 1)).double()
+    kept = BandSet.parse(bands)
+    some = random_spectrum((14, 10), kept)
+    red, green, blue = (255 * value for value in IMAGENET_MEAN)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    everything = torch.zeros(1, 192, 14, 10, dtype=torch.float64)
+    everything[:, [0, 64, 128]] = torch.tensor(
+        [8 * (luma - 128), 8 * (blue - luma) / 1.772, 8 * (red - luma) / 1.402], dtype=torch.float64
+    )[:, None, None]
+    everything[:, list(kept.channels)] = some.values
+    expected = rgb_pipeline(network, Spectrum.of_coefficients(everything, ALL), 4)
+    for form in FORMS:
+        folded = fold(network, pixels=(56, 40), grid=(14, 10), bands=kept, form=form)
+        with torch.no_grad():
+            assert difference(folded(some), expected) <= 1e-12
 
 
 def test_a_fold_serves_other_grids_where_the_network_takes_any_size() -> None:

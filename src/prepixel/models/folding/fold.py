@@ -166,13 +166,13 @@ def _fold(network: nn.Module, settings: FoldSettings, form: Form | Literal["auto
     zero, bias = probe.zero_color()
     shift = color_shift(settings.bands, zero)
     scale = torch.full_like(shift, 255 * sum(settings.std) / 3 * 8 / size)
-    stem, macs = _derive_stem(probe, use, zero, bias, (shift, scale), required=form == "composed")
+    stem, macs = _derive_stem(probe, use, zero, bias, scale, required=form == "composed")
     cost = _cost(macs, use, settings, size)
     if form == "auto":
         form = "composed" if stem is not None and cost.composed <= cost.factored else "factored"
     settings = dataclasses.replace(settings, form=form)
     constants: Any = {"mean": settings.mean, "std": settings.std, "dtype": dtype}
-    front = Reconstruction(settings.bands, size, settings.reduction, shift=shift, scale=scale, **constants).to(device)
+    front = Reconstruction(settings.bands, size, settings.reduction, zero=zero, scale=scale, **constants).to(device)
     structure = FoldStructure(cost, None)
     if form == "composed" and stem is not None:
         structure = FoldStructure(cost, _stem_structure(stem, use))
@@ -207,7 +207,8 @@ def rebuild_folded(network: nn.Module, settings: FoldSettings, structure: FoldSt
     plan = structure.stem
     if plan is None:
         constants: Any = {"mean": settings.mean, "std": settings.std, "dtype": dtype}
-        front = Reconstruction(bands, size, settings.reduction, shift=zeros, scale=zeros + 1, **constants).to(device)
+        black = torch.zeros(3, dtype=torch.float64)
+        front = Reconstruction(bands, size, settings.reduction, zero=black, scale=zeros + 1, **constants).to(device)
         rest: nn.Module = nn.Sequential(front, network)
     else:
         weight = torch.zeros(plan.weight_shape, dtype=dtype, device=device)
@@ -277,10 +278,9 @@ def _copy(network: nn.Module) -> nn.Module:
 
 
 def _derive_stem(
-    probe: Probe, use: ImageUse, zero: Tensor, bias: Tensor, normalization: tuple[Tensor, Tensor], *, required: bool
+    probe: Probe, use: ImageUse, zero: Tensor, bias: Tensor, scale: Tensor, *, required: bool
 ) -> tuple[FoldedStem | None, int]:
     """Derive the composed stem, and count its multiply-adds; None for one that would be too large."""
-    shift, scale = normalization
     try:
         kernel, plans = probe.kernel(zero)
     except TooManyWeights as error:
@@ -288,7 +288,7 @@ def _derive_stem(
             raise
         return None, error.macs
     stem = _build_stem(kernel * scale[:, None, None], bias, plans, probe.layout)
-    probe.check(stem, shift, scale)
+    probe.check(stem, zero, scale)
     _set_trains(stem, use.trains)
     return stem, stem.weight.numel() * math.prod(plan.repetitions(plan.num_outputs) for plan in plans)
 

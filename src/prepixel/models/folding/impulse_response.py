@@ -216,7 +216,7 @@ class Probe:
         pixels = 3 * self.settings.pixels[0] * self.settings.pixels[1]
         return max(1, _PROBE_VALUES // (pixels + base.numel()))
 
-    def check(self, stem: FoldedStem, shift: Tensor, scale: Tensor) -> None:
+    def check(self, stem: FoldedStem, zero: Float64[Tensor, " 3"], scale: Float64[Tensor, " f"]) -> None:
         """Compare the folded stem with the RGB baseline on a random spectrum, borders included.
 
         Raises:
@@ -228,7 +228,7 @@ class Probe:
             settings.bands,
             self.size,
             settings.reduction,
-            shift=shift,
+            zero=zero,
             scale=scale,
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),

@@ -120,7 +120,8 @@ class Reconstruction(nn.Module):
         bands: the channels.
         size: pixels of a block along an axis.
         reduction: how 8 samples become ``size`` pixels.
-        shift: the coefficient that a normalized 0 stands for, per channel.
+        zero: R, G and B, as fractions of full scale, that a spectrum of normalized zeros stands for; a component whose
+            DC is not among the channels has this color's everywhere.
         scale: how many coefficient units a normalized 1 is, per channel.
         mean: subtracted from R, G, B, as fractions of full scale.
         std: divides them.
@@ -137,7 +138,7 @@ class Reconstruction(nn.Module):
         size: int,
         reduction: Reduction,
         *,
-        shift: Float64[Tensor, " f"],
+        zero: Float64[Tensor, " color=3"],
         scale: Float64[Tensor, " f"],
         mean: Sequence[float],
         std: Sequence[float],
@@ -148,13 +149,13 @@ class Reconstruction(nn.Module):
         spread = torch.tensor(std, dtype=torch.float64)[:, None, None]
         middle = torch.tensor(mean, dtype=torch.float64)[:, None, None]
         columns = block_pixels(bands, size, reduction) / spread
-        zero = torch.einsum("f,fkyx->kyx", shift, columns) + (_LEVEL_SHIFT / _FULL_SCALE - middle) / spread
+        bias = ((zero[:, None, None] - middle) / spread).expand(3, size, size)
         live = columns.abs().amax((1, 2, 3)).nonzero().flatten()  # the others reach no pixel
         weight = (columns * scale[:, None, None, None])[live].flatten(1).T[:, :, None, None]
         self.num_channels = len(bands)
         self.register_buffer("live", live, persistent=False)
         self.register_buffer("weight", weight.to(dtype).contiguous())
-        self.register_buffer("bias", zero.flatten().to(dtype))
+        self.register_buffer("bias", bias.flatten().to(dtype))
 
     def forward(self, normalized: Float[Tensor, "n f bh bw"]) -> Float[Tensor, "n color=3 y x"]:
         """Compute the pixels; neither rounded nor clamped."""
