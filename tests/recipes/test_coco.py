@@ -30,6 +30,7 @@ from prepixel.runs.build_detector import (
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted((FOLDER / "coco").glob("*.yaml"))
 SMALL_SET = sorted(FOLDER.glob("coco_mini_*.yaml"))
+ONE_PERSON = [FOLDER / f"coco_person_{name}.yaml" for name in ("rgb", "dct24", "dct64", "luma16")]
 STEPS, STOPPED_AT = 20, 13
 SMALL = ["--data.batch_size", "1", "--input.min_sizes", "[64]", "--input.max_size", "96", "--training.epochs", "1"]
 SMALL += ["--training.checkpoint_steps", "10", "--training.device", "cpu", "--training.tensorboard", "false"]
@@ -86,7 +87,7 @@ def test_a_recipe_trains_twenty_steps_goes_on_where_it_was_stopped_and_is_scored
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("path", SMALL_SET, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SMALL_SET, *ONE_PERSON], ids=lambda path: path.stem)
 def test_a_recipe_of_the_small_set_learns_from_its_photos(
     path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +95,8 @@ def test_a_recipe_of_the_small_set_learns_from_its_photos(
     recipe = read_any_recipe(path, ["--input.min_sizes", "[64]", "--input.max_size", "96"])
     assert isinstance(recipe, DetectionRecipe)
     folders = CocoFolders.of(recipe)
-    assert (len(folders.train), folders.train.classes) == (169, ("object",))  # one photo shows nothing
+    expected = (330, ("person",)) if path in ONE_PERSON else (169, ("object",))  # one photo shows nothing
+    assert (len(folders.train), folders.train.classes) == expected
     assert recipe.network.rgb_weights is not None
     weights = read_rgb_weights(expand_path(recipe.network.rgb_weights, "network.rgb_weights"))
     network = build_recipe_detector(recipe, 1, None, weights).train()
@@ -115,8 +117,9 @@ def test_a_recipe_may_use_no_indexes(tmp_path: Path) -> None:
         assert loader.dataset.indexes.choice == choice
 
 
-def test_recipes_of_the_small_set_differ_in_what_they_see_alone() -> None:
-    recipes = [read_any_recipe(path) for path in SMALL_SET]
-    assert len(recipes) == 5
+@pytest.mark.parametrize(("paths", "count"), [(SMALL_SET, 5), (ONE_PERSON, 4)])
+def test_recipes_of_a_small_set_differ_in_what_they_see_alone(paths: list[Path], count: int) -> None:
+    recipes = [read_any_recipe(path) for path in paths]
+    assert len(recipes) == count
     common = {(one.data, one.optimization, one.training, one.input.min_sizes) for one in recipes}
     assert len(common) == 1
