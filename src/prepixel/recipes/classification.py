@@ -21,7 +21,8 @@ class DataSettings:
     ``${NAME}`` in a path stands for the environment variable of that name, ``~`` for the home folder.
 
     Attributes:
-        train: folder of training images, one folder a class (or a layout that FolderDataset reads), or of shards.
+        train: folder of training images, one folder a class (or a layout that FolderDataset reads), or of shards, in
+            the file system or in a store (s3://BUCKET/FOLDER).
         val: folder of validation images; null for no evaluation.
         batch_size: images of one training batch, those of all processes together.
         val_batch_size: images of one validation batch; null for twice the training batch.

@@ -22,6 +22,7 @@ from prepixel.errors import PrepixelError, RecipeError
 from prepixel.files import write_text
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.detection import DetectionRecipe
+from prepixel.stores.remote_path import AnyPath, to_path
 
 AnyRecipe: TypeAlias = Recipe | DetectionRecipe
 MAX_BYTES = 1_000_000
@@ -141,14 +142,28 @@ def expand_path(text: str, key: str) -> Path:
     Raises:
         RecipeError: an environment variable is not set.
     """
+    return Path(_with_variables(text, key)).expanduser()
 
+
+def expand_location(text: str, key: str) -> AnyPath:
+    """Replace ``${NAME}`` and, in a path of the file system, ``~`` in what names a folder there or in a store.
+
+    Raises:
+        RecipeError: an environment variable is not set.
+        StoreError: the URL cannot be used.
+    """
+    place = to_path(_with_variables(text, key))
+    return place.expanduser() if isinstance(place, Path) else place
+
+
+def _with_variables(text: str, key: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if name not in os.environ:
             raise RecipeError(f"{key} is {text}, and the environment has no {name}; set it: export {name}=FOLDER")
         return os.environ[name]
 
-    return Path(re.sub(r"\$\{(\w+)\}", value, text)).expanduser()
+    return re.sub(r"\$\{(\w+)\}", value, text)
 
 
 class _Reading:

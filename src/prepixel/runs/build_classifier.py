@@ -42,7 +42,7 @@ from prepixel.models import (
 )
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
-from prepixel.recipes.parsing import expand_path
+from prepixel.recipes.parsing import expand_location, expand_path
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification
@@ -70,10 +70,10 @@ class DataFolders:
             DatasetError: a folder is missing, empty, or its classes are unknown.
             RecipeError: a path names an environment variable that is not set.
         """
-        train = open_dataset(expand_path(recipe.data.train, "data.train"))
+        train = open_dataset(expand_location(recipe.data.train, "data.train"))
         if recipe.data.val is None:
             return cls(train, None)
-        return cls(train, open_dataset(expand_path(recipe.data.val, "data.val"), class_names=train.classes))
+        return cls(train, open_dataset(expand_location(recipe.data.val, "data.val"), class_names=train.classes))
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:

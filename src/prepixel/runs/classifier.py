@@ -20,7 +20,7 @@ from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure
 from prepixel.jpeg.source import Source, source_name
 from prepixel.recipes.classification import Recipe
-from prepixel.recipes.parsing import expand_path
+from prepixel.recipes.parsing import expand_location
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runtime.prediction import Prediction
@@ -174,7 +174,7 @@ class TrainedRun(Classifier):
         if folder is None:
             if self.recipe.data.val is None:
                 raise RunError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
-            folder = expand_path(self.recipe.data.val, "data.val")
+            folder = expand_location(self.recipe.data.val, "data.val")
         files = open_dataset(folder, class_names=self.classes)
         data = self.recipe.data
         data = dataclasses.replace(

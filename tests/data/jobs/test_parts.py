@@ -74,6 +74,31 @@ def test_packing_in_parts_leaves_the_bytes_of_one_run(source: Path, tmp_path: Pa
     assert PackedDataset(target).verify() is None
 
 
+def test_packing_again_what_is_merged_changes_nothing(source: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        report = packing.pack_units(open_source(source), tmp_path / "shards", OPTIONS)
+        assert report is not None
+    assert (report.num_samples, report.num_earlier) == (61, 61)
+    assert packing.pack_units(open_source(source), tmp_path / "shards", OPTIONS, part=PARTS[0]) is None
+    pack_source(open_source(source), tmp_path / "one", OPTIONS)
+    assert PackedDataset(tmp_path / "shards").verify() is None
+    packing.merge_packed(tmp_path / "shards")
+    assert tree(tmp_path / "shards") == tree(tmp_path / "one")
+
+
+def test_parts_of_a_further_source_keep_what_was_merged_before(source: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "more", 30, cut=3)
+    more = open_source(tmp_path / "more", class_names=open_source(source).classes)
+    for target, pack in ((tmp_path / "one", pack_source), (tmp_path / "parts", packing.pack_units)):
+        pack(open_source(source), target, OPTIONS)
+    pack_source(more, tmp_path / "one", OPTIONS, append=True)
+    for part in PARTS:
+        packing.pack_units(more, tmp_path / "parts", OPTIONS, part=part, append=True)
+    packing.merge_packed(tmp_path / "parts")
+    assert tree(tmp_path / "parts") == tree(tmp_path / "one")
+    assert len(PackedDataset(tmp_path / "parts")) == 60 + 29
+
+
 def test_a_shard_without_its_record_does_not_count_and_a_lost_one_is_packed_again(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "parts"
     for part in PARTS:

@@ -223,8 +223,7 @@ def write_manifest(folder: AnyPath, manifest: Manifest) -> None:
     if complete:
         (folder / JOURNAL).unlink(missing_ok=True)
     else:
-        lines = (_journal_line(number, summary) for number, summary in sorted(manifest.finished.items()))
-        replace_file(folder / JOURNAL, b"".join(lines))
+        _write_journal(folder, manifest)
 
 
 def _manifest_bytes(manifest: Manifest, *, with_summaries: bool = False) -> bytes:
@@ -241,14 +240,22 @@ def _manifest_bytes(manifest: Manifest, *, with_summaries: bool = False) -> byte
 
 
 def begin_manifest(folder: AnyPath, manifest: Manifest) -> None:
-    """Write the manifest of shards that several processes will write, without summaries; each may call this."""
-    contents = _manifest_bytes(manifest)
-    try:
-        if read_regular_file(folder / MANIFEST, _MAX_BYTES) == contents:
-            return
-    except FileNotFoundError:
-        pass
+    """Write the manifest of shards that several processes will write; each may call this.
+
+    A manifest of the same parts is left as it is. Before one is replaced by one with a further part, the summaries of
+    shards that are finished go to the journal.
+    """
+    contents, found = _manifest_bytes(manifest), read_manifest(folder)
+    if found is not None and _manifest_bytes(found) == contents:
+        return
+    if manifest.finished:
+        _write_journal(folder, manifest)
     replace_file(folder / MANIFEST, contents)
+
+
+def _write_journal(folder: AnyPath, manifest: Manifest) -> None:
+    lines = (_journal_line(number, summary) for number, summary in sorted(manifest.finished.items()))
+    replace_file(folder / JOURNAL, b"".join(lines))
 
 
 def append_finished(folder: AnyPath, number: int, summary: ShardSummary) -> None:
