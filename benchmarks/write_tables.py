@@ -128,7 +128,7 @@ def cell(row: ScoreRow, name: str) -> str:
         return f"{float(value) / 1e9:.3f}"
     if name == "images/s":
         return f"{float(value):.0f}"
-    if name.endswith(" ms") or name.startswith("images/s"):
+    if name.endswith(" ms") or name.startswith("images/s") or (isinstance(value, float) and name.startswith("top-1 %")):
         return f"{float(value):.1f}"
     if name in {"asked", "channels_on", "minutes"} or "MiB" in name:
         return f"{float(value):.4g}"
