@@ -24,6 +24,7 @@ QUESTIONS = (
         "claim: resolution or frequency, summary",
         "claim: channels",
         "claim: luma",
+        "claim: channels, fine-tuned, summary",
         "claim: spectral bias",
         "claim: first scans",
     ),

@@ -17,7 +17,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from prepixel.records import ScoreRow, append_records, describe_environment, rea
 from prepixel.spectrum import BandSet
 
 QUESTION = "claim: resolution or frequency"
-SUMMARY = f"{QUESTION}, summary"
+CASE, REFERENCE = "MobileNetV2, twenty kinds of flowers", "RGB 224"
 PER_CLASS, EPOCHS, BATCH, CLASSES = 10, 8, 16, 20
 OPTIMIZATION = OptimizationSettings(
     optimizer="sgd", learning_rate=0.005, weight_decay=1e-4, warmup_epochs=1, schedule="cosine"
@@ -101,7 +101,7 @@ def pixel_arm(size: int, change: Callable[[nn.Module], nn.Module] = lambda netwo
 
 
 def folded_arm(
-    bands: str, side: int, form: Literal["composed", "factored"], *, fixed: bool = False
+    bands: BandSet | str, side: int, form: Literal["composed", "factored"], *, fixed: bool = False
 ) -> Callable[[Path], Arm]:
     """Return what builds an arm on coefficients.
 
@@ -110,7 +110,7 @@ def folded_arm(
     """
 
     def build(weights: Path) -> Arm:
-        grid, kept = (side, side), BandSet.parse(bands)
+        grid, kept = (side, side), BandSet.of(bands)
         folded = fold(
             pretrained(weights), pixels=224, grid=grid, bands=kept, reduction="box", form=form,
             mean=IMAGENET_MEAN, std=IMAGENET_STD,
@@ -125,7 +125,7 @@ def folded_arm(
 
 
 ARMS = {
-    "RGB 224": pixel_arm(224),
+    REFERENCE: pixel_arm(224),
     "S-24 of 448": folded_arm("S-24", 56, "composed"),
     "S-24 of 448, factored": folded_arm("S-24", 56, "factored"),
     "S-24 of 448, first layer fixed": folded_arm("S-24", 56, "composed", fixed=True),
@@ -178,15 +178,15 @@ def answers(arm: Arm, files: FolderDataset) -> Tensor:
     return torch.cat(right)
 
 
-def summary(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
+def summary(rows: Sequence[ScoreRow], question: str = QUESTION, arms: Iterable[str] = ARMS) -> list[ScoreRow]:
     """Return a row per arm: mean and deviation over seeds, and the difference from RGB 224 with the same seed."""
-    arms: dict[str, dict[str, ScoreRow]] = {name: {} for name in ARMS}
+    found: dict[str, dict[str, ScoreRow]] = {name: {} for name in arms}
     for row in rows:
-        if row.question == QUESTION:
-            arms[row.subject][row.case] = row
-    base = {seed: 100 * float(row.scores["top1"]) for seed, row in arms["RGB 224"].items()}
-    found = []
-    for name, seeds in ((name, seeds) for name, seeds in arms.items() if seeds):
+        if row.question == question:
+            found[row.subject][row.case] = row
+    base = {seed: 100 * float(row.scores["top1"]) for seed, row in found[REFERENCE].items()}
+    summaries = []
+    for name, seeds in ((name, seeds) for name, seeds in found.items() if seeds):
         top1 = {seed: 100 * float(row.scores["top1"]) for seed, row in sorted(seeds.items())}
         one = next(iter(seeds.values()))
         scores: dict[str, Any] = {
@@ -196,8 +196,8 @@ def summary(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
             "each seed": " ".join(f"{value:.1f}" for value in top1.values()),
             **{key: one.scores[key] for key in ("made from", "bytes", "network MACs")},
         }
-        found.append(ScoreRow(SUMMARY, "MobileNetV2, twenty kinds of flowers", name, one.n, scores, one.environment))
-    return found
+        summaries.append(ScoreRow(f"{question}, summary", CASE, name, one.n, scores, one.environment))
+    return summaries
 
 
 def spread(values: Sequence[float]) -> str:
@@ -208,49 +208,60 @@ def spread(values: Sequence[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.1f}"
 
 
-def options() -> argparse.Namespace:
+def options(description: str | None, arms: Iterable[str] = ARMS) -> argparse.Namespace:
     """Parse the seeds, the arms and the output."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=None, help="which (default: all)")
+    parser.add_argument("--arms", nargs="+", choices=list(arms), default=None, help="which (default: all)")
     parser.add_argument("--output", type=Path, default=None, help="append records to this JSON-lines file")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Train every arm with every seed."""
-    chosen = options()
+def run(question: str, arms: Mapping[str, Callable[[Path], Arm]], chosen: argparse.Namespace, few: list[str]) -> None:
+    """Train every arm with every seed, and append a summary of all records of the question."""
     disable_malloc_trim()
     folder = photos()
     short = chosen.n == 1 and chosen.arms is None
     weights = folder / "weights" / "mobilenet_v2_backbone_deepsort_tvkeys.pt"
-    names = ["RGB 224", "S-24 of 448"] if short else chosen.arms or list(ARMS)
+    names = few if short else chosen.arms or list(arms)
     with tempfile.TemporaryDirectory() as temporary:
         train = link_first(folder / "flowers20" / "train", Path(temporary) / "train", 1 if short else PER_CLASS)
         val = link_first(folder / "flowers20" / "val", Path(temporary) / "val", 1 if short else 10_000)
         for seed in range(chosen.first_seed, chosen.first_seed + chosen.n):
             for name in names:
                 torch.manual_seed(seed)
-                arm = ARMS[name](weights)
-                start = time.process_time()
-                losses = list(learn(arm, train, seed, 1 if short else EPOCHS))
-                seconds = time.process_time() - start
-                right = answers(arm, val)
-                scores = {
-                    "top1": float(right.double().mean()),
-                    "last loss": losses[-1],
-                    "made from": f"{arm.source} x {arm.source}",
-                    "bytes": arm.bytes,
-                    "network MACs": arm.macs,
-                    "CPU seconds": round(seconds),
-                }
+                scores, count = train_and_score(arms[name](weights), train, val, seed, 1 if short else EPOCHS)
                 print(f"seed {seed}: {name}: {scores}", flush=True)
                 if chosen.output:
-                    row = ScoreRow(QUESTION, f"seed {seed}", name, len(right), scores, describe_environment())
+                    row = ScoreRow(question, f"seed {seed}", name, count, scores, describe_environment())
                     append_records(chosen.output, [row])
     if chosen.output and chosen.output.exists():
-        append_records(chosen.output, summary(read_records(chosen.output).of_kind(ScoreRow)))
+        append_records(chosen.output, summary(read_records(chosen.output).of_kind(ScoreRow), question, arms))
+
+
+def train_and_score(
+    arm: Arm, train: FolderDataset, val: FolderDataset, seed: int, epochs: int
+) -> tuple[dict[str, Any], int]:
+    """Return an arm's score after its last epoch, what an input costs, and the number of photos that it answered."""
+    start = time.process_time()
+    losses = list(learn(arm, train, seed, epochs))
+    seconds = time.process_time() - start
+    right = answers(arm, val)
+    scores = {
+        "top1": float(right.double().mean()),
+        "last loss": losses[-1],
+        "made from": f"{arm.source} x {arm.source}",
+        "bytes": arm.bytes,
+        "network MACs": arm.macs,
+        "CPU seconds": round(seconds),
+    }
+    return scores, len(right)
+
+
+def main() -> None:
+    """Compare frequencies with larger photos."""
+    run(QUESTION, ARMS, options(__doc__), [REFERENCE, "S-24 of 448"])
 
 
 if __name__ == "__main__":
