@@ -62,3 +62,17 @@ def test_depth_to_space_places_each_output_beside_its_neighbors() -> None:
         stem.conv.bias.copy_(torch.arange(4.0))
     expected = torch.tensor([[0.0, 1.0], [2.0, 3.0]]).repeat(2, 2)
     assert torch.equal(stem(torch.zeros(1, 1, 2, 2))[0, 0], expected)
+
+
+@pytest.mark.parametrize(("grid", "kernel"), [((4, 4), 1), ((8, 8), 2), ((16, 16), 4)])
+def test_patch_embeddings_take_the_blocks_of_a_patch_alone(grid: tuple[int, int], kernel: int) -> None:
+    network = pixel_network("timm:vit_tiny_patch16_224", 3, (64, 64))
+    light = light_network(network, BANDS, pixels=(64, 64), grid=grid)
+    stem = light.network.network.patch_embed.proj
+    assert stem.conv.kernel_size == stem.conv.stride == (kernel, kernel)
+    values = torch.zeros(1, 6, *grid)
+    before = stem(values)
+    values[..., 0, 0] = 1  # of the first patch
+    changed = (stem(values) != before).any(1)[0]
+    assert changed.nonzero().tolist() == [[0, 0]]
+    assert light(spectrum(*grid)).shape == (2, 3)

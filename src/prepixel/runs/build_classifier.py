@@ -203,15 +203,20 @@ def _build_ungated(
 ) -> FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork:
     settings = recipe.network
     if bands is None:
-        return pixel_network(settings.name, num_classes)
+        return _pixel_network(recipe, num_classes)
     if settings.stem == "folded":
-        return _fold(recipe, pixel_network(settings.name, num_classes), bands)
+        return _fold(recipe, _pixel_network(recipe, num_classes), bands)
     shift, scale = (None, None) if statistics is None else (statistics.shift(), statistics.scale())
     if settings.stem == "light":
-        return _lighten(recipe, pixel_network(settings.name, num_classes), SpectrumInput(bands, shift, scale))
+        return _lighten(recipe, _pixel_network(recipe, num_classes), SpectrumInput(bands, shift, scale))
     return frequency_network(
         settings.name, bands, num_classes, layer2_stride=settings.layer2_stride, shift=shift, scale=scale
     )
+
+
+def _pixel_network(recipe: Recipe, num_classes: int) -> PixelNetwork | LibraryNetwork:
+    """Build the RGB network of a recipe for the pixels that it takes."""
+    return pixel_network(recipe.network.name, num_classes, recipe.input.pixels or recipe.network.pixels)
 
 
 def _fold(recipe: Recipe, network: PixelNetwork | LibraryNetwork, bands: BandSet) -> FoldedNetwork:
@@ -254,7 +259,7 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
         if not isinstance(network, FoldedNetwork | LightNetwork):
             return _load(network, state, num_classes)
         torch.manual_seed(recipe.seed)  # fresh layers get the same initial weights as the RGB network of this seed
-        on_pixels = pixel_network(recipe.network.name, num_classes)
+        on_pixels = _pixel_network(recipe, num_classes)
         reuse = _load(on_pixels, state, num_classes)
         derived = (
             _fold(recipe, on_pixels, network.bands)

@@ -138,8 +138,10 @@ def fold_pixel_model(
         ModelError: no such network, weights or grid, no choice of weights, or not as many names as classes.
         CannotFold: the network uses its image in a way that cannot be folded.
     """
-    model = pixel_model(name, weights=weights, build=build)
-    if options.get("pixels") is None:
+    pixels = options.get("pixels")
+    size = (pixels, pixels) if isinstance(pixels, int) else pixels
+    model = pixel_model(name, weights=weights, pixels=size, build=build)
+    if pixels is None:
         options["pixels"] = model.pixels
     network = fold(model.network, mean=mean or model.mean, std=std or model.std, **options)
     count = _count_logits(network)
@@ -249,7 +251,9 @@ def _restore(contents: Mapping[str, Any], path: str, build: BuildFunction | None
                 f"it holds a network of somebody's own code, {file.name!r}, which is never imported from a file; give "
                 "the function that builds it: build= (on the command line: --build FILE.py:FUNCTION)"
             )
-        model = pixel_model(file.name, num_classes=file.num_classes, weights=NO_WEIGHTS, build=build)
+        model = pixel_model(
+            file.name, num_classes=file.num_classes, weights=NO_WEIGHTS, pixels=file.settings.pixels, build=build
+        )
         pixel_network = model.network.to(file.dtype if file.dtype == torch.float64 else torch.float32)
         if file.structure is None:  # a file of an older version
             network = fold(pixel_network, **vars(file.settings))
