@@ -100,6 +100,10 @@ def run(options: argparse.Namespace) -> int:
     cost = network.cost
     other = "composed" if settings.form == "factored" else "factored"
     pixels = f"{settings.pixels[0]} x {settings.pixels[1]} pixels, {3 * math.prod(settings.pixels):,} values"
+    costs = [
+        (f"if {other}", f"{getattr(cost, other) / 1e6:.1f} million"),
+        ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
+    ]
     print_pairs(
         [
             ("written", f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB), folded in {elapsed:.1f} s"),
@@ -107,8 +111,7 @@ def run(options: argparse.Namespace) -> int:
             ("replaces", pixels),
             ("classes", _describe_classes(classifier.classes)),
             ("first layer", f"{settings.form}: {getattr(cost, settings.form) / 1e6:.1f} million multiply-adds"),
-            (f"if {other}", f"{getattr(cost, other) / 1e6:.1f} million"),
-            ("on pixels", f"{cost.pixels / 1e6:.1f} million"),
+            *(costs if cost.pixels else []),
         ]
     )
     _print_if_untrained(classifier)

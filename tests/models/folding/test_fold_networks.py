@@ -170,7 +170,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def test_refused_with_what_would_do(name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(ModelError, match=message):
-        fold(make(), pixels=40, grid=10)
+        fold(make(), pixels=40, grid=10, form="composed" if name == "whitening" else "auto")
 
 
 def test_networks_of_another_size_state_it_and_their_own_is_the_default() -> None:

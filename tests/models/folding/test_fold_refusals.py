@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchvision
-from tests.models.folding.fold_cases import Net, conv, random_spectrum
+from tests.models.folding.fold_cases import Net, conv, difference, random_spectrum, rgb_pipeline
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -64,6 +64,19 @@ def test_refuses_with_the_reason(name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(CannotFold, match=message):
         fold(make(), pixels=(56, 40), grid=(14, 10), form="composed")
+
+
+@pytest.mark.parametrize("name", ["nonlinear", "reflected", "padded black, then normalized", "twice", "skip", "branch"])
+def test_what_cannot_be_composed_is_computed_on_pixels(name: str) -> None:
+    torch.manual_seed(0)
+    network = REFUSED[name][0]().double().eval()
+    folded = fold(network, pixels=(56, 40), grid=(7, 5), bands="192")
+    assert (folded.settings.form, folded.structure.stem) == ("factored", None)
+    spectrum = random_spectrum((7, 5))
+    with torch.no_grad():
+        got = folded(spectrum)
+    assert difference(got, rgb_pipeline(network, spectrum, 8)) < 1e-9
+    assert folded.cost.pixels or not folded.cost.composed
 
 
 def test_refuses_sizes_that_do_not_fit_and_names_those_that_do() -> None:

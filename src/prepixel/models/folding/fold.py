@@ -13,27 +13,26 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import pickle
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
-from prepixel.models.folding.folded_stem import AxisPlan, FoldedStem, Layout
+from prepixel.models.folding.derivation import derive, set_trains
+from prepixel.models.folding.folded_stem import FoldedStem
 from prepixel.models.folding.graph_surgery import replace_stem
-from prepixel.models.folding.impulse_response import FoldSettings, Form, Probe, TooManyWeights, random_spectrum
+from prepixel.models.folding.impulse_response import FoldSettings, Form, random_spectrum
 from prepixel.models.folding.input_trace import CannotFold, ImageUse, watch_image
 from prepixel.models.folding.reconstruction import (
     Reconstruction,
     Reduction,
     block_pixels,
-    color_shift,
     default_grid,
     pixels_per_block,
 )
@@ -111,8 +110,9 @@ def fold(
     equals the pixel network on an image that holds those frequencies alone.
 
     Args:
-        network: any module that takes normalized RGB, (n, 3, y, x), and passes it to one convolution or linear layer,
-            perhaps after affine steps (its own normalization, padding, patches). Left as it is.
+        network: any module that takes normalized RGB, (n, 3, y, x); for form ``composed`` one that passes it to one
+            convolution or linear layer, perhaps after affine steps (its own normalization, padding, patches). Left as
+            it is.
         pixels: height and width that it takes; None for the size that it states (timm's networks, vision
             transformers), or 224.
         grid: blocks down and across; their image must be 1, 2, 4 or 8 times as large as ``pixels``. None for the
@@ -123,13 +123,15 @@ def fold(
         std: what divides them, as fractions of 255; 1 where the network does it, 1 / 255 where it takes 0..255.
         reduction: ``dct`` or ``box``, see `prepixel.models.folding.reconstruction`.
         form: ``composed``: one convolution over blocks. ``factored``: a 1 x 1 convolution to pixels, then the network
-            as it was. ``auto``: the one of fewer multiply-adds. In both, the first layer trains if it did before.
+            as it was, whatever it does with its image. ``auto``: the one of fewer multiply-adds, and factored where
+            there is no layer to compose with. In both, the first layer trains if it did before.
 
     Returns:
         In evaluation mode, in the network's dtype, derived in float64.
 
     Raises:
-        CannotFold: the network uses its image otherwise; the message says how.
+        CannotFold: the network takes spectra already, does not run on its image, or cannot be copied; or form is
+            composed, and it uses its image otherwise. The message says how.
         TypeError: it is no module, or a grid is no whole numbers.
         ModelError: pixels and grid do not fit (the message names grids that do), or weights are not finite.
     """
@@ -161,28 +163,36 @@ def _fold(network: nn.Module, settings: FoldSettings, form: Form | Literal["auto
             f"takes; keep lower frequencies, or take a smaller grid"
         )
     device, dtype = place_of(network)
-    use = watch_image(network, torch.zeros(1, 3, *settings.pixels, dtype=dtype, device=device))
-    probe = Probe(_copy(network).to("cpu", torch.float64), use, settings, size)
-    zero, bias = probe.zero_color()
-    shift = color_shift(settings.bands, zero)
-    scale = torch.full_like(shift, 255 * sum(settings.std) / 3 * 8 / size)
-    stem, macs = _derive_stem(probe, use, zero, bias, scale, required=form == "composed")
-    cost = _cost(macs, use, settings, size)
-    if form == "auto":
-        form = "composed" if stem is not None and cost.composed <= cost.factored else "factored"
-    settings = dataclasses.replace(settings, form=form)
+    derived = derive(network, _copy(network).to("cpu", torch.float64), settings, size, form)
+    shift, scale = derived.shift, derived.scale
     constants: Any = {"mean": settings.mean, "std": settings.std, "dtype": dtype}
-    front = Reconstruction(settings.bands, size, settings.reduction, zero=zero, scale=scale, **constants).to(device)
-    structure = FoldStructure(cost, None)
-    if form == "composed" and stem is not None:
-        structure = FoldStructure(cost, _stem_structure(stem, use))
-        rest = replace_stem(_copy(network), use, stem.to(device, dtype), size)
+    front = Reconstruction(settings.bands, size, settings.reduction, zero=derived.zero, scale=scale, **constants).to(
+        device
+    )
+    composed = None if derived.composed is None else _compose(network, *derived.composed, size, form)
+    if composed is None or derived.composed is None:
+        settings, plan = dataclasses.replace(settings, form="factored"), None
+        rest: nn.Module = nn.Sequential(front, _copy(network))
     else:
-        rest = nn.Sequential(front, _copy(network))
+        settings, plan = dataclasses.replace(settings, form="composed"), _stem_structure(*derived.composed)
+        rest = composed
+    structure = FoldStructure(derived.cost, plan)
     normalization = _input(settings.bands, shift, scale, dtype).to(device)
     folded = FoldedNetwork(normalization, rest, settings, structure).eval()
     _check_whole(folded, nn.Sequential(front, network))
     return folded
+
+
+def _compose(
+    network: nn.Module, stem: FoldedStem, use: ImageUse, size: int, form: Form | Literal["auto"]
+) -> nn.Module | None:
+    """Return a copy of a network with its first layer replaced; None where its code cannot be, and need not."""
+    try:
+        return replace_stem(_copy(network), use, stem.to(*place_of(network)), size)
+    except CannotFold:
+        if form == "composed":
+            raise
+        return None
 
 
 def rebuild_folded(network: nn.Module, settings: FoldSettings, structure: FoldStructure) -> FoldedNetwork:
@@ -213,7 +223,7 @@ def rebuild_folded(network: nn.Module, settings: FoldSettings, structure: FoldSt
     else:
         weight = torch.zeros(plan.weight_shape, dtype=dtype, device=device)
         stem = FoldedStem(weight, weight.new_zeros(len(weight)), plan.live, len(bands), plan.plans, plan.layout)
-        _set_trains(stem, plan.trains)
+        set_trains(stem, plan.trains)
         rest = _put_back(network, plan, stem.to(device), settings, size)
     normalization = _input(bands, zeros, zeros + 1, dtype).to(device)
     return FoldedNetwork(normalization, rest, settings, structure).eval()
@@ -277,27 +287,6 @@ def _copy(network: nn.Module) -> nn.Module:
         raise CannotFold(f"the network cannot be copied ({reason}), and folding leaves the one it is given") from error
 
 
-def _derive_stem(
-    probe: Probe, use: ImageUse, zero: Tensor, bias: Tensor, scale: Tensor, *, required: bool
-) -> tuple[FoldedStem | None, int]:
-    """Derive the composed stem, and count its multiply-adds; None for one that would be too large."""
-    try:
-        kernel, plans = probe.kernel(zero)
-    except TooManyWeights as error:
-        if required:
-            raise
-        return None, error.macs
-    stem = _build_stem(kernel * scale[:, None, None], bias, plans, probe.layout)
-    probe.check(stem, zero, scale)
-    _set_trains(stem, use.trains)
-    return stem, stem.weight.numel() * math.prod(plan.repetitions(plan.num_outputs) for plan in plans)
-
-
-def _set_trains(stem: FoldedStem, trains: tuple[bool, bool]) -> None:
-    stem.weight.requires_grad_(trains[0])
-    stem.bias.requires_grad_(trains[1])
-
-
 def _stem_structure(stem: FoldedStem, use: ImageUse) -> StemStructure:
     d, f, rows, columns = stem.weight.shape
     live = tuple(stem.live.tolist())
@@ -322,24 +311,6 @@ def _input(bands: BandSet, shift: Tensor, scale: Tensor, dtype: torch.dtype) -> 
         normalization.shift.copy_(shift)
         normalization.scale.copy_(scale)
     return normalization
-
-
-def _build_stem(
-    kernel: Float64[Tensor, "d i j f bh bw"],
-    bias: Float64[Tensor, " d"],
-    plans: tuple[AxisPlan, AxisPlan],
-    layout: Layout,
-) -> FoldedStem:
-    d, i, j, f = kernel.shape[:4]
-    live = kernel.abs().amax((0, 1, 2, 4, 5)).nonzero().flatten().tolist() or [0]
-    weight = kernel[:, :, :, live].reshape(d * i * j, len(live), *kernel.shape[4:]).contiguous()
-    return FoldedStem(weight, bias.repeat_interleave(i * j), tuple(live), f, plans, layout)
-
-
-def _cost(composed: int, use: ImageUse, settings: FoldSettings, size: int) -> StemCost:
-    pixels = use.weight.numel() * (use.output.numel() // use.weight.shape[0])
-    reaching = int(block_pixels(settings.bands, size, settings.reduction).flatten(1).any(1).sum())
-    return StemCost(pixels, composed, settings.grid[0] * settings.grid[1] * reaching * 3 * size * size + pixels)
 
 
 def _check_whole(folded: FoldedNetwork, rgb_pipeline: nn.Module) -> None:

@@ -27,6 +27,10 @@ class CannotFold(ModelError):
     """Report a network, or settings, that cannot be folded, and why."""
 
 
+class CannotRun(CannotFold):
+    """Report a network that does not run on the image that it is folded for."""
+
+
 @dataclass
 class ImageUse:
     """Store what a watched network does with its image.
@@ -174,7 +178,7 @@ def watch_image(network: nn.Module, image: Tensor) -> ImageUse:
         except CannotFold:
             raise
         except Exception as error:  # the network's own code may raise anything
-            raise CannotFold(_cannot_run(network, image, error)) from error
+            raise CannotRun(_cannot_run(network, image, error)) from error
     if watch.consumer is None:
         last = f"; the last thing done with it is {watch.steps[-1][1]} in {name_of(watch.steps[-1][0])}"
         raise CannotFold(
@@ -281,7 +285,7 @@ def stem_output(network: nn.Module, image: Tensor) -> Tensor:
         except _Reached as reached:
             return reached.output
         except Exception as error:  # the network's own code may raise anything
-            raise CannotFold(_cannot_run(network, image, error)) from error
+            raise CannotRun(_cannot_run(network, image, error)) from error
     raise CannotFold("no convolution and no linear layer takes the image")
 
 

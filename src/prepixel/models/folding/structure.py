@@ -20,8 +20,8 @@ class StemCost:
     """Multiply-adds of one image, up to the stem's output.
 
     Attributes:
-        pixels: the network's own first layer, on pixels that exist already.
-        composed: one convolution over blocks.
+        pixels: the network's own first layer, on pixels that exist already; 0 where not one layer takes them.
+        composed: one convolution over blocks; 0 where there is no such form.
         factored: low-frequency inverse DCT to the network's pixels, then the network's own first layer.
     """
 
