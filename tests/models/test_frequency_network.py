@@ -177,10 +177,12 @@ def test_counting_changes_nothing_and_takes_no_values() -> None:
 
 def test_what_does_not_exist_is_refused() -> None:
     bands = BandSet.parse("S-6")
-    meant = r"no network 'resnet19' without its stem \(did you mean resnet18\?\); there are resnet18, resnet34"
+    meant = (
+        r"no network 'resnet19' without its stem \(did you mean resnet18\?\); there are torchvision's ResNet, ResNeXt"
+    )
     with pytest.raises(ModelError, match=meant):
         frequency_network("resnet19", bands, 7)
-    with pytest.raises(ModelError, match="no network 'vgg' without its stem; there are"):
+    with pytest.raises(ModelError, match="no network 'vgg' here; there are resnet18, resnet34"):
         rgb_network("vgg", 7)
     with pytest.raises(ModelError, match="layer2_stride is 3; it must be 2, or 1 for the graph of the released code"):
         frequency_resnet(18, bands, 7, 3)

@@ -74,7 +74,16 @@ def _slice_input_channels(source: Tensor, target: Tensor, places: dict[tuple[int
         return None
     for axis, sizes in enumerate(zip(source.shape, target.shape, strict=True)):
         if sizes[0] != sizes[1]:
-            if sizes not in places:
+            kept = places.get(sizes) or _with_features(sizes, places)
+            if kept is None:
                 return None
-            source = source.index_select(axis, torch.tensor(places[sizes], device=source.device))
+            source = source.index_select(axis, torch.tensor(kept, device=source.device))
     return source
+
+
+def _with_features(sizes: tuple[int, int], places: dict[tuple[int, int], list[int]]) -> list[int] | None:
+    """Return what a layer of a DenseNet keeps: its inputs are the channels, then the features of earlier layers."""
+    for (offered, wanted), kept in places.items():
+        if sizes[0] - offered == sizes[1] - wanted > 0:
+            return [*kept, *range(offered, sizes[0])]
+    return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torchvision
@@ -23,6 +22,7 @@ from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.nearest_name import did_you_mean
+from prepixel.models.stem_removal import RESNETS, Parts, family_of
 from prepixel.spectrum.bands import BandSet
 from prepixel.spectrum.spectrum import Spectrum
 
@@ -32,24 +32,16 @@ _RESNET_STEM = ("conv1", "bn1", "relu", "maxpool")
 _RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Store the parts of a torchvision network; names are torchvision's."""
-
-    trunk: nn.Sequential
-    head: nn.Sequential
-    trunk_prefix: str
-
-
 class _Network(nn.Module):
     """Chain an input, a trunk and a head."""
 
-    def __init__(self, normalization: nn.Module, parts: _Parts, name: str) -> None:
+    def __init__(self, normalization: nn.Module, parts: Parts, name: str) -> None:
         super().__init__()
         self.input = normalization
         self.trunk = parts.trunk
         self.head = parts.head
         self.name = name
+        self.stem_width = parts.stem_width
         self._trunk_prefix = parts.trunk_prefix
 
     def _after_input(self, normalized: Tensor) -> Tensor:
@@ -70,6 +62,7 @@ class FrequencyNetwork(_Network):
         trunk: normalized channels to the last feature map.
         head: the last feature map to one logit a class.
         name: the trunk's name.
+        stem_width: channels of the maps that the stem made, in whose place the bands are.
     """
 
     input: SpectrumInput
@@ -129,7 +122,7 @@ def frequency_network(
     """Build a frequency network by the name of its trunk.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or of another family of `prepixel.models.stem_removal`.
         bands: the channels it sees: a band set, or the name of one.
         num_classes: logits.
         layer2_stride: see `frequency_resnet`; only 2 for trunks that have no layer2.
@@ -139,13 +132,15 @@ def frequency_network(
     Raises:
         ModelError: no trunk of that name, or a stride that it does not have.
     """
-    _check_name(name)
-    if name == "mobilenet_v2":
-        if layer2_stride != 2:
-            raise ModelError(f"layer2_stride is {layer2_stride}, but mobilenet_v2 has no layer2; leave it at 2")
+    family = family_of(name)
+    if layer2_stride != 2 and name not in RESNETS:
+        raise ModelError(f"layer2_stride is {layer2_stride}, but {name} has no layer2; leave it at 2")
+    if name in RESNETS:
+        return _frequency_resnet(name, bands, num_classes, layer2_stride, shift, scale)
+    if family is None:
         return frequency_mobilenet_v2(bands, num_classes, shift=shift, scale=scale)
-    depth = int(name.removeprefix("resnet"))
-    return frequency_resnet(depth, bands, num_classes, layer2_stride, shift=shift, scale=scale)
+    bands = BandSet.of(bands)
+    return FrequencyNetwork(SpectrumInput(bands, shift, scale), family.build(name, len(bands), num_classes), name)
 
 
 def frequency_resnet(
@@ -176,16 +171,27 @@ def frequency_resnet(
     Raises:
         ModelError: no ResNet of that depth, or another stride.
     """
-    bands = BandSet.of(bands)
     _check_name(f"resnet{depth}")
+    return _frequency_resnet(f"resnet{depth}", bands, num_classes, layer2_stride, shift, scale)
+
+
+def _frequency_resnet(
+    name: str,
+    bands: BandSet | str,
+    num_classes: int,
+    layer2_stride: int,
+    shift: Float[Tensor, " f"] | None,
+    scale: Float[Tensor, " f"] | None,
+) -> FrequencyNetwork:
+    bands = BandSet.of(bands)
     if layer2_stride not in {1, 2}:
         raise ModelError(f"layer2_stride is {layer2_stride}; it must be 2, or 1 for the graph of the released code")
-    parts = _resnet_parts(depth, num_classes, _RESNET_STAGES)
+    parts = _resnet_parts(name, num_classes, _RESNET_STAGES)
     stages: Any = parts.trunk
     _widen_resnet_input(stages.layer1[0], len(bands))
     if layer2_stride == 1:
         _remove_stride(stages.layer2[0])
-    return FrequencyNetwork(SpectrumInput(bands, shift, scale), parts, f"resnet{depth}")
+    return FrequencyNetwork(SpectrumInput(bands, shift, scale), parts, name)
 
 
 def frequency_mobilenet_v2(
@@ -207,7 +213,7 @@ def frequency_mobilenet_v2(
     _initialize(first)
     rest = [(name, child) for name, child in parts.trunk.named_children() if name not in {"0", "1"}]
     trunk = nn.Sequential(OrderedDict([("1", first), *rest]))
-    parts = _Parts(trunk, parts.head, parts.trunk_prefix)
+    parts = Parts(trunk, parts.head, parts.trunk_prefix, parts.stem_width)
     return FrequencyNetwork(SpectrumInput(bands, shift, scale), parts, "mobilenet_v2")
 
 
@@ -220,30 +226,27 @@ def rgb_network(name: str, num_classes: int) -> PixelNetwork:
     _check_name(name)
     if name == "mobilenet_v2":
         return PixelNetwork(PixelInput(), _mobilenet_parts(num_classes), name)
-    parts = _resnet_parts(int(name.removeprefix("resnet")), num_classes, _RESNET_STEM + _RESNET_STAGES)
+    parts = _resnet_parts(name, num_classes, _RESNET_STEM + _RESNET_STAGES)
     return PixelNetwork(PixelInput(), parts, name)
 
 
 def _check_name(name: str) -> None:
     if name not in NAMES:
-        raise ModelError(
-            f"no network {name!r} without its stem{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}. Any other "
-            "network of torchvision or timm can be folded: in a recipe, network.stem: folded"
-        )
+        raise ModelError(f"no network {name!r} here{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}")
 
 
-def _resnet_parts(depth: int, num_classes: int, names: Sequence[str]) -> _Parts:
-    whole = getattr(torchvision.models, f"resnet{depth}")(num_classes=num_classes)
+def _resnet_parts(name: str, num_classes: int, names: Sequence[str]) -> Parts:
+    whole: Any = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     trunk = nn.Sequential(OrderedDict((name, getattr(whole, name)) for name in names))
     head = nn.Sequential(OrderedDict(avgpool=whole.avgpool, flatten=nn.Flatten(1), fc=whole.fc))
-    return _Parts(trunk, head, "")
+    return Parts(trunk, head, "", 64)
 
 
-def _mobilenet_parts(num_classes: int) -> _Parts:
+def _mobilenet_parts(num_classes: int) -> Parts:
     whole = torchvision.models.mobilenet_v2(num_classes=num_classes)
     pool = nn.AdaptiveAvgPool2d(1)
     head = nn.Sequential(OrderedDict(avgpool=pool, flatten=nn.Flatten(1), classifier=whole.classifier))
-    return _Parts(whole.features, head, "features.")
+    return Parts(whole.features, head, "features.", 32)
 
 
 def _widen_resnet_input(block: Any, channels: int) -> None:

@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from prepixel.errors import ModelError
 from prepixel.models.frequency_network import FrequencyNetwork, PixelNetwork
+from prepixel.models.stem_removal import rgb_shapes
 from prepixel.models.weight_files import check_finite
 
-_HEADS = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}
+_HEADS = {
+    f"{layer}.{kind}"
+    for layer in ("fc", "classifier", "classifier.1", "classifier.2", "classifier.3")
+    for kind in ("weight", "bias")
+}
 
 
 class WeightsMismatch(ModelError):
@@ -49,7 +55,8 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
 
     The layers that see the input keep the first of their channels where the bands are fewer than the RGB network's
     channels at that place (64 in a ResNet, 32 in MobileNetV2), are taken untouched where they are as many, and stay
-    as drawn where they are more. A head for another number of classes, or none, stays as drawn. All the rest is copied.
+    as drawn where they are more. In a DenseNet they keep the features of earlier layers as well. A head for another
+    number of classes, or none, stays as drawn. All the rest is copied.
 
     Args:
         network: what is filled; left as it was if anything does not fit.
@@ -68,22 +75,24 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
         )
     check_finite(given, "the checkpoint")
     own = {name: (key, value) for key, value in network.state_dict().items() if (name := network.torchvision_key(key))}
-    seen = _names_that_see_the_input(network)
-    added = frozenset(name for name in seen if "downsample" in name and network.name in {"resnet18", "resnet34"})
+    shapes = rgb_shapes(network.name) if isinstance(network, FrequencyNetwork) else {}
+    added = frozenset(name for name in own if shapes and name not in shapes)
+    seen = frozenset(name for name, (_, value) in own.items() if shapes.get(name, value.shape) != value.shape) - _HEADS
     new: dict[str, Tensor] = {}
     kinds: dict[str, list[str]] = {"copied": [], "cut": [], "fresh": []}
     problems: list[str] = []
     for name, (key, value) in own.items():
-        kind, source = _choose(name, value, given, seen, added)
+        kind, source = _choose(name, value, given, shapes if name in seen else {}, added)
+        if kind == "cut" and source is not None and isinstance(network, FrequencyNetwork):
+            source = _first_channels(source, value, network)
         if kind in kinds:
             kinds[kind].append(name)
         else:
             problems.append(kind)
         if source is not None:
             new[key] = source
-    stem = _stem_prefixes(network)
     unused = [name for name in given if name not in own]
-    problems += [f"{name} has no place in the network" for name in unused if not name.startswith(stem)]
+    problems += [f"{name} has no place in the network" for name in unused if name not in shapes]
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise WeightsMismatch(f"not the weights of a {network.name}: {'; '.join(problems[:5])}{more}")
@@ -92,7 +101,7 @@ def load_rgb_weights(network: FrequencyNetwork | PixelNetwork, state_dict: Mappi
 
 
 def _choose(
-    name: str, value: Tensor, given: Mapping[str, Tensor], seen: frozenset[str], added: frozenset[str]
+    name: str, value: Tensor, given: Mapping[str, Tensor], seen: Mapping[str, tuple[int, ...]], added: frozenset[str]
 ) -> tuple[str, Tensor | None]:
     """Return what becomes of one weight, and what it is filled from; anything but a kind is a problem."""
     source = given.get(name)
@@ -102,33 +111,22 @@ def _choose(
         return ("fresh" if absent else f"{name} is missing"), None
     if source.shape == value.shape:
         return "copied", source
-    if name in seen and source.ndim == value.ndim:
+    if seen.get(name) == tuple(source.shape):
         if all(wanted <= offered for wanted, offered in zip(value.shape, source.shape, strict=True)):
-            return "cut", source[tuple(slice(size) for size in value.shape)]
+            return "cut", source
         return "fresh", None
     if name in _HEADS:
         return "fresh", None
     return f"{name} is {tuple(source.shape)}, the network's {tuple(value.shape)}", None
 
 
-def _names_that_see_the_input(network: nn.Module) -> frozenset[str]:
-    """Return the names of the weights whose size depends on the number of bands."""
-    if not isinstance(network, FrequencyNetwork):
-        return frozenset()
-    if network.name == "mobilenet_v2":
-        block, parts = "features.1.conv.", ("0.0", "0.1", "1")
-    else:
-        block, parts = "layer1.0.", ("conv1", "downsample.0", "downsample.1")
-        if network.trunk.get_submodule("layer1.0.conv1").in_channels == 64:
-            return frozenset()
-    kinds = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    return frozenset(f"{block}{part}.{kind}" for part in parts for kind in kinds)
-
-
-def _stem_prefixes(network: FrequencyNetwork | PixelNetwork) -> tuple[str, ...]:
-    if not isinstance(network, FrequencyNetwork):
-        return ()
-    return ("features.0.",) if network.name == "mobilenet_v2" else ("conv1.", "bn1.")
+def _first_channels(source: Tensor, value: Tensor, network: FrequencyNetwork) -> Tensor:
+    """Keep the first of the stem's channels on every axis that has them, and what a DenseNet has behind them."""
+    for axis, (offered, wanted) in enumerate(zip(source.shape, value.shape, strict=True)):
+        if offered != wanted:
+            kept = [*range(wanted - (offered - network.stem_width)), *range(network.stem_width, offered)]
+            source = source.index_select(axis, torch.tensor(kept, device=source.device))
+    return source
 
 
 def _some(names: Mapping[str, object], limit: int = 5) -> str:

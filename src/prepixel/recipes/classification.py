@@ -125,10 +125,10 @@ class NetworkSettings:
     """Settings of the network that is trained.
 
     Attributes:
-        name: resnet18, resnet34, resnet50, resnet101, resnet152 or mobilenet_v2; with another stem or for kind rgb
-            also any other classifier of torchvision, or timm:NAME.
+        name: a classifier of torchvision; with a stem that is not removed or for kind rgb also timm:NAME.
         layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
-        stem: for kind spectrum, removed as in the paper; folded: the RGB network itself, its first layer folded over
+        stem: for kind spectrum, removed as in the paper (ResNet, ResNeXt, Wide ResNet, RegNet, DenseNet, ConvNeXt,
+            MobileNetV2 and V3, EfficientNet and V2); folded: the RGB network itself, its first layer folded over
             the coefficients; or light: a small convolution over blocks in the place of its first layer.
         pixels: for a folded or light stem, the pixels down and across that the RGB network takes. For a folded one the
             grid's image must be 1, 2, 4 or 8 times as large; for a light one the grid must be as large as the first
