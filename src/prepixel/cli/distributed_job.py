@@ -11,7 +11,7 @@ from typing import Any
 from prepixel.cli.console import print_json, print_pairs, progress_lines
 from prepixel.cli.estimated_job import print_report
 from prepixel.cli.parser import UsageError
-from prepixel.stores.remote_path import AnyPath
+from prepixel.stores.remote_path import AnyPath, is_url
 
 
 def is_distributed(options: argparse.Namespace) -> bool:
@@ -30,7 +30,9 @@ def unit_options(options: argparse.Namespace) -> dict[str, Any]:
     from prepixel.data.ray_executor import RayExecutor
 
     threads = options.threads or 1
-    return {"part": None, "executor": RayExecutor(options.address, cpus_per_unit=threads), "threads": threads}
+    remote = any(is_url(getattr(options, name, None)) for name in ("source", "target", "folder"))
+    executor = RayExecutor(options.address, cpus_per_unit=threads, units_at_once=2 if remote else 1)
+    return {"part": None, "executor": executor, "threads": threads}
 
 
 def run_distributed(

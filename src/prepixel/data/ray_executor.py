@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
@@ -20,15 +21,20 @@ class RayExecutor:
     same paths. Ray's usage reports are off unless the environment turns them on.
     """
 
-    def __init__(self, address: str | None = None, *, cpus_per_unit: int = 1, max_retries: int = 5) -> None:
+    def __init__(
+        self, address: str | None = None, *, cpus_per_unit: int = 1, units_at_once: int = 1, max_retries: int = 5
+    ) -> None:
         """Name the cluster; nothing is connected or started yet.
 
         Args:
             address: of a running cluster, such as ``auto`` or ``HOST:6379``; None starts one on this machine.
             cpus_per_unit: CPUs that Ray reserves for a unit: the threads of its work.
+            units_at_once: units that share these CPUs; 2 where a unit waits for a store at its begin and its end.
             max_retries: how often a unit whose worker died is done again.
         """
-        self.address, self.cpus_per_unit, self.max_retries = address, cpus_per_unit, max_retries
+        self.address, self.max_retries = address, max_retries
+        share = cpus_per_unit / units_at_once
+        self.cpus_per_unit = share if share <= 1 else math.ceil(share)  # Ray has no fractions above one
 
     def run(self, function: Callable[[Any], Any], units: Iterable[Any]) -> Generator[Any, None, None]:
         """Yield ``function(unit)`` of every unit as they get ready.
@@ -68,7 +74,7 @@ class RayExecutor:
             raise ClusterError(f"{where} cannot be used ({_first_line(error)}); check it with: ray status") from error
 
     def _limit(self, ray: Any) -> int:
-        return max(1, _AHEAD * int(ray.cluster_resources().get("CPU", 1)) // self.cpus_per_unit)
+        return max(1, int(_AHEAD * ray.cluster_resources().get("CPU", 1) / self.cpus_per_unit))
 
     def _result(self, ray: Any, reference: Any) -> Any:
         try:

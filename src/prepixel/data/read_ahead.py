@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from prepixel.data.parallel import map_in_order
 from prepixel.files import read_regular_file_part
-from prepixel.stores.remote_path import ListedObject, is_url, read_listed
+from prepixel.stores.remote_path import AnyPath, ListedObject, is_url, read_listed
 
 REQUESTS = 32
 MAX_BYTES = 256 << 20
@@ -108,6 +109,17 @@ def with_contents(
     fetched = read_ahead(items, lambda item: contents_of(item[1]), lambda item: listed_size(item[1]))
     with contextlib.closing(fetched):
         yield from fetched
+
+
+def map_requests(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], place: AnyPath
+) -> Generator[_Result, None, None]:
+    """Yield ``function(item)`` of every item, in order: many at once if they wait for the store that holds a place."""
+    if isinstance(place, Path):
+        yield from map(function, items)
+        return
+    with contextlib.closing(map_in_order(function, items, REQUESTS, ahead=1)) as results:
+        yield from results
 
 
 def read_objects(paths: Sequence[str]) -> list[bytes]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prepixel.data.read_ahead import map_requests
 from prepixel.errors import DatasetError, reason_of
 from prepixel.files import make_folder, read_regular_file, remove_temporary, replace_file
 from prepixel.stores.remote_path import AnyPath
@@ -114,14 +115,10 @@ class UnitRecords:
         Raises:
             DatasetError: a record cannot be read, or is that of another job.
         """
-        present = self.present()
-        left = []
-        for number in numbers:
-            if number in present:
-                self.read(number)
-            else:
-                left.append(number)
-        return left
+        present, numbers = self.present(), list(numbers)
+        for _ in map_requests(self.read, (number for number in numbers if number in present), self.folder):
+            pass
+        return [number for number in numbers if number not in present]
 
     def read_all(self) -> Iterator[Any]:
         """Check that all units are finished, and return an iterator over their results, in order.
@@ -136,7 +133,7 @@ class UnitRecords:
                 f"{self.folder}: {num_missing} of {len(numbers)} units are not finished "
                 f"({_numbers_in_words(missing)}); run their parts again, then merge"
             )
-        return map(self.read, numbers)
+        return map_requests(self.read, numbers, self.folder)
 
 
 def recorded_units(folder: AnyPath) -> Iterable[int]:
@@ -169,8 +166,9 @@ def remove_records(folder: AnyPath) -> None:
     if not folder.is_dir():
         return
     remove_temporary(folder)  # of workers that were killed
-    for number in list(recorded_units(folder)):
-        (folder / _record_name(number)).unlink(missing_ok=True)
+    paths = [folder / _record_name(number) for number in recorded_units(folder)]
+    for _ in map_requests(lambda path: path.unlink(missing_ok=True), paths, folder):
+        pass
     try:
         folder.rmdir()
     except OSError:  # other files are in it, or another process has removed it

@@ -22,7 +22,7 @@ from prepixel.optional import extras_for
 
 _MAX_RETRIES = 8
 _BODY_RETRIES = 5
-_PAGE = 1000
+PAGE = 1000  # objects of one request, at most
 _TIMEOUT = "60s"
 _FIRST_PROCESS: dict[str, int] = {}  # the process that used a store first; a forked one inherits it
 _Result = TypeVar("_Result")
@@ -124,7 +124,7 @@ def object_info(bucket: str, key: str) -> ObjectInfo:
     return _request(bucket, key, head)
 
 
-def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = _PAGE) -> Iterator[ObjectInfo]:
+def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> Iterator[ObjectInfo]:
     """Yield the objects below a prefix, in the store's order: by their names' bytes.
 
     Args:
@@ -138,11 +138,16 @@ def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = _PAGE
     """
     last = after
     while True:
-        found = _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, last, page))
+        found = list_page(bucket, prefix, after=last, page=page)
         yield from found
         if len(found) < page:
             return
         last = found[-1].key
+
+
+def list_page(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> list[ObjectInfo]:
+    """Return what `list_objects` yields first, by one request; fewer than a page where nothing follows."""
+    return _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, after, page))
 
 
 def write_object(bucket: str, key: str, file: IO[bytes]) -> None:

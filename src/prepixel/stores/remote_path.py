@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
 from prepixel.errors import StoreError
-from prepixel.stores.client import ObjectInfo, delete_object, list_objects, object_info, read_object, write_object
+from prepixel.stores.client import (
+    PAGE,
+    ObjectInfo,
+    delete_object,
+    list_objects,
+    list_page,
+    object_info,
+    read_object,
+    write_object,
+)
 
 _URL = re.compile(r"(s3|gs|az|https?)://([^/?#]*)(/[^?#]*)?", re.IGNORECASE)
 _LAST = "\U0010ffff"
@@ -242,19 +251,28 @@ def split_folder(root: RemotePath) -> tuple[list[ObjectInfo], list[str]]:
 
 
 def _walk_folder(root: RemotePath) -> Iterator[ObjectInfo | str]:
-    """Yield the objects right below a folder, and the name of each folder once, whose own objects are skipped."""
+    """Yield the objects right below a folder, and the name of each folder once, whose own objects are skipped.
+
+    A page is requested for each thousand objects here, and for each folder that does not end in the page it begins in.
+    """
     begin = f"{root.key}/" if root.key else ""
-    after = ""
+    after, skipped = "", "/"  # the start of keys that are passed over; none begins with a slash
     while True:
-        for info in list_objects(root.bucket, root.key, after=after):
+        page = list_page(root.bucket, root.key, after=after)
+        for info in page:
+            if info.key.startswith(skipped):
+                continue
             name, slash, _ = info.key[len(begin) :].partition("/")
             if slash:
+                skipped = f"{begin}{name}/"
                 yield name
-                after = f"{begin}{name}/{_LAST}"
-                break
-            yield info
-        else:
+            else:
+                yield info
+        if len(page) < PAGE:
             return
+        after = page[-1].key
+        if after.startswith(skipped):
+            after = f"{skipped}{_LAST}"
 
 
 def read_listed(path: str, offset: int = 0, size: int | None = None) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from prepixel.data.datasets.text_formats import LISTING_NAME, read_class_names, read_listing
-from prepixel.data.read_ahead import read_objects
+from prepixel.data.read_ahead import map_requests, read_objects
 from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
 from prepixel.jpeg.source import Source
@@ -253,11 +253,12 @@ def _read_folders(
         raise _no_class_folder(root, endings)
     classes = names if names is not None else tuple(folders)
     keys = _keys(classes) if names is not None else {name: {label} for label, name in enumerate(folders)}
+    labels = [_label_of(name, keys, len(classes), str(root)) for name in folders]
+    listings = map_requests(lambda name: list(image_files(root / name, extensions=endings)), folders, root)
     samples: list[Sample] = []
-    for name in folders:
-        label, before = _label_of(name, keys, len(classes), str(root)), len(samples)
-        samples += [Sample(path, label) for path in image_files(root / name, extensions=endings)]
-        if len(samples) == before:
+    for name, label, paths in zip(folders, labels, listings, strict=True):
+        samples += [Sample(path, label) for path in paths]
+        if not paths:
             raise DatasetError(
                 f"{root / name}: class {name!r} has no image ({_extensions_seen(root / name)}); "
                 f"images end in {' '.join(endings)}; add one, or remove the folder"

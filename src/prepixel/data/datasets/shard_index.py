@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
+from prepixel.data.read_ahead import map_requests
 from prepixel.data.units import RECORDS, JobHeader, UnitRecords
 from prepixel.errors import DatasetError, describe_error, reason_of
 from prepixel.files import json_bytes, read_regular_file, replace_file, sync_file
@@ -299,7 +300,8 @@ def add_recorded(folder: AnyPath, manifest: Manifest, part: Part, numbers: range
         DatasetError: a record cannot be read, or is that of another source.
     """
     records = UnitRecords(folder / RECORDS, JobHeader("pack", part.listing, manifest.num_shards))
-    found = {number: _summary(records.read(number)) for number in sorted(records.present()) if number in numbers}
+    present = [number for number in sorted(records.present()) if number in numbers]
+    found = dict(zip(present, map(_summary, map_requests(records.read, present, folder)), strict=True))
     return replace(manifest, finished={**manifest.finished, **found}) if found else manifest
 
 

@@ -30,6 +30,7 @@ from prepixel.data.datasets.shard_index import (
 )
 from prepixel.data.datasets.text_formats import read_class_names
 from prepixel.data.parallel import map_in_order
+from prepixel.data.read_ahead import map_requests
 from prepixel.errors import DatasetError, MalformedPack
 from prepixel.files import AtomicFile, json_bytes, replace_file
 from prepixel.stores.client import read_object
@@ -66,10 +67,11 @@ class ShardWriter:
         """Finish the shard, write its index, and return what both hold; the disk has them then."""
         with self._target:
             self._archive.close()
+            tar_bytes = self._target.file.tell()
         tar, index = self._folder / f"{self._name}.tar", encode_index(self._rows)
         replace_file(tar.with_suffix(".jsonl"), index)
         num_samples = sum(row.kind != "skipped" for row in self._rows)
-        return ShardSummary(len(self._rows), num_samples, hashlib.sha256(index).hexdigest(), tar.stat().st_size)
+        return ShardSummary(len(self._rows), num_samples, hashlib.sha256(index).hexdigest(), tar_bytes)
 
     def discard(self) -> None:
         """Leave nothing behind; safe on a full disk, and after `close`."""
@@ -247,8 +249,7 @@ class PackedDataset:
 
 def _present(folder: AnyPath, manifest: Manifest) -> Iterator[tuple[int, ShardRow]]:
     """Yield every sample that is there, with its shard's number."""
-    threads = _MAX_REQUESTS if isinstance(folder, RemotePath) else 1
-    indices = map_in_order(lambda number: read_index(folder, manifest, number), range(manifest.num_shards), threads)
+    indices = map_requests(lambda number: read_index(folder, manifest, number), range(manifest.num_shards), folder)
     with contextlib.closing(indices) as found:
         for number, rows in enumerate(found):
             yield from ((number, row) for row in rows if row.kind != "skipped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -19,13 +20,15 @@ from prepixel.data.datasets.shard_index import (
 )
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_sources import PackSource
+from prepixel.data.read_ahead import map_requests
 from prepixel.errors import DatasetError, ReadFailure, RecordedError
 from prepixel.stores.remote_path import AnyPath
 
 
 def report_packing(goal: AnyPath, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
     """Report what became of a source, from the indices of its shards."""
-    rows = [row for number in shard_numbers(part) for row in read_index(goal, manifest, number)]
+    indices = map_requests(lambda number: read_index(goal, manifest, number), shard_numbers(part), goal)
+    rows = [row for index in indices for row in index]
     packed = [row for row in rows if row.kind == "packed"]
     return PackReport(
         num_samples=len(rows),
@@ -110,11 +113,16 @@ def _check_same(goal: AnyPath, manifest: Manifest, source: PackSource, options: 
 
 def unfinished_shards(goal: AnyPath, manifest: Manifest, numbers: Iterable[int]) -> Iterator[int]:
     """Yield those of some shards that are not finished, or no longer what was written."""
-    for number in numbers:
+
+    def check(number: int) -> int | None:
         try:
             read_index(goal, manifest, number)
         except DatasetError:
-            yield number
+            return number
+        return None
+
+    with contextlib.closing(map_requests(check, numbers, goal)) as checked:
+        yield from (number for number in checked if number is not None)
 
 
 def shard_numbers(part: Part) -> range:

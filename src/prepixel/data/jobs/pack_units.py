@@ -24,7 +24,7 @@ from prepixel.data.datasets.shard_index import (
 )
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
-from prepixel.data.executors import Executor, finish_units
+from prepixel.data.executors import Executor, LocalExecutor, finish_units
 from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
@@ -34,7 +34,7 @@ from prepixel.errors import DatasetError
 from prepixel.files import make_folder, remove_temporary, write_text
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
-from prepixel.stores.remote_path import AnyPath, to_path
+from prepixel.stores.remote_path import AnyPath, is_url, to_path
 
 _MAX_COUNTED = 1000  # unfinished shards; a damaged manifest may claim any number
 
@@ -123,6 +123,8 @@ def pack_units(
     total = sum(manifest.num_rows(number) for number in numbers)
     earlier = total - sum(manifest.num_rows(number) for number in left)
     units = _units(source, goal, options, manifest, shards, header, left, threads, limits)
+    if executor is None and (is_url(goal) or is_url(source.entries[0].path)):
+        executor = LocalExecutor(at_once=2)
     finish_units(executor, pack_unit, units, done=earlier, total=total, progress=progress)
     if part is not None:
         return None

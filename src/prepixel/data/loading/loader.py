@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,15 +25,17 @@ from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.loading.crops import CenterCrop, Crop, CropParams
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, PixelReader, SpectrumReader, read_drawn, with_path
-from prepixel.data.parallel import map_unordered
+from prepixel.data.parallel import map_in_order, map_unordered
 from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import PrepixelError, ReadFailure
+from prepixel.jpeg.source import Source
 from prepixel.spectrum import Spectrum
 from prepixel.spectrum.tree import register_node
 
 _LOG = logging.getLogger(__name__)
 # So many bad files are bad luck in a small data set; more than that, and more than the share allowed, are a mistake.
 _FEW_BAD_FILES = 3
+_STORE_BATCHES = 4  # whose samples a store is asked for at once
 
 OnError = Literal["raise", "skip"]
 
@@ -123,8 +126,20 @@ class CropDataset(Dataset[FetchResult]):
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
         """Fetch the crops of (epoch, index) pairs; files that cannot be read are left out and listed."""
+        return self.read_sources(keys, self.fetch_sources(keys))
+
+    @property
+    def waits_for_store(self) -> bool:
+        """Return whether `fetch_sources` reads from a store."""
+        return not isinstance(self.files.root, Path)
+
+    def fetch_sources(self, keys: list[tuple[int, int]]) -> Sequence[Source]:
+        """Return what the crops are read from: paths or bytes."""
+        return self.files.sources([index for _, index in keys])
+
+    def read_sources(self, keys: list[tuple[int, int]], sources: Sequence[Source]) -> FetchResult:
+        """Read the crops from what `fetch_sources` returned."""
         samples = [self.files.samples[index] for _, index in keys]
-        sources = self.files.sources([index for _, index in keys])
 
         def draw(place: int, size: tuple[int, int]) -> CropParams:
             return self.crop.make_params(size, self.reader.aspect, sample_generator(self.seed, *keys[place]))
@@ -230,12 +245,22 @@ class BatchLoader:
         )
         with contextlib.ExitStack() as stack:
             fetched: Iterator[FetchResult] = iter(loader)
-            if not self.workers:
+            if not self.workers and getattr(self.dataset, "waits_for_store", False):
+                fetched = stack.enter_context(contextlib.closing(self._from_store(keys)))
+            elif not self.workers:
                 ahead = map_unordered(identity, fetched, threads=1, ahead=self.read_ahead)
                 fetched = stack.enter_context(contextlib.closing(ahead))
             for batch, failures in fetched:
                 self._note(failures)
                 yield batch.pin_memory() if self.pin_memory else batch
+
+    def _from_store(self, keys: list[list[tuple[int, int]]]) -> Generator[FetchResult, None, None]:
+        """Yield batches in order: the store is asked for a few of them at once while others are decoded."""
+        sources = map_in_order(lambda own: (own, self.dataset.fetch_sources(own)), keys, _STORE_BATCHES, ahead=1)
+        with contextlib.closing(sources):
+            read = map_unordered(lambda pair: self.dataset.read_sources(*pair), sources, 1, ahead=self.read_ahead)
+            with contextlib.closing(read) as batches:
+                yield from batches
 
     def _note(self, failures: tuple[ReadFailure, ...]) -> None:
         for failure in failures:

@@ -1,0 +1,128 @@
+"""Measure packing from and to an object store, and training batches from shards in it, beside local files.
+
+The store is benchmarks/object_server.py on loopback, on a core of its own, answering 5, 20 or 50 ms after each
+request. What is measured runs on one thread of the other core: all it costs to talk to the store is counted, and what
+the store itself costs is not. Local files are cached. Photos are ImageNet's, cut and coded differently. All subjects
+take turns in every round.
+
+- Packing with S-24: photos are read ahead (32 requests at once); and each only when the one before is packed.
+- Training batches of 64: int8 S-24 on 28 x 28, of shards; batches' samples are drawn over all shards.
+
+    python -m benchmarks.speed.object_stores -n 5
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import torch
+from benchmarks.harness import arguments, interleave, photos, report
+from benchmarks.object_server import object_server
+from benchmarks.photo_copies import write_copies
+
+from prepixel.data import PackedDataset, RandomCrop, SpectrumLoader, SpectrumReader
+from prepixel.data.executors import LocalExecutor
+from prepixel.data.jobs import pack_image
+from prepixel.data.jobs.pack_options import PackOptions
+from prepixel.data.jobs.pack_sources import open_source
+from prepixel.data.jobs.pack_units import pack_units
+from prepixel.data.read_ahead import read_ahead
+from prepixel.spectrum import BandSet
+
+QUESTION = "object stores"
+BANDS = BandSet.parse("S-24")
+OPTIONS = PackOptions(BANDS, shard_size=250)
+LATENCIES = (5, 20, 50)  # ms
+BATCH = 64
+FEW = 200
+LOCAL = "local files"
+ONE_BY_ONE = functools.partial(read_ahead, requests=1)
+
+
+class Place:
+    """Where photos and shards lie, and where new shards are written: a folder, or a bucket of a server."""
+
+    def __init__(self, root: str, url: str = "") -> None:
+        self.root, self._url = root, url
+        self._numbers = itertools.count()
+        self._files: PackedDataset | None = None
+
+    def use(self) -> None:
+        """Let the environment name the server; clients of buckets that are known keep theirs."""
+        if self._url:
+            os.environ |= {"AWS_ENDPOINT_URL": self._url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+            os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+    def pack(self) -> None:
+        """Pack the photos into a new folder."""
+        self.use()
+        pack_units(open_source(f"{self.root}/photos"), f"{self.root}/new{next(self._numbers)}", OPTIONS, threads=1)
+
+    def pack_few(self) -> None:
+        """Pack a few photos, each read when the one before is packed."""
+        self.use()
+        source = open_source(f"{self.root}/photos")
+        source = replace(source, entries=source.entries[:FEW])
+        with mock.patch.object(pack_image, "read_ahead", ONE_BY_ONE):
+            pack_units(source, f"{self.root}/new{next(self._numbers)}", OPTIONS, executor=LocalExecutor(), threads=1)
+
+    def open(self) -> None:
+        """Open the shards."""
+        self.use()
+        self._files = PackedDataset(f"{self.root}/shards")
+
+    def train(self) -> None:
+        """Read an epoch's batches."""
+        assert self._files is not None
+        unit = torch.full((len(BANDS),), 8.0)
+        reader = SpectrumReader((28, 28), BANDS, dtype=torch.int8, unit=unit)
+        loader = SpectrumLoader(
+            self._files, reader, batch_size=BATCH, crop=RandomCrop(), seed=1, threads=1, training=True
+        )
+        for _ in loader.epoch(0):
+            pass
+
+
+def main() -> None:
+    """Measure packing and training batches at every latency."""
+    options = arguments(__doc__)
+    torch.set_num_threads(1)
+    count = options.files or 4000
+    paths = sorted((photos() / "imagenet_samples").glob("*.JPEG"))
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="prepixel-stores-") as folder, ExitStack() as servers:
+        root = Path(folder)
+        local = Place(str(root / "bucket"))
+        write_copies(paths, root / "bucket" / "photos", count)
+        pack_units(open_source(root / "bucket" / "photos"), root / "bucket" / "shards", OPTIONS)
+        stores = {}
+        for ms in LATENCIES:  # buckets differ, because the client of a bucket keeps its server
+            (root / f"ms{ms}").mkdir()
+            for name in ("photos", "shards"):
+                (root / f"ms{ms}" / name).symlink_to(root / "bucket" / name)
+            url = servers.enter_context(object_server(root, "--latency", str(ms / 1000), core=cores[-1]))
+            stores[ms] = Place(f"s3://ms{ms}", url)
+        os.sched_setaffinity(0, cores[:1])
+        places = {LOCAL: local} | {f"{ms} ms": place for ms, place in stores.items()}
+        timings = interleave({name: place.pack for name, place in places.items()}, rounds=options.n)
+        report(QUESTION, f"packing {count} photos, one thread", timings, per=count, reference=LOCAL, options=options)
+        few = min(FEW, count)
+        timings = interleave({name: place.pack_few for name, place in places.items()}, rounds=options.n)
+        case = f"packing {few} photos without reading ahead, one thread"
+        report(QUESTION, case, timings, per=few, reference=LOCAL, options=options)
+        for place in places.values():
+            place.open()
+        timings = interleave({name: place.train for name, place in places.items()}, rounds=options.n)
+        per = count // BATCH * BATCH
+        report(QUESTION, "training batches, one thread", timings, per=per, reference=LOCAL, options=options)
+
+
+if __name__ == "__main__":
+    main()
