@@ -58,6 +58,7 @@ class FaultyProxy:
     def __init__(self, port: int, *, refused: float = 0.0, cut: float = 0.0, latency: float = 0.0) -> None:
         self.port, self.refused, self.cut, self.latency = port, refused, cut, latency
         self.num_refused = self.num_cut = self.num_requests = 0
+        self.lines: list[str] = []  # of the requests, the first of each
         self._draws, self._lock = random.Random(1), threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -82,6 +83,7 @@ class FaultyProxy:
                 return
             with self._lock:
                 self.num_requests += 1
+                self.lines.append(request.partition(b"\r\n")[0].decode("latin-1"))
                 draw = self._draws.random()
                 refuse, cut = draw < self.refused, self.refused <= draw < self.refused + self.cut
                 self.num_refused += refuse

@@ -22,8 +22,9 @@ from prepixel.bench.rgb_baselines import BaselineReader, BatchReader, baseline_d
 from prepixel.data import DatasetError, PackedDataset, RandomCrop, SpectrumReader
 from prepixel.data.jobs.bandlimit_file import BandlimitOptions
 from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_options import PackOptions
-from prepixel.data.jobs.pack_sources import PackEntry, PackSource
+from prepixel.data.jobs.pack_sources import PackSource
 from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.readers import read_drawn
 from prepixel.data.random_streams import sample_generator

@@ -41,6 +41,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotations", type=path, metavar="FILE", help="COCO .json file of the images of SOURCE, for detection"
     )
+    parser.add_argument(
+        "--listing",
+        type=location,
+        metavar="FILE",
+        help="of a SOURCE in a store: save its listing here, or read it if it is there",
+    )
     parser.add_argument("--append", action="store_true", help="add another source to what the folder holds")
     parser.add_argument(
         "--on-error",
@@ -72,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         on_error=options.on_error,
     )
     if options.annotations is None:
-        source = open_source(options.source, class_names=options.classes)
+        source = open_source(options.source, class_names=options.classes, listing=options.listing)
     elif options.classes is None:
         source = open_coco(options.annotations, options.source)
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -15,6 +16,8 @@ from prepixel.errors import DatasetError
 from prepixel.files import EXTENSIONS, image_files
 from prepixel.jpeg.source import Source
 from prepixel.stores.remote_path import AnyPath, split_folder, to_path
+
+_LISTED_AHEAD = 4096  # images of a class
 
 Layout = Literal["auto", "folders", "listing", "prefix"]
 
@@ -122,7 +125,8 @@ class FolderDataset:
         elif chosen == "prefix":
             classes, samples = _read_prefixed(folder, names, endings)
         else:
-            classes, samples = _read_folders(folder, names, endings)
+            classes, found = class_folder_samples(folder, names, endings)
+            samples = tuple(found)
         object.__setattr__(self, "root", folder)
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "samples", samples)
@@ -245,25 +249,38 @@ def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -
     return [_label_of(name, keys, len(names), where) for name in classes]
 
 
-def _read_folders(
-    root: AnyPath, names: tuple[str, ...] | None, endings: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+def class_folder_samples(
+    root: AnyPath, names: tuple[str, ...] | None, endings: tuple[str, ...] = EXTENSIONS
+) -> tuple[tuple[str, ...], Iterator[Sample]]:
+    """Return the classes of a folder of class folders, and an iterator over its images, which are not all in memory.
+
+    Raises:
+        DatasetError: as `FolderDataset`, about an empty class when the iterator is at it.
+    """
+    _require_folder(root)
     folders = _class_folders(root)
     if not folders:
         raise _no_class_folder(root, endings)
     classes = names if names is not None else tuple(folders)
     keys = _keys(classes) if names is not None else {name: {label} for label, name in enumerate(folders)}
     labels = [_label_of(name, keys, len(classes), str(root)) for name in folders]
-    listings = map_requests(lambda name: list(image_files(root / name, extensions=endings)), folders, root)
-    samples: list[Sample] = []
-    for name, label, paths in zip(folders, labels, listings, strict=True):
-        samples += [Sample(path, label) for path in paths]
-        if not paths:
-            raise DatasetError(
-                f"{root / name}: class {name!r} has no image ({_extensions_seen(root / name)}); "
-                f"images end in {' '.join(endings)}; add one, or remove the folder"
-            )
-    return classes, tuple(samples)
+
+    def begin_listing(name: str) -> tuple[list[str], Iterator[str]]:
+        paths = image_files(root / name, extensions=endings)
+        return list(itertools.islice(paths, _LISTED_AHEAD)), paths
+
+    def samples() -> Iterator[Sample]:
+        listings = map_requests(begin_listing, folders, root)
+        for name, label, (first, rest) in zip(folders, labels, listings, strict=True):
+            if not first:
+                raise DatasetError(
+                    f"{root / name}: class {name!r} has no image ({_extensions_seen(root / name)}); "
+                    f"images end in {' '.join(endings)}; add one, or remove the folder"
+                )
+            for path in itertools.chain(first, rest):
+                yield Sample(path, label)
+
+    return classes, samples()
 
 
 def _no_class_folder(root: AnyPath, endings: tuple[str, ...]) -> DatasetError:

@@ -25,10 +25,11 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
+from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
-from prepixel.data.jobs.pack_sources import PackEntry, PackSource
+from prepixel.data.jobs.pack_sources import PackSource
 from prepixel.data.units import RECORDS, remove_records
 from prepixel.files import make_folder, remove_temporary, write_text
 from prepixel.folder_lock import directory_lock

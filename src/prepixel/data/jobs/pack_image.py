@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from prepixel.data.datasets.shard_index import ShardRow
 from prepixel.data.datasets.shards import stored_ending
+from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_options import PackOptions
-from prepixel.data.jobs.pack_sources import PackEntry
 from prepixel.data.parallel import map_in_order
 from prepixel.data.read_ahead import contents_of, read_ahead
 from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg, describe_error

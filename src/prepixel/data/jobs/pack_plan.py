@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -28,23 +30,25 @@ from prepixel.stores.remote_path import AnyPath
 def report_packing(goal: AnyPath, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
     """Report what became of a source, from the indices of its shards."""
     indices = map_requests(lambda number: read_index(goal, manifest, number), shard_numbers(part), goal)
-    rows = [row for index in indices for row in index]
-    packed = [row for row in rows if row.kind == "packed"]
+    kinds: Counter[str] = Counter()
+    before, after, bad = 0, 0, list[ReadFailure]()
+    for index, row in enumerate(itertools.chain.from_iterable(indices)):
+        kinds[row.kind] += 1
+        if row.kind == "packed":
+            before, after = before + row.before, after + row.size
+        elif row.kind == "skipped":
+            bad.append(ReadFailure(index, row.path, RecordedError(row.error, row.message)))
     return PackReport(
-        num_samples=len(rows),
+        num_samples=kinds.total(),
         num_earlier=earlier,
-        num_packed=len(packed),
-        num_stored=sum(row.kind == "stored" for row in rows),
+        num_packed=kinds["packed"],
+        num_stored=kinds["stored"],
         num_shards=part.num_shards,
-        bytes_before=sum(row.before for row in packed),
-        bytes_after=sum(row.size for row in packed),
+        bytes_before=before,
+        bytes_after=after,
         bytes_on_disk=sum(manifest.finished[number].tar_bytes for number in shard_numbers(part)),
         seconds=seconds,
-        bad=tuple(
-            ReadFailure(index, row.path, RecordedError(row.error, row.message))
-            for index, row in enumerate(rows)
-            if row.kind == "skipped"
-        ),
+        bad=tuple(bad),
     )
 
 

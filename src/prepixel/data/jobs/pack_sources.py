@@ -8,45 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.datasets.folder import FolderDataset
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
+from prepixel.data.jobs.pack_entry import PackEntry
+from prepixel.data.jobs.saved_listing import list_images
 from prepixel.data.jobs.tar_members import read_tar
 from prepixel.errors import DatasetError
-from prepixel.files import read_regular_file_part
-from prepixel.stores.remote_path import AnyPath, ListedObject, to_path
+from prepixel.stores.remote_path import AnyPath, ListedObject, split_folder, to_path
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
-
-
-class PackEntry(NamedTuple):
-    """Locate one image of a source.
-
-    Attributes:
-        name: its path below the source, with forward slashes; for a tar's member, the tar's name in front.
-        label: index into the source's classes.
-        size: bytes.
-        path: the file that holds it.
-        offset: where in that file it begins.
-        annotated: what is kept with it beside its class; None for nothing.
-    """
-
-    name: str
-    label: int
-    size: int
-    path: str
-    offset: int
-    annotated: Mapping[str, Any] | None = None
-
-    def read(self) -> bytes:
-        """Read the image's bytes.
-
-        Raises:
-            OSError: the file cannot be opened, is no regular file or too large, or has become shorter.
-        """
-        return read_regular_file_part(self.path, self.offset, self.size)
 
 
 @dataclass(frozen=True)
@@ -62,12 +35,15 @@ class PackSource:
 
     name: str
     classes: tuple[str, ...]
-    entries: tuple[PackEntry, ...]
+    entries: Sequence[PackEntry]
     other_members: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_source(
-    path: str | os.PathLike[str], *, class_names: Sequence[str] | str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | str | os.PathLike[str] | None = None,
+    listing: str | os.PathLike[str] | None = None,
 ) -> PackSource:
     """List the images of a folder, a tar file, or a folder of tar files.
 
@@ -78,6 +54,8 @@ def open_source(
             class: a number or, where not all are numbers, a name. In tar files without any ``KEY.cls`` the first
             folder of a member's name is its class. Links are followed to members of the same tar.
         class_names: the classes in order of their labels, or a text file with one a line.
+        listing: of a folder in a store, the file that its listing is saved in, or read from if it is there; None to
+            list the folder. A reused listing makes packing end where an image was replaced since.
 
     Raises:
         DatasetError: there is no such source, or it holds no image; a tar file is damaged; a sample of a tar file has
@@ -85,14 +63,20 @@ def open_source(
     """
     root = to_path(path)
     if not isinstance(root, Path):
-        return _of_folder(FolderDataset(root, class_names=class_names))
+        names = read_class_names(class_names)
+        if names is not None and not split_folder(root)[1]:
+            return _of_folder(FolderDataset(root, class_names=names))  # files named CLASS_anything
+        classes, images = list_images(root, names, listing)
+        return PackSource(root.name, classes, images)
+    if listing is not None:
+        raise DatasetError(f"{root}: is no folder in a store, and only such a listing is saved; leave --listing out")
     if root.is_file():
         return _of_tars(root, [root], read_class_names(class_names))
-    listing = _listing(root)
-    tars = sorted(p for p in listing if p.suffix.lower() == ".tar")
+    found = _listing(root)
+    tars = sorted(p for p in found if p.suffix.lower() == ".tar")
     if not tars:
         return _of_folder(FolderDataset(root, class_names=class_names))
-    packed = next((p for p in listing if p.name.lower().endswith(_COMPRESSED)), None)
+    packed = next((p for p in found if p.name.lower().endswith(_COMPRESSED)), None)
     if packed is not None:
         raise DatasetError(f"{packed}: a compressed tar file beside plain ones; unpack it, or move it away")
     return _of_tars(root, tars, read_class_names(class_names))
@@ -131,7 +115,8 @@ def _of_folder(files: FolderDataset) -> PackSource:
     entries = []
     for path, label in files.samples:
         if isinstance(path, ListedObject):
-            entries.append(PackEntry(_name_below(path, files.root), label, path.info.size, path, 0))
+            name = path[len(str(files.root)) :].lstrip("/")
+            entries.append(PackEntry(name, label, path.info.size, path, 0))
             continue
         try:
             size = os.stat(path).st_size  # noqa: PTH116  (a million Paths cost seconds)
@@ -139,10 +124,6 @@ def _of_folder(files: FolderDataset) -> PackSource:
             size = 0
         entries.append(PackEntry(Path(path).relative_to(files.root).as_posix(), label, size, path, 0))
     return PackSource(files.root.name, files.classes, tuple(entries))
-
-
-def _name_below(path: str, root: AnyPath) -> str:
-    return path[len(str(root)) :].lstrip("/")
 
 
 def _of_tars(root: Path, tars: list[Path], names: tuple[str, ...] | None) -> PackSource:

@@ -25,10 +25,11 @@ from prepixel.data.datasets.shard_index import (
 from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.datasets.text_formats import class_lines
 from prepixel.data.executors import Executor, LocalExecutor, finish_units
+from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
 from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
-from prepixel.data.jobs.pack_sources import PackEntry, PackSource
+from prepixel.data.jobs.pack_sources import PackSource
 from prepixel.data.units import RECORDS, JobHeader, PartNumber, UnitRecords, remove_records
 from prepixel.errors import DatasetError
 from prepixel.files import make_folder, remove_temporary, write_text
@@ -144,7 +145,7 @@ def _units(
 ) -> Iterator[PackUnit]:
     for number in numbers:
         places = shard_places(source, part, options, number)
-        entries = source.entries[places.start : places.stop]
+        entries = tuple(source.entries[places.start : places.stop])
         yield PackUnit(
             target=str(goal),
             header=header,

@@ -1,0 +1,117 @@
+"""A listing of a folder in a store is saved once and reused; one that does not fit is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.data.jobs.killed_packing import OPTIONS, write_source
+from tests.small_photos import Captured
+from tests.stores.conftest import use_server
+from tests.stores.s3_server import FaultyProxy
+from tests.stores.test_remote_jobs import contents, local_contents, upload
+
+from prepixel.cli import main
+from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_sources import open_source
+from prepixel.errors import DatasetError, ObjectReplaced
+from prepixel.stores.remote_path import RemotePath
+
+
+@pytest.fixture
+def photos(bucket: str, tmp_path: Path) -> str:
+    write_source(tmp_path / "source", 40)
+    upload(tmp_path / "source", f"{bucket}/photos")
+    return f"{bucket}/photos"
+
+
+def test_a_saved_listing_is_the_listing(photos: str, tmp_path: Path) -> None:
+    fresh = open_source(photos)
+    saved = open_source(photos, listing=tmp_path / "saved.jsonl")
+    written = (tmp_path / "saved.jsonl").read_bytes()
+    again = open_source(photos, listing=tmp_path / "saved.jsonl")
+    for source in (saved, again):
+        assert source.classes == fresh.classes
+        assert list(source.entries) == list(fresh.entries)
+        assert [entry.path.info for entry in source.entries] == [entry.path.info for entry in fresh.entries]  # type: ignore[attr-defined]
+        assert [source.entries[i] for i in (0, 7, -1)] == [fresh.entries[i] for i in (0, 7, -1)]
+        assert source.entries[3:17:2] == tuple(fresh.entries)[3:17:2]
+    assert (tmp_path / "saved.jsonl").read_bytes() == written
+    with pytest.raises(IndexError):
+        _ = fresh.entries[41]
+
+
+def test_parts_share_a_listing_in_the_store(
+    photos: str, bucket: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    words = [photos, f"{bucket}/shards", "--bands", "S-24", "--shard-size", "17", "--listing", f"{bucket}/photos.jsonl"]
+    assert main(["pack", *words, "--part", "2/3"]) == 0
+    proxy = FaultyProxy(int(server.rpartition(":")[2]))
+    use_server(monkeypatch, proxy.url)
+    for part in ("1/3", "3/3"):
+        assert main(["pack", *words, "--part", part]) == 0
+    proxy.close()
+    assert not [line for line in proxy.lines if "list-type=2" in line and "prefix=photos" in line]
+    use_server(monkeypatch, server)
+    assert main(["merge", f"{bucket}/shards"]) == 1
+    assert "40 of 41 images" in capsys.readouterr().out.replace("39 of 41", "40 of 41")
+    pack_source(open_source(tmp_path / "source"), tmp_path / "one", OPTIONS)
+    expected = local_contents(tmp_path / "one")
+    expected["manifest.json"] = expected["manifest.json"].replace(b'"source": "source"', b'"source": "photos"')
+    assert contents(f"{bucket}/shards") == expected
+
+
+def test_an_object_replaced_since_the_listing_was_saved_ends_the_run(photos: str, tmp_path: Path) -> None:
+    source = open_source(photos, listing=tmp_path / "saved.jsonl")
+    victim = RemotePath.parse(source.entries[5].path)
+    with (tmp_path / "source" / "class3" / "other.png").open("rb") as file:
+        victim.upload(file)
+    with pytest.raises(ObjectReplaced, match="was replaced after it was listed"):
+        pack_source(open_source(photos, listing=tmp_path / "saved.jsonl"), tmp_path / "shards", OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b[:-200], r"is cut, or damaged; remove it, and it is made again"),
+        (lambda b: b.replace(b'"num_images": 41', b'"num_images": 42'), r"is cut, or damaged"),
+        (lambda b: b"", r"is no listing that prepixel wrote"),
+        (lambda b: b"[]\n" + b, r"is no listing that prepixel wrote"),
+        (
+            lambda b: b.replace(b"prepixel listing 1", b"prepixel listing 9"),
+            r"is no listing .* \(its format is",
+        ),
+        (lambda b: b.replace(b"/photos", b"/videos"), r"is the listing of s3://.*/videos, and s3://.*/photos is asked"),
+        (lambda b: re.sub(rb"\n\[[^\n]*", b"\n[1, 2]", b, count=1), r"is damaged \(not enough values to unpack"),
+    ],
+)
+def test_a_listing_that_does_not_fit_is_refused(change, message: str, photos: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    saved = tmp_path / "saved.jsonl"
+    open_source(photos, listing=saved)
+    changed = change(saved.read_bytes())
+    assert changed != saved.read_bytes()
+    saved.write_bytes(changed)
+    with pytest.raises(DatasetError, match=rf"saved\.jsonl: {message}"):
+        list(open_source(photos, listing=saved).entries)
+
+
+def test_files_named_by_their_class_are_listed_without_folders(photos: str, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    for path in (tmp_path / "source").rglob("*.jpg"):
+        (tmp_path / "flat" / f"{path.parent.name}_{path.name}").write_bytes(path.read_bytes())
+    upload(tmp_path / "flat", f"{bucket}/flat")
+    names = open_source(photos).classes
+    flat = open_source(f"{bucket}/flat", class_names=names)
+    assert [(e.name, e.label, e.size) for e in flat.entries] == [
+        (e.name, e.label, e.size) for e in open_source(tmp_path / "flat", class_names=names).entries
+    ]
+
+
+def test_a_listing_of_other_classes_and_one_of_a_local_folder_are_refused(photos: str, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.jsonl"
+    classes = open_source(photos, listing=saved).classes
+    with pytest.raises(DatasetError, match="has other classes than those named"):
+        open_source(photos, listing=saved, class_names=[*classes, "more"])
+    with pytest.raises(DatasetError, match="is no folder in a store, and only such a listing is saved"):
+        open_source(tmp_path / "source", listing=saved)
