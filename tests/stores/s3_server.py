@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -11,7 +13,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+SKEWED = (
+    b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is "
+    b"too large.</Message></Error>"
+)
 REFUSED = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 40\r\nConnection: close\r\n\r\n"
     b"<Error><Code>SlowDown</Code></Error>    "
@@ -19,11 +26,13 @@ REFUSED = (
 
 
 @contextlib.contextmanager
-def s3_server() -> Iterator[str]:
-    """Run moto's server in a process of its own, and yield its URL."""
+def s3_server(**environment: str) -> Iterator[str]:
+    """Run moto's server in a process of its own, with more in its environment, and yield its URL."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
+    )
     try:
         _wait_until_it_answers(f"http://127.0.0.1:{port}/moto-api/")
         yield f"http://127.0.0.1:{port}"
@@ -52,11 +61,16 @@ def _wait_until_it_answers(url: str) -> None:
 class FaultyProxy:
     """Pass connections on to a server: some are refused with 503, some are cut inside the answer.
 
+    A clock that goes wrong by ``clock_offset`` seconds refuses requests signed 15 minutes from its time, as S3 does.
+
     Each connection carries one request, because the proxy asks the client to close it.
     """
 
-    def __init__(self, port: int, *, refused: float = 0.0, cut: float = 0.0, latency: float = 0.0) -> None:
+    def __init__(
+        self, port: int, *, refused: float = 0.0, cut: float = 0.0, latency: float = 0.0, clock_offset: float = 0.0
+    ) -> None:
         self.port, self.refused, self.cut, self.latency = port, refused, cut, latency
+        self.clock_offset = clock_offset
         self.num_refused = self.num_cut = self.num_requests = 0
         self.lines: list[str] = []  # of the requests, the first of each
         self._draws, self._lock = random.Random(1), threading.Lock()
@@ -92,9 +106,19 @@ class FaultyProxy:
             if refuse:
                 client.sendall(REFUSED)
                 return
+            if self.clock_offset and self._is_skewed(request):
+                head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(SKEWED)}\r\nConnection: close\r\n\r\n"
+                client.sendall(head.encode() + SKEWED)
+                return
             with socket.create_connection(("127.0.0.1", self.port)) as server:
                 server.sendall(request)
                 self._answer(server, client, cut)
+
+    def _is_skewed(self, request: bytes) -> bool:
+        found = re.search(rb"x-amz-date: *(\d{8}T\d{6}Z)", request, re.IGNORECASE)
+        assert found
+        signed = datetime.strptime(found[1].decode(), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return abs(signed.timestamp() - time.time() - self.clock_offset) > 15 * 60
 
     def _answer(self, server: socket.socket, client: socket.socket, cut: bool) -> None:
         parts = []
