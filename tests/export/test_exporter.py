@@ -137,6 +137,7 @@ def test_quantized_graphs_are_smaller_and_agree(tmp_path: Path) -> None:
     result, check = export_quantized(classifier, tmp_path / "int8", photos, min_agreement=0.0)
     assert result.size_bytes < 0.35 * plain.size_bytes
     assert (check.num_photos, result.manifest.graph.quantized) == (4, "int8")
+    assert 0 <= check.divergence < 1e-3
     assert result.manifest.checks["quantized_agreement"] == check.agreement
     sources = [path for path in photos.rglob("*.*") if path.name != "bad.jpg"]
     for engine in ("onnxruntime", "openvino"):

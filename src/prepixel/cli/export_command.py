@@ -180,7 +180,7 @@ def _print_result(result: Any, check: Any, tolerance: float) -> None:
                 "quantized",
                 (
                     f"same top class on {percent(check.agreement)} of {check.num_photos} photos; probabilities differ "
-                    f"by {check.probability_difference:.3f} at most"
+                    f"by {check.probability_difference:.3f} at most, and by {check.divergence:.4f} nats on average"
                 ),
             )
         )

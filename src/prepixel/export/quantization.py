@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import io
 import logging
+import math
 import os
 import tempfile
 import warnings
@@ -32,6 +33,7 @@ from prepixel.export.exporter import (
     write_export,
 )
 from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, build_graph
+from prepixel.export.weight_rounding import MATRIX_OPERATORS, layers_of, round_weights, weight_settings
 from prepixel.files import image_files
 from prepixel.jpeg.source import Limits
 from prepixel.optional import require
@@ -41,7 +43,7 @@ from prepixel.runtime.manifest import Encoding, ExportedFiles, Output
 from prepixel.runtime.predictor import read_input, softmax
 
 _BATCH = 8
-_MATRIX_OPERATORS = {"Conv", "MatMul", "Gemm"}
+_LOWEST = 1e-30  # a probability of which the logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class QuantizationCheck:
         num_photos: that could be read.
         agreement: share of them whose top class is the unquantized graph's.
         probability_difference: the largest difference of two probabilities of a class.
+        divergence: mean Kullback-Leibler divergence from the unquantized graph's probabilities, in nats.
     """
 
     num_photos: int
     agreement: float
     probability_difference: float
+    divergence: float
 
 
 def export_quantized(
@@ -75,7 +79,8 @@ def export_quantized(
     """Export a classifier as an ONNX graph with int8 weights, per output channel, and uint8 activations.
 
     The unquantized graph is compared with the network as `export_classifier` does. The first layer's input, which is
-    the normalized coefficients, stays in float32.
+    the normalized coefficients, stays in float32. Weights are rounded so that the layers' outputs on the photos change
+    least, and biases make up for what is left, see `round_weights`.
 
     Args:
         classifier: as `export_classifier`.
@@ -146,6 +151,10 @@ def quantize(contents: bytes, values: npt.NDArray[Any]) -> bytes:
         graph.write_bytes(contents)
         shape_inference.quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(str(prepared))
+        left_out = _before_first_layer(model)
+        layers = layers_of(model, left_out=left_out)
+        round_weights(model, layers, np.array_split(values, -(-len(values) // _BATCH)))
+        onnx.save(model, str(prepared))
         quantization.quantize_static(
             str(prepared),
             str(result),
@@ -154,8 +163,9 @@ def quantize(contents: bytes, values: npt.NDArray[Any]) -> bytes:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            reduce_range=True,  # 7-bit weights: the sums of 8-bit ones saturate on processors without VNNI
-            nodes_to_exclude=_before_first_layer(model),
+            reduce_range=True,  # of weights that are none of the layers'
+            nodes_to_exclude=left_out,
+            extra_options={"TensorQuantOverrides": weight_settings(layers)},
         )
         return result.read_bytes()
 
@@ -167,7 +177,7 @@ def _before_first_layer(model: Any) -> list[str]:
         if not reached & set(node.input):
             continue
         names.append(node.name)
-        if node.op_type in _MATRIX_OPERATORS:
+        if node.op_type in MATRIX_OPERATORS:
             break
         reached |= set(node.output)
     return names
@@ -191,12 +201,16 @@ def _check(files: ExportedFiles, quantized: ExportedFiles, values: npt.NDArray[A
         )
         for run in (exact, coarse)
     )
-    agreement = float((expected.argmax(1) == got.argmax(1)).mean()) if np.isfinite(got).all() else 0.0
-    return QuantizationCheck(len(values), agreement, float(np.abs(expected - got).max()))
+    if not np.isfinite(got).all():
+        return QuantizationCheck(len(values), 0.0, 1.0, math.inf)
+    agreement = float((expected.argmax(1) == got.argmax(1)).mean())
+    logarithms = np.log(np.maximum(expected, _LOWEST)) - np.log(np.maximum(got, _LOWEST))
+    divergence = max(0.0, float((expected * logarithms).sum(1).mean()))  # sums of float32 may pass 1
+    return QuantizationCheck(len(values), agreement, float(np.abs(expected - got).max()), divergence)
 
 
 def _probabilities(output: Float[np.ndarray, "n k"], kind: Output) -> Float[np.ndarray, "n k"]:
-    return output if kind == "probabilities" else softmax(output)
+    return (output if kind == "probabilities" else softmax(output)).astype(np.float64)
 
 
 @contextlib.contextmanager
