@@ -1,10 +1,15 @@
-"""Answer photos in batches: a bounded queue, and workers that take what has gathered in it."""
+"""Answer photos in batches: a bounded queue, and workers that take what has gathered in it.
+
+Workers are threads that take their batches themselves, so that none waits for the event loop while photos do: where
+workers fill all CPUs the loop has to wait for one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,21 +45,20 @@ class _Waiting:
 
 
 class Batcher:
-    """Answer photos in batches. All methods are called on the event loop's thread.
+    """Answer photos in batches. All public methods are called on the event loop's thread.
 
     Args:
         predictor: with one thread of its own, as several batches are computed at the same time.
         settings: of the service.
-        metrics: that batches are counted in.
+        metrics: that batches are counted in, on the event loop's thread.
     """
 
     def __init__(self, predictor: Predictor, settings: ServiceSettings, metrics: Metrics) -> None:
         self._predictor, self._settings, self._metrics = predictor, settings, metrics
         self._queue: deque[_Waiting] = deque()
-        self._changed = asyncio.Event()
-        self._gathering = asyncio.Lock()
+        self._changed = threading.Condition()
         self._stopping = False
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Future[None]] = []
         self._threads: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
@@ -66,15 +70,16 @@ class Batcher:
         return bool(self._workers) and not self._stopping
 
     def start(self) -> None:
-        """Start the workers, on the running event loop."""
-        count = self._settings.num_workers
+        """Start the workers, for the running event loop."""
+        loop, count = asyncio.get_running_loop(), self._settings.num_workers
         self._threads = ThreadPoolExecutor(count, "prepixel-batch")
-        self._workers = [asyncio.create_task(self._work()) for _ in range(count)]
+        self._workers = [loop.run_in_executor(self._threads, self._work, loop) for _ in range(count)]
 
     async def stop(self) -> None:
         """Take no more photos, answer those that wait, and end the workers."""
-        self._stopping = True
-        self._changed.set()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
         await asyncio.gather(*self._workers)
         if self._threads is not None:
             self._threads.shutdown()
@@ -88,47 +93,50 @@ class Batcher:
         """
         if not self.running:
             raise Stopping
-        if len(self._queue) + len(photos) > self._settings.max_queue:
-            raise QueueFull
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting(photo, loop.create_future(), loop.time()) for photo in photos]
-        self._queue.extend(waiting)
-        self._changed.set()
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        waiting = [_Waiting(photo, loop.create_future(), now) for photo in photos]
+        with self._changed:
+            if len(self._queue) + len(photos) > self._settings.max_queue:
+                raise QueueFull
+            self._queue.extend(waiting)
+            self._changed.notify(len(waiting))
         return [one.outcome for one in waiting]
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while batch := await self._next_batch():
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer batches until the end, on a thread of its own."""
+        while batch := self._next_batch():
+            taken = time.monotonic()
             try:
-                self._metrics.batch_photos.add(float(len(batch)))
-                for one in batch:
-                    self._metrics.queue_seconds.add(loop.time() - one.since)
-                outcomes = await loop.run_in_executor(self._threads, self._answer, [one.contents for one in batch])
+                outcomes = self._answer([one.contents for one in batch])
             except Exception as error:  # a fault of ours, or of the machine: these photos fail, the service goes on
                 _LOG.exception("a batch of %d photos failed", len(batch))
                 outcomes = [error] * len(batch)
-            for one, outcome in zip(batch, outcomes, strict=True):
-                if not one.outcome.done():  # whose request may be gone
-                    one.outcome.set_result(outcome)
+            loop.call_soon_threadsafe(self._settle, batch, outcomes, taken)
 
-    async def _next_batch(self) -> list[_Waiting]:
+    def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome], taken: float) -> None:
+        """Hand out what became of a batch, on the event loop's thread."""
+        self._metrics.batch_photos.add(float(len(batch)))
+        for one, outcome in zip(batch, outcomes, strict=True):
+            self._metrics.queue_seconds.add(taken - one.since)
+            if not one.outcome.done():  # whose request may be gone
+                one.outcome.set_result(outcome)
+
+    def _next_batch(self) -> list[_Waiting]:
         """Wait for photos, and for more of them as long as the settings say; an empty batch is the end."""
-        settings, loop = self._settings, asyncio.get_running_loop()
-        async with self._gathering:
+        settings = self._settings
+        with self._changed:
             while True:
                 while self._queue and self._queue[0].outcome.done():
                     self._queue.popleft()
                 if self._queue:
-                    left = self._queue[0].since + settings.max_wait_seconds - loop.time()
+                    left = self._queue[0].since + settings.max_wait_seconds - time.monotonic()
                     if len(self._queue) >= settings.max_batch or left <= 0 or self._stopping:
                         break
                 elif self._stopping:
                     return []
                 else:
                     left = None
-                self._changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), left)
+                self._changed.wait(left)
             count = min(len(self._queue), settings.max_batch)
             return [self._queue.popleft() for _ in range(count)]
 
