@@ -126,3 +126,17 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Classification(0)
     with pytest.raises(ValueError, match=r"label_smoothing is 1\.0; it must be at least 0 and below 1"):
         Classification(3, label_smoothing=1.0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_cross_entropy_is_that_of_each_class_against_the_rest(smoothing: float) -> None:
+    logits, labels = _drawn(13, 5)
+    task = Classification(5, smoothing, criterion="binary_cross_entropy")
+    wanted = functional.one_hot(labels, 5) * (1 - smoothing) + smoothing / 5
+    chances = logits.sigmoid()
+    expected = -(wanted * chances.log() + (1 - wanted) * (1 - chances).log()).mean()
+    torch.testing.assert_close(task.loss_of(logits, labels), expected)
+    mixed = 0.7 * functional.one_hot(labels, 5) + 0.3 * functional.one_hot(labels.roll(1), 5)
+    expected = -((mixed * (1 - smoothing) + smoothing / 5) * chances.log()).mean()
+    expected -= ((1 - mixed * (1 - smoothing) - smoothing / 5) * (1 - chances).log()).mean()
+    torch.testing.assert_close(task.loss_of(logits, mixed), expected)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from prepixel.engine.lamb import Lamb
 from prepixel.engine.settings import OptimizationSettings
 
 Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
@@ -24,8 +25,10 @@ def build_optimizer(network: nn.Module, settings: OptimizationSettings) -> torch
         {"params": spared, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    betas = (settings.beta1, settings.beta2)
+    if settings.optimizer == "lamb":
+        return Lamb(groups, settings.learning_rate, betas, settings.epsilon)
     if settings.optimizer == "adamw":
-        betas = (settings.beta1, settings.beta2)
         return torch.optim.AdamW(groups, settings.learning_rate, betas, settings.epsilon)
     return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, nesterov=settings.nesterov)
 

@@ -28,14 +28,14 @@ class OptimizationSettings:
     The learning rate is a function of the step alone: a linear warm-up to ``learning_rate``, then the schedule.
 
     Attributes:
-        optimizer: sgd (with momentum) or adamw.
+        optimizer: sgd (with momentum), adamw, or lamb, for large batches.
         learning_rate: the rate after warm-up, for the global batch as it is; it is never scaled implicitly.
         momentum: sgd's momentum.
         nesterov: whether sgd's momentum looks ahead.
-        beta1: adamw's decay of the gradient's mean.
-        beta2: adamw's decay of the gradient's square.
-        epsilon: adamw's term that keeps the denominator from zero.
-        weight_decay: pull of the weights to zero; for adamw decoupled from the gradient.
+        beta1: adamw's and lamb's decay of the gradient's mean.
+        beta2: adamw's and lamb's decay of the gradient's square.
+        epsilon: adamw's and lamb's term that keeps the denominator from zero.
+        weight_decay: pull of the weights to zero; for adamw and lamb decoupled from the gradient.
         decay_norms_and_biases: whether weight decay also acts on weights with a single axis (norms, biases).
         schedule: cosine (to ``final_factor``), step (times ``step_factor`` every ``step_epochs``) or constant.
         warmup_epochs: epochs (a fraction is allowed) of linear warm-up.
@@ -47,7 +47,7 @@ class OptimizationSettings:
         average_decay: decay of the weights' exponential moving average (EMA); null keeps none.
     """
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "lamb"] = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False

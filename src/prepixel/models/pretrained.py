@@ -21,6 +21,7 @@ from prepixel.models.input_size import input_size
 from prepixel.models.library_network import LibraryNetwork
 from prepixel.models.nearest_name import did_you_mean
 from prepixel.models.patch_grid import resize_patch_grid
+from prepixel.models.stochastic_depth import set_stochastic_depth
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 from prepixel.optional import installed
 
@@ -77,6 +78,7 @@ def pixel_model(
     weights: str | os.PathLike[str] | None = None,
     num_classes: int | None = None,
     pixels: tuple[int, int] | None = None,
+    stochastic_depth: float | None = None,
     build: BuildFunction | None = None,
 ) -> PixelModel:
     """Build a pixel network by its name.
@@ -91,6 +93,8 @@ def pixel_model(
         num_classes: of a network that is built for any number; None for the weights' own number, or 1,000.
         pixels: height and width that a network with a patch grid of fixed size (a vision transformer) is built for;
             None for its own. Others take any size, and ignore it.
+        stochastic_depth: see `set_stochastic_depth`; for networks of timm, its ``drop_path_rate``. None for the
+            network's own.
         build: your own function, which takes nothing and returns the network. Nothing is ever imported by ``name``.
 
     Raises:
@@ -104,7 +108,9 @@ def pixel_model(
     named = None if state is not None else choice
     if num_classes is None and state is not None:
         num_classes = _count_classes(state)
-    model = _build(name, named, num_classes, build)
+    model = _build(
+        name, named, num_classes, build, {} if stochastic_depth is None else {"drop_path_rate": stochastic_depth}
+    )
     if state is not None:
         load_by_name_or_order(model.network, _in_todays_layout(name, state), name, str(file))
         model = replace(model, trained=True)
@@ -116,24 +122,37 @@ def pixel_model(
     check_finite(model.network, name)
     if pixels is not None:
         resize_patch_grid(model.network, pixels, name, trained=model.trained)
+    if stochastic_depth is not None:
+        set_stochastic_depth(model.network, stochastic_depth, name)
     model.network.eval()
     return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
 
 
-def pixel_network(name: str, num_classes: int, pixels: tuple[int, int] | None = None) -> PixelNetwork | LibraryNetwork:
+def pixel_network(
+    name: str,
+    num_classes: int,
+    pixels: tuple[int, int] | None = None,
+    *,
+    stochastic_depth: float | None = None,
+) -> PixelNetwork | LibraryNetwork:
     """Build a classifier on RGB pixels with random weights; it normalizes its pixels itself.
 
     Args:
         name: one of `NAMES`, another classification network of torchvision, or ``timm:NAME``.
         num_classes: logits.
         pixels: see `pixel_model`.
+        stochastic_depth: see `pixel_model`.
 
     Raises:
         ModelError: no network of that name, or the package that has it is not installed.
     """
     if name in NAMES:
-        return rgb_network(name, num_classes)
-    model = pixel_model(name, weights=NO_WEIGHTS, num_classes=num_classes, pixels=pixels)
+        network = rgb_network(name, num_classes)
+        if stochastic_depth is not None:
+            set_stochastic_depth(network, stochastic_depth, name)
+        return network
+    options: Any = {"num_classes": num_classes, "pixels": pixels, "stochastic_depth": stochastic_depth}
+    model = pixel_model(name, weights=NO_WEIGHTS, **options)
     return LibraryNetwork(PixelInput(model.mean, model.std), model.network.train(), name)
 
 
@@ -142,7 +161,9 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def _build(name: str, weights: str | None, num_classes: int | None, build: BuildFunction | None) -> PixelModel:
+def _build(
+    name: str, weights: str | None, num_classes: int | None, build: BuildFunction | None, options: Mapping[str, float]
+) -> PixelModel:
     """Build a network, with the pretrained weights of a name if one is given."""
     if build is not None:
         if weights not in {None, NO_WEIGHTS}:
@@ -153,7 +174,7 @@ def _build(name: str, weights: str | None, num_classes: int | None, build: Build
     if name == EFFICIENTNET_LITE0:
         return _efficientnet_lite0(weights, num_classes)
     if name.startswith(TIMM_NETWORK):
-        return _from_timm(name, weights, num_classes)
+        return _from_timm(name, weights, num_classes, options)
     if name.startswith(RECIPES_NETWORK):
         if weights not in {None, NO_WEIGHTS}:
             raise ModelError(f"weights: {weights} is no file, and {name} has no weights of that name")
@@ -209,7 +230,7 @@ def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -
     return PixelModel(name, network, count, IMAGENET_MEAN, IMAGENET_STD, _classes(count), trained=pretrained)
 
 
-def _from_timm(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
+def _from_timm(name: str, weights: str | None, num_classes: int | None, more: Mapping[str, float]) -> PixelModel:
     timm = _optional("timm", "timm", name)
     known = name.removeprefix(TIMM_NETWORK)
     architecture, _, tag = known.partition(".")
@@ -224,7 +245,9 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None) -> Pixel
         raise ModelError(f"weights: timm has no {known!r}; of {architecture} it has {', '.join(tags) or 'none'}")
     if pretrained and not tags:
         raise ModelError(f"timm has no pretrained weights of {architecture}; give a FILE, or {NO_WEIGHTS}")
-    options = {} if num_classes is None and pretrained else {"num_classes": num_classes or _IMAGENET_CLASSES}
+    options: dict[str, Any] = dict(more)
+    if num_classes is not None or not pretrained:
+        options["num_classes"] = num_classes or _IMAGENET_CLASSES
     try:
         if pretrained:
             _check_hub(timm.models.get_pretrained_cfg(known))

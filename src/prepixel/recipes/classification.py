@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
@@ -26,6 +26,8 @@ class DataSettings:
         val: folder of validation images; null for no evaluation.
         batch_size: images of one training batch, those of all processes together.
         val_batch_size: images of one validation batch; null for twice the training batch.
+        repeats: how often a training batch has each of its images, with other crops each time (repeated augmentation);
+            an epoch has as many steps as without, of so many fewer images.
         threads: threads that read images; 0 for one per CPU.
         workers: processes that read images; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
@@ -39,6 +41,7 @@ class DataSettings:
     val: str | None = None
     batch_size: int = 64
     val_batch_size: int | None = None
+    repeats: int = 1
     threads: int = 0
     workers: int = 0
     read_ahead: int = 2
@@ -47,7 +50,7 @@ class DataSettings:
     use_indexes: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "read_ahead"):
+        for name in ("batch_size", "repeats", "read_ahead"):
             _demand(self, name, lambda value: value >= 1, "1 or greater")
         for name in ("threads", "workers"):
             _demand(self, name, lambda value: value >= 0, "0 or greater")
@@ -68,6 +71,9 @@ class InputSettings:
         statistics: for spectrum, a file written by ``prepixel stats``; null measures the training images once.
         statistics_images: how many training images, evenly spaced, are measured at most.
         pixels: for rgb, pixels down and across, one number for both.
+        val_grid: for spectrum, the grid of evaluation and of predictions; null for that of training. A larger one
+            makes up for objects looking larger in training crops ("Fixing the train-test resolution discrepancy").
+        val_pixels: for rgb, the same in pixels.
         crop_fraction: side of the centered crop that evaluation sees, as a share of the short side.
         areas: smallest and largest share of the image that a training crop keeps.
         ratios: smallest and largest width / height of a training crop.
@@ -82,6 +88,8 @@ class InputSettings:
     statistics: str | None = None
     statistics_images: int = 10_000
     pixels: tuple[int, int] | None = None
+    val_grid: tuple[int, int] | None = None
+    val_pixels: tuple[int, int] | None = None
     crop_fraction: float = PUBLISHED_CENTER_FRACTION
     areas: tuple[float, float] = (0.08, 1.0)
     ratios: tuple[float, float] = (3 / 4, 4 / 3)
@@ -90,7 +98,8 @@ class InputSettings:
 
     def __post_init__(self) -> None:
         needed = ("bands", "grid") if self.kind == "spectrum" else ("pixels",)
-        foreign = ("pixels",) if self.kind == "spectrum" else ("bands", "grid", "encoding", "statistics")
+        of_pixels, of_spectra = ("pixels", "val_pixels"), ("bands", "grid", "val_grid", "encoding", "statistics")
+        foreign = of_pixels if self.kind == "spectrum" else of_spectra
         for name in needed:
             if getattr(self, name) is None:
                 raise RecipeError(f"kind {self.kind} needs {name}; {_EXAMPLES[name]}")
@@ -100,7 +109,7 @@ class InputSettings:
                 raise RecipeError(f"{name} belongs to kind {other}, and kind is {self.kind}; remove one of the two")
         if self.kind == "rgb" and self.filter != "bilinear":
             raise RecipeError(f"filter is {self.filter}, and kind rgb resizes by torchvision's bilinear; remove it")
-        for name in ("grid", "pixels"):
+        for name in ("grid", "pixels", "val_grid", "val_pixels"):
             if getattr(self, name) is not None and min(getattr(self, name)) < 1:
                 raise RecipeError(f"{name} is {list(getattr(self, name))}; both sides must be 1 or greater")
         _demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
@@ -111,6 +120,12 @@ class InputSettings:
             if not 0 < low <= high <= most or math.isinf(high):
                 limit = " <= 1" if most == 1 else ""
                 raise RecipeError(f"{name} is {[low, high]}; it must be [low, high] with 0 < low <= high{limit}")
+
+    @property
+    def evaluated(self) -> InputSettings:
+        """Return the settings of the input that evaluation and predictions take."""
+        grid, pixels = self.val_grid or self.grid, self.val_pixels or self.pixels
+        return replace(self, grid=grid, pixels=pixels, val_grid=None, val_pixels=None)
 
 
 _EXAMPLES = {
@@ -133,6 +148,8 @@ class NetworkSettings:
         pixels: for a folded or light stem, the pixels down and across that the RGB network takes. For a folded one the
             grid's image must be 1, 2, 4 or 8 times as large; for a light one the grid must be as large as the first
             layer's maps, or a whole number of times larger or smaller.
+        stochastic_depth: how often the last residual branch is left out in training; of the others, less often the
+            nearer they are to the input. Null leaves the network's own.
         rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
             from random weights.
         from_run: the folder of a run of the same network that sees at least these channels, gated or not: its weights
@@ -143,10 +160,13 @@ class NetworkSettings:
     layer2_stride: int = 2
     stem: Literal["removed", "folded", "light"] = "removed"
     pixels: tuple[int, int] | None = None
+    stochastic_depth: float | None = None
     rgb_weights: str | None = None
     from_run: str | None = None
 
     def __post_init__(self) -> None:
+        if self.stochastic_depth is not None:
+            _demand(self, "stochastic_depth", lambda value: 0 <= value < 1, "at least 0 and below 1, or null")
         if self.from_run is not None and self.rgb_weights is not None:
             raise RecipeError("network.from_run and network.rgb_weights both say how to start; remove one of them")
         if self.stem != "removed" and self.pixels is None:
@@ -172,10 +192,13 @@ class TaskSettings:
     Attributes:
         kind: classification; detection makes the recipe another, see `DetectionRecipe`.
         label_smoothing: share of the target that is spread evenly over all classes while training.
+        loss: cross_entropy, or binary_cross_entropy: of each class against the rest, the mean over classes, as timm's
+            recipes train with mixed images.
     """
 
     kind: Literal["classification"] = "classification"
     label_smoothing: float = 0.0
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
 
     def __post_init__(self) -> None:
         _demand(self, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
@@ -213,6 +236,8 @@ class Recipe:
         _demand(self, "seed", lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
         if self.training.seed:
             raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        if self.input.val_grid is not None and self.network.stem == "light":
+            raise RecipeError("input.val_grid is set, and network.stem is light, which is made for one grid; remove it")
         if self.input.kind == "rgb":
             if self.gate.kind != "none":
                 raise RecipeError(f"gate.kind is {self.gate.kind}, and input.kind is rgb; a gate chooses frequencies")

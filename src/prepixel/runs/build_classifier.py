@@ -40,6 +40,7 @@ from prepixel.models import (
     load_rgb_weights,
     pixel_network,
 )
+from prepixel.models.stochastic_depth import set_stochastic_depth
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_location, expand_path
@@ -164,6 +165,7 @@ def build_loader(
         crop=crop if training else CenterCrop(settings.crop_fraction),
         seed=recipe.seed,
         training=training,
+        repeats=data.repeats if training else 1,
         threads=data.threads,
         indexes=index_choice(recipe),
         **loader_options(recipe, batch_size=batch_size, rank=rank, world_size=world_size, pin_memory=pin_memory),
@@ -209,14 +211,19 @@ def _build_ungated(
     shift, scale = (None, None) if statistics is None else (statistics.shift(), statistics.scale())
     if settings.stem == "light":
         return _lighten(recipe, _pixel_network(recipe, num_classes), SpectrumInput(bands, shift, scale))
-    return frequency_network(
+    network = frequency_network(
         settings.name, bands, num_classes, layer2_stride=settings.layer2_stride, shift=shift, scale=scale
     )
+    if settings.stochastic_depth is not None:
+        set_stochastic_depth(network, settings.stochastic_depth, settings.name)
+    return network
 
 
 def _pixel_network(recipe: Recipe, num_classes: int) -> PixelNetwork | LibraryNetwork:
     """Build the RGB network of a recipe for the pixels that it takes."""
-    return pixel_network(recipe.network.name, num_classes, recipe.input.pixels or recipe.network.pixels)
+    settings = recipe.network
+    pixels = recipe.input.pixels or settings.pixels
+    return pixel_network(settings.name, num_classes, pixels, stochastic_depth=settings.stochastic_depth)
 
 
 def _fold(recipe: Recipe, network: PixelNetwork | LibraryNetwork, bands: BandSet) -> FoldedNetwork:
@@ -295,8 +302,10 @@ def read_rgb_weights(path: Path) -> dict[str, Tensor]:
 def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:
     """Build the task; for a gated network, that which counts its channels."""
     if isinstance(network, GatedNetwork):
-        return GatedClassification(num_classes, recipe.task.label_smoothing, network.gate.budget)
-    return Classification(num_classes, recipe.task.label_smoothing)
+        return GatedClassification(
+            num_classes, recipe.task.label_smoothing, network.gate.budget, criterion=recipe.task.loss
+        )
+    return Classification(num_classes, recipe.task.label_smoothing, criterion=recipe.task.loss)
 
 
 def run_metadata(

@@ -133,7 +133,7 @@ class TrainedRun(Classifier):
     @property
     def reader(self) -> SpectrumReader | PixelReader:
         """Return the reader that turns files into the network's inputs."""
-        return build_reader(self.recipe.input, self.bands, self.statistics)
+        return build_reader(self.recipe.input.evaluated, self.bands, self.statistics)
 
     @property
     def crop_fraction(self) -> float:

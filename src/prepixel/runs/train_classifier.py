@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelerate import Accelerator
 
@@ -13,6 +14,7 @@ from prepixel.data.loading.loader import BatchLoader
 from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
+from prepixel.models.input_size import built_size
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.records import ConfusionRow, MetricRow
@@ -83,23 +85,24 @@ class ClassifierBuilder(RunBuilder):
         """Build network, task and loaders."""
         recipe, folders = self.recipe, self.folders
         statistics = None if self.bands is None else Statistics.read(place.statistics).for_bands(self.bands)
+        reader = functools.partial(build_reader, bands=self.bands, statistics=statistics)
         loader = functools.partial(
             build_loader,
             recipe,
-            reader=build_reader(recipe.input, self.bands, statistics),
             rank=accelerator.process_index,
             world_size=accelerator.num_processes,
             pin_memory=accelerator.device.type == "cuda",
         )
         network = build_network(recipe, len(self.classes), self.bands, statistics)
+        check_evaluated_size(recipe, network)
         reused = reuse_rgb_weights(recipe, network, len(self.classes))
         kept = reuse_run(recipe, network)
         weights = (("RGB weights", reused), ("run's weights", kept))
         return RunParts(
             network,
             build_task(recipe, len(self.classes), network),
-            self._augmented(loader(folders.train, training=True)),
-            None if folders.val is None else loader(folders.val, training=False),
+            self._augmented(loader(folders.train, reader=reader(recipe.input), training=True)),
+            None if folders.val is None else loader(folders.val, reader=reader(recipe.input.evaluated), training=False),
             run_metadata(recipe, network, folders, accelerator.num_processes),
             tuple(f"{what}: {reuse}" for what, reuse in weights if reuse),
         )
@@ -119,6 +122,20 @@ class ClassifierBuilder(RunBuilder):
     def result_rows(self, name: str, result: ClassificationResult, epoch: float, step: int) -> list[ResultRow]:
         """Return the recall of each class, and the confusion."""
         return scored_rows(name, result, self.classes, epoch, step)
+
+
+def check_evaluated_size(recipe: Recipe, network: Network) -> None:
+    """Check before training that the network takes the size that evaluation gives it.
+
+    Raises:
+        RunError: its patch grid is built for the training size alone.
+    """
+    settings = recipe.input
+    key = "val_grid" if settings.pixels is None else "val_pixels"
+    if settings.evaluated == replace(settings, val_grid=None, val_pixels=None):
+        return
+    if any(built_size(part) is not None for part in network.modules()):
+        raise RunError(f"input.{key} is set, and {recipe.network.name} is built for one size alone; remove it")
 
 
 def reuse_run(recipe: Recipe, network: Network) -> WeightReuse | None:

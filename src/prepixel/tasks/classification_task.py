@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional
+
+Criterion = Literal["cross_entropy", "binary_cross_entropy"]
 
 
 @runtime_checkable
@@ -144,10 +146,13 @@ class Classification:
     Attributes:
         num_classes: labels are 0 .. num_classes - 1.
         label_smoothing: share of the target spread evenly over all classes, in training only.
+        criterion: what training minimizes: cross_entropy, or binary_cross_entropy of each class against the rest, the
+            mean over classes. Scores state the cross-entropy in both cases.
     """
 
     num_classes: int
     label_smoothing: float = 0.0
+    criterion: Criterion = field(default="cross_entropy", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -161,13 +166,19 @@ class Classification:
         return "top1"
 
     def loss(self, network: nn.Module, batch: LabeledBatch) -> Float[Tensor, ""]:
-        """Compute the mean cross-entropy, in nats, of a batch that has samples."""
+        """Compute the mean loss, in nats, of a batch that has samples."""
         return self.loss_of(network(batch.inputs), batch.targets)
 
     def loss_of(
         self, logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"] | Float[Tensor, "n k"]
     ) -> Float[Tensor, ""]:
-        """Compute the mean cross-entropy, in nats, of logits; labels are class numbers, or probabilities of classes."""
+        """Compute the mean loss, in nats, of logits; labels are class numbers, or probabilities of classes."""
+        if self.criterion == "binary_cross_entropy":
+            wanted = labels if labels.is_floating_point() else functional.one_hot(labels, self.num_classes)
+            smooth = wanted.float().lerp(
+                torch.full((), 1 / self.num_classes, device=wanted.device), self.label_smoothing
+            )
+            return functional.binary_cross_entropy_with_logits(logits.float(), smooth)
         return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def new_metrics(self) -> ClassificationMetrics:

@@ -24,6 +24,7 @@ from prepixel.data import (
     TooManyBadFiles,
 )
 from prepixel.data.loading.loader import identity
+from prepixel.data.random_streams import draw_order
 from prepixel.errors import MalformedJpeg, UnreadableImage
 from prepixel.spectrum import BandSet, Spectrum
 from prepixel.spectrum.native import read_spectra
@@ -257,3 +258,38 @@ def test_batches_move_whole(root: Path) -> None:
     batch = next(iter(loader(root).epoch(0)))
     moved = batch.to("meta")
     assert (moved.targets.device.type, moved.indices.device.type, arrays(moved).device.type) == ("meta",) * 3
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_repeated_samples_share_a_batch_and_are_drawn_anew(root: Path, ranks: int) -> None:
+    files = FolderDataset(root)
+    size = len(files) // 6 * 6
+    indices, inputs = [], []
+    for rank in range(ranks):
+        loader = CropLoader(
+            files,
+            SPECTRA,
+            crop=RandomCrop(),
+            batch_size=6,
+            training=True,
+            repeats=3,
+            rank=rank,
+            world_size=ranks,
+            threads=1,
+        )
+        batches = list(loader.epoch(4))
+        indices.append([batch.indices.tolist() for batch in batches])
+        inputs.append([batch.inputs.values for batch in batches])
+    order = draw_order(len(files), 0, 4)
+    assert len(indices[0]) == size // 6
+    for number in range(size // 6):
+        expected = [int(index) for index in order[2 * number : 2 * number + 2] for _ in range(3)]
+        together = [part[number] for part in indices]
+        assert [together[place % ranks][place // ranks] for place in range(6)] == expected
+        values = [inputs[place % ranks][number][place // ranks] for place in range(6)]
+        assert not any(torch.equal(values[a], values[b]) for a in range(6) for b in range(a))
+
+
+def test_repeats_are_for_training(root: Path) -> None:
+    with pytest.raises(ValueError, match="repeats is 2; it must be 1, or greater in training"):
+        CropLoader(FolderDataset(root), SPECTRA, batch_size=2, repeats=2)

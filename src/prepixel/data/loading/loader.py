@@ -36,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 # So many bad files are bad luck in a small data set; more than that, and more than the share allowed, are a mistake.
 _FEW_BAD_FILES = 3
 _STORE_BATCHES = 4  # whose samples a store is asked for at once
+_REPEAT = 2**32  # epochs between the draws of a sample and those of its repetition
 
 OnError = Literal["raise", "skip"]
 
@@ -164,6 +165,8 @@ class BatchLoader:
         batch_size: samples of a global batch, those of all ranks together.
         training: shuffle each epoch and leave out a last batch that is not full; else keep the data set's order and
             all samples.
+        repeats: in training, how often a batch has each of its samples, each time drawn anew; an epoch is as long as
+            without, of so many fewer samples.
         rank: this process's number.
         world_size: processes.
         workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
@@ -183,6 +186,7 @@ class BatchLoader:
         *,
         batch_size: int,
         training: bool = False,
+        repeats: int = 1,
         rank: int = 0,
         world_size: int = 1,
         workers: int = 0,
@@ -193,6 +197,8 @@ class BatchLoader:
     ) -> None:
         if batch_size < 1 or read_ahead < 1 or workers < 0:
             raise ValueError(f"batch_size {batch_size}, read_ahead {read_ahead}, workers {workers}: 1, 1, 0 or more")
+        if repeats < 1 or (repeats > 1 and not training):
+            raise ValueError(f"repeats is {repeats}; it must be 1, or greater in training")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is none of {world_size} processes; ranks count from 0")
         if training and len(dataset) < batch_size:
@@ -200,7 +206,7 @@ class BatchLoader:
                 f"the data set has {len(dataset)} images, fewer than one batch of {batch_size}; lower batch_size"
             )
         self.dataset = dataset
-        self.batch_size, self.training = batch_size, training
+        self.batch_size, self.training, self.repeats = batch_size, training, repeats
         self.rank, self.world_size = rank, world_size
         self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
         self.on_error, self.max_bad_fraction = on_error, max_bad_fraction
@@ -222,7 +228,8 @@ class BatchLoader:
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the order of an epoch's samples."""
         n = len(self.dataset)
-        return draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
+        order = draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
+        return np.repeat(order, self.repeats)[:n]
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Any, None, None]:
         """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
@@ -232,8 +239,12 @@ class BatchLoader:
             TooManyBadFiles: more than allowed cannot be read.
         """
         order, size = self.order(epoch), self.batch_size
+        places = range(len(order))
         keys = [
-            [(epoch, int(index)) for index in order[size * b : size * (b + 1)][self.rank :: self.world_size]]
+            [
+                (epoch + place % self.repeats * _REPEAT, int(order[place]))
+                for place in places[size * b : size * (b + 1)][self.rank :: self.world_size]
+            ]
             for b in range(first_batch, len(self))
         ]
         loader: DataLoader[Any] = DataLoader(
