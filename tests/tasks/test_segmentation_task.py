@@ -148,5 +148,5 @@ def test_what_cannot_be_scored_is_refused() -> None:
         Segmentation(CLASSES).loss(_Given(), _Batch(batch.inputs, batch.targets[:, :, 1:]))
     with pytest.raises(ValueError, match="num_classes is 256; it must be from 1 to 255"):
         Segmentation(256)
-    with pytest.raises(ValueError, match="aux_weight is -0.5; it must be 0 or greater"):
+    with pytest.raises(ValueError, match=r"aux_weight is -0\.5; it must be 0 or greater"):
         Segmentation(2, aux_weight=-0.5)

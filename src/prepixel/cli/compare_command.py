@@ -23,7 +23,7 @@ that these trainings left out (data.on_error: skip) are listed, and the exit
 status is then 1."""
 EXAMPLE = "prepixel compare recipes/imagenette_*.yaml --seeds 0 1 2 -o runs/imagenette"
 
-_QUANTITIES = {"top1": "top-1", "box_ap": "AP of boxes"}
+_QUANTITIES = {"top1": "top-1", "miou": "mIoU", "box_ap": "AP of boxes"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,9 @@ def _plan(
             planned[folder] = read_any_recipe(file, [*overrides, "--seed", str(seed)])
             RunFolder(folder).check_free(planned[folder], resume=True)
     if len({type(recipe) for recipe in planned.values()}) > 1:
-        raise UsageError("some recipes are of classifiers, some of detectors; compare them separately")
+        raise UsageError(
+            "the recipes are of several kinds (classifiers, detectors, segmenters); compare each kind by itself"
+        )
     return list(planned.items())
 
 

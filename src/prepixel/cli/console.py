@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from prepixel.errors import JpegError, ReadFailure
@@ -232,3 +233,8 @@ def report_skipped(failures: Sequence[object]) -> int:
         )
         print_error(f"{files} left out")
     return 1 if failures else 0
+
+
+def short_stem(source: str) -> str:
+    """Return a file's stem, short enough to be part of another name."""
+    return Path(source).stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")

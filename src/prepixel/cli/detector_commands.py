@@ -17,6 +17,7 @@ from prepixel.cli.console import (
     print_pairs,
     print_table,
     report_skipped,
+    short_stem,
 )
 from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
 from prepixel.cli.open_network import describe_checkpoint, open_detector
@@ -109,7 +110,7 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
         if isinstance(first, ReadFailure):
             continue
         done.append(first)
-        drawing = output / f"{number:06d}-{_short_stem(first.source)}.png"
+        drawing = output / f"{number:06d}-{short_stem(first.source)}.png"
         titles = [Path(first.source).name] if len(detectors) == 1 else [one.name for one in detectors]
         shown = [
             (title, found_objects(outcome, known))
@@ -139,11 +140,6 @@ def _finish_predictions(
         print_answers(rows, ("file", "objects", "best"), columns=False)
         print_line()
         print_line(f"drawn, and in COCO's format: {output}")
-
-
-def _short_stem(source: str) -> str:
-    """Return a file's stem, short enough to be part of another name."""
-    return Path(source).stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")
 
 
 def _named(photo: FoundInPhoto, names: Mapping[int, str], most: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from prepixel.cli.console import percent, print_json, print_line, print_pairs, p
 from prepixel.cli.option_types import FIGURES, integer, output_file, path
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
-SUMMARY = "score a network: top-1, top-5, per class, confusion; or AP"
+SUMMARY = "score a network: top-1, top-5, per class, confusion; or AP; or mIoU"
 ABOUT = """\
 Score a network on its validation images or on another folder of its classes.
 A network of ImageNet's classes also takes folders named by WordNet ids."""
@@ -42,12 +42,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score a network and print its scores."""
-    from prepixel.runs import is_detector
+    from prepixel.runs import is_detector, is_segmenter
 
     if is_detector(options.run_path):
         from prepixel.cli.detector_commands import evaluate_detector
 
         return evaluate_detector(options)
+    if is_segmenter(options.run_path):
+        from prepixel.cli.segmenter_commands import evaluate_segmenter
+
+        return evaluate_segmenter(options)
     return _evaluate_classifier(options)
 
 

@@ -16,8 +16,10 @@ from prepixel.runs import (
     FoldedClassifier,
     TrainedDetector,
     TrainedRun,
+    TrainedSegmenter,
     load_detector,
     load_run,
+    load_segmenter,
     read_folded,
 )
 
@@ -53,12 +55,17 @@ def open_detector(options: argparse.Namespace, path: Path) -> TrainedDetector:
     return load_detector(path, weights=options.weights, device=device_of(options))
 
 
+def open_segmenter(options: argparse.Namespace, path: Path) -> TrainedSegmenter:
+    """Open a segmenter's run; errors are those of `open_classifier`."""
+    return load_segmenter(path, weights=options.weights, device=device_of(options))
+
+
 def is_trained(classifier: Classifier) -> bool:
     """Return whether the network's weights come from training."""
     return not isinstance(classifier, FoldedClassifier) or classifier.trained
 
 
-def describe_checkpoint(network: TrainedRun | TrainedDetector) -> str:
+def describe_checkpoint(network: TrainedRun | TrainedDetector | TrainedSegmenter) -> str:
     """Return which of a run's checkpoints was loaded."""
     return f"{network.weights}, of step {network.position.step:,}"
 

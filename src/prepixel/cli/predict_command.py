@@ -1,4 +1,4 @@
-"""The command `predict`: classify images, or detect objects in them."""
+"""The command `predict`: classify images, detect objects in them, or label their pixels."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from prepixel.cli.option_types import STDIN, integer, number, output_folder, pat
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
-SUMMARY = "classify images, or detect objects in them"
+SUMMARY = "classify images, detect objects in them, or label their pixels"
 ABOUT = """\
-Classify images, or detect objects in them, with a run's, a folded or an
-exported network; an exported one needs no torch, but the extra runtime.
+Classify images, detect objects in them or label their pixels, with a run's, a
+folded or an exported network; an exported one needs no torch, but the extra
+runtime. Detections and labels are drawn over the images.
 Files that cannot be read are listed on standard error, the others are
 handled all the same, and the exit status is then 1. Long paths are shortened
 to the terminal's width; --json has them whole."""
@@ -51,13 +52,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=output_folder,
         metavar="FOLDER",
-        help="detector: where to draw (default: RUN/predictions)",
+        help="detector or segmenter: where to draw (default: RUN/predictions)",
     )
     parser.add_argument(
-        "--beside", type=path, nargs="+", default=[], metavar="RUN", help="detector: other runs to draw beside it"
+        "--beside",
+        type=path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="detector or segmenter: other runs to draw beside it",
     )
     parser.add_argument(
-        "--annotations", type=path, metavar="FILE", help="detector: COCO .json file of these images, drawn beside it"
+        "--annotations",
+        type=path,
+        metavar="FILE",
+        help="detector or segmenter: COCO .json file of these images (or a folder of masks), drawn beside it",
     )
     add_checkpoint(parser)
     add_build(parser)
@@ -82,16 +91,21 @@ def run(options: argparse.Namespace) -> int:
         return _classify_exported(options)
     if options.engine is not None:
         raise UsageError(f"{options.run_path}: is no exported network; leave out --engine")
-    from prepixel.runs import is_detector
+    from prepixel.runs import is_detector, is_segmenter
 
-    detects = is_detector(options.run_path)
-    if detects and STDIN in options.files:
-        raise UsageError(f"{options.run_path}: a detector draws on named files; it does not read standard input")
+    detects, segments = is_detector(options.run_path), is_segmenter(options.run_path)
+    if (detects or segments) and STDIN in options.files:
+        kind = "detector" if detects else "segmenter"
+        raise UsageError(f"{options.run_path}: a {kind} draws on named files; it does not read standard input")
     paths = _image_paths(options.files)
     if detects:
         from prepixel.cli.detector_commands import predict_detections
 
         return predict_detections(options, [str(one) for one in paths])
+    if segments:
+        from prepixel.cli.segmenter_commands import predict_label_maps
+
+        return predict_label_maps(options, [str(one) for one in paths])
     _refuse_detection_options(options)
     from prepixel.cli.open_network import is_trained, open_classifier
 
@@ -103,7 +117,8 @@ def run(options: argparse.Namespace) -> int:
 def _refuse_detection_options(options: argparse.Namespace) -> None:
     if options.output is not None or options.min_score is not None or options.beside or options.annotations is not None:
         raise UsageError(
-            f"{options.run_path}: is not a detector's run; leave out --output, --min-score, --beside and --annotations"
+            f"{options.run_path}: is no run of a detector or a segmenter; leave out --output, --min-score, --beside "
+            "and --annotations"
         )
 
 

@@ -35,10 +35,11 @@ def run(options: argparse.Namespace) -> int:
     """Train a recipe and print the last scores."""
     from prepixel.cli.detector_commands import print_detection
     from prepixel.cli.evaluate_command import format_score
+    from prepixel.cli.segmenter_commands import print_segmentation
     from prepixel.engine import disable_malloc_trim
     from prepixel.recipes import read_any_recipe
     from prepixel.runs import train_run
-    from prepixel.tasks import DetectionResult
+    from prepixel.tasks import DetectionResult, SegmentationResult
 
     disable_malloc_trim()
     recipe = read_any_recipe(options.recipe, options.overrides)
@@ -58,6 +59,9 @@ def run(options: argparse.Namespace) -> int:
     if isinstance(training.evaluation, DetectionResult):
         print_line(done)
         print_detection(training.evaluation, weights=f"last, of step {training.steps:,}")
+    elif isinstance(training.evaluation, SegmentationResult):
+        print_line(done)
+        print_segmentation(training.evaluation, weights=f"last, of step {training.steps:,}")
     else:
         scores = training.evaluation.row() if training.evaluation is not None else {}
         words = ", ".join(f"{name} {format_score(name, value)}" for name, value in scores.items())

@@ -22,6 +22,13 @@ with extras_for(__name__):
         write_recipe,
     )
     from prepixel.recipes.resuming import RESUMABLE_KEYS
+    from prepixel.recipes.segmentation import (
+        LabeledFrameSettings,
+        SegmentationDataSettings,
+        SegmentationRecipe,
+        SegmentationTaskSettings,
+        SegmenterSettings,
+    )
 
 __all__ = [
     "RESUMABLE_KEYS",
@@ -34,8 +41,13 @@ __all__ = [
     "DetectorSettings",
     "FrameInputSettings",
     "InputSettings",
+    "LabeledFrameSettings",
     "NetworkSettings",
     "Recipe",
+    "SegmentationDataSettings",
+    "SegmentationRecipe",
+    "SegmentationTaskSettings",
+    "SegmenterSettings",
     "TaskSettings",
     "parse_any_recipe",
     "parse_recipe",

@@ -190,7 +190,8 @@ class TaskSettings:
     """Settings of the task.
 
     Attributes:
-        kind: classification; detection makes the recipe another, see `DetectionRecipe`.
+        kind: classification; detection and segmentation make the recipe another, see `DetectionRecipe` and
+            `SegmentationRecipe`.
         label_smoothing: share of the target that is spread evenly over all classes while training.
         loss: cross_entropy, or binary_cross_entropy: of each class against the rest, the mean over classes, as timm's
             recipes train with mixed images.

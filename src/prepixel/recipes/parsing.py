@@ -22,27 +22,26 @@ from prepixel.errors import PrepixelError, RecipeError
 from prepixel.files import write_text
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.detection import DetectionRecipe
+from prepixel.recipes.segmentation import SegmentationRecipe
 from prepixel.stores.remote_path import AnyPath, to_path
 
-AnyRecipe: TypeAlias = Recipe | DetectionRecipe
+AnyRecipe: TypeAlias = Recipe | DetectionRecipe | SegmentationRecipe
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
+_OTHER_TASKS: Mapping[str, type[AnyRecipe]] = {"detection": DetectionRecipe, "segmentation": SegmentationRecipe}
 
 
 def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read a classifier's recipe from its YAML file, changed by overrides; see `read_any_recipe`.
 
     Raises:
-        RecipeError: as `read_any_recipe`; or the recipe is a detector's.
+        RecipeError: as `read_any_recipe`; or the recipe is a detector's or a segmenter's.
     """
-    recipe = read_any_recipe(path, overrides)
-    if isinstance(recipe, DetectionRecipe):
-        raise RecipeError(f"{path}: task.kind is detection, and a classifier is wanted here")
-    return recipe
+    return _classifiers(read_any_recipe(path, overrides), str(path))
 
 
 def read_any_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> AnyRecipe:
-    """Read a recipe from its YAML file, changed by overrides; ``task.kind: detection`` makes it a detector's.
+    """Read a recipe from its YAML file, changed by overrides; ``task.kind`` says what is trained.
 
     Args:
         path: the file; a recipe without a name takes the file's.
@@ -75,9 +74,12 @@ def _read_bounded(file: Path) -> bytes:
 
 def parse_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name: str = "") -> Recipe:
     """Read a classifier's recipe from YAML text; see `parse_any_recipe`."""
-    recipe = parse_any_recipe(text, source=source, overrides=overrides, name=name)
-    if isinstance(recipe, DetectionRecipe):
-        raise RecipeError(f"{source}: task.kind is detection, and a classifier is wanted here")
+    return _classifiers(parse_any_recipe(text, source=source, overrides=overrides, name=name), source)
+
+
+def _classifiers(recipe: AnyRecipe, source: str) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"{source}: task.kind is {recipe.task.kind}, and a classifier is wanted here")
     return recipe
 
 
@@ -101,8 +103,9 @@ def parse_any_recipe(text: str, *, source: str, overrides: Sequence[str] = (), n
     values.setdefault("name", name)
     overridden = _apply_overrides(values, overrides)
     task = values.get("task")
-    detects = isinstance(task, dict) and task.get("kind") == "detection"
-    recipe: AnyRecipe = _Reading(source, overridden).build(DetectionRecipe if detects else Recipe, values, "")
+    kind = task.get("kind") if isinstance(task, dict) else None
+    described = _OTHER_TASKS.get(kind, Recipe) if isinstance(kind, str) else Recipe
+    recipe: AnyRecipe = _Reading(source, overridden).build(described, values, "")
     return recipe
 
 

@@ -17,6 +17,7 @@ _PANELS: tuple[tuple[str, Split, str, float], ...] = (
     ("training loss", "train", "loss", 1.0),
     ("validation loss", "val", "loss", 1.0),
     ("validation top-1", "val", "top1", 100.0),
+    ("validation mIoU", "val", "miou", 100.0),
     ("validation AP of boxes", "val", "box_ap", 100.0),
     ("validation AP of masks", "val", "mask_ap", 100.0),
 )

@@ -59,15 +59,16 @@ class TableRow:
         return {run.seed for run in self.runs}
 
     @property
-    def detects(self) -> bool:
-        """Return whether these are detectors, which have scores and costs of their own."""
+    def task(self) -> str:
+        """Return what was learned, by its kind in recipes; tasks have scores and costs of their own."""
         task = self.runs[0].recipe.get("task")
-        return isinstance(task, Mapping) and task.get("kind") == "detection"
+        kind = task.get("kind") if isinstance(task, Mapping) else None
+        return str(kind) if kind in _SCORES else "classification"
 
     @property
     def score(self) -> str:
         """Name the score that rows are compared by."""
-        return "box_ap" if self.detects else "top1"
+        return _COMPARED_BY[self.task]
 
     def is_finished(self) -> bool:
         """Return whether every run has been scored after its last epoch."""
@@ -85,9 +86,6 @@ class TableRow:
         return statistics.median(rates) if rates else None
 
 
-_CLASSIFIED = {"top-1 %": "top1", "top-5 %": "top5"}
-
-
 _DETECTED = {
     f"{kind} {words}": f"{kind}_{name}"
     for kind in ("box", "mask")
@@ -97,20 +95,27 @@ _DETECTED = {
     )
 }
 
+# Scores by the words above their columns, for each kind of task in the order of the tables.
+_SCORES: Mapping[str, Mapping[str, str]] = {
+    "classification": {"top-1 %": "top1", "top-5 %": "top5"},
+    "segmentation": {"mIoU %": "miou", "pixel accuracy %": "pixel_accuracy"},
+    "detection": _DETECTED,
+}
+_COMPARED_BY = {"classification": "top1", "segmentation": "miou", "detection": "box_ap"}
 
 _LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
 
 
 def render(rows: Sequence[TableRow], kind: str, *, width: int | None = None) -> str:
-    """Return the table as aligned text, markdown or CSV; detectors follow below classifiers.
+    """Return the table as aligned text, markdown or CSV: one for each kind of task.
 
     Args:
         rows: of the table.
         kind: ``text``, ``markdown`` or ``csv``.
         width: characters of a line of text; a wider table is turned, with a column for each row. None for any width.
     """
-    parts = [part for part in ([r for r in rows if not r.detects], [r for r in rows if r.detects]) if part]
-    return "\n".join(_render(part, kind, _DETECTED if part[0].detects else _CLASSIFIED, width) for part in parts)
+    parts = [(scores, [row for row in rows if row.task == task]) for task, scores in _SCORES.items()]
+    return "\n".join(_render(part, kind, scores, width) for scores, part in parts if part)
 
 
 def _render(rows: Sequence[TableRow], kind: str, scores: Mapping[str, str], width: int | None) -> str:
@@ -194,7 +199,7 @@ def _caption(rows: Sequence[TableRow]) -> str:
     )
     several = any(len(row.seeds) > 1 for row in rows)
     spread = " mean ± standard deviation over seeds;" if several else ""
-    detectors = "; of detectors a frame made from 480 x 640, trunk and pyramid" if rows[0].detects else ""
+    detectors = "; of detectors a frame made from 480 x 640, trunk and pyramid" if rows[0].task == "detection" else ""
     return (
         f"Scores after the last epoch;{spread} n validation images. Made from: pixels of the image that the input "
         f"holds. Values, bytes and GMAC: of one image{detectors}. Images/s: training, reading included, median of the "

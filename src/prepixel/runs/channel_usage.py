@@ -18,6 +18,7 @@ from prepixel.gates import GatedNetwork, GateOutput
 from prepixel.models.detectors import Detector, SpectralBackbone
 from prepixel.runs.classifier import TrainedRun
 from prepixel.runs.detector import TrainedDetector
+from prepixel.runs.segmenter import TrainedSegmenter
 from prepixel.spectrum import BandSet
 
 
@@ -97,7 +98,7 @@ class ChannelUse:
 
 
 def measure_use(
-    run: TrainedRun | TrainedDetector,
+    run: TrainedRun | TrainedDetector | TrainedSegmenter,
     folder: str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
@@ -139,7 +140,7 @@ def measure_use(
     return ChannelUse(bands, on / images, odds / images, images), loader.failures
 
 
-def _chooser(run: TrainedRun | TrainedDetector) -> tuple[BandSet, Callable[[Any], GateOutput]]:
+def _chooser(run: TrainedRun | TrainedDetector | TrainedSegmenter) -> tuple[BandSet, Callable[[Any], GateOutput]]:
     """Return the channels that a run's gate chooses from, and a function that returns its choice for a batch."""
     network = run.network
     if isinstance(network, GatedNetwork):

@@ -1,4 +1,4 @@
-"""What the loaders of classifiers and detectors are built from alike."""
+"""What the loaders of classifiers, detectors and segmenters are built from alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sized
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from prepixel.errors import RunError
-from prepixel.recipes import DetectionRecipe, Recipe
+from prepixel.recipes import AnyRecipe
 from prepixel.stores.remote_path import AnyPath
 
 
@@ -20,7 +20,7 @@ class TrainingFiles(Sized, Protocol):
 
 
 def loader_options(
-    recipe: Recipe | DetectionRecipe, *, batch_size: int, rank: int, world_size: int, pin_memory: bool
+    recipe: AnyRecipe, *, batch_size: int, rank: int, world_size: int, pin_memory: bool
 ) -> dict[str, Any]:
     """Return the options of a `BatchLoader`: what a recipe says of reading, and which process reads.
 
@@ -44,12 +44,12 @@ def loader_options(
     }
 
 
-def index_choice(recipe: Recipe | DetectionRecipe) -> Literal["auto"] | None:
+def index_choice(recipe: AnyRecipe) -> Literal["auto"] | None:
     """Return which indexes of photos a recipe reads by: those that are found, or none."""
     return "auto" if recipe.data.use_indexes else None
 
 
-def check_batch_size(recipe: Recipe | DetectionRecipe, files: TrainingFiles, what: str = "images") -> None:
+def check_batch_size(recipe: AnyRecipe, files: TrainingFiles, what: str = "images") -> None:
     """Check that the training files fill a batch.
 
     Args:

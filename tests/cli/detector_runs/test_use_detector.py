@@ -133,7 +133,10 @@ def test_detectors_are_compared_and_not_with_classifiers(recipe: Path, tmp_path:
     classifier = recipe.parents[0] / "classifier.yaml"
     classifier.write_text("data: {train: a, val: b}\ninput: {bands: S-6, grid: [2, 3]}\n")
     assert main(["compare", str(recipe), str(classifier), "-o", str(tmp_path / "mixed")]) == 2
-    assert "some recipes are of classifiers, some of detectors; compare them separately" in capsys.readouterr().err
+    assert (
+        "the recipes are of several kinds (classifiers, detectors, segmenters); compare each kind by itself"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "mixed").exists()
 
 
