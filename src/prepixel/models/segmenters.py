@@ -61,7 +61,7 @@ class MapsToLabels(nn.Module):
         self.scale = scale
         self.takes_all_maps = isinstance(classifier, LRASPPHead)
 
-    def forward(self, normalized: Tensor) -> dict[str, Tensor]:
+    def forward(self, normalized: Any) -> dict[str, Any]:  # tensors; while it is folded, torch.fx's proxies
         """Compute logits by name: ``out``, and ``aux`` where there is an auxiliary head."""
         size = [normalized.shape[2] * self.scale, normalized.shape[3] * self.scale]
         maps = self.backbone(normalized)
