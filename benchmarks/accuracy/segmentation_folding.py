@@ -1,8 +1,8 @@
 """Score a trained RGB segmenter that is folded over coefficients, untrained, by band set and block size.
 
-``--run`` is a run of an RGB segmenter (``recipes/coco_person_seg_rgb.yaml``). The whole network is folded over band sets,
-with blocks that stand for 4 or 8 pixels of the frame, and scored by mIoU on the run's validation photos, from JPEG bytes.
-Without a run the recipe's segmenter is scored before training, on a few photos, which proves that the script runs and
+``--run`` is a run of an RGB segmenter (``recipes/coco_person_seg_rgb.yaml``). The whole network is folded over band
+sets, with blocks that stand for 4 or 8 pixels of the frame, and scored by mIoU on the run's validation photos, from
+JPEG bytes. Without a run the recipe's segmenter is scored before training, which proves that the script runs and
 nothing else. ``-n`` is the seed to name in the records.
 
     python -m benchmarks.accuracy.segmentation_folding --run runs/coco_person_seg/coco_person_seg_rgb-0
