@@ -40,7 +40,7 @@ MODULES = {
 DATA = {
     "prepixel.models.NAMES": "names of the networks that recipes know",
     "prepixel.transforms.LINEAR_OPERATIONS": "operations of RandAugment and TrivialAugmentWide that are linear",
-    "prepixel.recipes.AnyRecipe": "a recipe of either task",
+    "prepixel.recipes.AnyRecipe": "a recipe of any task",
 }
 
 
