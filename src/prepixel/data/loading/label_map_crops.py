@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from prepixel.array_types import Bool, Int64, UInt8
 from prepixel.data.datasets.label_maps import IGNORE
+from prepixel.spectrum.boxes import Real
 from prepixel.transforms.crop_draws import CropParams
 
 
@@ -63,7 +64,7 @@ def scores_in_photo(
 
 
 def _nearest(
-    start: float, length: float, samples: int, side: int
+    start: Real, length: Real, samples: int, side: int
 ) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return for each sample of one axis the photo's pixel in which its center lies, and whether there is one."""
     places = np.floor(start + (np.arange(samples) + 0.5) * (length / samples)).astype(np.int64)
