@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.data.segmentation_files import write
+from torchvision.transforms.v2 import RandomHorizontalFlip
 
 from prepixel.data import PixelReader, SpectrumReader
 from prepixel.data.datasets.coco_label_maps import CocoLabelMaps
@@ -197,3 +198,15 @@ def test_a_mask_of_another_size_is_left_out_and_named(folder: Path, tmp_path: Pa
     )
     alone, failures = dataset[0, 1]
     assert (len(alone), alone.targets.shape, len(failures)) == (0, (0, 16, 16), 1)
+
+
+def test_a_batch_moves_as_a_whole_and_refuses_transforms_of_pixels(folder: Path) -> None:
+    photos = CocoLabelMaps(folder / "train.json", folder / "photos")
+    for reader in (PixelReader((16, 24)), SpectrumReader((2, 3), BandSet.parse("S-6"))):
+        batch, _ = SegmentationDataset(photos, reader, (16, 24), threads=1).__getitems__([(0, 0), (0, 2)])
+        assert len(batch) == 2
+        moved = batch.to("cpu")
+        assert torch.equal(moved.targets, batch.targets)
+        assert moved.indices.tolist() == [0, 2]
+        with pytest.raises(TypeError, match="a LabelMapBatch holds label maps, which it would leave as they are"):
+            RandomHorizontalFlip(1.0)(batch)

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -51,12 +51,12 @@ class Batch:
 
     Attributes:
         inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
-        targets: labels; of a batch whose images are mixed, probabilities of classes; for a segmenter, label maps.
+        targets: labels; of a batch whose images are mixed, probabilities of classes.
         indices: places of the samples in the data set.
     """
 
     inputs: Spectrum | Tensor
-    targets: Int64[Tensor, " n"] | Float[Tensor, "n k"] | UInt8[Tensor, "n h w"]
+    targets: Int64[Tensor, " n"] | Float[Tensor, "n k"]
     indices: Int64[Tensor, " n"]
 
     def __len__(self) -> int:

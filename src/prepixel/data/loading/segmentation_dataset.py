@@ -6,21 +6,70 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from prepixel.array_types import UInt8
 from prepixel.data.datasets.label_maps import LabeledPhotos
 from prepixel.data.loading.crops import Crop, CropParams
 from prepixel.data.loading.label_map_crops import label_map_in_frame
-from prepixel.data.loading.loader import Batch, FetchResult
+from prepixel.data.loading.loader import FetchResult
 from prepixel.data.loading.padded_crops import WholePhoto
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, read_drawn, with_path
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError
+from prepixel.spectrum import Spectrum
+from prepixel.spectrum.tree import register_node
+
+
+@dataclass(frozen=True)
+class LabelMapBatch:
+    """Store one process's share of a global batch; smaller than asked for where files could not be read.
+
+    Attributes:
+        inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
+        targets: the labels of the frames' pixels; 255 for no class.
+        indices: places of the samples in the data set.
+    """
+
+    inputs: Spectrum | Tensor
+    targets: UInt8[Tensor, "n h w"]
+    indices: Int64[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return int(self.targets.shape[0])
+
+    def to(self, device: torch.device | str) -> LabelMapBatch:
+        """Move all arrays to a device."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            indices=self.indices.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> LabelMapBatch:
+        """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
+        return replace(
+            self,
+            inputs=self.inputs.pin_memory(),
+            targets=self.targets.pin_memory(),
+            indices=self.indices.pin_memory(),
+        )
+
+
+register_node(
+    LabelMapBatch,
+    ("inputs", "targets", "indices"),
+    lambda _: [],
+    lambda _: (),
+    refusal="holds label maps, which it would leave as they are",
+)
 
 
 class SegmentationDataset(Dataset[FetchResult]):
@@ -82,4 +131,4 @@ class SegmentationDataset(Dataset[FetchResult]):
         targets = torch.from_numpy(np.stack(kept) if kept else np.zeros((0, *self.size), dtype=np.uint8))
         indices = torch.tensor([keys[place][1] for place in crops.kept], dtype=torch.int64)
         failures = tuple(with_path(failure, samples[failure.index].path) for failure in crops.failures)
-        return FetchResult(Batch(crops.inputs, targets, indices), failures)
+        return FetchResult(LabelMapBatch(crops.inputs, targets, indices), failures)
