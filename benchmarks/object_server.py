@@ -247,13 +247,12 @@ def object_server(root: Path, *words: str, core: int | None = None) -> Iterator[
     """Run the server in a process of its own, on one core if it is named, and yield its URL."""
     pinned = ["taskset", "-c", str(core)] if core is not None else []
     command = [*pinned, sys.executable, "-m", "benchmarks.object_server", str(root), *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 async def serve(objects: FolderObjects, faults: Faults) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks.cluster_cost import cost_table
+
 from prepixel.records import ScoreRow, TimingRow, read_records
 
 RESULTS = Path(__file__).parent / "results"
@@ -220,6 +222,7 @@ def all_tables() -> dict[str, str]:
     full = {name: score_table([row for row in scores if row.question == name]) for name in QUESTIONS}
     full["benchmarks"] = table(timings)
     full["summary"] = summary(timings, scores)
+    full["cluster cost"] = cost_table(timings)
     return full | short_tables(timings)
 
 

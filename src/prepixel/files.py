@@ -363,6 +363,7 @@ def make_folder(folder: AnyPath) -> None:
     A store needs none.
     """
     if not isinstance(folder, Path):
+        folder.check_writable()
         return
     missing = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):

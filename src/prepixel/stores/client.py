@@ -28,7 +28,7 @@ _FIRST_PROCESS: dict[str, int] = {}  # the process that used a store first; a fo
 _Result = TypeVar("_Result")
 
 # Part of a provider's error: what it means, and what to do.
-_CAUSES = (
+_CAUSES: tuple[tuple[str, str, str], ...] = (
     (r"NoSuchBucket|ContainerNotFound|bucket does not exist", "there is no such bucket", "check its name and region"),
     (
         r"RequestTimeTooSkewed|request time and the current time",
@@ -44,6 +44,11 @@ _CAUSES = (
         r"AccessDenied|403 Forbidden",
         "access is denied",
         "let these credentials list, read and write here",
+    ),
+    (
+        r"PROPFIND",
+        "folders of an HTTP server cannot be listed",
+        "name a folder of shards that prepixel pack wrote, or a bucket of a store",
     ),
     (
         r"169\.254\.169\.254|metadata\.google|MissingCredential|default credentials|account must be set|Account must",

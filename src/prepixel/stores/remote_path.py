@@ -161,10 +161,18 @@ class RemotePath:
         """Read the object."""
         return read_object(self.bucket, self.key, max_bytes=max_bytes)
 
-    def upload(self, file: IO[bytes]) -> None:
-        """Write the object whole, from a file."""
+    def check_writable(self) -> None:
+        """Check that files can be written here at all.
+
+        Raises:
+            StoreError: they cannot: it is an HTTP server.
+        """
         if self.bucket.startswith("http"):
             raise StoreError(f"{self}: files cannot be written over HTTP; name a folder, or a bucket of a store")
+
+    def upload(self, file: IO[bytes]) -> None:
+        """Write the object whole, from a file."""
+        self.check_writable()
         write_object(self.bucket, self.key, file)
 
     def unlink(self, *, missing_ok: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +38,8 @@ from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
 from prepixel.stores.remote_path import AnyPath, is_url, to_path
 
+# Of units done at a time in one process, one packs while the others are read or written: not all wait together.
+_ONE_PACKS = threading.Lock()
 _MAX_COUNTED = 1000  # unfinished shards; a damaged manifest may claim any number
 
 
@@ -74,8 +77,10 @@ def pack_unit(unit: PackUnit) -> int:
     places = range(len(unit.entries))
     images = pack_images(unit.entries, unit.first_key, unit.classes, unit.options, unit.limits, places, unit.threads)
     with ShardWriter(goal, unit.number) as writer, contextlib.closing(images):
-        for packed in images:
-            writer.add(packed.row, packed.image, packed.ending, packed.metadata)
+        first = list(itertools.islice(images, 1))  # the others are being read from now on
+        with _ONE_PACKS:
+            for packed in itertools.chain(first, images):
+                writer.add(packed.row, packed.image, packed.ending, packed.metadata)
         summary = writer.close()
     UnitRecords(goal / RECORDS, unit.header).write(unit.number, asdict(summary))
     return len(unit.entries)
