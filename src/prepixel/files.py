@@ -358,10 +358,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: AnyPath) -> None:
-    """Make a folder and those above it that are missing, each synced into the one that holds it.
-
-    A store needs none.
-    """
+    """Make a folder and those above it that are missing, each synced into the one that holds it; a store needs none."""
     if not isinstance(folder, Path):
         folder.check_writable()
         return
