@@ -1,7 +1,7 @@
 """Train a network of every family of torchvision's classifiers and of 20 of timm's for three steps on spectra.
 
-One small member of each family is built with random weights for 10 classes, folded over S-24, and trained by SGD on
-batches of synthetic photos. A network trains when each loss is finite and each of its parameters got a finite gradient.
+One small member of each family is built with random weights for 10 classes, folded over S-24, or without its stem where
+that is defined, and trained by SGD on batches of synthetic photos. A network trains when each loss is finite and each of its parameters got a finite gradient.
 Networks take 64 x 64 pixels (of 16 x 16 blocks, an image of 128 x 128); those that take one size alone, or need more,
 take 128 or 224, of an image as large. ``-n`` limits the networks of each library. The table is Markdown.
 
@@ -17,11 +17,12 @@ from pathlib import Path
 import torch
 import torchvision
 from benchmarks.harness import table_arguments
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prepixel.data import SpectrumFolder, write_synthetic
 from prepixel.errors import PrepixelError
-from prepixel.models import count_macs, count_parameters, example_spectrum, fold, pixel_network
+from prepixel.models import count_macs, count_parameters, example_spectrum, fold, frequency_network, pixel_network
 from prepixel.spectrum import Spectrum, concatenate
 
 BANDS = "S-24"
@@ -39,6 +40,12 @@ TIMM = (
     *("mobilenetv4_conv_small", "mobileone_s0", "poolformer_s12", "pvt_v2_b0", "regnetx_002", "repvgg_a0"),
     *("resnet10t", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"),
 )
+STEMLESS = (
+    *("convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_large"),
+    *("mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d"),
+    "wide_resnet50_2",
+)
+STEMLESS_GRID = 16
 # networks that take one size alone, or need more than 64 pixels
 SIZES = {"alexnet": 128, "inception_v3": 128, "maxvit_t": 224, "vit_b_16": 224} | {
     f"timm:{name}": 224 for name in TIMM if name.endswith("224") or name.startswith("levit")
@@ -65,16 +72,27 @@ def batches(folder: Path, grid: int) -> Iterator[tuple[Spectrum, torch.Tensor]]:
 
 
 def train(name: str, folder: Path) -> tuple[str, ...]:
-    """Return a network's parameters, multiply-adds, pixels and the result of its three steps."""
+    """Return a folded network's parameters, multiply-adds, grid and the result of its three steps."""
     torch.manual_seed(0)
     pixels = SIZES.get(name, PIXELS)
     grid = pixels // (4 if pixels == PIXELS else 8)
     try:
         network = fold(
             pixel_network(name, CLASSES), pixels=pixels, grid=grid, bands=BANDS, mean=(0, 0, 0), std=(1, 1, 1)
-        ).train()
+        )
     except PrepixelError as error:
-        return "", "", str(pixels), f"not folded: {error}".replace("|", "\\|").replace("\n", " ")
+        return "", "", f"{grid} x {grid}", f"not folded: {error}".replace("|", "\\|").replace("\n", " ")
+    return three_steps(network.train(), folder, grid)
+
+
+def train_stemless(name: str, folder: Path) -> tuple[str, ...]:
+    """Return the same of a network without its stem."""
+    torch.manual_seed(0)
+    return three_steps(frequency_network(name, BANDS, CLASSES).train(), folder, STEMLESS_GRID)
+
+
+def three_steps(network: nn.Module, folder: Path, grid: int) -> tuple[str, ...]:
+    """Train a network, and return its parameters, multiply-adds, grid and the result."""
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     losses = []
     for spectrum, targets in batches(folder, grid):
@@ -90,20 +108,22 @@ def train(name: str, folder: Path) -> tuple[str, ...]:
     result += f", no gradient: {', '.join(without[:3])} ({len(without)})" if without else ""
     result += f", infinite gradient: {', '.join(infinite[:3])} ({len(infinite)})" if infinite else ""
     macs = count_macs(network, example_spectrum(BANDS, (grid, grid)))
-    return f"{count_parameters(network) / 1e6:.2f}", f"{macs / 1e6:,.0f}", str(pixels), result
+    return f"{count_parameters(network) / 1e6:.2f}", f"{macs / 1e6:,.0f}", f"{grid} x {grid}", result
 
 
 def main() -> None:
     """Print a row for each family as it is done."""
     n, write = table_arguments(__doc__, "networks to try of each library")
     check_families()
-    write("| network | parameters, millions | multiply-adds, millions | pixels | three steps |")
+    write("| network | parameters, millions | multiply-adds, millions | blocks | three steps |")
     write("|---|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as name:
         folder, _ = write_synthetic(Path(name) / "data", num_train_per_class=2, num_val_per_class=1)
         for library in (TORCHVISION, [f"timm:{name}" for name in TIMM]):
             for network in library[:n]:
-                write(f"| {network} | {' | '.join(train(network, folder))} |")
+                write(f"| {network}, folded | {' | '.join(train(network, folder))} |")
+        for network in STEMLESS[:n]:
+            write(f"| {network}, stem removed | {' | '.join(train_stemless(network, folder))} |")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from prepixel.cli.console import line_width, print_error, print_line, print_text, progress_bar, report_skipped
 from prepixel.cli.option_types import MAX_SEED, integer, output_folder, path
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_title
+from prepixel.cli.shared_options import add_build, add_title
 
 SUMMARY = "train several recipes with several seeds and compare them"
 ABOUT = """\
@@ -36,14 +36,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=output_folder, required=True, metavar="FOLDER", help="gets RECIPE-SEED folders"
     )
     add_title(parser)
+    add_build(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, then compare everything that was asked for."""
     from prepixel.engine import disable_malloc_trim
+    from prepixel.models import allow_build_function
     from prepixel.runs import train_run
 
     disable_malloc_trim()
+    if options.build is not None:
+        allow_build_function(options.build)
     planned = _plan(options.recipes, options.seeds, options.overrides, options.output)
     is_first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints
     failures: list[Any] = []

@@ -10,7 +10,7 @@ import torch
 from prepixel.cli.console import UNTRAINED as UNTRAINED
 from prepixel.cli.parser import UsageError
 from prepixel.engine import SettingsError, choose_device, disable_malloc_trim
-from prepixel.models import import_build_function
+from prepixel.models import allow_build_function, import_build_function
 from prepixel.runs import (
     Classifier,
     FoldedClassifier,
@@ -28,7 +28,7 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
     """Open a run's folder or a folded network's file.
 
     Raises:
-        UsageError: there is no such device, or ``--build`` is given for a run.
+        UsageError: there is no such device.
         PrepixelError: the run or the file cannot be read, or some weights are NaN or infinite.
     """
     disable_malloc_trim()
@@ -41,7 +41,7 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
         )
     if options.run_path.is_dir():
         if build is not None:
-            raise UsageError(f"{options.run_path}: is not a folded network's file; leave out --build")
+            allow_build_function(build)
         classifier = load_run(options.run_path, weights=options.weights, device=device)
     else:
         classifier = read_folded(

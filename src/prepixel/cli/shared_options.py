@@ -76,12 +76,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_build(parser: argparse.ArgumentParser) -> None:
-    """Add ``--build``, the caller's code for folded files of networks that no library has."""
+    """Add ``--build``, the caller's code for recipes, runs and folded files of networks that no library has."""
     parser.add_argument(
         "--build",
         type=words,
         metavar="FILE.py:FUNCTION",
-        help="function that builds the pixel network of a folded file, if it is your own",
+        help="function that builds the RGB network, if it is your own code",
     )
 
 

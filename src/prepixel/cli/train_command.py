@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prepixel.cli.console import print_line, progress_bar, report_skipped
 from prepixel.cli.option_types import output_folder, path
+from prepixel.cli.shared_options import add_build
 
 SUMMARY = "train a recipe"
 ABOUT = """\
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in that folder; start one if there is none"
     )
+    add_build(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,11 +39,14 @@ def run(options: argparse.Namespace) -> int:
     from prepixel.cli.evaluate_command import format_score
     from prepixel.cli.segmenter_commands import print_segmentation
     from prepixel.engine import disable_malloc_trim
+    from prepixel.models import allow_build_function
     from prepixel.recipes import read_any_recipe
     from prepixel.runs import train_run
     from prepixel.tasks import DetectionResult, SegmentationResult
 
     disable_malloc_trim()
+    if options.build is not None:
+        allow_build_function(options.build)
     recipe = read_any_recipe(options.recipe, options.overrides)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:

@@ -5,7 +5,7 @@ from prepixel.optional import extras_for
 with extras_for(__name__):
     from prepixel.errors import ModelError
     from prepixel.models.batch_norm import BatchTooSmall
-    from prepixel.models.build_function import import_build_function
+    from prepixel.models.build_function import allow_build_function, import_build_function
     from prepixel.models.channel_slicing import slice_channels
     from prepixel.models.cost import count_macs, count_parameters, example_pixels, example_spectrum
     from prepixel.models.folding.fold import FoldedNetwork, fold, rebuild_folded
@@ -52,6 +52,7 @@ __all__ = [
     "StemCost",
     "WeightReuse",
     "WeightsMismatch",
+    "allow_build_function",
     "check_finite",
     "count_macs",
     "count_parameters",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from torch import nn
 
 from prepixel.errors import ModelError
 
-BuildFunction = Callable[[], nn.Module]
+BuildFunction = Callable[..., nn.Module]
+_OWN_REFERENCE = ".py:"
+_allowed: dict[str, BuildFunction] = {}
 
 
 def import_build_function(reference: str) -> BuildFunction:
@@ -34,6 +38,39 @@ def import_build_function(reference: str) -> BuildFunction:
     if not callable(build):
         raise ModelError(f"{reference}: {place} has no function {function}; define one that returns a torch.nn.Module")
     return build  # type: ignore[no-any-return]
+
+
+def allow_build_function(reference: str) -> None:
+    """Import a function by reference, and let recipes and runs of this process name it as their network.
+
+    Without it a recipe that names ``FILE.py:FUNCTION`` is refused: what a file says is never executed.
+
+    Args:
+        reference: as `import_build_function` takes it, written as in the recipe. The function may take the number of
+            classes as its argument.
+
+    Raises:
+        ModelError: there is no such file, module or function.
+    """
+    _allowed[reference] = import_build_function(reference)
+
+
+def allowed_network(reference: str, num_classes: int) -> nn.Module | None:
+    """Build the network of a function that was allowed; None for a name that is no reference to a file's function.
+
+    Raises:
+        ModelError: the function was not allowed, or returns no module.
+    """
+    build = _allowed.get(reference)
+    if build is None:
+        if _OWN_REFERENCE not in reference:
+            return None
+        raise ModelError(
+            f"{reference} is code of your own, which is never imported because a file names it; allow it: "
+            f"--build {reference} (in Python: prepixel.models.allow_build_function({reference!r}))"
+        )
+    takes_classes = bool(inspect.signature(build).parameters)
+    return call_build_function(functools.partial(build, num_classes) if takes_classes else build, reference)
 
 
 def call_build_function(build: BuildFunction, name: str) -> nn.Module:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from torch import Tensor, nn
 
 from prepixel.errors import ModelError
-from prepixel.models.build_function import BuildFunction, call_build_function
+from prepixel.models.build_function import BuildFunction, allowed_network, call_build_function
 from prepixel.models.frequency_network import NAMES, PixelNetwork, rgb_network
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD, PixelInput
 from prepixel.models.input_size import input_size
@@ -103,7 +104,7 @@ def pixel_model(
     choice = None if weights is None else os.fspath(weights)
     file = choice if choice is not None and choice != NO_WEIGHTS and Path(choice).is_file() else None
     state = None if file is None else read_weights(file)
-    if choice is not None and file is None and _looks_like_a_file(choice):
+    if choice is not None and file is None and looks_like_a_file(choice):
         raise ModelError(f"weights: {choice}: no such file; check the path, or give {DEFAULT_WEIGHTS} or {NO_WEIGHTS}")
     named = None if state is not None else choice
     if num_classes is None and state is not None:
@@ -138,7 +139,8 @@ def pixel_network(
     """Build a classifier on RGB pixels with random weights; it normalizes its pixels itself.
 
     Args:
-        name: one of `NAMES`, another classification network of torchvision, or ``timm:NAME``.
+        name: one of `NAMES`, another classification network of torchvision, ``timm:NAME``, or ``FILE.py:FUNCTION``
+            where `allow_build_function` was called for it.
         num_classes: logits.
         pixels: see `pixel_model`.
         stochastic_depth: see `pixel_model`.
@@ -151,9 +153,50 @@ def pixel_network(
         if stochastic_depth is not None:
             set_stochastic_depth(network, stochastic_depth, name)
         return network
+    own = allowed_network(name, num_classes)
+    if own is not None:
+        return _own_network(own, name, num_classes, pixels)
     options: Any = {"num_classes": num_classes, "pixels": pixels, "stochastic_depth": stochastic_depth}
     model = pixel_model(name, weights=NO_WEIGHTS, **options)
     return LibraryNetwork(PixelInput(model.mean, model.std), model.network.train(), name)
+
+
+def _own_network(network: nn.Module, name: str, num_classes: int, pixels: tuple[int, int] | None) -> LibraryNetwork:
+    """Check and wrap a network of the caller's own code, as its function returns it.
+
+    Raises:
+        ModelError: it does not run, or gives other logits.
+    """
+    size = pixels or input_size(network) or _DEFAULT_PIXELS
+    training = network.training
+    try:
+        with torch.no_grad():
+            logits: Any = network.eval()(torch.zeros(1, 3, *size))
+    except Exception as error:  # the network's own code may raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(f"{name}: its network does not run on {size[0]} x {size[1]} pixels ({reason})") from error
+    if not isinstance(logits, Tensor) or logits.shape != (1, num_classes):
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"{name}: its network gives {given} for one image, and the data set has {num_classes} classes; let the "
+            "function take the number of classes"
+        )
+    mean, std = _stated_normalization(network)
+    return LibraryNetwork(PixelInput(mean, std), network.train(training), name)
+
+
+def library_weights(name: str, weights: str, pixels: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    """Return the pretrained weights of a network, by the name that its library gives them.
+
+    Args:
+        name: of a network of torchvision, or ``timm:NAME``.
+        weights: ``DEFAULT``, or another name; from the library's cache, or downloaded by it.
+        pixels: see `pixel_model`.
+
+    Raises:
+        ModelError: there are none of that name, or they cannot be had.
+    """
+    return dict(pixel_model(name, weights=weights, pixels=pixels).network.state_dict())
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -184,7 +227,7 @@ def _build(
     return _from_torchvision(name, weights, num_classes)
 
 
-def _looks_like_a_file(name: str) -> bool:
+def looks_like_a_file(name: str) -> bool:
     """Return whether a name is more likely a path than the name of a network or of its weights."""
     return "/" in name or os.sep in name or name.lower().endswith(_WEIGHT_ENDINGS)
 
@@ -199,7 +242,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def _from_torchvision(name: str, weights: str | None, num_classes: int | None) -> PixelModel:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        if ":" not in name and _looks_like_a_file(name):
+        if ":" not in name and looks_like_a_file(name):
             raise ModelError(f"{name}: no such file; check the path, or give a network's name")
         own = "; your own code is given by build= (on the command line: --build FILE.py:FUNCTION)" * (":" in name)
         raise ModelError(

@@ -140,7 +140,8 @@ class NetworkSettings:
     """Settings of the network that is trained.
 
     Attributes:
-        name: a classifier of torchvision; with a stem that is not removed or for kind rgb also timm:NAME.
+        name: a classifier of torchvision; with a stem that is not removed or for kind rgb also timm:NAME, or
+            FILE.py:FUNCTION, your own code, which is run only if the command line names it too, by --build.
         layer2_stride: 2; or 1 for the graph of the paper's released code, at more than three times the cost.
         stem: for kind spectrum, removed as in the paper (ResNet, ResNeXt, Wide ResNet, RegNet, DenseNet, ConvNeXt,
             MobileNetV2 and V3, EfficientNet and V2); folded: the RGB network itself, its first layer folded over
@@ -150,8 +151,8 @@ class NetworkSettings:
             layer's maps, or a whole number of times larger or smaller.
         stochastic_depth: how often the last residual branch is left out in training; of the others, less often the
             nearer they are to the input. Null leaves the network's own.
-        rgb_weights: a torch file with the weights of the RGB network of that name, reused where they fit; null starts
-            from random weights.
+        rgb_weights: a torch file with the weights of the RGB network of that name, or the name of weights that its
+            library has (DEFAULT, IMAGENET1K_V2, a tag of timm's), reused where they fit; null starts from random ones.
         from_run: the folder of a run of the same network that sees at least these channels, gated or not: its weights
             are taken over, of those that see the input the columns of these channels.
     """

@@ -40,6 +40,7 @@ from prepixel.models import (
     load_rgb_weights,
     pixel_network,
 )
+from prepixel.models.pretrained import library_weights, looks_like_a_file
 from prepixel.models.stochastic_depth import set_stochastic_depth
 from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
@@ -257,11 +258,10 @@ def reuse_rgb_weights(recipe: Recipe, network: Network, num_classes: int) -> Wei
     """
     if recipe.network.rgb_weights is None:
         return None
-    path = expand_path(recipe.network.rgb_weights, "network.rgb_weights")
+    path, state = _rgb_weights(recipe)
     if isinstance(network, GatedNetwork):
         network = network.network
         assert isinstance(network, FrequencyNetwork | FoldedNetwork | LightNetwork)
-    state = read_rgb_weights(path)
     try:
         if not isinstance(network, FoldedNetwork | LightNetwork):
             return _load(network, state, num_classes)
@@ -285,6 +285,19 @@ def _load(
     if isinstance(network, LibraryNetwork):
         return load_library_weights(network, state, num_classes)
     return load_rgb_weights(network, state)
+
+
+def _rgb_weights(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
+    """Return the weights that a recipe names, a file's or a library's, and what messages call them."""
+    settings = recipe.network
+    given = str(settings.rgb_weights)
+    path = expand_path(given, "network.rgb_weights")
+    if path.exists() or looks_like_a_file(given):
+        return str(path), read_rgb_weights(path)
+    try:
+        return given, library_weights(settings.name, given, recipe.input.pixels or settings.pixels)
+    except ModelError as error:
+        raise RunError(f"network.rgb_weights: {error}") from error
 
 
 def read_rgb_weights(path: Path) -> dict[str, Tensor]:
