@@ -21,7 +21,7 @@ QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
     *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service", "page"),
-    *("transforms: difference", "augmentation"),
+    *("transforms: difference", "augmentation", "any network"),
     *(
         "claim: resolution or frequency, summary",
         "claim: channels",

@@ -1,29 +1,35 @@
 """Train a network of every family of torchvision's classifiers and of 20 of timm's for three steps on spectra.
 
 One small member of each family is built with random weights for 10 classes, folded over S-24, or without its stem where
-that is defined, and trained by SGD on batches of synthetic photos. A network trains when each loss is finite and each of its parameters got a finite gradient.
+that is defined, and trained by SGD on batches of synthetic photos. A network trains when each loss is finite and each
+of its parameters got a finite gradient.
 Networks take 64 x 64 pixels (of 16 x 16 blocks, an image of 128 x 128); those that take one size alone, or need more,
-take 128 or 224, of an image as large. ``-n`` limits the networks of each library. The table is Markdown.
+take 128 or 224, of an image as large. ``-n`` limits the networks of each kind.
 
-    python -m benchmarks.accuracy.any_network
+    python -m benchmarks.accuracy.any_network -n 100 --output benchmarks/results/records.jsonl
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 import torchvision
-from benchmarks.harness import table_arguments
+from benchmarks.harness import arguments
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from prepixel.data import SpectrumFolder, write_synthetic
 from prepixel.errors import PrepixelError
 from prepixel.models import count_macs, count_parameters, example_spectrum, fold, frequency_network, pixel_network
+from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.spectrum import Spectrum, concatenate
+
+Scores: TypeAlias = dict[str, float | int | str]
 
 BANDS = "S-24"
 CLASSES, BATCH, STEPS = 10, 4, 3
@@ -71,8 +77,8 @@ def batches(folder: Path, grid: int) -> Iterator[tuple[Spectrum, torch.Tensor]]:
         yield concatenate([spectrum for spectrum, _ in samples]), torch.tensor([target for _, target in samples])
 
 
-def train(name: str, folder: Path) -> tuple[str, ...]:
-    """Return a folded network's parameters, multiply-adds, grid and the result of its three steps."""
+def train(name: str, folder: Path) -> Scores:
+    """Return a folded network's grid, parameters, multiply-adds, and the result of its three steps."""
     torch.manual_seed(0)
     pixels = SIZES.get(name, PIXELS)
     grid = pixels // (4 if pixels == PIXELS else 8)
@@ -81,18 +87,18 @@ def train(name: str, folder: Path) -> tuple[str, ...]:
             pixel_network(name, CLASSES), pixels=pixels, grid=grid, bands=BANDS, mean=(0, 0, 0), std=(1, 1, 1)
         )
     except PrepixelError as error:
-        return "", "", f"{grid} x {grid}", f"not folded: {error}".replace("|", "\\|").replace("\n", " ")
+        return {"blocks": f"{grid} x {grid}", "three steps": f"not folded: {error}".replace("|", "\\|")}
     return three_steps(network.train(), folder, grid)
 
 
-def train_stemless(name: str, folder: Path) -> tuple[str, ...]:
+def train_stemless(name: str, folder: Path) -> Scores:
     """Return the same of a network without its stem."""
     torch.manual_seed(0)
     return three_steps(frequency_network(name, BANDS, CLASSES).train(), folder, STEMLESS_GRID)
 
 
-def three_steps(network: nn.Module, folder: Path, grid: int) -> tuple[str, ...]:
-    """Train a network, and return its parameters, multiply-adds, grid and the result."""
+def three_steps(network: nn.Module, folder: Path, grid: int) -> Scores:
+    """Train a network, and return its grid, parameters, multiply-adds and the result."""
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     losses = []
     for spectrum, targets in batches(folder, grid):
@@ -104,26 +110,33 @@ def three_steps(network: nn.Module, folder: Path, grid: int) -> tuple[str, ...]:
     without = [key for key, value in network.named_parameters() if value.requires_grad and value.grad is None]
     gradients = {key: value.grad for key, value in network.named_parameters() if value.grad is not None}
     infinite = [key for key, gradient in gradients.items() if not gradient.isfinite().all()]
-    result = "trains" if all(map(torch.isfinite, torch.tensor(losses))) else f"losses {losses}"
+    result = "trains" if all(map(math.isfinite, losses)) else f"losses {losses}"
     result += f", no gradient: {', '.join(without[:3])} ({len(without)})" if without else ""
     result += f", infinite gradient: {', '.join(infinite[:3])} ({len(infinite)})" if infinite else ""
     macs = count_macs(network, example_spectrum(BANDS, (grid, grid)))
-    return f"{count_parameters(network) / 1e6:.2f}", f"{macs / 1e6:,.0f}", f"{grid} x {grid}", result
+    return {
+        "blocks": f"{grid} x {grid}",
+        "parameters": count_parameters(network),
+        "multiply-adds": macs,
+        "three steps": result,
+    }
 
 
 def main() -> None:
-    """Print a row for each family as it is done."""
-    n, write = table_arguments(__doc__, "networks to try of each library")
+    """Print a line for each network as it is done, and record it."""
+    options = arguments(__doc__)
     check_families()
-    write("| network | parameters, millions | multiply-adds, millions | blocks | three steps |")
-    write("|---|---:|---:|---:|---|")
-    with tempfile.TemporaryDirectory() as name:
-        folder, _ = write_synthetic(Path(name) / "data", num_train_per_class=2, num_val_per_class=1)
-        for library in (TORCHVISION, [f"timm:{name}" for name in TIMM]):
-            for network in library[:n]:
-                write(f"| {network}, folded | {' | '.join(train(network, folder))} |")
-        for network in STEMLESS[:n]:
-            write(f"| {network}, stem removed | {' | '.join(train_stemless(network, folder))} |")
+    environment = describe_environment()
+    folded = [*TORCHVISION[: options.n], *(f"timm:{name}" for name in TIMM[: options.n])]
+    jobs = [(f"folded, {BANDS}", name, train) for name in folded]
+    jobs += [(f"stem removed, {BANDS}", name, train_stemless) for name in STEMLESS[: options.n]]
+    with tempfile.TemporaryDirectory() as place:
+        folder, _ = write_synthetic(Path(place) / "data", num_train_per_class=2, num_val_per_class=1)
+        for case, name, work in jobs:
+            scores = work(name, folder)
+            print(f"{case:20s} {name:32s} " + ", ".join(f"{key} {value}" for key, value in scores.items()), flush=True)
+            if options.output:
+                append_records(options.output, [ScoreRow("any network", case, name, 1, scores, environment)])
 
 
 if __name__ == "__main__":

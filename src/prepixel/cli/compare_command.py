@@ -23,7 +23,7 @@ that these trainings left out (data.on_error: skip) are listed, and the exit
 status is then 1."""
 EXAMPLE = "prepixel compare recipes/imagenette_*.yaml --seeds 0 1 2 -o runs/imagenette"
 
-_QUANTITIES = {"top1": "top-1", "miou": "mIoU", "box_ap": "AP of boxes"}
+_QUANTITIES = {"top1": "top-1", "map": "mAP", "r2": "R2", "miou": "mIoU", "box_ap": "AP of boxes"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

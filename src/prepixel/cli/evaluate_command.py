@@ -9,6 +9,7 @@ from typing import Any
 
 from prepixel.cli.console import percent, print_json, print_line, print_pairs, print_table, report_skipped
 from prepixel.cli.option_types import FIGURES, integer, output_file, path
+from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
 SUMMARY = "score a network: top-1, top-5, per class, confusion; or AP; or mIoU"
@@ -61,10 +62,13 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
     from prepixel.reports import plot_confusion
     from prepixel.runs import TrainedRun, scored_rows
 
-    network = open_classifier(options)
+    network = open_classifier(options, any_task=True)
     result, failures = network.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     is_run = isinstance(network, TrainedRun)
     weights = describe_checkpoint(network) if isinstance(network, TrainedRun) else ""
+    if network.answers != "classes":
+        _print_targets(options, result, network, weights)
+        return report_skipped(failures)
     confusion = scored_rows(options.run_path.stem, result, network.classes, 0.0, 0)[-1]
     name = _plot_name(options.data)
     own = options.run_path / name if is_run else options.run_path.with_name(f"{options.run_path.stem}-{name}")
@@ -82,6 +86,21 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
         print_line()
         print_line(f"drawn: {plot}")
     return report_skipped(failures)
+
+
+def _print_targets(options: argparse.Namespace, result: Any, network: Any, weights: str) -> None:
+    """Print the scores of a network that gives labels or values, and those of each of them."""
+    from prepixel.runs.train_classifier import target_rows
+
+    if options.plot is not None:
+        raise UsageError(f"{options.run_path}: gives {network.answers}, and has no confusion to plot; leave out --plot")
+    rows = {row.name: row.value for row in target_rows(options.run_path.stem, result, network.classes, 0.0, 0)}
+    if options.json:
+        report = {"run": str(options.run_path), "images": result.images, "weights": weights}
+        print_json({**report, **result.row(), "targets": rows})
+        return
+    print_pairs([("weights", weights), ("images", str(result.images))])
+    print_pairs([(name, format_score(name, value)) for name, value in (result.row() | rows).items()])
 
 
 def _print_scores(result: Any, classes: Any, weights: str, *, trained: bool) -> None:

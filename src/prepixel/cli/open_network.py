@@ -24,11 +24,15 @@ from prepixel.runs import (
 )
 
 
-def open_classifier(options: argparse.Namespace) -> Classifier:
+def open_classifier(options: argparse.Namespace, *, any_task: bool = False) -> Classifier:
     """Open a run's folder or a folded network's file.
 
+    Args:
+        options: of the command.
+        any_task: whether the command takes networks that give labels or values, too.
+
     Raises:
-        UsageError: there is no such device.
+        UsageError: there is no such device, or the network gives labels or values, and the command wants classes.
         PrepixelError: the run or the file cannot be read, or some weights are NaN or infinite.
     """
     disable_malloc_trim()
@@ -46,6 +50,11 @@ def open_classifier(options: argparse.Namespace) -> Classifier:
     else:
         classifier = read_folded(
             options.run_path, device=device, build=None if build is None else import_build_function(build)
+        )
+    if classifier.answers != "classes" and not any_task:
+        raise UsageError(
+            f"{options.run_path}: gives each image {classifier.answers}, and this command is for networks that give it "
+            "one class; evaluate and predict take both"
         )
     return classifier
 

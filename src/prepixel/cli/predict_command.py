@@ -108,8 +108,12 @@ def run(options: argparse.Namespace) -> int:
         return predict_label_maps(options, [str(one) for one in paths])
     _refuse_detection_options(options)
     from prepixel.cli.open_network import is_trained, open_classifier
+    from prepixel.runs import TrainedRun
 
-    network = open_classifier(options)
+    network = open_classifier(options, any_task=True)
+    if isinstance(network, TrainedRun) and network.answers == "values":
+        values = network.predict_values(paths, batch_size=options.batch_size, threads=options.threads)
+        return _print_values(options, paths, values)
     outcomes = network.predict(paths, top=options.top, batch_size=options.batch_size, threads=options.threads)
     return _print_classes(options, paths, outcomes, trained=is_trained(network))
 
@@ -134,6 +138,39 @@ def _classify_exported(options: argparse.Namespace) -> int:
     return _print_classes(options, sources, outcomes, trained=predictor.manifest.trained)
 
 
+def _print_values(options: argparse.Namespace, sources: Sequence[Any], outcomes: Iterable[Any]) -> int:
+    from prepixel.jpeg import ReadFailure
+
+    bad = 0
+    rows: list[AnswerRow] = []
+    for source, outcome in zip(sources, outcomes, strict=True):
+        name = STANDARD_INPUT if isinstance(source, bytes) else source
+        if isinstance(outcome, ReadFailure):
+            bad += 1
+            _print_failure(source, outcome)
+        elif options.json:
+            print_json({"file": name, "values": outcome})
+        else:
+            rows.append(AnswerRow(name, (), tuple(f"{target} {value:.6g}" for target, value in outcome.items())))
+    if rows:
+        print_answers(rows, ("file", "values"), columns=True)
+    return _count_bad(bad, len(sources))
+
+
+def _print_failure(source: Any, failure: Any) -> None:
+    name, error = source, failure.error
+    if isinstance(source, bytes):
+        name, error = STANDARD_INPUT, named_error(failure.error, STANDARD_INPUT)
+    print_error(f"prepixel: {failure_text(dataclasses.replace(failure, source=name, error=error))}")
+
+
+def _count_bad(bad: int, count: int) -> int:
+    """Print how many files could not be read, and return the exit status."""
+    if bad:
+        print_error(f"{bad} of {count} files could not be read")
+    return 1 if bad else 0
+
+
 def _print_classes(
     options: argparse.Namespace, sources: Sequence[Any], outcomes: Iterable[Any], *, trained: bool
 ) -> int:
@@ -142,12 +179,10 @@ def _print_classes(
     bad = 0
     rows: list[AnswerRow] = []
     for source, outcome in zip(sources, outcomes, strict=True):
-        is_input = isinstance(source, bytes)
-        name = STANDARD_INPUT if is_input else source
+        name = STANDARD_INPUT if isinstance(source, bytes) else source
         if isinstance(outcome, ReadFailure):
             bad += 1
-            error = named_error(outcome.error, name) if is_input else outcome.error
-            print_error(f"prepixel: {failure_text(dataclasses.replace(outcome, source=name, error=error))}")
+            _print_failure(source, outcome)
         elif options.json:
             pairs = zip(outcome.classes, outcome.probabilities, strict=True)
             classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]
@@ -160,9 +195,7 @@ def _print_classes(
             print_line(f"note: {UNTRAINED}")
             print_line()
         print_answers(rows, ("file", "classes, best first"), columns=True)
-    if bad:
-        print_error(f"{bad} of {len(sources)} files could not be read")
-    return 1 if bad else 0
+    return _count_bad(bad, len(sources))
 
 
 def _image_paths(given: Sequence[Path]) -> list[Any]:

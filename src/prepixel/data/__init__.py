@@ -8,6 +8,7 @@ from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
     from prepixel.data.datasets.folder import FolderDataset, ImageDataset, Sample
+    from prepixel.data.datasets.listed import ListedDataset
     from prepixel.data.datasets.shards import PackedDataset, open_dataset
     from prepixel.data.datasets.synthetic import write_synthetic
     from prepixel.data.jobs.scan import ScanReport, scan_folder
@@ -34,6 +35,7 @@ _PLACES = {
     "DatasetError": "prepixel.errors",
     "FolderDataset": "prepixel.data.datasets.folder",
     "ImageDataset": "prepixel.data.datasets.folder",
+    "ListedDataset": "prepixel.data.datasets.listed",
     "PackedDataset": "prepixel.data.datasets.shards",
     "PixelLoader": "prepixel.data.loading.loader",
     "PixelReader": "prepixel.data.loading.readers",
@@ -61,6 +63,7 @@ __all__ = [
     "DatasetError",
     "FolderDataset",
     "ImageDataset",
+    "ListedDataset",
     "PackedDataset",
     "PixelLoader",
     "PixelReader",

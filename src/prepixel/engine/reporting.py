@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from prepixel.records import MetricRow, Split
 
 # Scores that an epoch's line shows, 0..1
-_SCORES = {"top1": "top-1", "miou": "mIoU", "box_ap": "AP of boxes", "mask_ap": "AP of masks"}
+_SCORES = {"top1": "top-1", "map": "mAP", "miou": "mIoU", "box_ap": "AP of boxes", "mask_ap": "AP of masks"}
 
 Record: TypeAlias = Callable[[Sequence[MetricRow]], None]
 RecordResult: TypeAlias = Callable[[Any, float, int], None]  # a task's result, epochs done, steps done

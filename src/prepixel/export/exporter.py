@@ -99,6 +99,10 @@ def export_classifier(
         MissingDependency: a package that exports or runs the format is not installed.
         OSError: the folder cannot be written.
     """
+    if classifier.answers != "classes":
+        raise CannotExport(
+            f"{classifier.name} gives each image {classifier.answers}, and an exported network one of its classes"
+        )
     target = Path(folder)
     check_target(target)
     exportable = Exportable.of(classifier, encoding=encoding, output=output)

@@ -22,7 +22,8 @@ class DataSettings:
 
     Attributes:
         train: folder of training images, one folder a class (or a layout that FolderDataset reads), or of shards, in
-            the file system or in a store (s3://BUCKET/FOLDER).
+            the file system or in a store (s3://BUCKET/FOLDER); for other tasks than classification a listing, .csv or
+            .jsonl.
         val: folder of validation images; null for no evaluation.
         batch_size: images of one training batch, those of all processes together.
         val_batch_size: images of one validation batch; null for twice the training batch.
@@ -191,19 +192,24 @@ class TaskSettings:
     """Settings of the task.
 
     Attributes:
-        kind: classification; detection and segmentation make the recipe another, see `DetectionRecipe` and
-            `SegmentationRecipe`.
+        kind: classification, one class an image; multi_label, any of several; or regression, numbers. For the last two
+            data.train and data.val are listings, .csv or .jsonl, with the targets of each image. detection and
+            segmentation make the recipe another, see `DetectionRecipe` and `SegmentationRecipe`.
         label_smoothing: share of the target that is spread evenly over all classes while training.
         loss: cross_entropy, or binary_cross_entropy: of each class against the rest, the mean over classes, as timm's
             recipes train with mixed images.
     """
 
-    kind: Literal["classification"] = "classification"
+    kind: Literal["classification", "multi_label", "regression"] = "classification"
     label_smoothing: float = 0.0
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
 
     def __post_init__(self) -> None:
         _demand(self, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
+        if self.kind != "classification" and self.loss != "cross_entropy":
+            raise RecipeError(f"loss is {self.loss}, and kind {self.kind} has one of its own; remove it")
+        if self.kind == "regression" and self.label_smoothing:
+            raise RecipeError("label_smoothing is set, and kind regression has no labels; remove it")
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,10 @@ class Recipe:
         _demand(self, "seed", lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
         if self.training.seed:
             raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        if self.task.kind != "classification" and (self.gate.kind != "none" or self.augment.mixes):
+            raise RecipeError(
+                f"gates, mixup and cutmix are for task.kind classification, and it is {self.task.kind}; remove them"
+            )
         if self.input.val_grid is not None and self.network.stem == "light":
             raise RecipeError("input.val_grid is set, and network.stem is light, which is made for one grid; remove it")
         if self.input.kind == "rgb":

@@ -98,10 +98,18 @@ _DETECTED = {
 # Scores by the words above their columns, for each kind of task in the order of the tables.
 _SCORES: Mapping[str, Mapping[str, str]] = {
     "classification": {"top-1 %": "top1", "top-5 %": "top5"},
+    "multi_label": {"mAP %": "map", "F1 %": "f1_macro"},
+    "regression": {"R2 %": "r2"},
     "segmentation": {"mIoU %": "miou", "pixel accuracy %": "pixel_accuracy"},
     "detection": _DETECTED,
 }
-_COMPARED_BY = {"classification": "top1", "segmentation": "miou", "detection": "box_ap"}
+_COMPARED_BY = {
+    "classification": "top1",
+    "multi_label": "map",
+    "regression": "r2",
+    "segmentation": "miou",
+    "detection": "box_ap",
+}
 
 _LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from prepixel.data import (
     CenterCrop,
     CropLoader,
     ImageDataset,
+    ListedDataset,
     PixelReader,
     RandomCrop,
     SpectrumReader,
@@ -47,7 +49,7 @@ from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_location, expand_path
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
 from prepixel.spectrum import BandSet, Statistics
-from prepixel.tasks import Classification, GatedClassification
+from prepixel.tasks import Classification, GatedClassification, MultiLabel, Regression, TargetScaling
 
 Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork | GatedNetwork
 
@@ -72,10 +74,21 @@ class DataFolders:
             DatasetError: a folder is missing, empty, or its classes are unknown.
             RecipeError: a path names an environment variable that is not set.
         """
+        if recipe.task.kind != "classification":
+            return cls._listed(recipe)
         train = open_dataset(expand_location(recipe.data.train, "data.train"))
         if recipe.data.val is None:
             return cls(train, None)
         return cls(train, open_dataset(expand_location(recipe.data.val, "data.val"), class_names=train.classes))
+
+    @classmethod
+    def _listed(cls, recipe: Recipe) -> DataFolders:
+        kind: Literal["labels", "values"] = "labels" if recipe.task.kind == "multi_label" else "values"
+        train = ListedDataset(expand_path(recipe.data.train, "data.train"), kind=kind)
+        if recipe.data.val is None:
+            return cls(train, None)
+        path = expand_path(recipe.data.val, "data.val")
+        return cls(train, ListedDataset(path, kind=kind, class_names=train.classes))
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:
@@ -312,8 +325,22 @@ def read_rgb_weights(path: Path) -> dict[str, Tensor]:
         raise RunError(f"network.rgb_weights: {error}") from error
 
 
-def build_task(recipe: Recipe, num_classes: int, network: Network | None = None) -> Classification:
-    """Build the task; for a gated network, that which counts its channels."""
+def build_task(
+    recipe: Recipe, num_classes: int, network: Network | None = None, scaling: TargetScaling | None = None
+) -> Classification | MultiLabel | Regression:
+    """Build the task; for a gated network, that which counts its channels.
+
+    Args:
+        recipe: says which.
+        num_classes: classes, labels or numbers.
+        network: that is trained.
+        scaling: of a regression's targets.
+    """
+    if recipe.task.kind == "multi_label":
+        return MultiLabel(num_classes, recipe.task.label_smoothing)
+    if recipe.task.kind == "regression":
+        assert scaling is not None
+        return Regression(scaling)
     if isinstance(network, GatedNetwork):
         return GatedClassification(
             num_classes, recipe.task.label_smoothing, network.gate.budget, criterion=recipe.task.loss

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prepixel.data import CropLoader, PixelReader, SpectrumReader, open_dataset
+from prepixel.data import CropLoader, ImageDataset, ListedDataset, PixelReader, SpectrumReader, open_dataset
 from prepixel.data.loading.readers import read_centered
 from prepixel.engine import Position, choose_device, evaluate, load_weights
 from prepixel.errors import RunError
@@ -73,12 +73,19 @@ class Classifier(abc.ABC):
     ) -> Iterator[Prediction | ReadFailure]:
         """Classify each file, in order; a file that cannot be read yields its failure instead.
 
+        Where an image may have several labels, the chances of each are independent, and do not add up to 1.
+
         Args:
             paths: image files, or their bytes; no more of them are open or in memory than a batch.
             top: how many classes to name.
             batch_size: images that pass the network together.
             threads: threads to read on; 0 for one per CPU.
+
+        Raises:
+            RunError: the network gives values, not classes; use `TrainedRun.predict_values`.
         """
+        if self.answers == "values":
+            raise RunError(f"{self.name}: is of task.kind regression, which gives values: use predict_values")
         for start in range(0, len(paths), batch_size):
             sources = list(paths[start : start + batch_size])
             names = [source_name(source) for source in sources]
@@ -90,10 +97,16 @@ class Classifier(abc.ABC):
             for place in range(len(names)):
                 yield outcomes[place]
 
+    @property
+    def answers(self) -> Literal["classes", "labels", "values"]:
+        """Say what an image gets: one of the classes, any of them as labels, or a value for each of their names."""
+        return "classes"
+
     def _classify(self, names: Sequence[str], inputs: Any, top: int) -> Iterator[Prediction]:
         with torch.inference_mode():
             logits: Tensor = self.network(inputs.to(self.device))
-        best = logits.double().softmax(1).topk(min(top, len(self.classes)))
+        chances = logits.double().sigmoid() if self.answers == "labels" else logits.double().softmax(1)
+        best = chances.topk(min(top, len(self.classes)))
         for name, probabilities, labels in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
             yield Prediction(name, tuple(self.classes[label] for label in labels), tuple(probabilities))
 
@@ -140,13 +153,48 @@ class TrainedRun(Classifier):
         """Return the side of the centered crop that the network sees, as a fraction of the short side."""
         return self.recipe.input.crop_fraction
 
+    @property
+    def answers(self) -> Literal["classes", "labels", "values"]:
+        """Say what an image gets: one of the classes, any of them as labels, or a value for each of their names."""
+        kinds: dict[str, Literal["labels", "values"]] = {"multi_label": "labels", "regression": "values"}
+        return kinds.get(self.recipe.task.kind, "classes")
+
+    def predict_values(
+        self, paths: Sequence[Source], *, batch_size: int = 32, threads: int = 0
+    ) -> Iterator[dict[str, float] | ReadFailure]:
+        """Return the values of each file by name, in order; a file that cannot be read yields its failure instead.
+
+        Args:
+            paths: image files, or their bytes.
+            batch_size: images that pass the network together.
+            threads: threads to read on; 0 for one per CPU.
+
+        Raises:
+            RunError: the network gives classes, not values; use `predict`.
+        """
+        if self.answers != "values":
+            raise RunError(f"{self.name}: is of task.kind {self.recipe.task.kind}, which gives classes: use predict")
+        scaling = self.folder.read_scaling()
+        for start in range(0, len(paths), batch_size):
+            sources = list(paths[start : start + batch_size])
+            crops = read_centered(self.reader, sources, self.crop_fraction, threads)
+            outcomes: dict[int, dict[str, float] | ReadFailure] = {failure.index: failure for failure in crops.failures}
+            if crops.kept:
+                with torch.inference_mode():
+                    values = scaling.to_units(self.network(crops.inputs.to(self.device))).tolist()
+                named = (dict(zip(self.classes, row, strict=True)) for row in values)
+                outcomes |= zip(crops.kept, named, strict=True)
+            for place in range(len(sources)):
+                yield outcomes[place]
+
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
-    ) -> tuple[ClassificationResult, tuple[ReadFailure, ...]]:
+    ) -> tuple[Any, tuple[ReadFailure, ...]]:
         """Score the network on a folder of images.
 
         Args:
-            folder: images of the run's classes; None for the recipe's validation images.
+            folder: images of the run's classes, or a listing for tasks that take one; None for the recipe's validation
+                images.
             batch_size: images a batch; None for the recipe's.
             threads: threads to read on; None for the recipe's.
 
@@ -158,8 +206,9 @@ class TrainedRun(Classifier):
             DatasetError: the folder has no image, or classes that the run does not know.
         """
         loader = self.loader(folder, batch_size=batch_size, threads=threads)
-        task = build_task(self.recipe, len(self.classes), self.network)
-        result: ClassificationResult = evaluate(
+        scaling = self.folder.read_scaling() if self.answers == "values" else None
+        task = build_task(self.recipe, len(self.classes), self.network, scaling)
+        result = evaluate(
             self.network,
             task,
             loader,
@@ -175,7 +224,11 @@ class TrainedRun(Classifier):
             if self.recipe.data.val is None:
                 raise RunError(f"{self.folder.recipe}: names no validation images; give a folder by --data")
             folder = expand_location(self.recipe.data.val, "data.val")
-        files = open_dataset(folder, class_names=self.classes)
+        files: ImageDataset
+        if self.answers == "classes":
+            files = open_dataset(folder, class_names=self.classes)
+        else:
+            files = ListedDataset(folder, kind=self.answers, class_names=self.classes)
         data = self.recipe.data
         data = dataclasses.replace(
             data,

@@ -19,9 +19,10 @@ from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, re
 from prepixel.recipes.resuming import RESUMABLE_KEYS
 from prepixel.records import Environment
 from prepixel.spectrum import BandSet, Statistics
+from prepixel.tasks import TargetScaling
 
 _NO_RUN_YET = {"recipe.yaml", "classes.json", "environment.json", "bands.json", "statistics.json", "categories.json"}
-_NO_RUN_YET |= {"records.jsonl", "checkpoints", "tensorboard"}
+_NO_RUN_YET |= {"records.jsonl", "checkpoints", "tensorboard", "targets.json"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class RunFolder:
     def classes(self) -> Path:
         """Name the list of classes, in label order."""
         return self.path / "classes.json"
+
+    @property
+    def targets(self) -> Path:
+        """Name the scaling of a regression's targets; other runs have none."""
+        return self.path / "targets.json"
 
     @property
     def environment(self) -> Path:
@@ -199,6 +205,22 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.classes}: the run's classes cannot be read ({reason_of(error)})") from error
         return tuple(names)
+
+    def write_scaling(self, scaling: TargetScaling) -> None:
+        """Write the scaling of a regression's targets."""
+        write_json(self.targets, dataclasses.asdict(scaling))
+
+    def read_scaling(self) -> TargetScaling:
+        """Read the scaling of a regression's targets.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        try:
+            values = json.loads(self.targets.read_text(encoding="utf-8"))
+            return TargetScaling(*(tuple(map(float, values[name])) for name in ("mean", "std")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.targets}: the targets' scaling cannot be read ({reason_of(error)})") from error
 
     def read_input(self, recipe: Recipe) -> tuple[BandSet | None, Statistics | None]:
         """Read the run's band set and statistics; nothing for a run on pixels.

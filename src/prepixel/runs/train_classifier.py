@@ -7,8 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from accelerate import Accelerator
 
+from prepixel.data import ListedDataset
 from prepixel.data.loading.channel_statistics import Progress
 from prepixel.data.loading.loader import BatchLoader
 from prepixel.errors import ReadFailure, RunError
@@ -36,7 +38,9 @@ from prepixel.runs.loader_options import check_batch_size
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
 from prepixel.spectrum import Statistics
-from prepixel.tasks import ClassificationResult
+from prepixel.tasks import ClassificationResult, MultiLabelResult, RegressionResult, TargetScaling
+
+_TARGET_SCORES = {"ap": "average_precision", "r2": "r2", "mae": "mae"}
 
 
 def run(
@@ -72,11 +76,16 @@ class ClassifierBuilder(RunBuilder):
         self.folders = DataFolders.of(recipe)
         self.classes = self.folders.train.classes
         self.bands = parse_bands(recipe.input)
+        train = self.folders.train
+        regression = recipe.task.kind == "regression" and isinstance(train, ListedDataset)
+        self.scaling = TargetScaling.of(train.targets) if regression and isinstance(train, ListedDataset) else None
         self.failures: list[ReadFailure] = []
         check_batch_size(recipe, self.folders.train)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
-        """Measure or copy the statistics of the channels."""
+        """Measure or copy the statistics of the channels, and those of a regression's targets."""
+        if self.scaling is not None:
+            place.write_scaling(self.scaling)
         if self.bands is not None and not place.statistics.exists():
             statistics = statistics_of(self.recipe, self.folders.train, self.bands, progress, self.failures)
             statistics.write(place.statistics)
@@ -100,7 +109,7 @@ class ClassifierBuilder(RunBuilder):
         weights = (("RGB weights", reused), ("run's weights", kept))
         return RunParts(
             network,
-            build_task(recipe, len(self.classes), network),
+            build_task(recipe, len(self.classes), network, self.scaling),
             self._augmented(loader(folders.train, reader=reader(recipe.input), training=True)),
             None if folders.val is None else loader(folders.val, reader=reader(recipe.input.evaluated), training=False),
             run_metadata(recipe, network, folders, accelerator.num_processes),
@@ -116,11 +125,17 @@ class ClassifierBuilder(RunBuilder):
         return AugmentedLoader(loader, augmentation, self.recipe.seed)
 
     def is_result(self, row: ResultRow) -> bool:
-        """Return whether a recorded row is the confusion of an evaluation."""
-        return isinstance(row, ConfusionRow)
+        """Return whether a recorded row is the confusion of an evaluation, or the score of a label or number."""
+        if self.recipe.task.kind == "classification":
+            return isinstance(row, ConfusionRow)
+        return isinstance(row, MetricRow) and row.name.startswith(tuple(f"{one}/" for one in _TARGET_SCORES))
 
-    def result_rows(self, name: str, result: ClassificationResult, epoch: float, step: int) -> list[ResultRow]:
-        """Return the recall of each class, and the confusion."""
+    def result_rows(
+        self, name: str, result: ClassificationResult | MultiLabelResult | RegressionResult, epoch: float, step: int
+    ) -> list[ResultRow]:
+        """Return the recall of each class, and the confusion; or the scores of each label or number."""
+        if not isinstance(result, ClassificationResult):
+            return list(target_rows(name, result, self.classes, epoch, step))
         return scored_rows(name, result, self.classes, epoch, step)
 
 
@@ -172,3 +187,14 @@ def scored_rows(
     ]
     counts = tuple(tuple(row) for row in result.confusion.tolist())
     return [*rows, ConfusionRow(name, "val", epoch, step, tuple(classes), counts)]
+
+
+def target_rows(
+    name: str, result: MultiLabelResult | RegressionResult, names: Sequence[str], epoch: float, step: int
+) -> list[MetricRow]:
+    """Return the score of each label or number."""
+    rows: list[MetricRow] = []
+    for score, attribute in _TARGET_SCORES.items():
+        for target, value in zip(names, getattr(result, attribute, torch.zeros(0)).tolist(), strict=False):
+            rows.append(MetricRow(name, "val", f"{score}/{target}", value, epoch, step, result.images))
+    return rows

@@ -7,6 +7,8 @@ with extras_for(__name__):
     from prepixel.tasks.classification_task import Classification, ClassificationMetrics, ClassificationResult
     from prepixel.tasks.detection_task import Detection, DetectionMetrics, DetectionResult, coco_detections
     from prepixel.tasks.gated import GatedClassification, GatedMetrics, GatedResult
+    from prepixel.tasks.multi_label_task import MultiLabel, MultiLabelMetrics, MultiLabelResult
+    from prepixel.tasks.regression_task import Regression, RegressionMetrics, RegressionResult, TargetScaling
     from prepixel.tasks.segmentation_task import Segmentation, SegmentationMetrics, SegmentationResult
 
 __all__ = [
@@ -20,9 +22,16 @@ __all__ = [
     "GatedMetrics",
     "GatedResult",
     "GroundTruth",
+    "MultiLabel",
+    "MultiLabelMetrics",
+    "MultiLabelResult",
+    "Regression",
+    "RegressionMetrics",
+    "RegressionResult",
     "Segmentation",
     "SegmentationMetrics",
     "SegmentationResult",
+    "TargetScaling",
     "coco_detections",
     "score_detections",
     "write_detections",

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
+from prepixel.data.datasets.listed import ListedDataset
 from prepixel.data.loading.crops import CenterCrop, Crop, CropParams
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, PixelReader, SpectrumReader, read_drawn, with_path
@@ -51,7 +52,7 @@ class Batch:
 
     Attributes:
         inputs: a spectrum, or uint8 RGB pixels (n, 3, y, x).
-        targets: labels; of a batch whose images are mixed, probabilities of classes.
+        targets: labels; of a batch whose images are mixed, probabilities of classes; of a `ListedDataset`, its rows.
         indices: places of the samples in the data set.
     """
 
@@ -146,10 +147,16 @@ class CropDataset(Dataset[FetchResult]):
             return self.crop.make_params(size, self.reader.aspect, sample_generator(self.seed, *keys[place]))
 
         crops = read_drawn(self.reader, sources, draw, self.threads, indexes=self.indexes.open())
-        targets = torch.tensor([samples[place].label for place in crops.kept], dtype=torch.int64)
+        targets = self._targets([keys[place][1] for place in crops.kept])
         indices = torch.tensor([keys[place][1] for place in crops.kept], dtype=torch.int64)
         failures = tuple(with_path(failure, samples[failure.index].path) for failure in crops.failures)
         return FetchResult(Batch(crops.inputs, targets, indices), failures)
+
+    def _targets(self, indices: Sequence[int]) -> Tensor:
+        """Return labels, or the rows of a `ListedDataset`."""
+        if isinstance(self.files, ListedDataset):
+            return torch.from_numpy(self.files.targets[list(indices)])
+        return torch.tensor([self.files.samples[index].label for index in indices], dtype=torch.int64)
 
 
 def identity(fetched: Any) -> Any:
