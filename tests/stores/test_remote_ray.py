@@ -1,0 +1,71 @@
+"""A Ray cluster packs from and to a store that fails, answers late and cuts connections, and loses a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.data.jobs.killed_packing import OPTIONS, write_source
+from tests.stores.conftest import use_server
+from tests.stores.s3_server import FaultyProxy
+from tests.stores.test_remote_jobs import contents, local_contents, upload
+
+from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_sources import open_source
+from prepixel.data.jobs.pack_units import pack_units
+from prepixel.data.ray_executor import RayExecutor
+
+ray = pytest.importorskip("ray", reason="the extra cluster is not installed")
+
+
+def test_a_cluster_loses_and_doubles_nothing(
+    bucket: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_source(tmp_path / "source", 80)
+    upload(tmp_path / "source", f"{bucket}/photos")
+    options = dataclasses.replace(OPTIONS, shard_size=5)
+    pack_source(open_source(tmp_path / "source"), tmp_path / "one", options)
+    proxy = FaultyProxy(int(server.rpartition(":")[2]), refused=0.02, cut=0.02, latency=0.01)
+    use_server(monkeypatch, proxy.url)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")  # workers inherit
+    killed = list[int]()
+    thread = threading.Thread(target=_kill_one_worker, args=(proxy, killed), daemon=True)
+    thread.start()
+    try:
+        executor = RayExecutor(units_at_once=2)
+        report = pack_units(open_source(f"{bucket}/photos"), f"{bucket}/shards", options, executor=executor, threads=1)
+    finally:
+        ray.shutdown()
+        proxy.close()
+    thread.join()
+    assert killed
+    assert proxy.num_refused
+    assert proxy.num_cut
+    assert report is not None
+    assert (report.num_samples, len(report.bad)) == (81, 1)
+    use_server(monkeypatch, server)
+    expected = local_contents(tmp_path / "one")
+    expected["manifest.json"] = expected["manifest.json"].replace(b'"source": "source"', b'"source": "photos"')
+    assert contents(f"{bucket}/shards") == expected
+
+
+def _kill_one_worker(proxy: FaultyProxy, killed: list[int]) -> None:
+    """Kill a process that packs, after the first unit is recorded."""
+    for _ in range(12_000):
+        time.sleep(0.005)
+        if not any(line.startswith("PUT") and "unit-" in line for line in list(proxy.lines)):
+            continue
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[:1] == ["ray::_call"]:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+                    return
