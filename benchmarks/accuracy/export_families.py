@@ -1,9 +1,10 @@
-"""Export a member of each of twelve families and compare its logits in ONNX Runtime and in OpenVINO with the network's.
+"""Export a member of each of thirteen families and compare its logits in ONNX Runtime and in OpenVINO with the network.
 
-Networks with random weights, folded over S-24 at their own input size. The figure is the largest difference of two
-logits, as a share of the largest, on random images in batches of 1 and 3. ``-n`` limits the number of families.
+Networks with random weights, folded over S-24 at their own input size; the segmenter on frames of 224 x 224. The
+figure is the largest difference of two logits, as a share of the largest, on random images in batches of 1 and 3.
+``-n`` limits the number of families.
 
-    python -m benchmarks.accuracy.export_families -n 12 --output benchmarks/results/records.jsonl
+    python -m benchmarks.accuracy.export_families -n 13 --output benchmarks/results/records.jsonl
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from prepixel.errors import PrepixelError
 from prepixel.export.classifier_graph import Exportable
 from prepixel.export.exporter import assemble, compare
 from prepixel.export.graph_files import GraphFiles, build_graph, openvino_files
+from prepixel.export.segmenter_export import exportable_segmenter
+from prepixel.models.segmenters import fold_segmenter, pixel_segmenter
 from prepixel.records import ScoreRow, append_records, describe_environment
 from prepixel.runs import fold_pixel_model
 from prepixel.runtime.manifest import Graph
 
 CASE = "logits, folded, S-24, random weights"
+SEGMENTER = "lraspp on mobilenet_v3_large"
 FAMILIES = {
     "SqueezeNet": "squeezenet1_1",
     "ResNet": "resnet18",
@@ -36,6 +40,7 @@ FAMILIES = {
     "DenseNet": "densenet121",
     "VGG": "vgg11_bn",
     "timm hybrid of convolution and attention": "timm:coat_lite_tiny",
+    "segmenter (LR-ASPP)": SEGMENTER,
 }
 
 
@@ -56,7 +61,7 @@ def main() -> None:
 def try_family(name: str) -> dict[str, float | int]:
     """Return the differences of one network, its size, and the seconds that the export took."""
     torch.manual_seed(0)
-    exportable = Exportable.of(fold_pixel_model(name, weights="none"))
+    exportable = segmenter() if name == SEGMENTER else Exportable.of(fold_pixel_model(name, weights="none"))
     started = time.perf_counter()
     try:
         graph = build_graph(exportable, "onnx")
@@ -72,6 +77,12 @@ def try_family(name: str) -> dict[str, float | int]:
         "megabytes": sum(map(len, graph.contents.values())) / 1e6,
         "export_seconds": seconds,
     }
+
+
+def segmenter() -> Exportable:
+    """Return torchvision's LR-ASPP with its 21 classes, folded."""
+    network = fold_segmenter(pixel_segmenter("lraspp", "mobilenet_v3_large", 21).eval(), "S-24")
+    return exportable_segmenter(network, classes=[str(label) for label in range(21)], grid=(56, 56), trained=False)
 
 
 def through_openvino(graph: GraphFiles) -> GraphFiles:

@@ -15,7 +15,8 @@ import shutil
 from pathlib import Path
 
 from prepixel.errors import PrepixelError
-from prepixel.runtime.manifest import MANIFEST, ExportedFiles
+from prepixel.runtime.exported_files import ExportedFiles
+from prepixel.runtime.manifest import MANIFEST
 
 _TYPES = {"float32": "TYPE_FP32", "int8": "TYPE_INT8"}
 _MAX_BATCH = 32
@@ -42,6 +43,7 @@ def write_repository(network: Path, repository: Path) -> None:
     """
     files = ExportedFiles.read(network)
     manifest = files.manifest
+    manifest.check_task("classification", network)
     if manifest.graph.format != "onnx":
         raise SystemExit(f"{network}: holds a graph of {manifest.graph.format}; export it by --format onnx")
     repository.mkdir()

@@ -32,6 +32,7 @@ _EXTRAS = {
     "starlette": ("starlette", "serve"),
     "uvicorn": ("uvicorn", "serve"),
     "python_multipart": ("python-multipart", "serve"),
+    "huggingface_hub": ("huggingface-hub", "hub"),
     "ray": ("ray", "cluster"),
     "obstore": ("obstore", "cloud"),
 }

@@ -208,3 +208,44 @@ def test_what_cannot_be_opened_is_named(words: list[str], message: str, tmp_path
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+# -- other grids -------------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_for_any_grid_answers_on_others(tmp_path: Path) -> None:
+    def build_pooled() -> nn.Module:
+        torch.manual_seed(3)
+        layers = [nn.Conv2d(3, 7, 5, 2, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 3)]
+        return nn.Sequential(*layers)
+
+    classifier = fold_pixel_model("pooled", build=build_pooled, bands="S-6", pixels=(40, 56), grid=(10, 14))
+    result = export_classifier(classifier, tmp_path / "net", dynamic_grid=True)
+    assert (result.comparison.num_images, result.manifest.input.dynamic_grid) == (12, True)
+    assert result.comparison.difference <= 1e-5
+    photo = jpeg(200, 90)
+    for grid in ((10, 14), (21, 13)):
+        predictor = Predictor.load(tmp_path / "net", grid=grid)
+        values, _ = predictor.read([photo])
+        assert values.shape[2:] == grid
+        expected = Exportable.of(classifier).logits(torch.from_numpy(values)).softmax(1).numpy()
+        assert predictor.predict([photo]).all_probabilities == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ValueError, match="a grid has 1 x 1 to"):
+        Predictor.load(tmp_path / "net", grid=(0, 3))
+
+
+def test_a_graph_of_one_grid_refuses_others(exported: Path) -> None:
+    assert Predictor.load(exported, grid=(10, 14)).manifest.input.grid == (10, 14)
+    message = "takes 10 x 14 blocks, not 14 x 10; export the network again: prepixel export --dynamic-grid"
+    with pytest.raises(ModelError, match=message):
+        Predictor.load(exported, grid=(14, 10))
+
+
+def test_a_network_of_one_grid_is_not_exported_for_any(tmp_path: Path) -> None:
+    def build_fixed() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(), nn.Linear(4 * 16, 5))
+
+    classifier = fold_pixel_model("fixed", build=build_fixed, bands="S-6", pixels=32, grid=8)
+    with pytest.raises(CannotExport, match=r"leave out\s+--dynamic-grid"):
+        export_classifier(classifier, tmp_path / "net", dynamic_grid=True)
+    assert not list(tmp_path.iterdir())

@@ -56,6 +56,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="largest difference from the network, as a share of the largest logit (default: 1e-4)",
     )
+    parser.add_argument(
+        "--dynamic-grid", action="store_true", help="let the graph take other grids, too; it is compared on two others"
+    )
     parser.add_argument("--quantize", type=path, metavar="FOLDER", help="quantize to int8, calibrated on these photos")
     parser.add_argument(
         "--photos", type=integer(1, 1_000_000), default=200, metavar="N", help="to calibrate on (default: 200)"
@@ -77,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
     """Export a classifier."""
     if options.quantize is not None and options.format != "onnx":
         raise UsageError(f"--quantize writes ONNX graphs only; leave out --format {options.format}")
+    if options.quantize is not None and options.dynamic_grid:
+        raise UsageError("--quantize measures one grid; leave out --dynamic-grid")
     if options.quantize is not None and not options.quantize.is_dir():
         raise UsageError(f"--quantize: {options.quantize} is no folder; name a folder of photos")
     check_new(options)
@@ -91,7 +96,9 @@ def run(options: argparse.Namespace) -> int:
     }
     check = None
     if options.quantize is None:
-        result = export_classifier(classifier, options.output, format=options.format, **settings)
+        result = export_classifier(
+            classifier, options.output, format=options.format, dynamic_grid=options.dynamic_grid, **settings
+        )
     else:
         result, check = export_quantized(
             classifier,
@@ -160,7 +167,7 @@ def _print_result(result: Any, check: Any, tolerance: float) -> None:
     manifest, comparison = result.manifest, result.comparison
     given, graph = manifest.input, manifest.graph
     opset = f", opset {graph.opset}" if graph.opset else ""
-    grid = f"{given.grid[0]} x {given.grid[1]} blocks"
+    grid = f"{given.grid[0]} x {given.grid[1]} blocks{' or others' if given.dynamic_grid else ''}"
     pairs = [
         ("written", f"{result.folder} ({result.size_bytes / 1e6:.1f} MB)"),
         ("graph", f"{graph.format}{opset}{f', {graph.quantized}' if graph.quantized else ''}"),

@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="batches computed at the same time, each on one thread (default: 0, one per CPU)",
     )
     parser.add_argument(
-        "--max-batch", type=integer(1, 1024), default=8, metavar="N", help="photos of a batch at most (default: 8)"
+        "--max-batch", type=integer(1, 1024), default=2, metavar="N", help="photos of a batch at most (default: 2)"
     )
     parser.add_argument(
         "--max-wait-ms",

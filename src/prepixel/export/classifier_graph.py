@@ -17,7 +17,7 @@ from prepixel.gates import GatedNetwork
 from prepixel.models import PixelNetwork
 from prepixel.runs import Classifier, FoldedClassifier, TrainedRun
 from prepixel.runtime import GraphInput
-from prepixel.runtime.manifest import MOST_CLASSES, Encoding, Output
+from prepixel.runtime.manifest import MOST_CLASSES, Encoding, Output, Task
 from prepixel.spectrum import BandSet, Spectrum
 
 _TORCH_DTYPES = {"float32": torch.float32, "int8": torch.int8}
@@ -49,8 +49,8 @@ class ClassifierGraph(nn.Module):
         self.register_buffer("unit", unit)
         self.output: Output = output
 
-    def forward(self, values: Float[Tensor, "n f bh bw"] | Int8[Tensor, "n f bh bw"]) -> Float[Tensor, "n k"]:
-        """Compute one logit, or one probability, per class."""
+    def forward(self, values: Float[Tensor, "n f bh bw"] | Int8[Tensor, "n f bh bw"]) -> Float[Tensor, "n k *frame"]:
+        """Compute one logit, or one probability, per class, of a segmenter for each pixel of the frame."""
         logits: Tensor = self.network(Spectrum(values, self.bands, self.shift, self.unit))
         return logits.softmax(1) if self.output == "probabilities" else logits
 
@@ -66,6 +66,9 @@ class Exportable:
         input: how a photo becomes its input.
         output: what it gives.
         classes: names, in label order.
+        task: what the network answers.
+        pixels_per_block: of the frame; 0 for classifiers.
+        masks: whether objects have masks.
     """
 
     name: str
@@ -74,15 +77,33 @@ class Exportable:
     input: GraphInput
     output: Output
     classes: tuple[str, ...]
+    task: Task = "classification"
+    pixels_per_block: int = 0
+    masks: bool = False
+
+    @property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Return the grids that a graph is compared on: its own, and where it takes any, two others."""
+        down, across = self.input.grid
+        others = ((down + 8, across), (max(8, down // 2), across + 16)) if self.input.dynamic_grid else ()
+        return (self.input.grid, *others)
 
     @classmethod
-    def of(cls, classifier: Classifier, *, encoding: Encoding | None = None, output: Output = "logits") -> Exportable:
+    def of(
+        cls,
+        classifier: Classifier,
+        *,
+        encoding: Encoding | None = None,
+        output: Output = "logits",
+        dynamic_grid: bool = False,
+    ) -> Exportable:
         """Prepare a classifier for export; it is left as it is.
 
         Args:
             classifier: on coefficients.
             encoding: of the values that the graph takes; None for the classifier's own.
             output: what the graph gives.
+            dynamic_grid: whether the graph is to take other grids.
 
         Raises:
             ModelError: it is one on pixels, or has no statistics for int8.
@@ -100,6 +121,7 @@ class Exportable:
             tuple(unit.tolist()),
             classifier.crop_fraction,
             reader.filter,
+            dynamic_grid,
         )
         if not 0 < len(classifier.classes) <= MOST_CLASSES:
             raise ModelError(f"it has {len(classifier.classes)} classes; 1 to {MOST_CLASSES} can be exported")
@@ -107,12 +129,14 @@ class Exportable:
         trained = not isinstance(classifier, FoldedClassifier) or classifier.trained
         return cls(classifier.name, trained, graph, given, output, classifier.classes)
 
-    def random_values(self, count: int, *, seed: int = 0) -> Tensor:
-        """Return stored values of random images, spread as the network expects."""
+    def random_values(self, count: int, *, seed: int = 0, grid: tuple[int, int] | None = None) -> Tensor:
+        """Return stored values of random images, spread as the network expects; on its own grid if None is given."""
         network: Any = self.graph.network
         normalization = network.input
         generator = torch.Generator().manual_seed(seed)
-        normalized = _SPREAD * torch.randn(count, len(self.input.bands), *self.input.grid, generator=generator)
+        normalized = _SPREAD * torch.randn(
+            count, len(self.input.bands), *(grid or self.input.grid), generator=generator
+        )
         shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
         own_shift, own_unit = (one[:, None, None] for one in (self.graph.shift, self.graph.unit))
         values: Tensor = (shift + scale * normalized - own_shift) / own_unit
@@ -120,7 +144,7 @@ class Exportable:
             return values.round().clamp(-127, 127).to(torch.int8)
         return values
 
-    def logits(self, values: Tensor) -> Float[Tensor, "n k"]:
+    def logits(self, values: Tensor) -> Float[Tensor, "n k *frame"]:
         """Compute the network's own logits."""
         graph = self.graph
         with torch.inference_mode():

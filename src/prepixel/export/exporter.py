@@ -24,8 +24,9 @@ from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, build_g
 from prepixel.files import json_bytes, make_folder, replace_file, replace_path, sync_folder, temporary_name
 from prepixel.optional import installed
 from prepixel.runs import Classifier
+from prepixel.runtime.exported_files import ExportedFiles
 from prepixel.runtime.inference import open_graph
-from prepixel.runtime.manifest import LABELS, MANIFEST, Encoding, ExportedFiles, FileSum, GraphFormat, Manifest, Output
+from prepixel.runtime.manifest import LABELS, MANIFEST, Encoding, FileSum, GraphFormat, Manifest, Output
 
 TOLERANCE = 1e-4
 _BATCHES = (1, 3)  # images of the two batches that a graph is compared on
@@ -78,6 +79,7 @@ def export_classifier(
     output: Output = "logits",
     opset: int = OPSET,
     tolerance: float = TOLERANCE,
+    dynamic_grid: bool = False,
 ) -> ExportResult:
     """Export a classifier, ready for `prepixel.runtime.Predictor`.
 
@@ -92,6 +94,7 @@ def export_classifier(
         output: what the graph gives.
         opset: version of the ONNX operators.
         tolerance: the largest difference allowed, as a share of the largest logit.
+        dynamic_grid: let the graph take other grids, too; it is compared with the network on two others.
 
     Raises:
         CannotExport: the exporter does not take the network, or the graph differs from it.
@@ -103,10 +106,26 @@ def export_classifier(
         raise CannotExport(
             f"{classifier.name} gives each image {classifier.answers}, and an exported network one of its classes"
         )
+    exportable = Exportable.of(classifier, encoding=encoding, output=output, dynamic_grid=dynamic_grid)
+    return export_graph(exportable, folder, format, opset=opset, tolerance=tolerance)
+
+
+def export_graph(
+    exportable: Exportable,
+    folder: str | os.PathLike[str],
+    kind: GraphFormat,
+    *,
+    opset: int = OPSET,
+    tolerance: float = TOLERANCE,
+) -> ExportResult:
+    """Export what gives logits, as `export_classifier` does.
+
+    Raises:
+        CannotExport, ModelError, MissingDependency, OSError: as `export_classifier`.
+    """
     target = Path(folder)
     check_target(target)
-    exportable = Exportable.of(classifier, encoding=encoding, output=output)
-    graph = build_graph(exportable, format, opset=opset)
+    graph = build_graph(exportable, kind, opset=opset)
     files = assemble(exportable, graph, target)
     comparison = compare(exportable, files)
     check_difference(exportable, comparison, tolerance)
@@ -125,6 +144,9 @@ def assemble(exportable: Exportable, graph: GraphFiles, folder: Path) -> Exporte
         len(exportable.classes),
         {name: FileSum.of(one) for name, one in contents.items()},
         {name: importlib.metadata.version(name) for name in _LIBRARIES if installed(name)},
+        task=exportable.task,
+        pixels_per_block=exportable.pixels_per_block,
+        masks=exportable.masks,
     )
     return ExportedFiles(folder, manifest, contents, exportable.classes)
 
@@ -133,20 +155,32 @@ def compare(exportable: Exportable, files: ExportedFiles) -> Comparison:
     """Compare a graph with its network on random images, in batches of different sizes."""
     name, run = graph_runner(files)
     worst, largest = 0.0, 0.0
-    for count in _BATCHES:
-        values = exportable.random_values(count, seed=count)
-        expected = exportable.logits(values).double().numpy()
-        got = run(values.numpy()).astype(np.float64)
+    cases = [(count, grid) for grid in exportable.grids for count in _BATCHES]
+    for count, grid in cases:
+        values = exportable.random_values(count, seed=count, grid=grid)
+        try:
+            expected = exportable.logits(values).double().numpy()
+            got = run(values.numpy()).astype(np.float64)
+        except Exception as error:
+            if grid == exportable.input.grid:
+                raise
+            raise CannotExport(
+                f"{exportable.name}: not exported: it does not take {grid[0]} x {grid[1]} blocks beside "
+                f"{exportable.input.grid[0]} x {exportable.input.grid[1]} ({type(error).__name__}); leave out "
+                "--dynamic-grid"
+            ) from error
         if got.shape != expected.shape:
             raise CannotExport(
                 f"{exportable.name}: the graph gives {got.shape} for {count} images, not {expected.shape}"
             )
         largest = max(largest, float(np.abs(expected).max()))
         worst = max(worst, logit_difference(got, expected, exportable.output))
-    return Comparison(worst / max(largest, 1e-30), sum(_BATCHES), name)
+    return Comparison(worst / max(largest, 1e-30), sum(count for count, _ in cases), name)
 
 
-def logit_difference(got: Float[np.ndarray, "n k"], expected: Float[np.ndarray, "n k"], output: Output) -> float:
+def logit_difference(
+    got: Float[np.ndarray, "n k *frame"], expected: Float[np.ndarray, "n k *frame"], output: Output
+) -> float:
     """Return the largest difference between a graph's output and a network's logits, in logits; NaN if one is NaN."""
     if output == "probabilities":
         highest = expected.max(1, keepdims=True)

@@ -73,7 +73,7 @@ def onnx_bytes(exportable: Exportable, opset: int) -> bytes:
         CannotExport, MissingDependency: as `build_graph`.
     """
     require("export to ONNX", "onnx", "onnxscript")
-    with _exporting(exportable, "ONNX"), _quiet():
+    with exporting(exportable, "ONNX"), quiet():
         program: Any = torch.onnx.export(
             exportable.graph,
             (exportable.random_values(_EXAMPLES),),
@@ -82,7 +82,7 @@ def onnx_bytes(exportable: Exportable, opset: int) -> bytes:
             input_names=[INPUT],
             output_names=[_OUTPUT],
             opset_version=opset,
-            dynamic_shapes=_dynamic_shapes(),
+            dynamic_shapes=_dynamic_shapes(exportable),
         )
         model = program.model_proto
         stated = {one.domain: one.version for one in model.opset_import}
@@ -94,9 +94,9 @@ def onnx_bytes(exportable: Exportable, opset: int) -> bytes:
 
 def _torch_program(exportable: Exportable) -> bytes:
     buffer = io.BytesIO()
-    with _exporting(exportable, "torch.export"), _quiet():
+    with exporting(exportable, "torch.export"), quiet():
         values = exportable.random_values(_EXAMPLES)
-        program = torch.export.export(exportable.graph, (values,), dynamic_shapes=_dynamic_shapes())
+        program = torch.export.export(exportable.graph, (values,), dynamic_shapes=_dynamic_shapes(exportable))
         torch.export.save(program, buffer)
     return buffer.getvalue()
 
@@ -115,12 +115,17 @@ def openvino_files(contents: bytes) -> dict[str, bytes]:
         return {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
 
 
-def _dynamic_shapes() -> dict[str, Any]:
-    return {INPUT: {0: Dim("batch", min=1, max=_MAX_BATCH)}}
+def _dynamic_shapes(exportable: Exportable) -> dict[str, Any]:
+    shapes: dict[int, Any] = {0: Dim("batch", min=1, max=_MAX_BATCH)}
+    if exportable.input.dynamic_grid:
+        # torch may find that both must be multiples of some number; `compare` sees whether others work
+        shapes |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        shapes[0] = Dim.DYNAMIC
+    return {INPUT: shapes}
 
 
 @contextlib.contextmanager
-def _exporting(exportable: Exportable, what: str) -> Iterator[None]:
+def exporting(exportable: Exportable, what: str) -> Iterator[None]:
     """Turn whatever an exporter raises into a `CannotExport`."""
     try:
         yield
@@ -129,13 +134,14 @@ def _exporting(exportable: Exportable, what: str) -> Iterator[None]:
     except Exception as error:  # exporters raise many kinds, some of them private
         reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
         raise CannotExport(
-            f"{exportable.name}: {what} does not take this network ({type(error).__name__}: {reason}); try another "
-            "--format"
+            f"{exportable.name}: {what} does not take this network ({type(error).__name__}: {reason}); "
+            + ("leave out --dynamic-grid, or " if exportable.input.dynamic_grid else "")
+            + "try another --format"
         ) from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporters' remarks about themselves from the user."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]

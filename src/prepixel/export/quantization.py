@@ -38,8 +38,9 @@ from prepixel.files import image_files
 from prepixel.jpeg.source import Limits
 from prepixel.optional import require
 from prepixel.runs import Classifier
+from prepixel.runtime.exported_files import ExportedFiles
 from prepixel.runtime.inference import INPUT
-from prepixel.runtime.manifest import Encoding, ExportedFiles, Output
+from prepixel.runtime.manifest import Encoding, Output
 from prepixel.runtime.predictor import read_input, softmax
 
 _BATCH = 8

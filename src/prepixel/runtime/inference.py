@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from prepixel.array_types import Float32
 from prepixel.errors import ModelError
 from prepixel.optional import extras_for
-from prepixel.runtime.manifest import ExportedFiles, GraphInput
+from prepixel.runtime.exported_files import ExportedFiles
+from prepixel.runtime.manifest import GraphInput
 
 Engine = Literal["onnxruntime", "openvino"]
 ENGINES: tuple[str, ...] = get_args(Engine)
@@ -34,8 +34,11 @@ class GraphRunner(Protocol):
 
     name: str
 
-    def __call__(self, values: npt.NDArray[Any]) -> Float32[np.ndarray, "n k"]:
-        """Return the output for (n, f, bh, bw) values of the graph's dtype."""
+    def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the first output for (n, f, bh, bw) values of the graph's dtype."""
+
+    def all_outputs(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return all outputs for such values, in the graph's order."""
 
 
 def open_graph(files: ExportedFiles, engine: Engine = "onnxruntime", *, threads: int = 0) -> GraphRunner:
@@ -111,14 +114,16 @@ class _OnnxRuntime:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         found = [(one.name, one.type, one.shape) for one in (*inputs, *outputs)]
         kind = _TYPES[files.manifest.input.dtype][0]
-        _check_graph(files, found, (INPUT, kind), len(inputs), len(outputs))
+        _check_graph(files, found, (INPUT, kind), len(inputs))
         self.name = name
-        self._session, self._output = session, outputs[0].name
+        self._session, self._outputs = session, [one.name for one in outputs]
 
-    def __call__(self, values: npt.NDArray[Any]) -> Float32[np.ndarray, "n k"]:
-        (result,) = self._session.run([self._output], {INPUT: values})
-        output: npt.NDArray[np.float32] = result
-        return output
+    def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return self.all_outputs(values)[0]
+
+    def all_outputs(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        results: list[npt.NDArray[Any]] = self._session.run(self._outputs, {INPUT: values})
+        return results
 
 
 class _OpenVino:
@@ -135,17 +140,19 @@ class _OpenVino:
             for one in (*model.inputs, *model.outputs)
         ]
         kind = _TYPES[files.manifest.input.dtype][1]
-        _check_graph(files, found, (INPUT, kind), len(model.inputs), len(model.outputs))
+        _check_graph(files, found, (INPUT, kind), len(model.inputs))
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         self.name = name
         self._compiled = core.compile_model(model, "CPU", settings)
 
-    def __call__(self, values: npt.NDArray[Any]) -> Float32[np.ndarray, "n k"]:
+    def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return self.all_outputs(values)[0]
+
+    def all_outputs(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         result = self._compiled.create_infer_request().infer({0: values})  # a request of its own: threads share nothing
-        output: npt.NDArray[np.float32] = np.asarray(result[0], dtype=np.float32)
-        return output
+        return [np.array(result[place]) for place in range(len(self._compiled.outputs))]
 
 
 def _sizes(shape: Any) -> list[Any]:
@@ -157,30 +164,37 @@ def _check_graph(
     found: list[tuple[str, str, list[Any]]],
     wanted: tuple[str, str],
     num_inputs: int,
-    num_outputs: int,
 ) -> None:
-    """Compare a graph's input and output with the manifest.
+    """Compare a graph's inputs and outputs, in this order, with the manifest.
 
     Raises:
         ModelError: they differ.
     """
-    given: GraphInput = files.manifest.input
-    shape = [None, len(given.bands), *given.grid]
-    path = files.folder / files.manifest.graph.file
-    if (num_inputs, num_outputs) != (1, 1):
-        raise ModelError(f"{path}: has {num_inputs} inputs and {num_outputs} outputs; an exported network has one each")
+    manifest = files.manifest
+    given: GraphInput = manifest.input
+    grid = (None, None) if given.dynamic_grid else given.grid
+    shape = [1 if manifest.task == "detection" else None, len(given.bands), *grid]
+    path = files.folder / manifest.graph.file
+    shapes = manifest.output_shapes
+    if (num_inputs, len(found) - num_inputs) != (1, len(shapes)):
+        count = "one each" if len(shapes) == 1 else f"1 and {len(shapes)}"
+        raise ModelError(
+            f"{path}: has {num_inputs} inputs and {len(found) - num_inputs} outputs; an exported network for "
+            f"{manifest.task} has {count}"
+        )
     name, kind, sizes = found[0]
     if (name, kind) != wanted or not _fits(sizes, shape):
         raise ModelError(
             f"{path}: takes {name} of {kind} {_shape_text(sizes)}, and the manifest says {wanted[0]} of {wanted[1]} "
             f"{_shape_text(shape)}; one of them is of another network: export again"
         )
-    sizes = found[1][2]
-    if not _fits(sizes, [None, files.manifest.num_classes]):
-        raise ModelError(
-            f"{path}: gives {_shape_text(sizes)}, and the manifest says {files.manifest.num_classes} classes; one of "
-            "them is of another network: export again"
-        )
+    for (_, _, sizes), expected in zip(found[1:], shapes, strict=True):
+        if not _fits(sizes, list(expected)):
+            raise ModelError(
+                f"{path}: gives {_shape_text(sizes)}, and the manifest says {manifest.num_classes} classes"
+                + (f" and {_shape_text(list(expected))}" if manifest.task != "classification" else "")
+                + "; one of them is of another network: export again"
+            )
 
 
 def _fits(sizes: list[Any], wanted: list[Any]) -> bool:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from prepixel.errors import BandSetError, ModelError, describe_error, reason_of
-from prepixel.files import read_regular_file
+from prepixel.errors import BandSetError, ModelError, reason_of
 from prepixel.spectrum import strict_json
 from prepixel.spectrum.bands import NUM_CHANNELS, BandSet
 from prepixel.spectrum.boxes import Filter
@@ -26,12 +25,14 @@ KIND = "exported network"
 VERSION = 1
 MOST_CLASSES = 10**6
 _LARGEST_GRID = 4096
-_LARGEST_FILE = 2**31 - 1  # the size that a graph of protobuf may have
+_LARGEST_BLOCK = 8
+LARGEST_FILE = 2**31 - 1  # the size that a graph of protobuf may have
 _MOST_FILES = 16
 
 GraphFormat = Literal["onnx", "openvino", "torch"]
 Encoding = Literal["float32", "int8"]
-Output = Literal["probabilities", "logits"]
+Output = Literal["probabilities", "logits", "detections"]
+Task = Literal["classification", "segmentation", "detection"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class GraphInput:
         unit: how many coefficient units a step is, per channel.
         crop_fraction: side of the centered crop, as a share of the short side.
         filter: of the resize, antialiased.
+        dynamic_grid: whether the graph takes other grids, too.
     """
 
     bands: BandSet
@@ -73,6 +75,7 @@ class GraphInput:
     unit: tuple[float, ...]
     crop_fraction: float
     filter: Filter
+    dynamic_grid: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,12 @@ class Manifest:
         files: every other file of the folder, by name.
         versions: of the libraries that wrote it.
         checks: what the graph was compared with when it was written, and how far it was off.
+        task: what the network answers: a class, a class for each pixel, or objects.
+        pixels_per_block: pixels of the frame that a block stands for along an axis; 0 for classifiers.
+        masks: whether objects have masks.
+
+    Raises:
+        ValueError: task, output, pixels_per_block and masks do not go together.
     """
 
     name: str
@@ -119,6 +128,40 @@ class Manifest:
     files: Mapping[str, FileSum]
     versions: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, float | int | str] = field(default_factory=dict)
+    task: Task = "classification"
+    pixels_per_block: int = 0
+    masks: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.output == "detections") != (self.task == "detection"):
+            raise ValueError(f"'output' is {self.output!r}, which is not what a network for {self.task} gives")
+        if bool(self.pixels_per_block) != (self.task != "classification"):
+            raise ValueError(f"'pixels_per_block' is {self.pixels_per_block} for {self.task}")
+        if self.masks and self.task != "detection":
+            raise ValueError("'masks' is true for a network that finds no objects")
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Return height and width of the frame in pixels that label maps and boxes are of."""
+        return self.input.grid[0] * self.pixels_per_block, self.input.grid[1] * self.pixels_per_block
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int | None, ...], ...]:
+        """Return the shapes of the graph's outputs; None stands for any number."""
+        if self.task == "classification":
+            return ((None, self.num_classes),)
+        if self.task == "segmentation":
+            return ((None, self.num_classes, *self.frame),)
+        masks = ((None, None, None),) if self.masks else ()
+        return ((None, 4), (None,), (None,), *masks)
+
+    def check_task(self, wanted: Task, folder: Path) -> None:
+        """Raise ModelError for a network of another task than the reader's."""
+        if self.task != wanted:
+            name = {"classification": "Predictor", "segmentation": "SegmentationPredictor"}.get(
+                self.task, "DetectionPredictor"
+            )
+            raise ModelError(f"{folder}: is a network for {self.task}; open it by prepixel.runtime.{name}.load")
 
     def to_values(self) -> dict[str, Any]:
         """Return what the file holds."""
@@ -137,10 +180,14 @@ class Manifest:
                 "unit": list(given.unit),
                 "crop_fraction": given.crop_fraction,
                 "filter": given.filter,
+                "dynamic_grid": given.dynamic_grid,
             },
             "output": self.output,
             "num_classes": self.num_classes,
             "files": {name: dict(vars(one)) for name, one in self.files.items()},
+            "task": self.task,
+            "pixels_per_block": self.pixels_per_block,
+            "masks": self.masks,
             "versions": dict(self.versions),
             "checks": dict(self.checks),
         }
@@ -196,72 +243,16 @@ class Manifest:
             files,
             _texts(fields, "versions"),
             _scalars(fields, "checks"),
+            _one_of(fields, "task", get_args(Task)),
+            _integer(fields, "pixels_per_block", 0, _LARGEST_BLOCK),
+            _flag(fields, "masks"),
         )
 
 
 _KEYS = (
     *("kind", "version", "name", "trained", "graph", "input", "output", "num_classes", "files", "versions", "checks"),
+    *("task", "pixels_per_block", "masks"),
 )
-
-
-@dataclass(frozen=True)
-class ExportedFiles:
-    """Store an exported network's files, read and compared with their checksums.
-
-    Attributes:
-        folder: where they are.
-        manifest: of the network.
-        contents: of every other file, by name.
-        labels: class names, in label order.
-    """
-
-    folder: Path
-    manifest: Manifest
-    contents: Mapping[str, bytes]
-    labels: tuple[str, ...]
-
-    @classmethod
-    def read(cls, folder: Path) -> ExportedFiles:
-        """Read all files of an exported network.
-
-        Raises:
-            ModelError: a file is missing, or differs from what was written; the message names it.
-        """
-        manifest = Manifest.read(folder)
-        contents = {name: _read_file(folder / name, expected) for name, expected in manifest.files.items()}
-        if LABELS not in contents:
-            raise ModelError(f"{folder / MANIFEST}: names no {LABELS}, the class names; export the network again")
-        try:
-            labels = _read_labels(contents[LABELS], manifest.num_classes)
-        except ValueError as error:
-            raise ModelError(f"{folder / LABELS}: {error}; export the network again") from error
-        return cls(folder, manifest, contents, labels)
-
-
-def _read_file(path: Path, expected: FileSum) -> bytes:
-    try:
-        contents = read_regular_file(path, _LARGEST_FILE)
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path}: is missing, and {MANIFEST} names it; copy the folder as a whole, or export the network again"
-        ) from error
-    except OSError as error:
-        raise ModelError(describe_error(error, str(path))) from error
-    if FileSum.of(contents) != expected:
-        raise ModelError(
-            f"{path}: is not the file that was exported: {len(contents)} bytes whose checksum is not that of "
-            f"{MANIFEST} ({expected.size_bytes} bytes); copy the folder again, or export the network again"
-        )
-    return contents
-
-
-def _read_labels(contents: bytes, num_classes: int) -> tuple[str, ...]:
-    names = strict_json.parse_value(contents)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("is no list of texts")
-    if len(names) != num_classes:
-        raise ValueError(f"has {len(names)} class names, and the network {num_classes} classes")
-    return tuple(names)
 
 
 def _read_graph(values: Any, files: Mapping[str, FileSum]) -> Graph:
@@ -285,7 +276,7 @@ def _read_graph(values: Any, files: Mapping[str, FileSum]) -> Graph:
 
 
 def _read_input(values: Any) -> GraphInput:
-    keys = ("bands", "grid", "dtype", "shift", "unit", "crop_fraction", "filter")
+    keys = ("bands", "grid", "dtype", "shift", "unit", "crop_fraction", "filter", "dynamic_grid")
     fields = strict_json.checked_keys(values, "'input'", required=keys)
     named = strict_json.checked_keys(fields["bands"], "'bands'", required=("name", "channels"))
     try:
@@ -312,6 +303,7 @@ def _read_input(values: Any) -> GraphInput:
         unit,
         float(fraction),
         _one_of(fields, "filter", get_args(Filter)),
+        _flag(fields, "dynamic_grid"),
     )
 
 
@@ -323,7 +315,7 @@ def _read_files(values: Any) -> dict[str, FileSum]:
         if Path(name).name != name or name in {"", ".", "..", MANIFEST} or "\\" in name or "\0" in name:
             raise ValueError(f"'files' names {name[:80]!r}, which is no file inside the folder")
         fields = strict_json.checked_keys(value, f"file {name!r}", required=("size_bytes", "sha256"))
-        size, digest = _integer(fields, "size_bytes", 0, _LARGEST_FILE), strict_json.text_of(fields, "sha256")
+        size, digest = _integer(fields, "size_bytes", 0, LARGEST_FILE), strict_json.text_of(fields, "sha256")
         files[name] = FileSum(size, digest)
     return files
 

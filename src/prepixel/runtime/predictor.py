@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from prepixel.array_types import Float32
-from prepixel.errors import ReadFailure
+from prepixel.errors import ModelError, ReadFailure
 from prepixel.jpeg.batch import OnError, check_choice, checked_threads
 from prepixel.jpeg.source import Limits, Source, check_sources, source_name
+from prepixel.runtime.exported_files import ExportedFiles
 from prepixel.runtime.inference import Engine, GraphRunner, open_graph
-from prepixel.runtime.manifest import MANIFEST, ExportedFiles, GraphInput, Manifest
+from prepixel.runtime.manifest import MANIFEST, GraphInput, Manifest
 from prepixel.runtime.prediction import Prediction, Predictions
-from prepixel.spectrum.arrays import read_arrays
+from prepixel.spectrum.arrays import check_grid, read_arrays
 from prepixel.spectrum.opened_images import ReadReport, open_images
 from prepixel.transforms.crop_draws import center_box
 
@@ -54,6 +55,7 @@ class Predictor:
         engine: Engine = "onnxruntime",
         threads: int = 0,
         limits: Limits = Limits(),
+        grid: tuple[int, int] | None = None,
     ) -> Predictor:
         """Open an exported network.
 
@@ -62,16 +64,21 @@ class Predictor:
             engine: ``onnxruntime`` or ``openvino``.
             threads: that read photos, and that the engine computes on; 0 for one per CPU.
             limits: what each file may ask for.
+            grid: blocks down and across that photos are read on; None for that of the export. Another one is for
+                graphs that are exported for any.
 
         Raises:
-            ModelError: a file of the folder is missing, altered, of a newer version, or does not load.
+            ModelError: a file of the folder is missing, altered, of a newer version, or does not load, the network is
+                no classifier, or its graph takes no other grid.
             MissingDependency: the engine is not installed.
             ValueError: a negative number of threads.
         """
         checked_threads(threads)
         files = ExportedFiles.read(Path(folder))
+        files.manifest.check_task("classification", files.folder)
         graph = open_graph(files, engine, threads=threads)
-        return cls(files.manifest, files.labels, graph, threads, limits)
+        manifest = files.manifest if grid is None else _with_grid(files.manifest, grid, files.folder)
+        return cls(manifest, files.labels, graph, threads, limits)
 
     def predict(self, sources: Sequence[Source], *, batch_size: int = 32, on_error: OnError = "raise") -> Predictions:
         """Classify photos.
@@ -141,6 +148,17 @@ class Predictor:
         """Compute the probabilities of all classes for values that `read` returned."""
         output = self.graph(values)
         return output if self.manifest.output == "probabilities" else softmax(output)
+
+
+def _with_grid(manifest: Manifest, grid: tuple[int, int], folder: Path) -> Manifest:
+    given = manifest.input
+    if not given.dynamic_grid and grid != given.grid:
+        raise ModelError(
+            f"{folder}: its graph takes {given.grid[0]} x {given.grid[1]} blocks, not {grid[0]} x {grid[1]}; export "
+            "the network again: prepixel export --dynamic-grid"
+        )
+    check_grid(grid)
+    return replace(manifest, input=replace(given, grid=grid))
 
 
 def read_input(

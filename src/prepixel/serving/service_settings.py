@@ -18,7 +18,7 @@ class ServiceSettings:
 
     Attributes:
         workers: batches that are computed at the same time, each on one thread; 0 for one per CPU.
-        max_batch: photos of a batch at most.
+        max_batch: photos of a batch at most. On a CPU larger ones are no faster, and idle workers wait for them.
         max_wait_seconds: how long a photo waits for others to share its batch, while a worker is free.
         max_queue: photos that wait for a worker at most; more are refused with status 429.
         max_body_bytes: of one request; larger ones are refused with status 413.
@@ -32,7 +32,7 @@ class ServiceSettings:
     """
 
     workers: int = 0
-    max_batch: int = 8
+    max_batch: int = 2
     max_wait_seconds: float = 0.0
     max_queue: int = 256
     max_body_bytes: int = 32 << 20

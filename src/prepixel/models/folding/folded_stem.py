@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -34,6 +34,10 @@ def check_grid(values: Tensor, grid: tuple[int, int], name: str) -> None:
             f"of {name} uses its image's size in a way that is known for that grid alone; fold it for this grid, or "
             "take form factored"
         )
+
+
+Count: TypeAlias = Any
+"""A whole number, or a symbol of one while torch.export traces."""
 
 
 # by name, as traced code and its copies in pickles refer to them
@@ -100,7 +104,7 @@ class AxisPlan:
         """Count the outputs of one repetition."""
         return math.lcm(self.pixels, self.stride) // self.stride
 
-    def outputs_of(self, grid: int) -> int:
+    def outputs_of(self, grid: Count) -> Count:
         """Count the outputs of any grid.
 
         Raises:
@@ -114,11 +118,11 @@ class AxisPlan:
             )
         return self.num_outputs + (more + (self.slack or 0)) // self.stride
 
-    def repetitions(self, num_outputs: int) -> int:
+    def repetitions(self, num_outputs: Count) -> Count:
         """Count the repetitions that a number of outputs needs; the last one may be cropped."""
         return -(-num_outputs // self.outputs)
 
-    def padding(self, grid: int, num_outputs: int) -> tuple[int, int]:
+    def padding(self, grid: Count, num_outputs: Count) -> tuple[Count, Count]:
         """Count the blocks to pad before and after a grid; negative numbers crop."""
         last = (self.repetitions(num_outputs) - 1) * self.steps + self.first + self.reach - 1
         return -self.first, last - (grid - 1)

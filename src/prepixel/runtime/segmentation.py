@@ -1,0 +1,156 @@
+"""Label every pixel of photos with an exported network, without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from prepixel.array_types import Int64
+from prepixel.errors import ReadFailure
+from prepixel.jpeg.batch import OnError, check_choice, checked_threads
+from prepixel.jpeg.source import Limits, Source, check_sources
+from prepixel.runtime.exported_files import ExportedFiles
+from prepixel.runtime.inference import Engine, GraphRunner, open_graph
+from prepixel.runtime.manifest import Manifest
+from prepixel.spectrum.arrays import read_arrays
+from prepixel.spectrum.boxes import Padding
+from prepixel.spectrum.opened_images import open_images
+
+# ImageNet's mean color: what segmenters see beyond a photo.
+_BEYOND = Padding((123.675, 116.28, 103.53))
+
+
+@dataclass(frozen=True)
+class Segmentations:
+    """Store label maps of several photos.
+
+    Attributes:
+        maps: for each photo the class index of every pixel, at the photo's own size, upright.
+        classes: names, in label order.
+        kept: for each map the place of its source.
+        failures: the sources that are left out; none under ``on_error="raise"``.
+    """
+
+    maps: tuple[npt.NDArray[np.uint16], ...]
+    classes: tuple[str, ...]
+    kept: Int64[np.ndarray, " kept"]
+    failures: tuple[ReadFailure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __repr__(self) -> str:
+        return f"Segmentations({len(self)} photos, {len(self.classes)} classes, {len(self.failures)} left out)"
+
+    def shares(self) -> tuple[dict[str, float], ...]:
+        """Return for each photo the share of its pixels that each class has; classes without a pixel are left out."""
+        counts = [np.bincount(one.ravel(), minlength=len(self.classes)) / one.size for one in self.maps]
+        return tuple(
+            {name: float(share) for name, share in zip(self.classes, one, strict=True) if share} for one in counts
+        )
+
+
+@dataclass(frozen=True)
+class SegmentationPredictor:
+    """Label every pixel of photos with an exported segmenter. Several threads may use one at once.
+
+    A photo is shown whole, as large as it fits, in the middle of a frame of the graph's proportions, and the mean color
+    beyond it. Its labels are those of the frame's nearest pixels.
+
+    Attributes:
+        manifest: of the network.
+        classes: names, in label order.
+        graph: the opened graph.
+        threads: that read photos; 0 for one per CPU.
+        limits: what each file may ask for.
+    """
+
+    manifest: Manifest
+    classes: tuple[str, ...]
+    graph: GraphRunner
+    threads: int = 0
+    limits: Limits = Limits()
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        engine: Engine = "onnxruntime",
+        threads: int = 0,
+        limits: Limits = Limits(),
+    ) -> SegmentationPredictor:
+        """Open an exported segmenter; arguments are those of `Predictor.load`.
+
+        Raises:
+            ModelError: as `Predictor.load`, or the network is no segmenter.
+            MissingDependency, ValueError: as `Predictor.load`.
+        """
+        checked_threads(threads)
+        files = ExportedFiles.read(Path(folder))
+        files.manifest.check_task("segmentation", files.folder)
+        return cls(files.manifest, files.labels, open_graph(files, engine, threads=threads), threads, limits)
+
+    def predict(self, sources: Sequence[Source], *, batch_size: int = 8, on_error: OnError = "raise") -> Segmentations:
+        """Label photos.
+
+        Args:
+            sources: paths, files' bytes, or open binary files.
+            batch_size: photos that pass the network together.
+            on_error: ``"raise"``: the error of the first source that cannot be read; ``"skip"``: leave such sources
+                out, and list them.
+
+        Raises:
+            PrepixelError, OSError: a source cannot be read; not under ``"skip"``.
+            TypeError: ``sources`` is one source.
+            ValueError: a batch size below 1.
+        """
+        sources = check_sources(sources)
+        check_choice("on_error", on_error, ("raise", "skip"))
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give 1 or more")
+        given = self.manifest.input
+        images = open_images(sources, threads=self.threads, limits=self.limits, on_error=on_error, indexes=None)
+        aspect = given.grid[1] / given.grid[0]
+        boxes = np.array([_whole_box(height, width, aspect) for height, width in images.sizes.tolist()], np.float64)
+        arrays = read_arrays(
+            images,
+            grid=given.grid,
+            bands=given.bands,
+            boxes=boxes.reshape(len(images), 4),
+            padding=_BEYOND,
+            filter=given.filter,
+            dtype=given.dtype,
+            shift=np.array(given.shift, np.float32),
+            unit=np.array(given.unit, np.float32),
+            threads=self.threads,
+            on_error=on_error,
+        )
+        report, maps = arrays.report, list[npt.NDArray[np.uint16]]()
+        sizes = dict(zip(images.kept.tolist(), zip(images.sizes.tolist(), boxes.tolist(), strict=True), strict=True))
+        for start in range(0, len(arrays.values), batch_size):
+            labels = self.graph(arrays.values[start : start + batch_size]).argmax(1).astype(np.uint16)
+            for place, label in zip(report.kept[start : start + batch_size].tolist(), labels, strict=True):
+                maps.append(_at_photo_size(label, *sizes[place]))
+        return Segmentations(tuple(maps), self.classes, report.kept, report.failures)
+
+
+def _whole_box(height: int, width: int, aspect: float) -> tuple[float, float, float, float]:
+    """Return the smallest box of some proportions around a photo, in whole pixels: top, left, height, width."""
+    down, across = max(height, round(width / aspect)), max(width, round(height * aspect))
+    return float(-((down - height) // 2)), float(-((across - width) // 2)), float(down), float(across)
+
+
+def _at_photo_size(labels: npt.NDArray[np.uint16], size: Sequence[int], box: Sequence[float]) -> npt.NDArray[np.uint16]:
+    """Return the labels of a photo's pixels: for each the frame's pixel that its center lies in."""
+    rows, columns = (
+        np.minimum(((np.arange(count) + 0.5 - start) / length * side).astype(np.int64), side - 1)
+        for count, start, length, side in zip(size, box[:2], box[2:], labels.shape, strict=True)
+    )
+    at_size: npt.NDArray[np.uint16] = labels[rows[:, None], columns]
+    return at_size

@@ -1,0 +1,210 @@
+"""Segmenters and detectors as graphs: equal to their networks, and label maps and boxes at the photo's own size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.small_photos import jpeg
+
+from prepixel.errors import ModelError, ReadFailure
+from prepixel.export import CannotExport, export_detector, export_segmenter
+from prepixel.jpeg.source import Limits
+from prepixel.models.detectors import Detector, build_detector, fold_detector, paste_mask, small_heads
+from prepixel.models.pyramid import pixel_pyramid
+from prepixel.models.segmenters import Segmenter, fold_segmenter, pixel_segmenter
+from prepixel.runtime import DetectedObjects, DetectionPredictor, Predictor, SegmentationPredictor
+from prepixel.runtime.detection import own_grid, read_frame
+from prepixel.runtime.manifest import GraphInput, Manifest
+from prepixel.runtime.segmentation import _at_photo_size
+from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
+from prepixel.spectrum.boxes import Padding
+
+CLASSES = ("background", "cat", "dog")
+GRID = (16, 24)
+
+
+def small_segmenter() -> Segmenter:
+    torch.manual_seed(1)
+    return fold_segmenter(pixel_segmenter("fcn", "resnet18", 3).eval(), "S-12", pixels_per_block=4)
+
+
+def small_detector(kind: str, **options: Any) -> Detector:
+    torch.manual_seed(2)
+    dense = kind in {"retinanet", "fcos"}
+    channels = 32 if dense else 16
+    pyramid = pixel_pyramid("resnet18", channels=channels, levels="dense" if dense else "rcnn")
+    heads = small_heads(kind, channels)
+    return fold_detector(build_detector(kind, pyramid, 3, **heads, **options).eval(), "S-6").eval()
+
+
+@pytest.fixture(scope="module")
+def segmenter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "net"
+    result = export_segmenter(small_segmenter(), folder, classes=CLASSES, grid=GRID, trained=False)
+    assert result.comparison.difference < 1e-5
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_label_maps_are_those_of_the_segmenter(segmenter_folder: Path, engine: Any) -> None:
+    photo = jpeg(61, 83)
+    predictor = SegmentationPredictor.load(segmenter_folder, engine=engine, threads=1)
+    assert predictor.manifest.frame == (64, 96)
+    found = predictor.predict([photo, b"no photo", photo], on_error="skip", batch_size=2)
+    assert (found.kept.tolist(), [one.index for one in found.failures]) == ([0, 2], [1])
+    assert [one.shape for one in found.maps] == [(61, 83), (61, 83)]
+    # the smallest box of 2 : 3 around 61 x 83, in the middle
+    box = torch.tensor([[0.0, -4.0, 61.0, 92.0]], dtype=torch.float64)
+    spectra = read_spectra(
+        [photo], grid=GRID, bands="S-12", boxes=box.numpy(), padding=Padding((123.675, 116.28, 103.53)), threads=1
+    )
+    with torch.inference_mode():
+        labels = small_segmenter()(spectra.spectrum)["out"][0].argmax(0).numpy()
+    rows = ((np.arange(61) + 0.5) / 61 * 64).astype(int)
+    columns = ((np.arange(83) + 0.5 + 4) / 92 * 96).astype(int)
+    expected = labels[rows[:, None], columns]
+    assert (found.maps[0] == expected).mean() > 0.999  # logits that are equal to 1e-6 may rank otherwise
+    assert sum(found.shares()[0].values()) == pytest.approx(1)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        predictor.predict([photo], batch_size=0)
+
+
+def test_labels_at_the_photos_size_are_the_nearest() -> None:
+    frame = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    assert _at_photo_size(frame, (2, 3), (0.0, 0.0, 2.0, 3.0)).tolist() == frame.tolist()
+    assert _at_photo_size(frame, (4, 2), (0.0, -2.0, 4.0, 6.0)).tolist() == [[1, 1], [1, 1], [4, 4], [4, 4]]
+
+
+def test_each_task_has_its_own_reader(segmenter_folder: Path, exported: Path) -> None:
+    with pytest.raises(ModelError, match=r"a network for segmentation; open it by prepixel.runtime.Segmentation"):
+        Predictor.load(segmenter_folder)
+    with pytest.raises(ModelError, match=r"a network for segmentation; open it by prepixel.runtime.Segmentation"):
+        DetectionPredictor.load(segmenter_folder)
+    with pytest.raises(ModelError, match=r"a network for classification; open it by prepixel.runtime.Predictor.load"):
+        SegmentationPredictor.load(exported)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("task", "pose", "'task' is 'pose'"),
+        ("task", "classification", "'pixels_per_block' is 4 for classification"),
+        ("output", "detections", "'output' is 'detections', which is not what a network for segmentation gives"),
+        ("pixels_per_block", 9, "'pixels_per_block' is 9; it is a whole number from 0 to 8"),
+        ("pixels_per_block", 0, "'pixels_per_block' is 0 for segmentation"),
+        ("masks", True, "'masks' is true for a network that finds no objects"),
+        ("masks", 1, "'masks' must be true or false"),
+    ],
+)
+def test_a_manifest_whose_parts_do_not_go_together_is_refused(
+    segmenter_folder: Path, key: str, value: Any, message: str, tmp_path: Path
+) -> None:
+    values = json.loads((segmenter_folder / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(values | {key: value}))
+    with pytest.raises(ModelError, match=message):
+        Manifest.read(tmp_path)
+
+
+def test_a_graph_of_another_frame_is_refused(segmenter_folder: Path, tmp_path: Path) -> None:
+    for path in segmenter_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    values = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(values | {"pixels_per_block": 8}))
+    with pytest.raises(
+        ModelError, match="gives n x 3 x 64 x 96, and the manifest says 3 classes and n x 3 x 128 x 192"
+    ):
+        SegmentationPredictor.load(tmp_path)
+
+
+def test_segmenters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="2 class names, and it gives 3 logits for each pixel"):
+        export_segmenter(small_segmenter(), tmp_path / "net", classes=CLASSES[:2], grid=GRID)
+    with pytest.raises(ModelError, match="takes RGB pixels, and what is exported takes coefficients; fold it first"):
+        export_segmenter(pixel_segmenter("fcn", "resnet18", 3), tmp_path / "net", classes=CLASSES, grid=GRID)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("faster_rcnn", {}),
+        ("mask_rcnn", {}),
+        ("retinanet", {"score_thresh": 1e-4}),
+        ("fcos", {"score_thresh": 1e-4}),
+    ],
+)
+def test_objects_are_those_of_the_detector(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+    detector = small_detector(kind, **options)
+    result, comparison = export_detector(detector, tmp_path / "net", classes=CLASSES, grid=GRID, trained=False)
+    assert comparison.num_objects > 0
+    assert comparison.box_difference < 1e-3
+    assert comparison.score_difference < 1e-5
+    assert result.manifest.masks == (kind == "mask_rcnn")
+    photo = jpeg(96, 60)
+    predictor = DetectionPredictor.load(tmp_path / "net", threads=1)
+    found, failure = predictor.predict([photo, b"no photo"], min_score=0.0, on_error="skip")
+    assert isinstance(failure, ReadFailure)
+    assert (failure.index, failure.kind) == (1, "UnreadableImage")
+    assert isinstance(found, DetectedObjects)
+    assert found.size == (96, 60)
+    values = read_frame(result.manifest.input, photo, Limits())
+    assert np.abs(values[:, :, :, 10:]).max() == 0 < np.abs(values[:, :, :, :10]).max()  # 16 x 10 of 16 x 24 blocks
+    spectrum = Spectrum(torch.from_numpy(values), BandSet.parse("S-6"), detector.backbone.input.shift, torch.ones(6))
+    with torch.inference_mode():
+        (expected,) = detector(PaddedSpectrum(spectrum, (GRID,)))
+    boxes = np.clip(expected["boxes"].numpy() * [60 / 40, 96 / 64, 60 / 40, 96 / 64], 0, [60, 96, 60, 96])
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    assert inside.any()
+    assert len(found) == inside.sum()
+    assert found.boxes == pytest.approx(boxes[inside], abs=1e-2)
+    assert found.scores == pytest.approx(expected["scores"].numpy()[inside], abs=1e-5)
+    assert found.labels == tuple(CLASSES[label - 1] for label in expected["labels"][inside].tolist())
+    if kind == "mask_rcnn":
+        assert found.mask(0).shape == (96, 60)
+    else:
+        with pytest.raises(ValueError, match="gives no masks"):
+            found.mask(0)
+    assert not len(next(predictor.predict([photo], min_score=1.1)))  # type: ignore[arg-type]
+
+
+def test_masks_are_laid_out_as_torchvision_does() -> None:
+    places = np.mgrid[:28, :28]
+    mask = (np.hypot(places[0] - 13.5, places[1] - 11) < 9).astype(np.float32) * 0.9 + 0.05
+    box = np.array([[7.3, 20.9, 70.2, 121.4]], np.float32)
+    found = DetectedObjects("x", (150, 90), box, ("cat",), np.ones(1, np.float32), mask[None])
+    expected = paste_mask(torch.from_numpy(mask), torch.from_numpy(box[0]), (150, 90)).numpy()
+    ours = found.mask(0)
+    assert (ours & expected).sum() / (ours | expected).sum() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("size", "grid"), [((300, 200), (16, 11)), ((200, 300), (16, 24)), ((10, 4000), (1, 24)), ((4000, 10), (16, 1))]
+)
+def test_a_photo_fills_as_much_of_its_frame_as_fits(size: tuple[int, int], grid: tuple[int, int]) -> None:
+    given = GraphInput(BandSet.parse("S-6"), GRID, "float32", (0.0,) * 6, (1.0,) * 6, 1.0, "bilinear")
+    assert own_grid(given, size) == grid
+
+
+def test_detectors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    detector = small_detector("faster_rcnn", box_score_thresh=0.99)
+    cases = [
+        ({"grid": (16, 20)}, "a grid of 16 x 20 blocks; both sides must be multiples of 8"),
+        ({"classes": ("cat",)}, "1 class names, and it finds objects of 3"),
+        ({}, "it finds no object in 3 images, so there is nothing to compare; give photos that show some"),
+        ({"tolerance": -1.0}, "differ from the network's"),
+        ({"photos": [jpeg(30, 40)]}, "it finds no object in 1 images"),
+    ]
+    for options, message in cases:
+        settings: dict[str, Any] = {"classes": CLASSES, "grid": GRID, **options}
+        with pytest.raises(ModelError, match=message):
+            export_detector(detector, tmp_path / "net", **settings)
+    pixels = build_detector("faster_rcnn", pixel_pyramid("resnet18", channels=16), 3)
+    with pytest.raises(ModelError, match=r"takes RGB pixels; fold it first: prepixel\.models\.fold_detector"):
+        export_detector(pixels, tmp_path / "net", classes=CLASSES, grid=GRID)
+    assert issubclass(CannotExport, ModelError)
+    assert not list(tmp_path.iterdir())
