@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -29,7 +30,9 @@ CARD = {
 def test_a_saved_classifier_answers_as_before(tmp_path: Path) -> None:
     classifier = small_classifier()
     HubClassifier(classifier).save_pretrained(tmp_path / "net", model_card_kwargs=CARD)
-    assert sorted(path.name for path in (tmp_path / "net").iterdir()) == ["README.md", FILE]
+    assert sorted(path.name for path in (tmp_path / "net").iterdir()) == ["README.md", "config.json", FILE]
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    assert (config["grid"], config["num_classes"]) == ([10, 14], 3)
     loaded = HubClassifier.from_pretrained(tmp_path / "net", device="cpu", build=build)
     photos = [jpeg(61, 83), b"no photo"]
     ours, theirs = list(classifier.predict(photos)), loaded.predict(photos)

@@ -37,6 +37,7 @@ from prepixel.spectrum.boxes import Filter
 
 _OUTPUTS = ("boxes", "labels", "scores", "masks")
 _NUM_IMAGES = 3
+_KINDS = ("faster_rcnn", "mask_rcnn")  # dense detectors rank thousands of scores, of which equal ones come in any order
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def export_detector(
     Boxes, labels, scores and masks of the graph are compared with the network's; nothing is written where they differ.
 
     Args:
-        detector: Faster or Mask R-CNN, RetinaNet or FCOS, on coefficients, without a gate.
+        detector: Faster or Mask R-CNN, on coefficients, without a gate.
         folder: as `export_classifier`.
         classes: names; the first is label 1.
         grid: blocks down and across of the frame. It is fixed: the graph takes no other.
@@ -111,7 +112,8 @@ def export_detector(
     Raises:
         CannotExport: the exporter does not take the detector, or graph and network differ, or nothing was found to
             compare.
-        ModelError: it takes pixels, has a gate, or the grid or the names do not fit it; as `export_classifier`.
+        ModelError: it is of another kind, takes pixels, has a gate, or the grid or the names do not fit it; as
+            `export_classifier`.
         MissingDependency, OSError: as `export_classifier`.
     """
     require("export to ONNX", "onnx", "onnxruntime")
@@ -162,6 +164,8 @@ def _exportable(
     """Check what is to be exported, and describe it; values of 0 stand for the mean color."""
     backbone = detector.backbone
     name = name or detector.kind
+    if detector.kind not in _KINDS:
+        raise ModelError(f"{name}: {detector.kind} is not exported; {' and '.join(_KINDS)} are")
     if not isinstance(backbone, SpectralBackbone):
         raise ModelError(f"{name}: takes RGB pixels; fold it first: prepixel.models.fold_detector")
     if backbone.gate is not None:

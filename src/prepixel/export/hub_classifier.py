@@ -5,6 +5,7 @@ Needs the extra ``hub``. What is published is the file of `write_folded`, of whi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from prepixel.runtime.prediction import Prediction
 from prepixel.spectrum import Spectrum
 
 with extras_for("publishing on the Hugging Face Hub"):
-    from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+    from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 
 FILE = "folded.pt"
 _SHOWN_CLASSES = 20
@@ -114,6 +115,12 @@ class HubClassifier(
             HubClassifier(classifier).save_pretrained("folder", model_card_kwargs=card)
     """
 
+    def __new__(cls, classifier: FoldedClassifier) -> HubClassifier:
+        """Set what the mixin writes to config.json; by itself it would write all that the classifier holds."""
+        made: HubClassifier = nn.Module.__new__(cls)
+        made._hub_mixin_config = config_of(classifier)
+        return made
+
     def __init__(self, classifier: FoldedClassifier) -> None:
         super().__init__()
         self.classifier = classifier
@@ -168,7 +175,24 @@ class HubClassifier(
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
         """Return the card, with the network's facts; keyword arguments are the maker's."""
-        return super().generate_model_card(*args, **{**card_facts(self.classifier), **kwargs})
+        data = copy.deepcopy(self._hub_mixin_info.model_card_data)
+        data.license = kwargs.pop("license", None)
+        return ModelCard.from_template(data, template_str=_CARD, **{**card_facts(self.classifier), **kwargs})
+
+
+def config_of(classifier: FoldedClassifier) -> dict[str, Any]:
+    """Return what config.json says of a classifier, for people and for the Hub; loading does not need it."""
+    settings = classifier.network.settings
+    return {
+        "model_type": "prepixel-folded",
+        "source": classifier.source,
+        "bands": list(settings.bands.channels),
+        "grid": list(settings.grid),
+        "crop": classifier.crop,
+        "filter": classifier.filter,
+        "num_classes": len(classifier.classes),
+        "trained": classifier.trained,
+    }
 
 
 def card_facts(classifier: FoldedClassifier) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class DetectionPredictor:
         down, across = own_grid(self.manifest.input, size)
         stretch = np.array([size[1] / (block * across), size[0] / (block * down)] * 2, np.float32)
         placed = np.clip(boxes * stretch, 0, np.array([size[1], size[0]] * 2, np.float32)).astype(np.float32)
-        kept = (scores >= min_score) & (placed[:, 2] > placed[:, 0]) & (placed[:, 3] > placed[:, 1])
+        kept = (scores >= min_score) & (labels >= 1) & (placed[:, 2] > placed[:, 0]) & (placed[:, 3] > placed[:, 1])
         names = tuple(self.classes[label - 1] for label in labels[kept].tolist())
         masks = outputs[3][kept] if self.manifest.masks else None
         return DetectedObjects(source, size, placed[kept], names, scores[kept], masks)
