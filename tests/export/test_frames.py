@@ -19,9 +19,9 @@ from prepixel.models.detectors import Detector, build_detector, fold_detector, p
 from prepixel.models.pyramid import pixel_pyramid
 from prepixel.models.segmenters import Segmenter, fold_segmenter, pixel_segmenter
 from prepixel.runtime import DetectedObjects, DetectionPredictor, Predictor, SegmentationPredictor
-from prepixel.runtime.detection import own_grid, read_frame
+from prepixel.runtime.detection_predictor import own_grid, read_frame
 from prepixel.runtime.manifest import GraphInput, Manifest
-from prepixel.runtime.segmentation import _at_photo_size
+from prepixel.runtime.segmentation_predictor import _at_photo_size
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
 from prepixel.spectrum.boxes import Padding
 

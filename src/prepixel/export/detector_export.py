@@ -29,7 +29,7 @@ from prepixel.models.detectors import Detector, Frames, SpectralBackbone
 from prepixel.models.pyramid import FRAME_MULTIPLE
 from prepixel.optional import require
 from prepixel.runtime import GraphInput
-from prepixel.runtime.detection import read_frame
+from prepixel.runtime.detection_predictor import read_frame
 from prepixel.runtime.inference import INPUT, open_graph
 from prepixel.runtime.manifest import Graph, Manifest
 from prepixel.spectrum import PaddedSpectrum, Spectrum

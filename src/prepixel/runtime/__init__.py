@@ -1,10 +1,10 @@
 """Exported networks at work, without torch: NumPy, the compiled core, and ONNX Runtime or OpenVINO."""
 
-from prepixel.runtime.detection import DetectedObjects, DetectionPredictor
+from prepixel.runtime.detection_predictor import DetectedObjects, DetectionPredictor
 from prepixel.runtime.manifest import Graph, GraphInput, Manifest
 from prepixel.runtime.prediction import Prediction, Predictions
 from prepixel.runtime.predictor import Predictor, is_exported
-from prepixel.runtime.segmentation import SegmentationPredictor, Segmentations
+from prepixel.runtime.segmentation_predictor import SegmentationPredictor, Segmentations
 
 __all__ = [
     "DetectedObjects",
