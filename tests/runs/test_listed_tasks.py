@@ -11,10 +11,10 @@ from tests.small_photos import jpeg
 
 from prepixel.cli import main
 from prepixel.data import CropLoader
-from prepixel.errors import RecipeError, RunError
+from prepixel.errors import ModelError, RecipeError, RunError
 from prepixel.export import CannotExport, export_classifier
 from prepixel.recipes import Recipe, parse_recipe
-from prepixel.runs import load_run, run
+from prepixel.runs import fold_run, load_run, run
 
 Captured = pytest.CaptureFixture[str]
 NAMES = {"multi_label": ("cat", "dog", "emu"), "regression": ("age", "price")}
@@ -73,6 +73,8 @@ def test_a_run_is_trained_resumed_and_scored(
     assert score in capsys.readouterr().out
     with pytest.raises(CannotExport, match=r"gives each image (labels|values)"):
         export_classifier(trained, tmp_path / "graph")
+    with pytest.raises(ModelError, match=r"gives each image (labels|values); only classifiers are folded into files"):
+        fold_run(tmp_path / "run", weights="last", grid=8)
 
 
 def test_answers_are_chances_of_labels_or_values(listing: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -165,11 +165,13 @@ def fold_run(
         options: as `prepixel.models.fold` takes them, without pixels, mean and std: grid, bands, reduction, form.
 
     Raises:
-        ModelError: the run is one on spectra, or the grid does not fit.
+        ModelError: the run is one on spectra, or gives labels or values, or the grid does not fit.
         RecipeError: the folder holds no run.
     """
     run = load_run(folder, weights=weights, device="cpu")
     settings = run.recipe.input
+    if run.answers != "classes":
+        raise ModelError(f"{run.folder.path}: gives each image {run.answers}; only classifiers are folded into files")
     if settings.pixels is None:
         raise ModelError(f"{run.folder.path}: a run on {settings.kind}, which needs no folding")
     network = fold(run.network, pixels=settings.pixels, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), **options)
