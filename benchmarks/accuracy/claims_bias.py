@@ -125,10 +125,14 @@ def spearman(a: Tensor, b: Tensor) -> str:
     Source: D. G. Bonett and T. A. Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman
     correlations", Psychometrika 65, 2000.
     """
-    rho = float(torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1])
+    return with_interval(float(torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1]), len(a))
+
+
+def with_interval(rho: float, count: int) -> str:
+    """Format a rank correlation of so many pairs with its 95 % interval; of a partial one, count a pair less."""
     if abs(rho) > 1 - 1e-9 or not math.isfinite(rho):
         return f"{rho:+.2f}"
-    half = 1.959964 * math.sqrt((1 + rho * rho / 2) / (len(a) - 3))
+    half = 1.959964 * math.sqrt((1 + rho * rho / 2) / (count - 3))
     low, high = math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
     return f"{rho:+.2f} ({low:+.2f} to {high:+.2f})"
 

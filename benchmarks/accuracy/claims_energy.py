@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.accuracy.claims_bias import ranks, spearman
+from benchmarks.accuracy.claims_bias import ranks, spearman, with_interval
 from benchmarks.answers import GRID, report
 from benchmarks.harness import arguments, photos
 from benchmarks.write_tables import RESULTS
@@ -76,8 +76,8 @@ def main() -> None:
         scores: dict[str, Any] = {
             "with low frequency": spearman(needed, low),
             "with energy": spearman(needed, imagenet),
-            "with low frequency, at equal energy": f"{partial(needed, low, imagenet):+.2f}",
-            "with energy, at equal frequency": f"{partial(needed, imagenet, low):+.2f}",
+            "with low frequency, at equal energy": with_interval(partial(needed, low, imagenet), len(ids) - 1),
+            "with energy, at equal frequency": with_interval(partial(needed, imagenet, low), len(ids) - 1),
         }
         rows.append(ScoreRow(QUESTION, "need of a channel", name, len(ids), scores, environment))
     first, second = (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.accuracy.claims_resolution import REFERENCE, folded_arm, options, pixel_arm, run
+from benchmarks.accuracy.claims_resolution import CASE, REFERENCE, folded_arm, options, pixel_arm, run
 
 from prepixel.spectrum import BandSet
 
@@ -40,4 +40,4 @@ ARMS = (
 
 
 if __name__ == "__main__":
-    run(QUESTION, ARMS, options(__doc__, ARMS), [REFERENCE, "Y 16 of 448"])
+    run(QUESTION, ARMS, options(__doc__, ARMS), [REFERENCE, "Y 16 of 448"], f"{CASE}, factored")

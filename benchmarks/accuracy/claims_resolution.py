@@ -178,7 +178,9 @@ def answers(arm: Arm, files: FolderDataset) -> Tensor:
     return torch.cat(right)
 
 
-def summary(rows: Sequence[ScoreRow], question: str = QUESTION, arms: Iterable[str] = ARMS) -> list[ScoreRow]:
+def summary(
+    rows: Sequence[ScoreRow], question: str = QUESTION, arms: Iterable[str] = ARMS, case: str = CASE
+) -> list[ScoreRow]:
     """Return a row per arm: mean and deviation over seeds, and the difference from RGB 224 with the same seed."""
     found: dict[str, dict[str, ScoreRow]] = {name: {} for name in arms}
     for row in rows:
@@ -196,7 +198,7 @@ def summary(rows: Sequence[ScoreRow], question: str = QUESTION, arms: Iterable[s
             "each seed": " ".join(f"{value:.1f}" for value in top1.values()),
             **{key: one.scores[key] for key in ("made from", "bytes", "network MACs")},
         }
-        summaries.append(ScoreRow(f"{question}, summary", CASE, name, one.n, scores, one.environment))
+        summaries.append(ScoreRow(f"{question}, summary", case, name, one.n, scores, one.environment))
     return summaries
 
 
@@ -218,7 +220,13 @@ def options(description: str | None, arms: Iterable[str] = ARMS) -> argparse.Nam
     return parser.parse_args()
 
 
-def run(question: str, arms: Mapping[str, Callable[[Path], Arm]], chosen: argparse.Namespace, few: list[str]) -> None:
+def run(
+    question: str,
+    arms: Mapping[str, Callable[[Path], Arm]],
+    chosen: argparse.Namespace,
+    few: list[str],
+    case: str = CASE,
+) -> None:
     """Train every arm with every seed, and append a summary of all records of the question."""
     disable_malloc_trim()
     folder = photos()
@@ -237,7 +245,7 @@ def run(question: str, arms: Mapping[str, Callable[[Path], Arm]], chosen: argpar
                     row = ScoreRow(question, f"seed {seed}", name, count, scores, describe_environment())
                     append_records(chosen.output, [row])
     if chosen.output and chosen.output.exists():
-        append_records(chosen.output, summary(read_records(chosen.output).of_kind(ScoreRow), question, arms))
+        append_records(chosen.output, summary(read_records(chosen.output).of_kind(ScoreRow), question, arms, case))
 
 
 def train_and_score(
