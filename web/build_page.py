@@ -156,9 +156,11 @@ def copy_network(folder: Path, target: Path) -> None:
     Raises:
         ModelError: it is none, or damaged, or of a format other than ONNX.
     """
-    from prepixel.runtime.manifest import MANIFEST, ExportedFiles
+    from prepixel.runtime.exported_files import ExportedFiles
+    from prepixel.runtime.manifest import MANIFEST
 
     files = ExportedFiles.read(folder)
+    files.manifest.check_task("classification", folder)
     if files.manifest.graph.format != "onnx":
         raise ModelError(
             f"{folder}: holds a graph of {files.manifest.graph.format}, and browsers run ONNX; export it again: "
