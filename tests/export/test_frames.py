@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.small_photos import jpeg
+from torch.nn import functional
 
 from prepixel.errors import ModelError, ReadFailure
 from prepixel.export import export_detector, export_segmenter
@@ -21,7 +22,7 @@ from prepixel.models.segmenters import Segmenter, fold_segmenter, pixel_segmente
 from prepixel.runtime import DetectedObjects, DetectionPredictor, Predictor, SegmentationPredictor
 from prepixel.runtime.detection_predictor import own_grid, read_frame
 from prepixel.runtime.manifest import GraphInput, Manifest
-from prepixel.runtime.segmentation_predictor import _at_photo_size
+from prepixel.runtime.segmentation_predictor import _labels_in_photo
 from prepixel.spectrum import BandSet, PaddedSpectrum, Spectrum, read_spectra
 from prepixel.spectrum.boxes import Padding
 
@@ -69,20 +70,28 @@ def test_label_maps_are_those_of_the_segmenter(segmenter_folder: Path, engine: A
         [photo], grid=GRID, bands="S-12", boxes=box.numpy(), padding=Padding((123.675, 116.28, 103.53)), threads=1
     )
     with torch.inference_mode():
-        labels = small_segmenter()(spectra.spectrum)["out"][0].argmax(0).numpy()
-    rows = ((np.arange(61) + 0.5) / 61 * 64).astype(int)
-    columns = ((np.arange(83) + 0.5 + 4) / 92 * 96).astype(int)
-    expected = labels[rows[:, None], columns]
+        scores = small_segmenter()(spectra.spectrum)["out"].softmax(1)
+    rows = 2 * (torch.arange(61) + 0.5) / 61 - 1
+    columns = 2 * (torch.arange(83) + 0.5 + 4) / 92 - 1
+    places = torch.stack([columns.expand(61, 83), rows[:, None].expand(61, 83)], dim=-1)[None]
+    moved = functional.grid_sample(scores, places, padding_mode="border", align_corners=False)
+    expected = moved[0].argmax(0).numpy()
     assert (found.maps[0] == expected).mean() > 0.999  # logits that are equal to 1e-6 may rank otherwise
     assert sum(found.shares()[0].values()) == pytest.approx(1)
     with pytest.raises(ValueError, match="batch_size is 0"):
         predictor.predict([photo], batch_size=0)
 
 
-def test_labels_at_the_photos_size_are_the_nearest() -> None:
-    frame = np.arange(6, dtype=np.uint16).reshape(2, 3)
-    assert _at_photo_size(frame, (2, 3), (0.0, 0.0, 2.0, 3.0)).tolist() == frame.tolist()
-    assert _at_photo_size(frame, (4, 2), (0.0, -2.0, 4.0, 6.0)).tolist() == [[1, 1], [1, 1], [4, 4], [4, 4]]
+def test_labels_of_a_photo_are_bilinear_between_the_frames_pixels() -> None:
+    scores = np.zeros((2, 1, 4), np.float32)
+    scores[0] = [1.0, 1.0, 0.25, 0.25]
+    scores[1] = 1 - scores[0]
+    assert _labels_in_photo(scores, (1, 4), (0.0, 0.0, 1.0, 4.0)).tolist() == [[0, 0, 1, 1]]
+    # scores of 1 and .25 are equal to the other class at two thirds of the way between the middle pixels
+    assert _labels_in_photo(scores, (2, 8), (0.0, 0.0, 2.0, 8.0)).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 2
+    assert _labels_in_photo(scores, (1, 2), (0.0, -6.0, 1.0, 8.0)).tolist() == [[1, 1]]
+    tall = _labels_in_photo(np.repeat(scores, 3, 1), (150, 4), (0.0, 0.0, 150.0, 4.0))
+    assert (tall == [0, 0, 1, 1]).all()
 
 
 def test_each_task_has_its_own_reader(segmenter_folder: Path, exported: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command `export`: write a classifier as a graph that runs without torch."""
+"""The command `export`: write a network as a graph that runs without torch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from prepixel.cli.option_types import integer, number, output_folder, path, word
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_bands, add_build, add_json, add_overwrite, add_threads, check_new
 
-SUMMARY = "write a classifier as a graph that runs without torch"
+SUMMARY = "write a network as a graph that runs without torch"
 ABOUT = """\
-Write a classifier on coefficients as a graph for ONNX Runtime, OpenVINO or
+Write a network on coefficients as a graph for ONNX Runtime, OpenVINO or
 torch.export, with the names of its classes and a manifest that says how
 photos become its input. The graph is compared with the network before
 anything is written. predict and serve take the folder, and need no torch
 for it: pip install 'prepixel[runtime]'.
 
 MODEL is a run's folder, a folded network's file, or the name of an RGB
-network, which is folded first, as fold does.
+network, which is folded first, as fold does. A segmenter's run is exported
+for its frame; a detector's (Faster or Mask R-CNN) for one photo at a time in
+a frame of one size, and is compared on its recipe's validation photos.
 
 --quantize FOLDER writes int8 weights, with activations measured on the
 photos of FOLDER."""
@@ -70,6 +72,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="quantized: least share of these photos with the same top class (default: 0.9)",
     )
+    parser.add_argument(
+        "--grid",
+        type=integer(1, 10_000),
+        nargs=2,
+        metavar=("H", "W"),
+        help="detector: blocks of its frame (default: a square for photos of 4:3)",
+    )
     add_overwrite(parser)
     add_build(parser)
     add_json(parser)
@@ -86,6 +95,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--quantize: {options.quantize} is no folder; name a folder of photos")
     check_new(options)
     from prepixel.export import export_classifier, export_quantized
+    from prepixel.runs import is_detector, is_segmenter
+
+    if is_detector(options.model) or is_segmenter(options.model):
+        from prepixel.cli.export_frames import export_frames
+
+        return export_frames(options, detector=is_detector(options.model))
+    if options.grid is not None:
+        raise UsageError(f"{options.model}: is no detector's run; leave out --grid")
 
     classifier = open_model(options)
     settings: dict[str, Any] = {
@@ -131,11 +148,10 @@ def open_model(options: argparse.Namespace) -> Any:
 
     Raises:
         UsageError: an option does not go with it.
-        PrepixelError: it cannot be opened, or is a detector's run.
+        PrepixelError: it cannot be opened.
     """
-    from prepixel.errors import ModelError
     from prepixel.models import import_build_function
-    from prepixel.runs import fold_pixel_model, is_detector, load_run, read_folded
+    from prepixel.runs import fold_pixel_model, load_run, read_folded
 
     model, weights = Path(options.model), options.weights
     build = None if options.build is None else import_build_function(options.build)
@@ -144,11 +160,6 @@ def open_model(options: argparse.Namespace) -> Any:
             raise UsageError(f"{model}: is a run's folder; leave out --build")
         if weights not in {None, "best", "last"}:
             raise UsageError(f"--weights: {weights} is no checkpoint of a run; give best or last")
-        if is_detector(model):
-            raise ModelError(
-                f"{model}: is a detector's run, and only classifiers can be exported: the exporters fail inside "
-                "torchvision's detection heads, or fix the number of boxes"
-            )
         return load_run(model, weights=weights or "best", device="cpu")
     if model.is_file():
         if weights is not None:

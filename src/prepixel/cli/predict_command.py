@@ -28,7 +28,8 @@ SUMMARY = "classify images, detect objects in them, or label their pixels"
 ABOUT = """\
 Classify images, detect objects in them or label their pixels, with a run's, a
 folded or an exported network; an exported one needs no torch, but the extra
-runtime. Detections and labels are drawn over the images.
+runtime. Detections and labels are drawn over the images, by runs; exported
+networks list them.
 Files that cannot be read are listed on standard error, the others are
 handled all the same, and the exit status is then 1. Long paths are shortened
 to the terminal's width; --json has them whole."""
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from prepixel.runtime import is_exported
 
     if is_exported(options.run_path):
-        return _classify_exported(options)
+        return _predict_exported(options)
     if options.engine is not None:
         raise UsageError(f"{options.run_path}: is no exported network; leave out --engine")
     from prepixel.runs import is_detector, is_segmenter
@@ -126,13 +127,24 @@ def _refuse_detection_options(options: argparse.Namespace) -> None:
         )
 
 
-def _classify_exported(options: argparse.Namespace) -> int:
-    from prepixel.runtime import Predictor
+def _predict_exported(options: argparse.Namespace) -> int:
+    from prepixel.runtime import Manifest, Predictor
 
-    _refuse_detection_options(options)
     if options.build is not None or options.device not in {"auto", "cpu"}:
         raise UsageError(f"{options.run_path}: is an exported network, on the CPU; leave out --build and --device")
+    task = Manifest.read(options.run_path).task
+    if task != "classification" and (options.beside or options.annotations is not None):
+        raise UsageError(f"{options.run_path}: is exported, and nothing is drawn; leave out --beside and --annotations")
     sources = _image_paths(options.files)
+    if task == "segmentation":
+        from prepixel.cli.exported_answers import predict_exported_labels
+
+        return predict_exported_labels(options, sources)
+    if task == "detection":
+        from prepixel.cli.exported_answers import predict_exported_objects
+
+        return predict_exported_objects(options, sources)
+    _refuse_detection_options(options)
     predictor = Predictor.load(options.run_path, engine=options.engine or "onnxruntime", threads=options.threads)
     outcomes = predictor.predict_each(sources, top=options.top, batch_size=options.batch_size)
     return _print_classes(options, sources, outcomes, trained=predictor.manifest.trained)

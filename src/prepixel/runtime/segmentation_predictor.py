@@ -23,6 +23,7 @@ from prepixel.spectrum.opened_images import open_images
 
 # ImageNet's mean color: what segmenters see beyond a photo.
 _BEYOND = Padding((123.675, 116.28, 103.53))
+_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SegmentationPredictor:
     """Label every pixel of photos with an exported segmenter. Several threads may use one at once.
 
     A photo is shown whole, as large as it fits, in the middle of a frame of the graph's proportions, and the mean color
-    beyond it. Its labels are those of the frame's nearest pixels.
+    beyond it. Its labels are those of the highest probability, bilinear between the frame's pixels.
 
     Attributes:
         manifest: of the network.
@@ -134,9 +135,9 @@ class SegmentationPredictor:
         report, maps = arrays.report, list[npt.NDArray[np.uint16]]()
         sizes = dict(zip(images.kept.tolist(), zip(images.sizes.tolist(), boxes.tolist(), strict=True), strict=True))
         for start in range(0, len(arrays.values), batch_size):
-            labels = self.graph(arrays.values[start : start + batch_size]).argmax(1).astype(np.uint16)
-            for place, label in zip(report.kept[start : start + batch_size].tolist(), labels, strict=True):
-                maps.append(_at_photo_size(label, *sizes[place]))
+            logits = self.graph(arrays.values[start : start + batch_size])
+            for place, one in zip(report.kept[start : start + batch_size].tolist(), logits, strict=True):
+                maps.append(_labels_in_photo(_softmax(one), *sizes[place]))
         return Segmentations(tuple(maps), self.classes, report.kept, report.failures)
 
 
@@ -146,11 +147,34 @@ def _whole_box(height: int, width: int, aspect: float) -> tuple[float, float, fl
     return float(-((down - height) // 2)), float(-((across - width) // 2)), float(down), float(across)
 
 
-def _at_photo_size(labels: npt.NDArray[np.uint16], size: Sequence[int], box: Sequence[float]) -> npt.NDArray[np.uint16]:
-    """Return the labels of a photo's pixels: for each the frame's pixel that its center lies in."""
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(0))
+    scores: npt.NDArray[np.float32] = powers / powers.sum(0)
+    return scores
+
+
+def _labels_in_photo(
+    scores: npt.NDArray[np.float32], size: Sequence[int], box: Sequence[float]
+) -> npt.NDArray[np.uint16]:
+    """Return the labels of a photo's pixels, by the frame's scores (k, y, x) bilinearly at their centers."""
     rows, columns = (
-        np.minimum(((np.arange(count) + 0.5 - start) / length * side).astype(np.int64), side - 1)
-        for count, start, length, side in zip(size, box[:2], box[2:], labels.shape, strict=True)
+        _between(count, start, length, side)
+        for count, start, length, side in zip(size, box[:2], box[2:], scores.shape[1:], strict=True)
     )
-    at_size: npt.NDArray[np.uint16] = labels[rows[:, None], columns]
-    return at_size
+    labels = np.empty((size[0], size[1]), np.uint16)
+    for begin in range(0, size[0], _ROWS):  # the scores of a whole photo would take its pixels times its classes
+        part = slice(begin, begin + _ROWS)
+        low, high, share = (one[part, None] for one in rows)
+        lines = scores[:, low[:, 0]] * (1 - share) + scores[:, high[:, 0]] * share
+        low, high, share = columns
+        labels[part] = (lines[:, :, low] * (1 - share) + lines[:, :, high] * share).argmax(0)
+    return labels
+
+
+def _between(
+    count: int, start: float, length: float, side: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return the two places of a frame that each pixel of a photo lies between, and the share of the second."""
+    at = ((np.arange(count) + 0.5 - start) / length * side - 0.5).clip(0, side - 1)
+    low = np.floor(at).astype(np.int64)
+    return low, np.minimum(low + 1, side - 1), (at - low).astype(np.float32)
