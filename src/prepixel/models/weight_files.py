@@ -134,7 +134,7 @@ def check_finite(weights: Mapping[str, Any] | nn.Module, source: str) -> None:
         ModelError: some do; the message names the first tensor that does.
     """
     for name, value in (weights.state_dict() if isinstance(weights, nn.Module) else weights).items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.is_meta:
             continue
         if not bool(value.isfinite().all()):
             count = int((~value.isfinite()).sum())
