@@ -66,6 +66,22 @@ def _assert_near(one: dict[str, Any], other: dict[str, Any]) -> None:
             torch.testing.assert_close(one[part][name], other[part][name], rtol=0, atol=1e-6)
 
 
+def test_processes_leave_their_group_before_python_ends(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import atexit, sys\n"
+        "import torch.distributed as dist\n"
+        "from prepixel.engine import TrainSettings, start_accelerator\n"
+        "atexit.register(lambda: print('left', not dist.is_initialized(), file=sys.stderr))  # called the last\n"
+        "start_accelerator(TrainSettings(device='cpu')).wait_for_everyone()\n"
+        "print('joined', dist.is_initialized(), file=sys.stderr)\n"
+    )
+    launched = [sys.executable, "-m", *TORCHRUN, str(script)]
+    done = subprocess.run(launched, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (done.stderr.count("joined True"), done.stderr.count("left True")) == (2, 2)
+
+
 @pytest.mark.parametrize("scenario", ["equal_shares", "unequal_shares", "batch_norm"])
 def test_two_processes_train_and_score_as_one_with_the_same_global_batch(
     pair: Path, tmp_path: Path, scenario: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 from collections.abc import Sequence
@@ -62,7 +63,10 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
     # Accelerate keeps its state for the life of a process; a second run in it may want another precision or device.
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     AcceleratorState._reset_state(reset_partial_state=alone)  # noqa: SLF001
+    joined = dist.is_initialized()
     accelerator = Accelerator(cpu=cpu, mixed_precision=_PRECISIONS[settings.precision])
+    if not joined and dist.is_initialized():
+        atexit.register(_leave_group)
     if accelerator.distributed_type not in _SUPPORTED:
         raise SettingsError(
             f"this run was launched for {accelerator.distributed_type.value}; prepixel trains in one process or in "
@@ -76,6 +80,16 @@ def start_accelerator(settings: TrainSettings) -> Accelerator:
             "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT must be set for each of them"
         )
     return accelerator
+
+
+def _leave_group() -> None:
+    """Leave the process group while Python still runs.
+
+    Gloo's threads may hold tensors, which they cannot release once the interpreter is torn down: the process then
+    aborts after all its work is done (pytorch/pytorch, pull request 179291). NCCL's groups may wait for others here.
+    """
+    if dist.is_initialized() and dist.get_backend() == "gloo":
+        dist.destroy_process_group()
 
 
 @dataclass(frozen=True)
