@@ -20,6 +20,7 @@ RESULTS = Path(__file__).parent / "results"
 QUESTIONS = (
     *("folding", "stem cost", "gates: budget", "gates: planted", "selection"),
     *("detection geometry", "detection: folded", "detection: overfit", "detection: folding", "detection bytes"),
+    "segmentation: folding",
     *("int8", "soak", "exported networks", "exported families", "deployment", "cold start", "service", "page"),
     *("transforms: difference", "augmentation", "any network"),
     *(
