@@ -120,8 +120,11 @@ class AtomicFile:
 
         Raises:
             OSError: the file cannot be made; the error names the target.
+            StoreError: the target is in a store that cannot be written to.
         """
         self.target = to_path(target)
+        if isinstance(self.target, RemotePath):
+            self.target.check_writable()
         self._publish = publish
         self._temporary: Path | None = None if _is_special(self.target) else temporary_name(self.target)
         try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests.interrupts import start_interruptible
 
-from prepixel.data.parallel import map_unordered
+from prepixel.data.parallel import map_in_order, map_unordered
 
 
 def ours() -> list[threading.Thread]:
@@ -41,6 +41,23 @@ def test_items_are_drawn_no_further_ahead_than_a_few() -> None:
         next(results)
         assert len(drawn) < 13
     assert len(drawn) < 13
+    assert not ours()
+
+
+def test_results_that_wait_for_a_slow_one_are_no_more_than_a_few() -> None:
+    release, begun = threading.Event(), list[int]()
+
+    def work(n: int) -> int:
+        begun.append(n)
+        if n == 0:
+            release.wait(10)
+        return n
+
+    threading.Timer(0.3, release.set).start()
+    with contextlib.closing(map_in_order(work, range(1009), 2, ahead=2)) as results:
+        assert next(results) == 0
+        assert len(begun) <= 6  # four ahead, and what the first one's token is for
+        assert list(results) == list(range(1, 1009))
     assert not ours()
 
 

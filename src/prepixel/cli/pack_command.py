@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.annotations is None:
         source = open_source(options.source, class_names=options.classes, listing=options.listing)
+    elif options.listing is not None:
+        raise UsageError("--annotations and --listing: the annotations list the images; leave --listing out")
     elif options.classes is None:
         source = open_coco(options.annotations, options.source)
     else:

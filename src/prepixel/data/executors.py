@@ -29,7 +29,7 @@ class LocalExecutor:
     """Do units in this process; the threads are those of a unit's own work."""
 
     def __init__(self, at_once: int = 1) -> None:
-        """Say how many units are done at once.
+        """Return how many units are done at once.
 
         Args:
             at_once: 1 to do one after the other, in order; 2 where a unit waits for a store at its begin and its end.

@@ -36,9 +36,43 @@ def map_unordered(
         threads: 0 for one per CPU.
         ahead: results for each thread that may wait for the caller, or be in the making, besides the one it has.
     """
+    tokens: SimpleQueue[None] = SimpleQueue()
+    with contextlib.closing(_map_by_tokens(function, items, tokens, threads, ahead)) as results:
+        for result in results:
+            tokens.put(None)
+            yield result
+
+
+def map_in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0, ahead: int = _AHEAD
+) -> Generator[_Result, None, None]:
+    """Yield ``function(item)`` of every item in the items' order; otherwise as `map_unordered`.
+
+    Results that wait for an earlier one count among those that are ahead.
+    """
+    tokens: SimpleQueue[None] = SimpleQueue()
+    waiting: dict[int, _Result] = {}
+    due = 0
+    numbered = _map_by_tokens(lambda pair: (pair[0], function(pair[1])), enumerate(items), tokens, threads, ahead)
+    with contextlib.closing(numbered) as results:
+        for place, result in results:
+            waiting[place] = result
+            while due in waiting:
+                tokens.put(None)
+                yield waiting.pop(due)
+                due += 1
+
+
+def _map_by_tokens(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    tokens: SimpleQueue[None],
+    threads: int,
+    ahead: int,
+) -> Generator[_Result, None, None]:
+    """Yield results as they get ready; each item needs a token, which the caller puts back when it passes a result."""
     count = threads or os.cpu_count() or 1
     source, one_at_a_time = iter(items), threading.Lock()
-    tokens: SimpleQueue[None] = SimpleQueue()
     # whether the thread is done; else a result; the error that ended it
     results: SimpleQueue[tuple[bool, _Result | None, BaseException | None]] = SimpleQueue()
     stopped = False
@@ -69,7 +103,6 @@ def map_unordered(
             if done:
                 running -= 1
             else:
-                tokens.put(None)
                 yield result  # type: ignore[misc]
     finally:
         stopped = True
@@ -78,21 +111,6 @@ def map_unordered(
         for worker in workers:
             if worker.ident is not None:
                 worker.join()
-
-
-def map_in_order(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0, ahead: int = _AHEAD
-) -> Generator[_Result, None, None]:
-    """Yield ``function(item)`` of every item in the items' order; otherwise as `map_unordered`."""
-    waiting: dict[int, _Result] = {}
-    due = 0
-    numbered = map_unordered(lambda pair: (pair[0], function(pair[1])), enumerate(items), threads, ahead)
-    with contextlib.closing(numbered) as results:
-        for place, result in results:
-            waiting[place] = result
-            while due in waiting:
-                yield waiting.pop(due)
-                due += 1
 
 
 _END = object()

@@ -77,6 +77,10 @@ class Padding:
         return (float(self.fill),) * 3 if isinstance(self.fill, int | float) else tuple(map(float, self.fill))
 
 
+# ImageNet's mean color, for what lies beyond a photo that a segmenter sees whole.
+MEAN_PADDING = Padding((123.675, 116.28, 103.53))
+
+
 def axis_order(orientation: int) -> AxisOrder:
     """Return the reversals and the transposition that make a picture of an EXIF orientation upright.
 
@@ -172,3 +176,18 @@ class Box:
         top = stored_size[0] - (box.top + box.height) if order.reverse_rows else box.top
         left = stored_size[1] - (box.left + box.width) if order.reverse_columns else box.left
         return replace(box, top=top, left=left)
+
+
+def least_box(size: tuple[int, int], aspect: float) -> Box:
+    """Return the smallest box of some proportions around an image, in whole pixels, with the image in its middle.
+
+    Args:
+        size: (height, width) of the upright image.
+        aspect: width / height of the box.
+
+    >>> least_box((100, 50), 2.0)
+    Box(top=0.0, left=-75.0, height=100.0, width=200.0)
+    """
+    height, width = max(size[0], round(size[1] / aspect)), max(size[1], round(size[0] * aspect))
+    top, left = -((height - size[0]) // 2), -((width - size[1]) // 2)
+    return Box(float(top), float(left), float(height), float(width))

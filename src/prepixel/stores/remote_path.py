@@ -22,6 +22,7 @@ from prepixel.stores.client import (
 )
 
 _URL = re.compile(r"(s3|gs|az|https?)://([^/?#]*)(/[^?#]*)?", re.IGNORECASE)
+_RANGE = 16 << 20  # bytes read by one request
 _LAST = "\U0010ffff"
 
 
@@ -160,6 +161,17 @@ class RemotePath:
     def read_bytes(self, *, max_bytes: int | None = None) -> bytes:
         """Read the object."""
         return read_object(self.bucket, self.key, max_bytes=max_bytes)
+
+    def download(self, file: IO[bytes]) -> None:
+        """Write the object's bytes into a file, read by ranges, so that memory does not grow with its size.
+
+        Raises:
+            FileNotFoundError, ObjectReplaced, StoreError: as `prepixel.stores.client.read_object`.
+        """
+        info = object_info(self.bucket, self.key)
+        for offset in range(0, info.size, _RANGE):
+            size = min(_RANGE, info.size - offset)
+            file.write(read_object(self.bucket, self.key, offset=offset, size=size, etag=info.etag))
 
     def check_writable(self) -> None:
         """Check that files can be written here at all.

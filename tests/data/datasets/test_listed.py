@@ -46,6 +46,14 @@ def test_json_lines_hold_lists_of_labels_or_numbers(root: Path) -> None:
     assert ListedDataset(numbers, kind="values", class_names=("y", "x")).targets.tolist() == [[2.5, 1], [0, -1]]
 
 
+def test_a_class_may_be_named_labels(root: Path) -> None:
+    text = '{"file": "a.jpg", "labels": ["labels", "cat"]}\n{"file": "deep/d.jpg", "labels": ["cat"]}\n'
+    files = ListedDataset(write(root, "t.jsonl", text), kind="labels")
+    assert (files.classes, files.targets.tolist()) == (("cat", "labels"), [[1, 1], [1, 0]])
+    numbers = ListedDataset(write(root, "n.jsonl", '{"file": "a.jpg", "labels": 0, "cat": 1}\n'), kind="labels")
+    assert (numbers.classes, numbers.targets.tolist()) == (("labels", "cat"), [[0, 1]])
+
+
 @pytest.mark.parametrize(
     ("name", "text", "kind", "message"),
     [
@@ -53,14 +61,22 @@ def test_json_lines_hold_lists_of_labels_or_numbers(root: Path) -> None:
         ("t.csv", "file,cat\n", "labels", "lists no image"),
         ("t.csv", "name,cat\na.jpg,1\n", "labels", "its header is name,cat; it should be CSV with a header"),
         ("t.csv", "file,cat,cat\na.jpg,1,1\n", "labels", "its header is file,cat,cat"),
-        ("t.csv", "file,cat\na.jpg\n", "labels", "row 2: has 1 fields, and the header 2"),
-        ("t.csv", "file,cat\na.jpg,0.5\n", "labels", "row 2: 'cat' is 0.5; a label is 0 or 1"),
-        ("t.csv", "file,age\na.jpg,old\n", "values", "row 2: 'age' is 'old'; it must be a number"),
+        ("t.csv", "file,cat\na.jpg\n", "labels", "line 2: has 1 fields, and the header 2"),
+        ("t.csv", "file,cat\na.jpg,0.5\n", "labels", "line 2: 'cat' is 0.5; a label is 0 or 1"),
+        ("t.csv", "file,age\na.jpg,old\n", "values", "line 2: 'age' is 'old'; it must be a number"),
         ("t.csv", "file,age\na.jpg,nan\n", "values", "it must be finite"),
         ("t.csv", "file,age\na.jpg,1e39\n", "values", "it must be finite, in single precision"),
-        ("t.csv", "file,age\nz.jpg,1\n", "values", "row 2: .*z.jpg is not there; paths are relative"),
-        ("t.csv", "file,age\n../a.jpg,1\n", "values", "is not below the listing's folder"),
+        ("t.csv", "file,age\nz.jpg,1\n", "values", "line 2: no file .*z.jpg; the listing and its folder do not agree"),
+        ("t.csv", "file,age\n../a.jpg,1\n", "values", "line 2: '../a.jpg' lies outside"),
         ("t.csv", 'file,age\n"a.jpg,1\n', "values", "is not CSV"),
+        ("t.csv", "file,cat\n\n\na.jpg,2\n", "labels", "line 4: 'cat' is 2; a label is 0 or 1"),
+        ("t.txt", "file,cat\na.jpg,1\n", "labels", "a listing's name ends in .csv or .jsonl; it should be CSV"),
+        ("t.json", '{"file": "a.jpg", "age": 3}\n', "values", "a listing's name ends in .csv or .jsonl"),
+        ("t.jsonl", '{"file": "a.jpg", "age": 1' + "0" * 400 + "}\n", "values", "it must be finite, in single"),
+        ("t.jsonl", '{"file": "a.jpg", "cat": 1' + "0" * 400 + "}\n", "labels", "a label is 0 or 1"),
+        ("t.jsonl", '{"file": "a.jpg", "labels": null}\n', "labels", "line 1: 'labels' is null; give the list"),
+        ("t.jsonl", '{"file": "a.jpg", "labels": null, "cat": 0}\n', "labels", "line 1: 'labels' is null"),
+        ("t.jsonl", "[" * 100_000 + "\n", "labels", "line 1: is not JSON"),
         ("t.jsonl", "{]\n", "values", "line 1: is not JSON"),
         ("t.jsonl", '{"age": 3}\n', "values", "line 1: has no text under 'file'"),
         ("t.jsonl", '{"file": "a.jpg", "age": true}\n', "values", "'age' is True; it must be a number"),

@@ -293,3 +293,8 @@ def test_repeated_samples_share_a_batch_and_are_drawn_anew(root: Path, ranks: in
 def test_repeats_are_for_training(root: Path) -> None:
     with pytest.raises(ValueError, match="repeats is 2; it must be 1, or greater in training"):
         CropLoader(FolderDataset(root), SPECTRA, batch_size=2, repeats=2)
+
+
+def test_a_batch_is_a_multiple_of_repeats(root: Path) -> None:
+    with pytest.raises(ValueError, match="a batch of 4 samples cannot have each 3 times"):
+        CropLoader(FolderDataset(root), SPECTRA, batch_size=4, training=True, repeats=3)

@@ -20,12 +20,12 @@ from prepixel.data.datasets.mask_images import MaskImageDataset
 from prepixel.data.loading.crops import CropParams
 from prepixel.data.loading.label_map_crops import label_map_in_frame, scores_in_photo
 from prepixel.data.loading.loader import BatchLoader
-from prepixel.data.loading.padded_crops import PADDING, RandomScaledCrop, WholePhoto
+from prepixel.data.loading.padded_crops import RandomScaledCrop, WholePhoto
 from prepixel.data.loading.readers import crop_pixels
 from prepixel.data.loading.segmentation_dataset import SegmentationDataset
 from prepixel.data.random_streams import sample_generator
 from prepixel.spectrum import BandSet, Spectrum
-from prepixel.spectrum.boxes import Box
+from prepixel.spectrum.boxes import MEAN_PADDING, Box
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_the_whole_photo_is_shown_in_the_middle() -> None:
     ):
         params = WholePhoto().make_params(size, aspect, generator)
         assert (params.box, params.flipped) == (box, False)
-        assert params.padding == (None if box.is_inside(Box(0.0, 0.0, *map(float, size))) else PADDING)
+        assert params.padding == (None if box.is_inside(Box(0.0, 0.0, *map(float, size))) else MEAN_PADDING)
 
 
 def test_a_scaled_crop_holds_the_photo_or_lies_in_it() -> None:

@@ -117,15 +117,17 @@ class FolderDataset:
         names = read_class_names(class_names)
         endings = tuple(extension.lower() for extension in extensions)
         listing_path = to_path(listing) if listing is not None else folder / LISTING_NAME
-        chosen = _layout_of(folder, listing_path, names) if layout == "auto" else layout
-        if listing is not None and chosen != "listing":
+        chosen, class_folders = layout, None
+        if listing is not None:
             chosen = "listing"
+        elif layout == "auto":
+            chosen, class_folders = find_layout(folder, names)
         if chosen == "listing":
             classes, samples = _read_listing(folder, listing_path, names)
         elif chosen == "prefix":
             classes, samples = _read_prefixed(folder, names, endings)
         else:
-            classes, found = class_folder_samples(folder, names, endings)
+            classes, found = class_folder_samples(folder, names, endings, class_folders)
             samples = tuple(found)
         object.__setattr__(self, "root", folder)
         object.__setattr__(self, "classes", classes)
@@ -203,12 +205,14 @@ def _class_folders(root: AnyPath) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _layout_of(root: AnyPath, listing: AnyPath, names: tuple[str, ...] | None) -> Layout:
-    if listing.is_file():
-        return "listing"
-    if not _class_folders(root) and names is not None:
-        return "prefix"
-    return "folders"
+def find_layout(root: AnyPath, names: tuple[str, ...] | None) -> tuple[Layout, list[str] | None]:
+    """Return the layout that ``auto`` takes of a folder and, of the layout ``folders``, the names of its folders."""
+    if (root / LISTING_NAME).is_file():
+        return "listing", None
+    folders = _class_folders(root)
+    if not folders and names is not None:
+        return "prefix", None
+    return "folders", folders
 
 
 def _keys(names: tuple[str, ...]) -> dict[str, set[int]]:
@@ -250,16 +254,27 @@ def labels_by_name(classes: Sequence[str], names: tuple[str, ...], where: str) -
 
 
 def class_folder_samples(
-    root: AnyPath, names: tuple[str, ...] | None, endings: tuple[str, ...] = EXTENSIONS
+    root: AnyPath,
+    names: tuple[str, ...] | None,
+    endings: tuple[str, ...] = EXTENSIONS,
+    folders: list[str] | None = None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """Return the classes of a folder of class folders, and an iterator over its images, which are not all in memory.
+
+    Args:
+        root: the folder.
+        names: the classes in order of their labels; None for the folders' names.
+        endings: of images.
+        folders: the names of the class folders, where `find_layout` has listed them.
 
     Raises:
         DatasetError: as `FolderDataset`, about an empty class when the iterator is at it.
     """
-    _require_folder(root)
-    folders = _class_folders(root)
+    if folders is None:
+        _require_folder(root)
+        folders = _class_folders(root)
     if not folders:
+        _require_folder(root)
         raise _no_class_folder(root, endings)
     classes = names if names is not None else tuple(folders)
     keys = _keys(classes) if names is not None else {name: {label} for label, name in enumerate(folders)}

@@ -8,17 +8,16 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from prepixel.array_types import Float32
 from prepixel.data.datasets.folder import Sample, describe_dataset
-from prepixel.data.datasets.text_formats import read_lines
+from prepixel.data.datasets.text_formats import listed_file, read_lines
 from prepixel.errors import DatasetError
 
 TargetKind = Literal["labels", "values"]
-LISTING_ENDINGS = (".csv", ".jsonl")
 _FILE = "file"
 _LABELS = "labels"
 _USAGE = "it should be CSV with a header 'file,NAME,...', or JSON lines with a key 'file'"
@@ -51,15 +50,17 @@ class ListedDataset:
         self, listing: str | os.PathLike[str], *, kind: TargetKind, class_names: Sequence[str] | None = None
     ) -> None:
         path = Path(listing)
-        rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
+        read = _READERS.get(path.suffix.lower())
+        if read is None:
+            raise DatasetError(f"{path}: a listing's name ends in {' or '.join(_READERS)}; {_USAGE}")
+        rows = read(path)
         if not rows:
             raise DatasetError(f"{path}: lists no image; {_USAGE}")
         self.root = path.parent
         self.classes = _names(path, rows, class_names)
-        paths = [_existing(path.parent, file, where) for where, file, _ in rows]
-        self.samples = tuple(Sample(file, 0) for file in paths)
+        self.samples = tuple(Sample(listed_file(path.parent, row.file, row.where, row.file), 0) for row in rows)
         self.targets: Float32[np.ndarray, "n k"] = np.array(
-            [_row(where, values, self.classes, kind) for where, _, values in rows], dtype=np.float32
+            [_targets(row, self.classes, kind) for row in rows], dtype=np.float32
         )
 
     def __len__(self) -> int:
@@ -73,23 +74,37 @@ class ListedDataset:
         return [self.samples[index].path for index in indices]
 
 
-_Row = tuple[str, str, Mapping[str, Any]]  # where, file, targets by name
+class _Row(NamedTuple):
+    """Store one line of a listing.
+
+    Attributes:
+        where: the listing and the line, for messages.
+        file: the image's path as the line has it.
+        values: targets by name.
+        is_list: whether the line lists the labels that are on; all others are off.
+    """
+
+    where: str
+    file: str
+    values: Mapping[str, Any]
+    is_list: bool
 
 
 def _read_csv(path: Path) -> list[_Row]:
-    lines = read_lines(path, "the listing", _USAGE)
+    reader = csv.reader(read_lines(path, "the listing", _USAGE), strict=True)
     try:
-        header, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
+        rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise DatasetError(f"{path}: is not CSV ({error}); {_USAGE}") from error
+        raise DatasetError(f"{path}, line {reader.line_num}: is not CSV ({error}); {_USAGE}") from error
+    header = rows[0][1] if rows else []
     if len(header) < 2 or header[0] != _FILE or len(set(header)) < len(header):
         raise DatasetError(f"{path}: its header is {','.join(header) or 'missing'}; {_USAGE}")
     found: list[_Row] = []
-    for number, row in enumerate(rows, start=2):
-        where = f"{path}, row {number}"
+    for number, row in rows[1:]:
+        where = f"{path}, line {number}"
         if len(row) != len(header):
             raise DatasetError(f"{where}: has {len(row)} fields, and the header {len(header)}")
-        found.append((where, row[0], dict(zip(header[1:], row[1:], strict=True))))
+        found.append(_Row(where, row[0], dict(zip(header[1:], row[1:], strict=True)), is_list=False))
     return found
 
 
@@ -101,39 +116,42 @@ def _read_json(path: Path) -> list[_Row]:
         where = f"{path}, line {number}"
         try:
             values = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{where}: is not JSON ({error}); {_USAGE}") from error
         if not isinstance(values, dict) or not isinstance(values.get(_FILE), str):
             raise DatasetError(f"{where}: has no text under 'file'; {_USAGE}")
         file = values.pop(_FILE)
-        labels = values.get(_LABELS)
+        labels = values.get(_LABELS, 0)
+        if labels is None:
+            raise DatasetError(f"{where}: 'labels' is null; give the list of those that are on, or [] for none")
         if isinstance(labels, list):
             if len(values) > 1 or not all(isinstance(name, str) for name in labels):
                 raise DatasetError(f"{where}: 'labels' must be a list of names, and stand alone beside 'file'")
             values = dict.fromkeys(labels, 1)
-            values[_LABELS] = None
-        found.append((where, file, values))
+        found.append(_Row(where, file, values, isinstance(labels, list)))
     return found
 
 
+_READERS = {".csv": _read_csv, ".jsonl": _read_json}
+
+
 def _names(path: Path, rows: Sequence[_Row], given: Sequence[str] | None) -> tuple[str, ...]:
-    lists = any(_LABELS in values and values[_LABELS] is None for _, _, values in rows)
-    seen = dict.fromkeys(name for _, _, values in rows for name in values if not (lists and name == _LABELS))
+    seen = dict.fromkeys(name for row in rows for name in row.values)
     if given is not None:
         if unknown := [name for name in seen if name not in given]:
             raise DatasetError(f"{path}: has {unknown[0]!r}, and the network knows {', '.join(list(given)[:5])}, ...")
         return tuple(given)
     if not seen:
         raise DatasetError(f"{path}: names no target; {_USAGE}")
-    return tuple(sorted(seen) if lists else seen)
+    return tuple(sorted(seen) if any(row.is_list for row in rows) else seen)
 
 
-def _row(where: str, values: Mapping[str, Any], names: Sequence[str], kind: TargetKind) -> list[float]:
-    if values.get(_LABELS, 0) is None:  # a list of those that are on
-        if kind != "labels":
-            raise DatasetError(f"{where}: has 'labels', and numbers are wanted: one for each name")
-        return [float(name in values) for name in names]
-    return [_number(where, name, values.get(name), kind) for name in names]
+def _targets(row: _Row, names: Sequence[str], kind: TargetKind) -> list[float]:
+    if not row.is_list:
+        return [_number(row.where, name, row.values.get(name), kind) for name in names]
+    if kind != "labels":
+        raise DatasetError(f"{row.where}: has 'labels', and numbers are wanted: one for each name")
+    return [float(name in row.values) for name in names]
 
 
 def _number(where: str, name: str, value: Any, kind: TargetKind) -> float:
@@ -141,19 +159,13 @@ def _number(where: str, name: str, value: Any, kind: TargetKind) -> float:
         if value is None or isinstance(value, bool):
             raise ValueError
         number = float(value)
+    except OverflowError:  # of an integer
+        number = math.inf
     except (TypeError, ValueError) as error:
         raise DatasetError(f"{where}: {name!r} is {value!r}; it must be a number") from error
+    shown = str(value)[:40]
     if kind == "labels" and number not in {0.0, 1.0}:
-        raise DatasetError(f"{where}: {name!r} is {value}; a label is 0 or 1 (numbers are for task.kind: regression)")
+        raise DatasetError(f"{where}: {name!r} is {shown}; a label is 0 or 1 (numbers are for task.kind: regression)")
     if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
-        raise DatasetError(f"{where}: {name!r} is {value}; it must be finite, in single precision")
+        raise DatasetError(f"{where}: {name!r} is {shown}; it must be finite, in single precision")
     return number
-
-
-def _existing(root: Path, file: str, where: str) -> str:
-    path = root / file
-    if ".." in Path(file).parts or Path(file).is_absolute():
-        raise DatasetError(f"{where}: {file} is not below the listing's folder; give a path relative to it")
-    if not path.is_file():
-        raise DatasetError(f"{where}: {path} is not there; paths are relative to the listing's folder")
-    return str(path)

@@ -159,7 +159,7 @@ def read_listing(root: Path, listing: Path) -> list[tuple[str, int]]:
             raise DatasetError(f"{where}: {_shown(line)} is not 'file class-number'")
         file, word = found
         label = _label(word, where)
-        path = _inside(root, file, where, line)
+        path = listed_file(root, file, where, line)
         if labels.setdefault(path, label) != label:
             raise DatasetError(f"{where}: {_shown(file)} has class {label} here, and {labels[path]} in a line before")
         entries.append((path, label))
@@ -189,8 +189,18 @@ def _label(word: str, where: str) -> int:
     return int(word)
 
 
-def _inside(root: Path, file: str, where: str, line: str) -> str:
-    """Return the path of a listed file, which must be there and below the folder."""
+def listed_file(root: Path, file: str, where: str, line: str) -> str:
+    """Return the path of a listed file, which must be there and below the folder.
+
+    Args:
+        root: the folder that the file's name is relative to.
+        file: the name.
+        where: the listing and the line, for messages.
+        line: the text that holds the name; a byte of it that is not UTF-8 is named.
+
+    Raises:
+        DatasetError: the file lies outside the folder, or is not there.
+    """
     if leaves_folder(file):
         raise DatasetError(f"{where}: {_shown(file)} lies outside {root}; list paths below it")
     path = os.path.join(root, file)  # noqa: PTH118  (a million Paths cost seconds)

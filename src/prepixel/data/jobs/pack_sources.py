@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 from prepixel.data.datasets.coco import CocoDataset
-from prepixel.data.datasets.folder import FolderDataset
+from prepixel.data.datasets.folder import FolderDataset, find_layout
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
 from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.saved_listing import list_images
 from prepixel.data.jobs.tar_members import read_tar
 from prepixel.errors import DatasetError
-from prepixel.stores.remote_path import AnyPath, ListedObject, split_folder, to_path
+from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, to_path
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
@@ -54,20 +54,17 @@ def open_source(
             class: a number or, where not all are numbers, a name. In tar files without any ``KEY.cls`` the first
             folder of a member's name is its class. Links are followed to members of the same tar.
         class_names: the classes in order of their labels, or a text file with one a line.
-        listing: of a folder in a store, the file that its listing is saved in, or read from if it is there; None to
-            list the folder. A reused listing makes packing end where an image was replaced since.
+        listing: of a folder of class folders in a store, the file that its listing is saved in, or read from if it is
+            there; None to list the folder. A reused listing makes packing end where an image was replaced since.
 
     Raises:
         DatasetError: there is no such source, or it holds no image; a tar file is damaged; a sample of a tar file has
-            no class while others have, two images, or a key that another sample has.
+            no class while others have, two images, or a key that another sample has; ``listing`` is given of a source
+            whose listing is not saved.
     """
     root = to_path(path)
     if not isinstance(root, Path):
-        names = read_class_names(class_names)
-        if names is not None and not split_folder(root)[1]:
-            return _of_folder(FolderDataset(root, class_names=names))  # files named CLASS_anything
-        classes, images = list_images(root, names, listing)
-        return PackSource(root.name, classes, images)
+        return _of_store(root, read_class_names(class_names), listing)
     if listing is not None:
         raise DatasetError(f"{root}: is no folder in a store, and only such a listing is saved; leave --listing out")
     if root.is_file():
@@ -105,6 +102,20 @@ def open_coco(annotations: str | os.PathLike[str], images: str | os.PathLike[str
         kept |= {"annotations": annotated.get(image.image_id, [])}
         entries.append(PackEntry(name, 0, Path(image.path).stat().st_size, image.path, 0, kept))
     return PackSource(f"{Path(annotations).name} of {dataset.root.name}", ("photo",), tuple(entries))
+
+
+def _of_store(root: RemotePath, names: tuple[str, ...] | None, listing: str | os.PathLike[str] | None) -> PackSource:
+    folders: list[str] | None = None
+    if listing is None or not to_path(listing).is_file():
+        layout, folders = find_layout(root, names)
+        if layout != "folders":
+            if listing is not None:
+                raise DatasetError(
+                    f"{root}: holds no class folders, and only a listing of these is saved; leave --listing out"
+                )
+            return _of_folder(FolderDataset(root, layout=layout, class_names=names))
+    classes, images = list_images(root, names, listing, folders)
+    return PackSource(root.name, classes, images)
 
 
 def _listing(root: Path) -> list[Path]:

@@ -56,8 +56,11 @@ class SavedEntries(Sequence[PackEntry]):
     def __getitem__(self, index: slice) -> tuple[PackEntry, ...]: ...
     def __getitem__(self, index: int | slice) -> PackEntry | tuple[PackEntry, ...]:
         if isinstance(index, slice):
-            begin, end, step = index.indices(len(self))
-            return tuple(self._read(begin, max(begin, end)))[::step]
+            places = range(len(self))[index]
+            if not places:
+                return ()
+            begin, last = min(places[0], places[-1]), max(places[0], places[-1])
+            return tuple(self._read(begin, last + 1))[places[0] - begin :: places.step]
         place = range(len(self))[index]
         return next(self._read(place, place + 1))
 
@@ -85,7 +88,10 @@ class SavedEntries(Sequence[PackEntry]):
 
 
 def list_images(
-    root: RemotePath, class_names: tuple[str, ...] | None, path: str | os.PathLike[str] | None
+    root: RemotePath,
+    class_names: tuple[str, ...] | None,
+    path: str | os.PathLike[str] | None,
+    folders: list[str] | None = None,
 ) -> tuple[tuple[str, ...], SavedEntries]:
     """Return the classes and images of a folder of class folders in a store.
 
@@ -93,6 +99,7 @@ def list_images(
         root: the folder.
         class_names: the classes in order of their labels; None for the folders' names.
         path: of the listing's file: read if it is there, else written; in a store, too. None for a temporary file.
+        folders: the names of the class folders; None to list them.
 
     Raises:
         DatasetError: the folder is not there, holds no image, or classes that are not named; or the file is damaged,
@@ -101,14 +108,14 @@ def list_images(
     if path is None:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(tempfile.TemporaryFile())
-            classes = _write(file, root, class_names)
+            classes = _write(file, root, class_names, folders)
             file.flush()
             stack.pop_all()  # it stays open as long as its entries are used
         return classes, SavedEntries(file, f"the listing of {root}", root, len(classes))
     place = to_path(path)
     if not place.is_file():
         with AtomicFile(place) as target:
-            _write(target.file, root, class_names)
+            _write(target.file, root, class_names, folders)
     saved = _open(place)
     with contextlib.ExitStack() as stack:
         stack.callback(saved.close)
@@ -121,15 +128,19 @@ def _open(place: AnyPath) -> IO[bytes]:
     """Open a listing's file, which stays open as long as its entries are used; of one in a store, a copy."""
     if isinstance(place, Path):
         return place.open("rb")
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
-    copy.write(place.read_bytes())
-    copy.flush()
+    with contextlib.ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
+        place.download(copy)
+        copy.flush()
+        stack.pop_all()
     return copy
 
 
-def _write(file: IO[bytes], root: RemotePath, class_names: tuple[str, ...] | None) -> tuple[str, ...]:
+def _write(
+    file: IO[bytes], root: RemotePath, class_names: tuple[str, ...] | None, folders: list[str] | None
+) -> tuple[str, ...]:
     """List the folder into a file; return the classes."""
-    classes, samples = class_folder_samples(root, class_names)
+    classes, samples = class_folder_samples(root, class_names, folders=folders)
     file.write(json_bytes({"format": _FORMAT, "root": str(root), "classes": classes}) + b"\n")
     count, begin = 0, len(str(root)) + 1
     for path, label in samples:

@@ -172,8 +172,8 @@ class BatchLoader:
         batch_size: samples of a global batch, those of all ranks together.
         training: shuffle each epoch and leave out a last batch that is not full; else keep the data set's order and
             all samples.
-        repeats: in training, how often a batch has each of its samples, each time drawn anew; an epoch is as long as
-            without, of so many fewer samples.
+        repeats: in training, how often a batch has each of its samples, with another crop each time; divides
+            ``batch_size``. An epoch is as long as without, of so many fewer samples.
         rank: this process's number.
         world_size: processes.
         workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
@@ -206,6 +206,10 @@ class BatchLoader:
             raise ValueError(f"batch_size {batch_size}, read_ahead {read_ahead}, workers {workers}: 1, 1, 0 or more")
         if repeats < 1 or (repeats > 1 and not training):
             raise ValueError(f"repeats is {repeats}; it must be 1, or greater in training")
+        if batch_size % repeats:
+            raise ValueError(
+                f"a batch of {batch_size} samples cannot have each {repeats} times; make it a multiple of repeats"
+            )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is none of {world_size} processes; ranks count from 0")
         if training and len(dataset) < batch_size:

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prepixel.spectrum.boxes import Box, Padding
+from prepixel.spectrum.boxes import MEAN_PADDING, Box, least_box
 from prepixel.transforms.crop_draws import CropParams, draw_flip
-
-# ImageNet's mean color.
-PADDING = Padding((123.675, 116.28, 103.53))
 
 
 @dataclass(frozen=True)
@@ -24,9 +21,7 @@ class WholePhoto:
 
     def make_params(self, size: tuple[int, int], aspect: float, generator: np.random.Generator) -> CropParams:
         """Return the smallest box of the frame's proportions around the photo, in whole pixels."""
-        height, width = _least_box(size, aspect)
-        top, left = -((height - size[0]) // 2), -((width - size[1]) // 2)
-        return _shown(Box(float(top), float(left), float(height), float(width)), size, flipped=False)
+        return _shown(least_box(size, aspect), size, flipped=False)
 
 
 @dataclass(frozen=True)
@@ -52,14 +47,10 @@ class RandomScaledCrop:
         flipped = draw_flip(generator, self.flip_probability)
         for_scale, for_top, for_left = generator.random(3).tolist()
         scale = self.scales[0] + (self.scales[1] - self.scales[0]) * for_scale
-        height, width = (max(1, round(side / scale)) for side in _least_box(size, aspect))
+        least = least_box(size, aspect)
+        height, width = (max(1, round(side / scale)) for side in (least.height, least.width))
         top, left = _place(size[0], height, for_top), _place(size[1], width, for_left)
         return _shown(Box(float(top), float(left), float(height), float(width)), size, flipped=flipped)
-
-
-def _least_box(size: tuple[int, int], aspect: float) -> tuple[int, int]:
-    """Return the sides of the smallest box of some proportions that a photo fits into."""
-    return max(size[0], round(size[1] / aspect)), max(size[1], round(size[0] * aspect))
 
 
 def _place(side: int, length: int, share: float) -> int:
@@ -69,4 +60,4 @@ def _place(side: int, length: int, share: float) -> int:
 
 def _shown(box: Box, size: tuple[int, int], *, flipped: bool) -> CropParams:
     whole = Box(0.0, 0.0, float(size[0]), float(size[1]))
-    return CropParams(box, flipped, padding=None if box.is_inside(whole) else PADDING)
+    return CropParams(box, flipped, padding=None if box.is_inside(whole) else MEAN_PADDING)
