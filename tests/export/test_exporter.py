@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from prepixel.export import CannotExport, export_classifier, export_quantized
 from prepixel.export.classifier_graph import Exportable
 from prepixel.export.exporter import TOLERANCE, assemble, check_difference, compare, logit_difference
 from prepixel.export.graph_files import build_graph
-from prepixel.runs import fold_pixel_model, write_folded
+from prepixel.runs import FoldedClassifier, fold_pixel_model, write_folded
 from prepixel.runtime import Manifest, Predictor
 
 
@@ -75,6 +75,36 @@ def test_a_graph_of_another_network_is_found() -> None:
         check_difference(exportable, bad, TOLERANCE)
     with pytest.raises(CannotExport):
         check_difference(exportable, dataclasses.replace(bad, difference=float("nan")), TOLERANCE)
+
+
+def test_a_graph_that_gives_nan_is_found() -> None:
+    exportable = Exportable.of(small_classifier())
+    (bias,) = (one for name, one in exportable.graph.named_parameters() if name.endswith(".5.bias"))
+    good = bias.detach().clone()
+    with torch.no_grad():
+        bias[1] = float("nan")
+        graph = build_graph(exportable, "onnx")
+        bias.copy_(good)
+    bad = compare(exportable, assemble(exportable, graph, Path("nowhere")))
+    assert np.isnan(bad.difference)
+    with pytest.raises(CannotExport, match="differ from the network's by nan"):
+        check_difference(exportable, bad, TOLERANCE)
+
+
+def test_only_networks_that_give_classes_are_exported(tmp_path: Path) -> None:
+    class _Labels(FoldedClassifier):
+        @property
+        def answers(self) -> Literal["classes", "labels", "values"]:
+            return "labels"
+
+    small = small_classifier()
+    classifier = _Labels(**{one.name: getattr(small, one.name) for one in dataclasses.fields(small)})
+    photos = write_folder(tmp_path / "photos", {})
+    with pytest.raises(CannotExport, match="gives each image labels"):
+        export_classifier(classifier, tmp_path / "net")
+    with pytest.raises(CannotExport, match="gives each image labels"):
+        export_quantized(classifier, tmp_path / "net", photos, min_agreement=0.0)
+    assert not (tmp_path / "net").exists()
 
 
 def test_probabilities_are_compared_as_logits() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from tests.small_photos import jpeg
 from torch.nn import functional
 
 from prepixel.errors import ModelError, ReadFailure
-from prepixel.export import export_detector, export_segmenter
+from prepixel.export import CannotExport, detector_export, export_detector, export_segmenter
 from prepixel.jpeg.source import Limits
 from prepixel.models.detectors import Detector, build_detector, fold_detector, paste_mask, small_heads
 from prepixel.models.pyramid import pixel_pyramid
@@ -140,6 +141,12 @@ def test_segmenters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         export_segmenter(small_segmenter(), tmp_path / "net", classes=CLASSES[:2], grid=GRID)
     with pytest.raises(ModelError, match="takes RGB pixels, and what is exported takes coefficients; fold it first"):
         export_segmenter(pixel_segmenter("fcn", "resnet18", 3), tmp_path / "net", classes=CLASSES, grid=GRID)
+    for grid, message in (((0, 0), "a grid has 1 x 1 to"), ((16, 10**6), "a grid has 1 x 1 to")):
+        with pytest.raises(ValueError, match=message):
+            export_segmenter(small_segmenter(), tmp_path / "net", classes=CLASSES, grid=grid)
+    names = tuple(map(str, range(2**16 + 1)))
+    with pytest.raises(ModelError, match="has 65537 classes; 1 to 65,536 can be exported"):
+        export_segmenter(small_segmenter(), tmp_path / "net", classes=names, grid=GRID)
     assert not list(tmp_path.iterdir())
 
 
@@ -176,6 +183,38 @@ def test_objects_are_those_of_the_detector(kind: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="gives no masks"):
             found.mask(0)
     assert not len(next(predictor.predict([photo], min_score=1.1)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("output", [0, 2])
+def test_a_detectors_graph_that_gives_nan_is_refused(
+    output: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_graph = detector_export.open_graph
+
+    class _Broken:
+        name = "broken"
+
+        def __init__(self, *given: Any) -> None:
+            self.inner = open_graph(*given)
+
+        def all_outputs(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            found = list(self.inner.all_outputs(values))
+            found[output] = np.full_like(found[output], np.nan)
+            return found
+
+    monkeypatch.setattr(detector_export, "open_graph", _Broken)
+    with pytest.raises(ModelError, match="differ from the network's by"):
+        export_detector(small_detector("faster_rcnn"), tmp_path / "net", classes=CLASSES, grid=GRID)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_detector_that_cannot_be_traced_is_told_what_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(CannotExport, match=r"no such operator\); try another --opset$"):
+        export_detector(small_detector("faster_rcnn"), tmp_path / "net", classes=CLASSES, grid=GRID)
 
 
 def test_masks_are_laid_out_as_torchvision_does() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from prepixel.export import weight_rounding
 from prepixel.export.quantization import quantize
 from prepixel.export.weight_rounding import (
     Layer,
@@ -143,6 +144,35 @@ def test_biases_give_a_layer_the_mean_output_that_it_had() -> None:
     for layer in layers:
         steps = weights[layer.node.input[1]].reshape(len(layer.step), -1) / layer.step[:, None]
         assert np.abs(steps - np.round(steps)).max() < 1e-3
+
+
+def test_layers_of_too_many_inputs_are_rounded_to_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weight_rounding, "MOST_INPUTS", 100)  # the convolution has 117
+    found = model()
+    dense, last = layers_of(found, left_out=[first_node(found)])[1:]
+    round_weights(found, [dense, last], [photos()])
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in found.graph.initializer}
+    step = dense.step[:, None, None, None]
+    assert weights[dense.node.input[1]] == pytest.approx(np.round(dense.weight / step) * step, abs=1e-6)
+    step = last.step[:, None]
+    assert np.abs(weights[last.node.input[1]] - np.round(last.weight / step) * step).max() > 1e-3
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_networks_of_one_layer_or_of_depthwise_ones_are_quantized(kept: int) -> None:
+    """One layer keeps float32, so none is left to round; of depthwise ones none is rounded in turn."""
+    small = model()
+    del small.graph.node[kept:]
+    small.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info(small.graph.node[-1].output[0], onnx.TensorProto.FLOAT, ["n", 13, *SIZE])
+    )
+    used = {name for node in small.graph.node for name in node.input}
+    weights = [one for one in small.graph.initializer if one.name in used]
+    del small.graph.initializer[:]
+    small.graph.initializer.extend(weights)
+    contents = small.SerializeToString()
+    exact = run(contents, photos())
+    assert np.abs(run(quantize(contents, photos()), photos()) - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def test_a_bias_that_layers_share_is_left_alone() -> None:

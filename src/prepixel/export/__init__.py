@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from prepixel.optional import lazy_names
 
 if TYPE_CHECKING:
+    from prepixel.export.classifier_graph import CannotExport
     from prepixel.export.detector_export import DetectorComparison, export_detector
     from prepixel.export.exporter import Comparison, ExportResult, export_classifier
-    from prepixel.export.graph_files import CannotExport
     from prepixel.export.hub_classifier import HubClassifier
     from prepixel.export.quantization import QuantizationCheck, export_quantized
     from prepixel.export.segmenter_export import export_segmenter
 
 _PLACES = {
-    "CannotExport": "prepixel.export.graph_files",
+    "CannotExport": "prepixel.export.classifier_graph",
     "Comparison": "prepixel.export.exporter",
     "DetectorComparison": "prepixel.export.detector_export",
     "ExportResult": "prepixel.export.exporter",

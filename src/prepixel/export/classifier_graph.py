@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from prepixel.data import PixelReader, SpectrumReader
 from prepixel.errors import ModelError
 from prepixel.gates import GatedNetwork
 from prepixel.models import PixelNetwork
+from prepixel.models.input_norm import SpectrumInput
 from prepixel.runs import Classifier, FoldedClassifier, TrainedRun
 from prepixel.runtime import GraphInput
-from prepixel.runtime.manifest import MOST_CLASSES, Encoding, Output, Task
+from prepixel.runtime.manifest import MOST_CLASSES, MOST_LABELS, Encoding, Output, Task
 from prepixel.spectrum import BandSet, Spectrum
 
 _TORCH_DTYPES = {"float32": torch.float32, "int8": torch.int8}
@@ -55,31 +56,52 @@ class ClassifierGraph(nn.Module):
         return logits.softmax(1) if self.output == "probabilities" else logits
 
 
+class CannotExport(ModelError):
+    """Report a network that an exporter does not take, or whose graph computes something else."""
+
+
 @dataclass(frozen=True)
-class Exportable:
-    """Store a classifier with all that its export says.
+class ExportDescription:
+    """Store what an export says of its network.
 
     Attributes:
         name: for tables.
         trained: whether it has weights other than random ones.
-        graph: on the CPU, in float32, in evaluation mode.
         input: how a photo becomes its input.
         output: what it gives.
         classes: names, in label order.
         task: what the network answers.
         pixels_per_block: of the frame; 0 for classifiers.
         masks: whether objects have masks.
+
+    Raises:
+        ModelError: it has no class, or too many.
     """
 
     name: str
     trained: bool
-    graph: ClassifierGraph
     input: GraphInput
     output: Output
     classes: tuple[str, ...]
     task: Task = "classification"
     pixels_per_block: int = 0
     masks: bool = False
+
+    def __post_init__(self) -> None:
+        most = MOST_LABELS if self.task == "segmentation" else MOST_CLASSES
+        if not 0 < len(self.classes) <= most:
+            raise ModelError(f"{self.name}: has {len(self.classes)} classes; 1 to {most:,} can be exported")
+
+
+@dataclass(frozen=True)
+class Exportable(ExportDescription):
+    """Store a network that gives logits, with all that its export says.
+
+    Attributes:
+        graph: on the CPU, in float32, in evaluation mode.
+    """
+
+    graph: ClassifierGraph = field(kw_only=True)
 
     @property
     def grids(self) -> tuple[tuple[int, int], ...]:
@@ -106,8 +128,13 @@ class Exportable:
             dynamic_grid: whether the graph is to take other grids.
 
         Raises:
+            CannotExport: it gives labels or values instead of one of its classes.
             ModelError: it is one on pixels, or has no statistics for int8.
         """
+        if classifier.answers != "classes":
+            raise CannotExport(
+                f"{classifier.name} gives each image {classifier.answers}, and an exported network one of its classes"
+            )
         reader = reader_of(classifier, encoding)
         bands, count = BandSet.of(reader.bands), len(reader.bands)
         shift = torch.zeros(count) if reader.shift is None else reader.shift.detach().cpu().float()
@@ -123,26 +150,14 @@ class Exportable:
             reader.filter,
             dynamic_grid,
         )
-        if not 0 < len(classifier.classes) <= MOST_CLASSES:
-            raise ModelError(f"it has {len(classifier.classes)} classes; 1 to {MOST_CLASSES} can be exported")
         graph = ClassifierGraph(network, bands, shift, unit, output).eval()
         trained = not isinstance(classifier, FoldedClassifier) or classifier.trained
-        return cls(classifier.name, trained, graph, given, output, classifier.classes)
+        return cls(classifier.name, trained, given, output, classifier.classes, graph=graph)
 
     def random_values(self, count: int, *, seed: int = 0, grid: tuple[int, int] | None = None) -> Tensor:
         """Return stored values of random images, spread as the network expects; on its own grid if None is given."""
         network: Any = self.graph.network
-        normalization = network.input
-        generator = torch.Generator().manual_seed(seed)
-        normalized = _SPREAD * torch.randn(
-            count, len(self.input.bands), *(grid or self.input.grid), generator=generator
-        )
-        shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
-        own_shift, own_unit = (one[:, None, None] for one in (self.graph.shift, self.graph.unit))
-        values: Tensor = (shift + scale * normalized - own_shift) / own_unit
-        if self.input.dtype == "int8":
-            return values.round().clamp(-127, 127).to(torch.int8)
-        return values
+        return random_values(self.input, network.input, count, seed=seed, grid=grid)
 
     def logits(self, values: Tensor) -> Float[Tensor, "n k *frame"]:
         """Compute the network's own logits."""
@@ -150,6 +165,26 @@ class Exportable:
         with torch.inference_mode():
             logits: Tensor = graph.network(Spectrum(values, graph.bands, graph.shift, graph.unit))
         return logits
+
+
+def random_values(
+    given: GraphInput, normalization: SpectrumInput, count: int, *, seed: int = 0, grid: tuple[int, int] | None = None
+) -> Tensor:
+    """Return stored values of random images, spread as a network's normalization expects.
+
+    Args:
+        given: how a photo becomes the network's input.
+        normalization: of the network, on the CPU.
+        count: images.
+        seed: of the random numbers.
+        grid: blocks down and across; None for the input's own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    normalized = _SPREAD * torch.randn(count, len(given.bands), *(grid or given.grid), generator=generator)
+    shift, scale = (one.float()[:, None, None] for one in (normalization.shift, normalization.scale))
+    own_shift, own_unit = (torch.tensor(one)[:, None, None] for one in (given.shift, given.unit))
+    values: Tensor = (shift + scale * normalized - own_shift) / own_unit
+    return values.round().clamp(-127, 127).to(torch.int8) if given.dtype == "int8" else values
 
 
 def reader_of(classifier: Classifier, encoding: Encoding | None) -> SpectrumReader:

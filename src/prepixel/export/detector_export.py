@@ -21,17 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from prepixel.errors import ModelError
-from prepixel.export.classifier_graph import ClassifierGraph, Exportable
+from prepixel.export.classifier_graph import CannotExport, ExportDescription, random_values
 from prepixel.export.exporter import TOLERANCE, Comparison, ExportResult, assemble, check_target, write_export
-from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, exporting, quiet
+from prepixel.export.graph_files import OPSET, GraphFiles, exporting, quiet
 from prepixel.jpeg.source import Limits, Source
 from prepixel.models.detectors import Detector, Frames, SpectralBackbone
 from prepixel.models.pyramid import FRAME_MULTIPLE
 from prepixel.optional import require
 from prepixel.runtime import GraphInput
 from prepixel.runtime.detection_predictor import read_frame
+from prepixel.runtime.exported_files import ExportedFiles
 from prepixel.runtime.inference import INPUT, open_graph
-from prepixel.runtime.manifest import Graph, Manifest
+from prepixel.runtime.manifest import Graph
 from prepixel.spectrum import PaddedSpectrum, Spectrum
 from prepixel.spectrum.boxes import Filter
 
@@ -119,31 +120,31 @@ def export_detector(
     require("export to ONNX", "onnx", "onnxruntime")
     target = Path(folder)
     check_target(target)
-    exportable, graph = _exportable(detector, classes, grid, name, trained=trained, resize=filter)
-    contents = _traced(exportable, graph, opset)
-    files = assemble(exportable, GraphFiles(Graph("onnx", "model.onnx", opset=opset), {"model.onnx": contents}), target)
-    comparison, engine = _compare(graph, files, _values(files.manifest, exportable, photos))
-    worst = max(comparison.box_difference / max(files.manifest.frame), comparison.score_difference)
+    described, graph = _describe(detector, classes, grid, name, trained=trained, resize=filter)
+    contents = _traced(described, graph, opset)
+    files = assemble(described, GraphFiles(Graph("onnx", "model.onnx", opset=opset), {"model.onnx": contents}), target)
+    comparison, engine = _compare(graph, files, _values(described.input, graph, photos))
+    worst = float(np.max([comparison.box_difference / max(files.manifest.frame), comparison.score_difference]))
     if not worst <= tolerance:
         raise CannotExport(
-            f"{exportable.name}: not exported: the graph's boxes in {engine} differ from the network's by "
+            f"{described.name}: not exported: the graph's boxes in {engine} differ from the network's by "
             f"{comparison.box_difference:.1e} pixels, scores by {comparison.score_difference:.1e}, and "
             f"{tolerance:.1e} is allowed; raise the tolerance, or compare on photos of yours"
         )
     if not comparison.num_objects:
         raise CannotExport(
-            f"{exportable.name}: not exported: it finds no object in {comparison.num_images} images, so there is "
+            f"{described.name}: not exported: it finds no object in {comparison.num_images} images, so there is "
             "nothing to compare; give photos that show some"
         )
     checks = {"tolerance": tolerance, "num_objects": comparison.num_objects}
     return write_export(files, Comparison(worst, comparison.num_images, engine), checks), comparison
 
 
-def _traced(exportable: Exportable, graph: _DetectorGraph, opset: int) -> bytes:
+def _traced(described: ExportDescription, graph: _DetectorGraph, opset: int) -> bytes:
     """Export by the tracing exporter, which writes to a path."""
-    example = torch.zeros(1, len(exportable.input.bands), *exportable.input.grid)
-    outputs = list(_OUTPUTS if exportable.masks else _OUTPUTS[:3])
-    with tempfile.TemporaryDirectory() as folder, exporting(exportable, "ONNX"), quiet(), torch.no_grad():
+    example = torch.zeros(1, len(described.input.bands), *described.input.grid)
+    outputs = list(_OUTPUTS if described.masks else _OUTPUTS[:3])
+    with tempfile.TemporaryDirectory() as folder, exporting(described, "ONNX"), quiet(), torch.no_grad():
         path = Path(folder, "model.onnx")
         torch.onnx.export(
             graph,
@@ -158,9 +159,9 @@ def _traced(exportable: Exportable, graph: _DetectorGraph, opset: int) -> bytes:
         return path.read_bytes()
 
 
-def _exportable(
+def _describe(
     detector: Detector, classes: Sequence[str], grid: tuple[int, int], name: str, *, trained: bool, resize: Filter
-) -> tuple[Exportable, _DetectorGraph]:
+) -> tuple[ExportDescription, _DetectorGraph]:
     """Check what is to be exported, and describe it; values of 0 stand for the mean color."""
     backbone = detector.backbone
     name = name or detector.kind
@@ -179,37 +180,36 @@ def _exportable(
     shift = backbone.input.shift.detach().cpu().float()
     unit = torch.ones_like(shift)
     bands = backbone.input.bands
-    described = GraphInput(bands, grid, "float32", tuple(shift.tolist()), tuple(unit.tolist()), 1.0, resize)
-    graph = _DetectorGraph(network, grid, shift, unit).eval()
-    normalization: Any = nn.Module()
-    normalization.input = backbone.input
-    described_graph = ClassifierGraph(normalization, bands, shift, unit, "detections")
-    exportable = Exportable(
-        *(name, trained, described_graph, described, "detections", tuple(classes), "detection"),
+    given = GraphInput(bands, grid, "float32", tuple(shift.tolist()), tuple(unit.tolist()), 1.0, resize)
+    described = ExportDescription(
+        *(name, trained, given, "detections", tuple(classes), "detection"),
         *(backbone.pixels_per_block, detector.has_masks),
     )
-    return exportable, graph
+    return described, _DetectorGraph(network, grid, shift, unit).eval()
 
 
-def _values(manifest: Manifest, exportable: Exportable, photos: Sequence[Source]) -> list[Tensor]:
+def _values(given: GraphInput, graph: _DetectorGraph, photos: Sequence[Source]) -> list[Tensor]:
     """Return the frames that graph and network are compared on."""
     if not photos:
-        return [exportable.random_values(1, seed=seed) for seed in range(_NUM_IMAGES)]
-    return [torch.from_numpy(read_frame(manifest.input, photo, Limits())) for photo in photos]
+        normalization: Any = graph.detector.backbone.input
+        return [random_values(given, normalization, 1, seed=seed) for seed in range(_NUM_IMAGES)]
+    return [torch.from_numpy(read_frame(given, photo, Limits())) for photo in photos]
 
 
-def _compare(graph: _DetectorGraph, files: Any, values: Sequence[Tensor]) -> tuple[DetectorComparison, str]:
+def _compare(graph: _DetectorGraph, files: ExportedFiles, values: Sequence[Tensor]) -> tuple[DetectorComparison, str]:
+    """Compare a graph with its detector; NaN in either gives NaN."""
     runner = open_graph(files, "onnxruntime")
-    objects, boxes, scores = 0, 0.0, 0.0
+    objects, boxes, scores = 0, [0.0], [0.0]
     for one in values:
         with torch.no_grad():
             expected: list[npt.NDArray[Any]] = [part.numpy() for part in graph(one)]
         got = runner.all_outputs(one.numpy())
         if [part.shape for part in got] != [part.shape for part in expected] or not np.array_equal(got[1], expected[1]):
-            boxes = scores = float("inf")
+            boxes, scores = [float("inf")], [float("inf")]
             break
         objects += len(got[1])
         if len(got[1]):
-            boxes = max(boxes, float(np.abs(got[0] - expected[0]).max()))
-            scores = max(scores, *(float(np.abs(a - b).max()) for a, b in zip(got[2:], expected[2:], strict=True)))
-    return DetectorComparison(len(values), objects, boxes, scores), runner.name
+            boxes.append(float(np.abs(got[0] - expected[0]).max()))
+            scores += [float(np.abs(a - b).max()) for a, b in zip(got[2:], expected[2:], strict=True)]
+    # NaN stays, unlike with Python's max
+    return DetectorComparison(len(values), objects, float(np.max(boxes)), float(np.max(scores))), runner.name

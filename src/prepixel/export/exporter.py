@@ -19,8 +19,8 @@ import torch
 
 from prepixel.array_types import Float
 from prepixel.errors import ModelError
-from prepixel.export.classifier_graph import Exportable
-from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, build_graph
+from prepixel.export.classifier_graph import CannotExport, Exportable, ExportDescription
+from prepixel.export.graph_files import OPSET, GraphFiles, build_graph
 from prepixel.files import json_bytes, make_folder, replace_file, replace_path, sync_folder, temporary_name
 from prepixel.optional import installed
 from prepixel.runs import Classifier
@@ -97,15 +97,12 @@ def export_classifier(
         dynamic_grid: let the graph take other grids, too; it is compared with the network on two others.
 
     Raises:
-        CannotExport: the exporter does not take the network, or the graph differs from it.
+        CannotExport: the exporter does not take the network, the graph differs from it, or the classifier gives labels
+            or values instead of one of its classes.
         ModelError: the classifier takes pixels, or the folder holds something else.
         MissingDependency: a package that exports or runs the format is not installed.
         OSError: the folder cannot be written.
     """
-    if classifier.answers != "classes":
-        raise CannotExport(
-            f"{classifier.name} gives each image {classifier.answers}, and an exported network one of its classes"
-        )
     exportable = Exportable.of(classifier, encoding=encoding, output=output, dynamic_grid=dynamic_grid)
     return export_graph(exportable, folder, format, opset=opset, tolerance=tolerance)
 
@@ -132,29 +129,29 @@ def export_graph(
     return write_export(files, comparison, {"tolerance": tolerance})
 
 
-def assemble(exportable: Exportable, graph: GraphFiles, folder: Path) -> ExportedFiles:
+def assemble(described: ExportDescription, graph: GraphFiles, folder: Path) -> ExportedFiles:
     """Put a graph, its labels and its manifest together, in memory."""
-    contents = {**graph.contents, LABELS: json_bytes(list(exportable.classes), indent=1) + b"\n"}
+    contents = {**graph.contents, LABELS: json_bytes(list(described.classes), indent=1) + b"\n"}
     manifest = Manifest(
-        exportable.name,
-        exportable.trained,
+        described.name,
+        described.trained,
         graph.graph,
-        exportable.input,
-        exportable.output,
-        len(exportable.classes),
+        described.input,
+        described.output,
+        len(described.classes),
         {name: FileSum.of(one) for name, one in contents.items()},
         {name: importlib.metadata.version(name) for name in _LIBRARIES if installed(name)},
-        task=exportable.task,
-        pixels_per_block=exportable.pixels_per_block,
-        masks=exportable.masks,
+        task=described.task,
+        pixels_per_block=described.pixels_per_block,
+        masks=described.masks,
     )
-    return ExportedFiles(folder, manifest, contents, exportable.classes)
+    return ExportedFiles(folder, manifest, contents, described.classes)
 
 
 def compare(exportable: Exportable, files: ExportedFiles) -> Comparison:
-    """Compare a graph with its network on random images, in batches of different sizes."""
+    """Compare a graph with its network on random images, in batches of different sizes; NaN in either gives NaN."""
     name, run = graph_runner(files)
-    worst, largest = 0.0, 0.0
+    differences, sizes = list[float](), list[float]()
     cases = [(count, grid) for grid in exportable.grids for count in _BATCHES]
     for count, grid in cases:
         values = exportable.random_values(count, seed=count, grid=grid)
@@ -173,9 +170,10 @@ def compare(exportable: Exportable, files: ExportedFiles) -> Comparison:
             raise CannotExport(
                 f"{exportable.name}: the graph gives {got.shape} for {count} images, not {expected.shape}"
             )
-        largest = max(largest, float(np.abs(expected).max()))
-        worst = max(worst, logit_difference(got, expected, exportable.output))
-    return Comparison(worst / max(largest, 1e-30), sum(count for count, _ in cases), name)
+        sizes.append(float(np.abs(expected).max()))
+        differences.append(logit_difference(got, expected, exportable.output))
+    difference = np.max(differences) / np.maximum(np.max(sizes), 1e-30)  # NaN stays, unlike with Python's max
+    return Comparison(float(difference), sum(count for count, _ in cases), name)
 
 
 def logit_difference(

@@ -17,7 +17,7 @@ import torch
 from torch.export import Dim
 
 from prepixel.errors import ModelError
-from prepixel.export.classifier_graph import Exportable
+from prepixel.export.classifier_graph import CannotExport, Exportable, ExportDescription
 from prepixel.optional import require
 from prepixel.runtime.inference import INPUT, openvino_core
 from prepixel.runtime.manifest import Graph, GraphFormat
@@ -26,10 +26,6 @@ OPSET = 18
 _OUTPUT = "output"
 _MAX_BATCH = 65_536
 _EXAMPLES = 2  # an example of one image would be taken for a graph of one image
-
-
-class CannotExport(ModelError):
-    """Report a network that an exporter does not take, or whose graph computes something else."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def _dynamic_shapes(exportable: Exportable) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def exporting(exportable: Exportable, what: str) -> Iterator[None]:
+def exporting(described: ExportDescription, what: str) -> Iterator[None]:
     """Turn whatever an exporter raises into a `CannotExport`."""
     try:
         yield
@@ -134,9 +130,9 @@ def exporting(exportable: Exportable, what: str) -> Iterator[None]:
     except Exception as error:  # exporters raise many kinds, some of them private
         reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
         raise CannotExport(
-            f"{exportable.name}: {what} does not take this network ({type(error).__name__}: {reason}); "
-            + ("leave out --dynamic-grid, or " if exportable.input.dynamic_grid else "")
-            + "try another --format"
+            f"{described.name}: {what} does not take this network ({type(error).__name__}: {reason}); "
+            + ("leave out --dynamic-grid, or " if described.input.dynamic_grid else "")
+            + ("try another --opset" if described.task == "detection" else "try another --format")
         ) from error
 
 

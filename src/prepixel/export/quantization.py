@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from prepixel.array_types import Float
 from prepixel.errors import ModelError
-from prepixel.export.classifier_graph import Exportable
+from prepixel.export.classifier_graph import CannotExport, Exportable
 from prepixel.export.exporter import (
     TOLERANCE,
     ExportResult,
@@ -32,7 +32,7 @@ from prepixel.export.exporter import (
     graph_runner,
     write_export,
 )
-from prepixel.export.graph_files import OPSET, CannotExport, GraphFiles, build_graph
+from prepixel.export.graph_files import OPSET, GraphFiles, build_graph
 from prepixel.export.weight_rounding import MATRIX_OPERATORS, layers_of, round_weights, weight_settings
 from prepixel.files import image_files
 from prepixel.jpeg.source import Limits

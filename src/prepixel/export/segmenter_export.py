@@ -20,11 +20,12 @@ from prepixel.models.segmenters import Segmenter
 from prepixel.runtime import GraphInput
 from prepixel.runtime.manifest import GraphFormat
 from prepixel.spectrum import Spectrum
+from prepixel.spectrum.arrays import check_grid
 from prepixel.spectrum.boxes import Filter
 
 
 class _LabelLogits(nn.Module):
-    """Give a segmenter's main logits alone."""
+    """Compute a segmenter's main logits alone."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
@@ -71,6 +72,7 @@ def export_segmenter(
     Raises:
         CannotExport: as `export_classifier`.
         ModelError: as `export_classifier`, or not as many names as the segmenter has classes.
+        TypeError, ValueError: the grid is no pair of numbers, empty or too large.
         MissingDependency, OSError: as `export_classifier`.
     """
     exportable = exportable_segmenter(segmenter, classes=classes, grid=grid, trained=trained, filter=filter)
@@ -92,6 +94,7 @@ def exportable_segmenter(
             f"{segmenter.kind} on {segmenter.trunk}: takes RGB pixels, and what is exported takes coefficients; fold "
             "it first: prepixel.models.fold_segmenter"
         )
+    check_grid(grid)
     bands, count = normalization.bands, len(normalization.bands)
     network = copy.deepcopy(segmenter).cpu().float().eval().requires_grad_(requires_grad=False)
     shift, unit = torch.zeros(count), torch.ones(count)
@@ -99,7 +102,7 @@ def exportable_segmenter(
     graph = ClassifierGraph(_LabelLogits(network), bands, shift, unit, "logits").eval()
     name = f"{segmenter.kind} on {segmenter.trunk}, {bands}"
     exportable = Exportable(
-        name, trained, graph, described, "logits", tuple(classes), "segmentation", segmenter.pixels_per_block
+        *(name, trained, described, "logits", tuple(classes), "segmentation", segmenter.pixels_per_block), graph=graph
     )
     with torch.inference_mode():
         found = exportable.logits(exportable.random_values(1)).shape[1]

@@ -23,6 +23,9 @@ MATRIX_OPERATORS = ("Conv", "MatMul", "Gemm")
 # Processors without VNNI instructions add pairs of products of bytes in 16 bits, which is exact as long as weights are
 # at most 64: 2 x 255 x 64 < 2^15. The few products of depthwise convolutions are added one by one.
 _LARGEST, _LARGEST_DEPTHWISE = 64, 127
+# Layers of more inputs per output are rounded to the nearest: inverting the squares takes several matrices of inputs x
+# inputs in float64, 0.5 GB each at this number, and 8 times as long for twice as many.
+MOST_INPUTS = 8192
 _POSITIONS = 64  # of a photo's map at which a layer's input is looked at
 _DAMPING = 0.01  # share of the mean square that is added to all squares, so that they can be inverted
 
@@ -43,6 +46,11 @@ class Layer:
     def groups(self) -> int:
         """Return the number of parts that compute a part of the output from a part of the input."""
         return int({one.name: one.i for one in self.node.attribute}.get("group", 1))
+
+    @property
+    def is_rounded_in_turn(self) -> bool:
+        """Return whether one group of at most `MOST_INPUTS` inputs feeds all output channels."""
+        return self.groups == 1 and self.weight[0].size <= MOST_INPUTS
 
     @property
     def largest(self) -> int:
@@ -92,16 +100,19 @@ def weight_settings(layers: Iterable[Layer]) -> dict[str, list[dict[str, Any]]]:
 def round_weights(model: Any, layers: Sequence[Layer], batches: Sequence[npt.NDArray[Any]]) -> None:
     """Put rounded weights into a model, and biases that give every layer the mean output that it had.
 
-    Weights become multiples of their `Layer.step`. Where one input channel group feeds all output channels they are
-    rounded in turn, and those to come make up for the errors of those before. A bias that several nodes share stays.
+    Weights become multiples of their `Layer.step`. Where one group of at most `MOST_INPUTS` inputs feeds all output
+    channels they are rounded in turn, and those to come make up for the errors of those before; others are rounded to
+    the nearest. A bias that several nodes share stays.
 
     Args:
         model: an ONNX model; changed in place.
         layers: of it.
         batches: of the graph's input, for photos such as the network will see.
     """
+    if not layers:
+        return
     numpy_helper = importlib.import_module("onnx.numpy_helper")
-    squares = _input_squares(model, [one for one in layers if one.groups == 1], batches)
+    squares = _input_squares(model, [one for one in layers if one.is_rounded_in_turn], batches)
     rounded = [
         round_in_turn(one.weight, one.step, one.largest, squares[one.node.output[0]])
         if one.node.output[0] in squares
@@ -161,6 +172,8 @@ def _input_squares(
     model: Any, layers: Sequence[Layer], batches: Iterable[npt.NDArray[Any]]
 ) -> dict[str, Float64[np.ndarray, "k k"]]:
     """Return sums of products of two inputs of each layer, by the name of the layer's output."""
+    if not layers:
+        return {}
     onnx = importlib.import_module("onnx")
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
@@ -170,7 +183,8 @@ def _input_squares(
     session, chance = _session(probe), np.random.default_rng(0)
     squares: dict[str, Any] = {}
     for batch in batches:
-        found = dict(zip(names, session.run(names, {INPUT: batch}), strict=True)) | {INPUT: batch}
+        outputs = session.run(names, {INPUT: batch}) if names else []  # for no name it returns the graph's outputs
+        found = dict(zip(names, outputs, strict=True)) | {INPUT: batch}
         for layer in layers:
             inputs = _layer_inputs(layer, found[layer.node.input[0]], chance).astype(np.float64)
             squares[layer.node.output[0]] = squares.get(layer.node.output[0], 0.0) + inputs.T @ inputs
@@ -227,7 +241,7 @@ def _mean_outputs(
         names.append(mean)
     session, count, sums = _session(probe), 0, [0.0] * len(layers)
     for batch in batches:
-        found = session.run(names, {INPUT: batch}) if names else []
+        found = session.run(names, {INPUT: batch})
         sums = [total + len(batch) * one for total, one in zip(sums, found, strict=True)]
         count += len(batch)
     return [np.asarray(total / count, np.float32) for total in sums]

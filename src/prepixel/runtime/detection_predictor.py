@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from prepixel.array_types import Bool, Float32
 from prepixel.errors import PrepixelError, ReadFailure
-from prepixel.jpeg.batch import OnError, check_choice, checked_threads
+from prepixel.jpeg.batch import OnError, check_choice
 from prepixel.jpeg.source import Limits, Source, check_sources, source_name
-from prepixel.runtime.exported_files import ExportedFiles
-from prepixel.runtime.inference import Engine, GraphRunner, open_graph
-from prepixel.runtime.manifest import GraphInput, Manifest
+from prepixel.runtime.manifest import GraphInput, Task
+from prepixel.runtime.opened_network import OpenedNetwork
 from prepixel.spectrum.arrays import read_arrays
 from prepixel.spectrum.opened_images import OpenImages, open_images
 
@@ -64,7 +61,7 @@ class DetectedObjects:
 
 
 @dataclass(frozen=True)
-class DetectionPredictor:
+class DetectionPredictor(OpenedNetwork):
     """Find objects in photos with an exported detector. Several threads may use one at once.
 
     A photo is shown whole, as large as it fits, in the top left of the graph's frame; beyond it is the mean color.
@@ -77,31 +74,7 @@ class DetectionPredictor:
         limits: what each file may ask for.
     """
 
-    manifest: Manifest
-    classes: tuple[str, ...]
-    graph: GraphRunner
-    threads: int = 0
-    limits: Limits = Limits()
-
-    @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        engine: Engine = "onnxruntime",
-        threads: int = 0,
-        limits: Limits = Limits(),
-    ) -> DetectionPredictor:
-        """Open an exported detector; arguments are those of `Predictor.load`.
-
-        Raises:
-            ModelError: as `Predictor.load`, or the network is no detector.
-            MissingDependency, ValueError: as `Predictor.load`.
-        """
-        checked_threads(threads)
-        files = ExportedFiles.read(Path(folder))
-        files.manifest.check_task("detection", files.folder)
-        return cls(files.manifest, files.labels, open_graph(files, engine, threads=threads), threads, limits)
+    task: ClassVar[Task] = "detection"
 
     def predict(
         self, sources: Sequence[Source], *, min_score: float = 0.5, on_error: OnError = "raise"

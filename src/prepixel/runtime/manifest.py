@@ -24,6 +24,7 @@ LABELS = "labels.json"
 KIND = "exported network"
 VERSION = 1
 MOST_CLASSES = 10**6
+MOST_LABELS = 2**16  # classes of a label map, whose pixels are of 16 bits at most
 _LARGEST_GRID = 4096
 _LARGEST_BLOCK = 8
 LARGEST_FILE = 2**31 - 1  # the size that a graph of protobuf may have

@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from prepixel.array_types import Float32
 from prepixel.errors import ModelError, ReadFailure
-from prepixel.jpeg.batch import OnError, check_choice, checked_threads
+from prepixel.jpeg.batch import OnError, check_choice
 from prepixel.jpeg.source import Limits, Source, check_sources, source_name
-from prepixel.runtime.exported_files import ExportedFiles
-from prepixel.runtime.inference import Engine, GraphRunner, open_graph
-from prepixel.runtime.manifest import MANIFEST, GraphInput, Manifest
+from prepixel.runtime.inference import Engine
+from prepixel.runtime.manifest import MANIFEST, GraphInput, Manifest, Task
+from prepixel.runtime.opened_network import OpenedNetwork
 from prepixel.runtime.prediction import Prediction, Predictions
 from prepixel.spectrum.arrays import check_grid, read_arrays
 from prepixel.spectrum.opened_images import ReadReport, open_images
@@ -25,7 +25,7 @@ from prepixel.transforms.crop_draws import center_box
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Predictor(OpenedNetwork):
     """Classify photos with an exported network. Several threads may use one at once.
 
     Attributes:
@@ -36,11 +36,7 @@ class Predictor:
         limits: what each file may ask for.
     """
 
-    manifest: Manifest
-    classes: tuple[str, ...]
-    graph: GraphRunner
-    threads: int = 0
-    limits: Limits = Limits()
+    task: ClassVar[Task] = "classification"
 
     def __repr__(self) -> str:
         given = self.manifest.input
@@ -73,12 +69,8 @@ class Predictor:
             MissingDependency: the engine is not installed.
             ValueError: a negative number of threads.
         """
-        checked_threads(threads)
-        files = ExportedFiles.read(Path(folder))
-        files.manifest.check_task("classification", files.folder)
-        graph = open_graph(files, engine, threads=threads)
-        manifest = files.manifest if grid is None else _with_grid(files.manifest, grid, files.folder)
-        return cls(manifest, files.labels, graph, threads, limits)
+        opened = super().load(folder, engine=engine, threads=threads, limits=limits)
+        return opened if grid is None else replace(opened, manifest=_with_grid(opened.manifest, grid, Path(folder)))
 
     def predict(self, sources: Sequence[Source], *, batch_size: int = 32, on_error: OnError = "raise") -> Predictions:
         """Classify photos.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from prepixel.array_types import Int64
 from prepixel.errors import ReadFailure
-from prepixel.jpeg.batch import OnError, check_choice, checked_threads
-from prepixel.jpeg.source import Limits, Source, check_sources
-from prepixel.runtime.exported_files import ExportedFiles
-from prepixel.runtime.inference import Engine, GraphRunner, open_graph
-from prepixel.runtime.manifest import Manifest
+from prepixel.jpeg.batch import OnError, check_choice
+from prepixel.jpeg.source import Source, check_sources
+from prepixel.runtime.manifest import Task
+from prepixel.runtime.opened_network import OpenedNetwork
 from prepixel.spectrum.arrays import read_arrays
 from prepixel.spectrum.boxes import Padding
 from prepixel.spectrum.opened_images import open_images
@@ -57,7 +55,7 @@ class Segmentations:
 
 
 @dataclass(frozen=True)
-class SegmentationPredictor:
+class SegmentationPredictor(OpenedNetwork):
     """Label every pixel of photos with an exported segmenter. Several threads may use one at once.
 
     A photo is shown whole, as large as it fits, in the middle of a frame of the graph's proportions, and the mean color
@@ -71,31 +69,7 @@ class SegmentationPredictor:
         limits: what each file may ask for.
     """
 
-    manifest: Manifest
-    classes: tuple[str, ...]
-    graph: GraphRunner
-    threads: int = 0
-    limits: Limits = Limits()
-
-    @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        engine: Engine = "onnxruntime",
-        threads: int = 0,
-        limits: Limits = Limits(),
-    ) -> SegmentationPredictor:
-        """Open an exported segmenter; arguments are those of `Predictor.load`.
-
-        Raises:
-            ModelError: as `Predictor.load`, or the network is no segmenter.
-            MissingDependency, ValueError: as `Predictor.load`.
-        """
-        checked_threads(threads)
-        files = ExportedFiles.read(Path(folder))
-        files.manifest.check_task("segmentation", files.folder)
-        return cls(files.manifest, files.labels, open_graph(files, engine, threads=threads), threads, limits)
+    task: ClassVar[Task] = "segmentation"
 
     def predict(self, sources: Sequence[Source], *, batch_size: int = 8, on_error: OnError = "raise") -> Segmentations:
         """Label photos.
