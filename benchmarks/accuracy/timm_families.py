@@ -1,4 +1,4 @@
-"""List which of timm's families of classifiers fold, and why the others are refused.
+"""List which of timm's families of classifiers fold, to which form, and why the composed form is refused.
 
 A family is the first word of a network's name within a module of timm. One small member of each, by its name and at
 most 150 million weights, is built with random weights and folded over S-24 at its own input size. Folding compares its
@@ -28,7 +28,10 @@ SMALL_WORDS = ("zepto", "atto", "femto", "pico", "nano", "xxs", "xx", "xs", "tin
 def main() -> None:
     """Print a row for each family as it is done."""
     n, write = table_arguments(__doc__, "families to try")
-    write(f"| module of timm {timm.__version__} | family | member | input | result |\n|---|---|---|---|---|")
+    write(
+        f"| module of timm {timm.__version__} | family | member | input | result | why not composed |\n"
+        "|---|---|---|---|---|---|"
+    )
     for module, family, names in list(families())[:n]:
         name = min(names, key=size_by_name)
         write(f"| {module} | {family} | {name} | {' | '.join(try_to_fold(name))} |")
@@ -54,8 +57,8 @@ def size_by_name(name: str) -> tuple[int, int, int, str]:
     return rank, int(number[0]) if number else 0, len(name), name
 
 
-def try_to_fold(name: str) -> tuple[str, str]:
-    """Return a network's input size, and the form that it folds to or the reason why it is refused."""
+def try_to_fold(name: str) -> tuple[str, str, str]:
+    """Return a network's input size, the form that it folds to, and the reason why the composed form is refused."""
     torch.manual_seed(0)
     try:
         with torch.device("meta"):
@@ -63,18 +66,28 @@ def try_to_fold(name: str) -> tuple[str, str]:
     except Exception:  # a network that computes with its values while it is built
         count = 0
     if count > MAX_WEIGHTS:
-        return "", f"not tried: {count / 1e6:.0f} million weights"
+        return "", f"not tried: {count / 1e6:.0f} million weights", ""
     try:
         network = timm.create_model(name, pretrained=False).eval()
     except Exception as error:  # a part of timm that needs another package
-        return "", f"not tried: it cannot be built ({type(error).__name__}: {error})".replace("\n", " ")
+        return "", _one_cell(f"not tried: it cannot be built ({type(error).__name__}: {error})"), ""
     configuration = getattr(network, "pretrained_cfg", {})
     size = " x ".join(map(str, configuration.get("input_size", (3, 0, 0))[1:]))
+    reason = ""
+    try:
+        fold(network, form="composed")
+    except PrepixelError as error:
+        reason = _one_cell(str(error))
     try:
         folded = fold(network)
     except PrepixelError as error:
-        return size, f"refused: {error}".replace("|", "\\|").replace("\n", " ")
-    return size, f"folds, {folded.settings.form}"
+        return size, _one_cell(f"refused: {error}"), reason
+    return size, f"folds, {folded.settings.form}", reason
+
+
+def _one_cell(text: str) -> str:
+    """Return a text as it stands in a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import textwrap
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -17,7 +18,7 @@ import torchvision
 from torch import nn
 
 from prepixel.errors import ModelError
-from prepixel.models import imagenet_classes, import_build_function, pixel_model
+from prepixel.models import build_function, imagenet_classes, import_build_function, pixel_model
 from prepixel.models.input_norm import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -83,6 +84,38 @@ def test_own_networks_are_given_by_the_caller_and_never_imported_by_name(
         assert isinstance(model.network, nn.Sequential)
         assert (model.name, model.trained) == ("mine", True)
     monkeypatch.delitem(sys.modules, "mine_of_this_test")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("num_classes", "num_classes=7"),
+        ("count", "count=7"),
+        ("pretrained=False", "pretrained=False"),
+        ("pretrained=False, num_classes=1000", "pretrained=False, num_classes=7"),
+        ("*, num_classes=1000", "num_classes=7"),
+        ("*, count, width=2", "count=7, width=2"),
+        ("count, /, width=2", "count=7, width=2"),
+        ("*layers, **options", "layers=(), options={}"),
+    ],
+)
+def test_own_functions_get_the_number_of_classes_where_they_ask_for_it(
+    parameters: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_function, "_allowed", {})
+    code = f"""
+        from torch import nn
+        def build({parameters}):
+            given = dict(locals())
+            network = nn.Identity()
+            network.got = ", ".join(f"{{name}}={{value}}" for name, value in given.items())
+            return network
+    """
+    (tmp_path / "mine.py").write_text(textwrap.dedent(code))
+    reference = f"{tmp_path / 'mine.py'}:build"
+    build_function.allow_build_function(reference)
+    network: Any = build_function.allowed_network(reference, 7)
+    assert network.got == expected
 
 
 def test_own_code_that_is_not_there_is_named(tmp_path: Path) -> None:

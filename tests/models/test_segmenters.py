@@ -35,7 +35,7 @@ def drawn(bands: BandSet, *shape: int, seed: int = 0) -> Spectrum:
 
 
 def with_drawn_norms(network: nn.Module) -> nn.Module:
-    """Give batch norms statistics that are not 0 and 1."""
+    """Set the statistics of batch norms to other values than 0 and 1."""
     generator = torch.Generator().manual_seed(5)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -25,7 +25,8 @@ def import_build_function(reference: str) -> BuildFunction:
     Pass only what the user of this process typed (a command-line option, for instance), never a string from a file.
 
     Args:
-        reference: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; the function takes no arguments and returns a module.
+        reference: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; the function returns a module. It is called without
+            arguments, but for the number of classes where `allow_build_function` lets a recipe name it.
 
     Raises:
         ModelError: there is no such file, module or function.
@@ -46,8 +47,8 @@ def allow_build_function(reference: str) -> None:
     Without it a recipe that names ``FILE.py:FUNCTION`` is refused: what a file says is never executed.
 
     Args:
-        reference: as `import_build_function` takes it, written as in the recipe. The function may take the number of
-            classes as its argument.
+        reference: as `import_build_function` takes it, written as in the recipe. The number of classes is passed
+            to its parameter ``num_classes``, else to its first parameter without a default, and to no other.
 
     Raises:
         ModelError: there is no such file, module or function.
@@ -69,8 +70,23 @@ def allowed_network(reference: str, num_classes: int) -> nn.Module | None:
             f"{reference} is code of your own, which is never imported because a file names it; allow it: "
             f"--build {reference} (in Python: prepixel.models.allow_build_function({reference!r}))"
         )
-    takes_classes = bool(inspect.signature(build).parameters)
-    return call_build_function(functools.partial(build, num_classes) if takes_classes else build, reference)
+    return call_build_function(_with_classes(build, num_classes), reference)
+
+
+def _with_classes(build: BuildFunction, num_classes: int) -> BuildFunction:
+    """Pass the number of classes to the parameter ``num_classes``, else to the first one without a default."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(build).parameters
+    if "num_classes" in parameters and parameters["num_classes"].kind in by_name:
+        return functools.partial(build, num_classes=num_classes)
+    for parameter in parameters.values():
+        if parameter.default is not inspect.Parameter.empty:
+            continue
+        if parameter.kind in by_name:
+            return functools.partial(build, **{parameter.name: num_classes})
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            return functools.partial(build, num_classes)
+    return build
 
 
 def call_build_function(build: BuildFunction, name: str) -> nn.Module:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
-from prepixel.models.folding.fold import place_of
+from prepixel.models.folding.derivation import place_of
 from prepixel.models.folding.folded_stem import GridMismatch
 from prepixel.models.folding.graph_surgery import replace_stem
 from prepixel.models.folding.input_trace import CannotFold, watch_image

@@ -22,7 +22,7 @@ from prepixel.models.input_size import input_size
 from prepixel.models.library_network import LibraryNetwork
 from prepixel.models.nearest_name import did_you_mean
 from prepixel.models.patch_grid import resize_patch_grid
-from prepixel.models.stochastic_depth import set_stochastic_depth
+from prepixel.models.stochastic_depth import check_own_rates, set_stochastic_depth
 from prepixel.models.weight_files import Weights, check_finite, load_by_name_or_order, read_weights
 from prepixel.optional import installed
 
@@ -124,6 +124,8 @@ def pixel_model(
     if pixels is not None:
         resize_patch_grid(model.network, pixels, name, trained=model.trained)
     if stochastic_depth is not None:
+        if build is not None:
+            check_own_rates(model.network, name)
         set_stochastic_depth(model.network, stochastic_depth, name)
     model.network.eval()
     return replace(model, pixels=input_size(model.network) or _DEFAULT_PIXELS)
@@ -155,6 +157,9 @@ def pixel_network(
         return network
     own = allowed_network(name, num_classes)
     if own is not None:
+        if stochastic_depth is not None:
+            check_own_rates(own, name)
+            set_stochastic_depth(own, stochastic_depth, name)
         return _own_network(own, name, num_classes, pixels)
     options: Any = {"num_classes": num_classes, "pixels": pixels, "stochastic_depth": stochastic_depth}
     model = pixel_model(name, weights=NO_WEIGHTS, **options)
@@ -215,7 +220,7 @@ def _build(
         mean, std = _stated_normalization(network)
         return PixelModel(name, network, None, mean, std, trained=weights is None)
     if name == EFFICIENTNET_LITE0:
-        return _efficientnet_lite0(weights, num_classes)
+        return _efficientnet_lite0(weights, num_classes, options)
     if name.startswith(TIMM_NETWORK):
         return _from_timm(name, weights, num_classes, options)
     if name.startswith(RECIPES_NETWORK):
@@ -296,6 +301,11 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None, more: Ma
             _check_hub(timm.models.get_pretrained_cfg(known))
         network: Any = timm.create_model(known, pretrained=pretrained, **options)
     except Exception as error:  # of timm, its hub or the network below them
+        if more and isinstance(error, TypeError) and "drop_path_rate" in str(error):
+            raise ModelError(
+                f"{name}: timm builds it without stochastic depth (no drop_path_rate); set network.stochastic_depth to "
+                "null"
+            ) from error
         if not pretrained:
             raise
         raise _download_failed(name, tag or DEFAULT_WEIGHTS, error) from error
@@ -307,11 +317,11 @@ def _from_timm(name: str, weights: str | None, num_classes: int | None, more: Ma
     return PixelModel(name, network, count, mean, std, _classes(count), trained=pretrained)
 
 
-def _efficientnet_lite0(weights: str | None, num_classes: int | None) -> PixelModel:
+def _efficientnet_lite0(weights: str | None, num_classes: int | None, options: Mapping[str, float]) -> PixelModel:
     """Build EfficientNet-Lite0; the shipped weights have another library's names, in timm's order."""
     timm = _optional("timm", "timm", EFFICIENTNET_LITE0)
     count = num_classes or _IMAGENET_CLASSES
-    network: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=count)
+    network: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=count, **options)
     if weights not in {None, NO_WEIGHTS, DEFAULT_WEIGHTS}:
         raise ModelError(f"weights: {weights} is no file, and {EFFICIENTNET_LITE0} has no weights of that name")
     shipped = weights != NO_WEIGHTS and count == _IMAGENET_CLASSES

@@ -8,7 +8,7 @@ which each block stands for `Segmenter.pixels_per_block` along each axis.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torchvision.models.segmentation.lraspp import LRASPPHead
 from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
 from prepixel.models.folding.fold import fold
+from prepixel.models.folding.input_trace import CannotFold
 from prepixel.models.frequency_network import frequency_network, rgb_network
 from prepixel.models.input_norm import PixelInput, SpectrumInput
 from prepixel.models.segmentation_trunks import (
@@ -210,14 +211,18 @@ def fold_segmenter(segmenter: Segmenter, bands: BandSet | str, *, pixels_per_blo
     """
     if pixels_per_block not in {1, 2, 4, 8}:
         raise ModelError(f"pixels_per_block is {pixels_per_block}; it can be 1, 2, 4 or 8")
-    pixels = isinstance(segmenter.input, PixelInput)
+    normalization = segmenter.input
+    if not isinstance(normalization, PixelInput):
+        raise CannotFold(
+            f"{segmenter.kind} on {segmenter.trunk} takes spectra already, of {normalization.bands}: use it as it is"
+        )
     folded = fold(
-        segmenter.network if pixels else segmenter,
+        segmenter.network,
         pixels=_FOLDED_SIDE,
         grid=_FOLDED_SIDE // pixels_per_block,
         bands=bands,
-        mean=segmenter.input.mean.tolist() if isinstance(segmenter.input, PixelInput) else (0.0, 0.0, 0.0),
-        std=segmenter.input.std.tolist() if isinstance(segmenter.input, PixelInput) else (1.0, 1.0, 1.0),
+        mean=normalization.mean.tolist(),
+        std=normalization.std.tolist(),
     )
     return Segmenter(folded.input, folded.network, segmenter.kind, segmenter.trunk, pixels_per_block).eval()
 
@@ -228,7 +233,7 @@ def stem_stride(trunk: str) -> int:
 
 
 def _check_kind(kind: str, *, aux: bool) -> None:
-    kinds = ("fcn", "deeplabv3", "lraspp")
+    kinds = get_args(SegmenterKind)
     if kind not in kinds:
         raise ModelError(f"no segmenter {kind!r}; there are {', '.join(kinds)}")
     if aux and kind == "lraspp":

@@ -56,34 +56,30 @@ class StemRemoval:
 
     Attributes:
         family: its name.
-        modules: of torchvision, whose networks are of it.
+        module: of torchvision, whose networks are of it.
         trunk: path of the trunk; "" for the network itself.
         gone: children of the trunk that go.
         head: modules behind the trunk, by torchvision's names; flatten, relu and avgpool may be functions there.
-        stride: pixels of the RGB network, along one axis, that a block stands for.
-        width: returns the channels of the stem's maps.
         widen: makes the first layers left of a trunk take any number of channels.
-        starts: of the names of its networks, where others of the modules are of another family.
+        starts: of the names of its networks, where others of the module are of another family.
     """
 
     family: str
-    modules: tuple[str, ...]
+    module: str
     trunk: str
     gone: tuple[str, ...]
     head: tuple[str, ...]
-    stride: int
-    width: Callable[[Any], int]
     widen: Callable[[Any, int, int], None]
     starts: tuple[str, ...] = ("",)
 
     def has(self, name: str, module: str) -> bool:
         """Return whether a network, of a module of torchvision, is of the family."""
-        return module in self.modules and name.startswith(self.starts)
+        return module == self.module and name.startswith(self.starts)
 
     def build(self, name: str, channels: int, num_classes: int) -> Parts:
         """Build a network of the family on a number of channels."""
         whole: Any = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
-        width = self.width(whole)
+        width = next(layer for layer in whole.modules() if isinstance(layer, nn.Conv2d)).out_channels
         source = whole.get_submodule(self.trunk)
         trunk = nn.Sequential(OrderedDict((key, part) for key, part in source.named_children() if key not in self.gone))
         self.widen(trunk, width, channels)
@@ -215,67 +211,51 @@ def _truncated(weight: Tensor) -> None:
     nn.init.trunc_normal_(weight, std=0.02)
 
 
-def _first_width(whole: Any) -> int:
-    return int(next(module for module in whole.modules() if isinstance(module, nn.Conv2d)).out_channels)
-
-
 _POOLED = ("avgpool", "flatten")
 FAMILIES = (
-    StemRemoval("RegNet", ("regnet",), "trunk_output", (), (*_POOLED, "fc"), 4, _first_width, _widen_regnet),
+    StemRemoval("RegNet", "regnet", "trunk_output", (), (*_POOLED, "fc"), _widen_regnet),
     StemRemoval(
         "DenseNet",
-        ("densenet",),
+        "densenet",
         "features",
         ("conv0", "norm0", "relu0", "pool0"),
         ("relu", *_POOLED, "classifier"),
-        4,
-        _first_width,
         _widen_densenet,
     ),
-    StemRemoval(
-        "ConvNeXt", ("convnext",), "features", ("0",), ("avgpool", "classifier"), 4, _first_width, _widen_convnext
-    ),
+    StemRemoval("ConvNeXt", "convnext", "features", ("0",), ("avgpool", "classifier"), _widen_convnext),
     StemRemoval(
         "MobileNetV3-small",
-        ("mobilenetv3",),
+        "mobilenetv3",
         "features",
         ("0",),
         (*_POOLED, "classifier"),
-        4,
-        _first_width,
         _widen_inverted_residual,
         ("mobilenet_v3_small",),
     ),
     StemRemoval(
         "MobileNetV3-large",
-        ("mobilenetv3",),
+        "mobilenetv3",
         "features",
         ("0",),
         (*_POOLED, "classifier"),
-        2,
-        _first_width,
         _widen_inverted_residual,
         ("mobilenet_v3_large",),
     ),
     StemRemoval(
         "EfficientNet",
-        ("efficientnet",),
+        "efficientnet",
         "features",
         ("0",),
         (*_POOLED, "classifier"),
-        2,
-        _first_width,
         _widen_inverted_residual,
         ("efficientnet_b",),
     ),
     StemRemoval(
         "EfficientNetV2",
-        ("efficientnet",),
+        "efficientnet",
         "features",
         ("0",),
         (*_POOLED, "classifier"),
-        2,
-        _first_width,
         _widen_fused,
         ("efficientnet_v2",),
     ),
@@ -329,7 +309,7 @@ def _modules() -> dict[str, str]:
 
 
 def rgb_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each weight of a network of torchvision with its stem, but for those of its head."""
+    """Return the shape of each weight of a network of torchvision with its stem."""
     try:
         with torch.device("meta"):
             network = torchvision.models.get_model(name, weights=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,12 +30,28 @@ def set_stochastic_depth(network: nn.Module, rate: float, name: str) -> None:
     Source: Huang et al., "Deep networks with stochastic depth" (ECCV 2016), equation 4.
     """
     switches = _switches(network)
-    if not switches and not any(type(module).__name__ == "DropPath" for module in network.modules()) and rate > 0:
+    if not switches and not _has_drop_path(network) and rate > 0:
         raise ModelError(
             f"{name} has no residual branch that stochastic depth could leave out; set network.stochastic_depth to 0"
         )
     for place, switch in enumerate(switches):
         switch.p = rate * place / max(len(switches) - 1, 1)
+
+
+def check_own_rates(network: nn.Module, name: str) -> None:
+    """Check that a network of the caller's own code has no blocks of timm, whose rates are set where they are built.
+
+    Raises:
+        ModelError: it has.
+    """
+    if _has_drop_path(network):
+        raise ModelError(
+            f"{name} has timm's DropPath, whose rates its function sets; set network.stochastic_depth to null"
+        )
+
+
+def _has_drop_path(network: nn.Module) -> bool:
+    return any(type(module).__name__ == "DropPath" for module in network.modules())
 
 
 def _switches(network: nn.Module) -> list[StochasticDepth]:
@@ -49,16 +66,16 @@ def _switches(network: nn.Module) -> list[StochasticDepth]:
     return found
 
 
-class _StochasticResidual(nn.Module):
+class _StochasticResidual(nn.Module, abc.ABC):
     """Compute a ResNet's block whose branch is left out by chance."""
 
     stochastic_depth: StochasticDepth
     downsample: nn.Module | None
     relu: nn.Module
 
+    @abc.abstractmethod
     def branch(self) -> Sequence[Any]:
         """Return the layers of the branch, in order."""
-        raise NotImplementedError
 
     def forward(self, maps: Tensor) -> Tensor:
         """Compute the block."""

@@ -55,9 +55,9 @@ def derive(
         CannotFold: form is composed, and no single layer takes the image, or what comes before it is not linear.
         ModelError: the grid is too small.
     """
-    weights = next(tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point())
+    device, dtype = place_of(network)
     try:
-        use = watch_image(network, torch.zeros(1, 3, *settings.pixels, dtype=weights.dtype, device=weights.device))
+        use = watch_image(network, torch.zeros(1, 3, *settings.pixels, dtype=dtype, device=device))
         probe = Probe(on_cpu, use, settings, size)
         zero, bias = probe.zero_color()
         shift, scale = _normalization(settings, size, zero)
@@ -72,6 +72,18 @@ def derive(
     if form == "factored" or stem is None or (form == "auto" and cost.composed > cost.factored):
         return Derivation(zero, shift, scale, None, cost)
     return Derivation(zero, shift, scale, (stem, use), cost)
+
+
+def place_of(network: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return the device and dtype of a network's first weights.
+
+    Raises:
+        CannotFold: it has none.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    raise CannotFold("the network has no weights")
 
 
 def _pixels_alone(settings: FoldSettings, size: int) -> Derivation:

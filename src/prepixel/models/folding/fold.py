@@ -24,7 +24,7 @@ from torch.utils import _pytree as pytree
 
 from prepixel.errors import ModelError
 from prepixel.models.batch_norm import run_network
-from prepixel.models.folding.derivation import derive, set_trains
+from prepixel.models.folding.derivation import derive, place_of, set_trains
 from prepixel.models.folding.folded_stem import FoldedStem
 from prepixel.models.folding.graph_surgery import replace_stem
 from prepixel.models.folding.impulse_response import FoldSettings, Form, random_spectrum
@@ -333,18 +333,6 @@ def _check_whole(folded: FoldedNetwork, rgb_pipeline: nn.Module) -> None:
                 f"the folded network's output differs from the pixel network's by {error:.1e} of its largest value, "
                 "though their first layers agree: the network uses the size or the values of its image elsewhere"
             )
-
-
-def place_of(network: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device and dtype of a network's first weights.
-
-    Raises:
-        CannotFold: it has none.
-    """
-    for tensor in (*network.parameters(), *network.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    raise CannotFold("the network has no weights")
 
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
