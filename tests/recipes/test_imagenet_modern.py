@@ -85,8 +85,6 @@ def test_a_kind_trains_and_is_scored_on_its_larger_grid(
     assert result.training.steps == 5
     assert result.training.evaluation is not None
     assert result.training.evaluation.images == 10
-    reader = load_run(tmp_path / "run", device="cpu").reader
-    assert reader.aspect == 1
     crops = load_run(tmp_path / "run", device="cpu").loader(None).epoch(0)
     inputs = next(iter(crops)).inputs
     assert inputs.shape[2:] == ((56, 56) if row == "rgb" else (14, 14))

@@ -188,6 +188,7 @@ def test_input_that_does_not_fit_is_named(change: dict[str, object], message: st
     ("change", "message"),
     [
         ({"batch_size": 0}, "data: batch_size is 0; it must be 1 or greater"),
+        ({"batch_size": 6, "repeats": 4}, "data: batch_size is 6; it must be a multiple of repeats, 4"),
         ({"threads": -1}, "data: threads is -1; it must be 0 or greater"),
         ({"val_batch_size": 0}, "data: val_batch_size is 0; it must be 1 or greater, or null"),
         ({"max_bad_fraction": 1.5}, "data: max_bad_fraction is 1.5; it must be from 0 to 1"),

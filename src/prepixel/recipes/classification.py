@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,6 +10,7 @@ from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
 from prepixel.gates.gate_settings import GateSettings
 from prepixel.recipes.augmentation import AugmentSettings
+from prepixel.recipes.checks import check_loading, check_seed, demand
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
 
@@ -51,13 +51,9 @@ class DataSettings:
     use_indexes: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "repeats", "read_ahead"):
-            _demand(self, name, lambda value: value >= 1, "1 or greater")
-        for name in ("threads", "workers"):
-            _demand(self, name, lambda value: value >= 0, "0 or greater")
-        if self.val_batch_size is not None:
-            _demand(self, "val_batch_size", lambda value: value >= 1, "1 or greater, or null")
-        _demand(self, "max_bad_fraction", lambda value: 0 <= value <= 1, "from 0 to 1")
+        check_loading(self)
+        demand(self, "repeats", lambda value: value >= 1, "1 or greater")
+        demand(self, "batch_size", lambda value: value % self.repeats == 0, f"a multiple of repeats, {self.repeats}")
 
 
 @dataclass(frozen=True)
@@ -113,9 +109,9 @@ class InputSettings:
         for name in ("grid", "pixels", "val_grid", "val_pixels"):
             if getattr(self, name) is not None and min(getattr(self, name)) < 1:
                 raise RecipeError(f"{name} is {list(getattr(self, name))}; both sides must be 1 or greater")
-        _demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
-        _demand(self, "crop_fraction", lambda value: 0 < value <= 1, "above 0 and at most 1")
-        _demand(self, "flip_probability", lambda value: 0 <= value <= 1, "from 0 to 1")
+        demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
+        demand(self, "crop_fraction", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        demand(self, "flip_probability", lambda value: 0 <= value <= 1, "from 0 to 1")
         for name, most in (("areas", 1.0), ("ratios", math.inf)):
             low, high = getattr(self, name)
             if not 0 < low <= high <= most or math.isinf(high):
@@ -168,7 +164,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if self.stochastic_depth is not None:
-            _demand(self, "stochastic_depth", lambda value: 0 <= value < 1, "at least 0 and below 1, or null")
+            demand(self, "stochastic_depth", lambda value: 0 <= value < 1, "at least 0 and below 1, or null")
         if self.from_run is not None and self.rgb_weights is not None:
             raise RecipeError("network.from_run and network.rgb_weights both say how to start; remove one of them")
         if self.stem != "removed" and self.pixels is None:
@@ -195,9 +191,10 @@ class TaskSettings:
         kind: classification, one class an image; multi_label, any of several; or regression, numbers. For the last two
             data.train and data.val are listings, .csv or .jsonl, with the targets of each image. detection and
             segmentation make the recipe another, see `DetectionRecipe` and `SegmentationRecipe`.
-        label_smoothing: share of the target that is spread evenly over all classes while training.
-        loss: cross_entropy, or binary_cross_entropy: of each class against the rest, the mean over classes, as timm's
-            recipes train with mixed images.
+        label_smoothing: while training, the share of the target that is spread evenly over all classes; for multi_label
+            that by which targets move to one half.
+        loss: cross_entropy, or binary_cross_entropy: of each class against the rest, the mean over classes. The targets
+            of mixed images are the shares that they were mixed by.
     """
 
     kind: Literal["classification", "multi_label", "regression"] = "classification"
@@ -205,7 +202,7 @@ class TaskSettings:
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
 
     def __post_init__(self) -> None:
-        _demand(self, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
+        demand(self, "label_smoothing", lambda value: 0 <= value < 1, "at least 0 and below 1")
         if self.kind != "classification" and self.loss != "cross_entropy":
             raise RecipeError(f"loss is {self.loss}, and kind {self.kind} has one of its own; remove it")
         if self.kind == "regression" and self.label_smoothing:
@@ -241,9 +238,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _demand(self, "seed", lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
-        if self.training.seed:
-            raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        check_seed(self)
         if self.task.kind != "classification" and (self.gate.kind != "none" or self.augment.mixes):
             raise RecipeError(
                 f"gates, mixup and cutmix are for task.kind classification, and it is {self.task.kind}; remove them"
@@ -258,9 +253,3 @@ class Recipe:
             for name, default in (("layer2_stride", 2), ("stem", "removed")):
                 if getattr(self.network, name) != default:
                     raise RecipeError(f"network.{name} belongs to kind spectrum, and input.kind is rgb; remove it")
-
-
-def _demand(settings: object, name: str, accepts: Callable[[float], bool], wanted: str) -> None:
-    value = getattr(settings, name)
-    if not math.isfinite(value) or not accepts(value):
-        raise RecipeError(f"{name} is {value}; it must be {wanted}")

@@ -9,6 +9,7 @@ from typing import Literal
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
 from prepixel.gates.gate_settings import GateSettings
+from prepixel.recipes.checks import check_loading, check_seed, demand
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,7 @@ class DetectionDataSettings:
     def __post_init__(self) -> None:
         if (self.val is None) != (self.val_annotations is None):
             raise RecipeError("val and val_annotations go together; give both, or neither")
-        for name, least in (("batch_size", 1), ("read_ahead", 1), ("threads", 0), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must be {least} or greater")
-        if self.val_batch_size is not None and self.val_batch_size < 1:
-            raise RecipeError(f"val_batch_size is {self.val_batch_size}; it must be 1 or greater, or null")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise RecipeError(f"max_bad_fraction is {self.max_bad_fraction}; it must be from 0 to 1")
+        check_loading(self)
 
 
 @dataclass(frozen=True)
@@ -99,13 +94,11 @@ class FrameInputSettings:
             raise RecipeError("encoding, statistics and filter belong to kind spectrum, and kind is rgb; remove them")
         if self.pixels_per_block not in {1, 2, 4, 8}:
             raise RecipeError(f"pixels_per_block is {self.pixels_per_block}; it can be 1, 2, 4 or 8")
-        if self.statistics_images < 1:
-            raise RecipeError(f"statistics_images is {self.statistics_images}; it must be 1 or greater")
+        demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
         sizes = list(self.min_sizes)
         if not sizes or min(sizes) < 1 or self.max_size < max(sizes):
             raise RecipeError(f"min_sizes is {sizes}, max_size {self.max_size}; give 1 <= every min size <= max_size")
-        if not 0 <= self.flip_probability <= 1:
-            raise RecipeError(f"flip_probability is {self.flip_probability}; it must be from 0 to 1")
+        demand(self, "flip_probability", lambda value: 0 <= value <= 1, "from 0 to 1")
         if self.jitter is not None and not 0 < self.jitter[0] <= self.jitter[1] < math.inf:
             raise RecipeError(
                 f"jitter is {list(self.jitter)}; it must be [low, high] with 0 < low <= high; published: [0.1, 2.0]"
@@ -140,8 +133,7 @@ class DetectorSettings:
     freeze_norms: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise RecipeError(f"channels is {self.channels}; it must be 1 or greater")
+        demand(self, "channels", lambda value: value >= 1, "1 or greater")
         if self.kind == "fcos" and (self.channels % 32 or self.channels < 64):
             raise RecipeError(
                 f"channels is {self.channels}; fcos normalizes 32 groups of them: take 64, 96, ... or 256"
@@ -186,10 +178,7 @@ class DetectionRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise RecipeError(f"seed is {self.seed}; it must be from 0 to 4294967295")
-        if self.training.seed:
-            raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        check_seed(self)
         rgb = self.input.kind == "rgb"
         if rgb and (self.gate.kind != "none" or self.network.stem == "folded"):
             raise RecipeError("gate and network.stem belong to input.kind spectrum, and it is rgb; remove them")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from prepixel.engine.settings import OptimizationSettings, TrainSettings
 from prepixel.errors import RecipeError
+from prepixel.recipes.checks import check_loading, check_seed, demand
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,8 @@ class SegmentationDataSettings:
             raise RecipeError("one_class belongs to annotations, and train_masks is given; remove one of them")
         if not masked and self.ignore_label != 255:
             raise RecipeError("ignore_label belongs to masks, and train_masks is not given; remove it")
-        if not 0 <= self.ignore_label <= 255:
-            raise RecipeError(f"ignore_label is {self.ignore_label}; it must be from 0 to 255")
-        for name, least in (("batch_size", 1), ("read_ahead", 1), ("threads", 0), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must be {least} or greater")
-        if self.val_batch_size is not None and self.val_batch_size < 1:
-            raise RecipeError(f"val_batch_size is {self.val_batch_size}; it must be 1 or greater, or null")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise RecipeError(f"max_bad_fraction is {self.max_bad_fraction}; it must be from 0 to 1")
+        demand(self, "ignore_label", lambda value: 0 <= value <= 255, "from 0 to 255")
+        check_loading(self)
 
     def _check_part(self, part: str) -> None:
         """Check that a part has labels of one kind, and that its names are of masks."""
@@ -149,13 +143,11 @@ class LabeledFrameSettings:
                 raise RecipeError(f"{name} is {list(getattr(self, name))}; both sides must be 1 or greater")
         if self.pixels_per_block not in {1, 2, 4, 8}:
             raise RecipeError(f"pixels_per_block is {self.pixels_per_block}; it can be 1, 2, 4 or 8")
-        if self.statistics_images < 1:
-            raise RecipeError(f"statistics_images is {self.statistics_images}; it must be 1 or greater")
+        demand(self, "statistics_images", lambda value: value >= 1, "1 or greater")
         low, high = self.scales
         if not 0 < low <= high < math.inf:
             raise RecipeError(f"scales is {[low, high]}; it must be [low, high] with 0 < low <= high")
-        if not 0 <= self.flip_probability <= 1:
-            raise RecipeError(f"flip_probability is {self.flip_probability}; it must be from 0 to 1")
+        demand(self, "flip_probability", lambda value: 0 <= value <= 1, "from 0 to 1")
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -212,8 +204,7 @@ class SegmentationTaskSettings:
     aux_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.aux_weight < math.inf:
-            raise RecipeError(f"aux_weight is {self.aux_weight}; it must be 0 or greater")
+        demand(self, "aux_weight", lambda value: value >= 0, "0 or greater")
 
 
 @dataclass(frozen=True)
@@ -241,10 +232,7 @@ class SegmentationRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise RecipeError(f"seed is {self.seed}; it must be from 0 to 4294967295")
-        if self.training.seed:
-            raise RecipeError("training.seed is set; the seed is stated once, as seed at the top of the recipe")
+        check_seed(self)
         if self.input.kind == "rgb":
             if self.network.stem == "folded":
                 raise RecipeError("network.stem belongs to input.kind spectrum, and it is rgb; remove it")
