@@ -220,6 +220,16 @@ def test_detectors_have_their_scores_and_no_empty_panel(tmp_path: Path, drawn: l
     np.testing.assert_allclose(np.asarray(drawn[0].axes[1].lines[0].get_xydata()), [[1, 10], [2, 20]])
 
 
+@pytest.mark.parametrize(("name", "title"), [("map", "validation mAP"), ("r2", "validation R2")])
+def test_labels_and_values_have_their_scores(name: str, title: str, tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = tuple(MetricRow("r", "val", name, 0.4 * epoch - 0.6, float(epoch), epoch, 13) for epoch in (1, 2))
+    plot_curves({"light": [Records(rows)]}, tmp_path / "curves.svg")
+    (axes,) = drawn[0].axes
+    assert axes.get_title(loc="left") == title
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), [[1, -20], [2, 20]])
+    assert axes.get_ylim()[0] < -19
+
+
 def test_labels_of_objects_in_one_place_do_not_overlap(tmp_path: Path, drawn: list[Figure]) -> None:
     pixels = np.full((240, 320, 3), 99, dtype=np.uint8)
     boxes = np.array(

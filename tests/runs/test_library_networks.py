@@ -95,6 +95,25 @@ def test_a_network_of_a_library_trains_on_pixels_and_is_folded_after(photos: Pat
     assert [type(answer) for answer in folded.predict([photos / "cat" / "1.jpg"])] == [Prediction]
 
 
+def test_a_run_is_folded_for_the_size_that_it_is_scored_at(photos: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(
+        photos, tmp_path / "r.yaml", "name: 'timm:test_resnet'", "kind: rgb, pixels: 64, val_pixels: 96"
+    )
+    assert main(["train", str(recipe), "-o", str(tmp_path / "run")]) == 0
+    folded = fold_run(tmp_path / "run", grid=24, bands="S-6")
+    assert folded.network.settings.pixels == (96, 96)
+
+
+def test_a_size_that_the_network_does_not_take_is_refused_before_training(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(
+        photos, tmp_path / "r.yaml", "name: 'timm:test_vit'", "kind: rgb, pixels: 160, val_pixels: 192"
+    )
+    assert main(["train", str(recipe), "-o", str(tmp_path / "run")]) == 2
+    assert "input.val_pixels is set, and timm:test_vit does not take that size (" in capsys.readouterr().err
+
+
 def test_weights_of_the_library_s_own_network_are_taken_over(photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(7)
     weights = timm.create_model("test_resnet", num_classes=1000).state_dict()

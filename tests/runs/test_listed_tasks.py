@@ -77,6 +77,18 @@ def test_a_run_is_trained_resumed_and_scored(
         fold_run(tmp_path / "run", weights="last", grid=8)
 
 
+def test_a_resumed_regression_keeps_the_scaling_that_its_weights_learned(listing: Path, tmp_path: Path) -> None:
+    made = recipe(listing, "regression")
+    with reading_fails(CropLoader, 4):
+        run(made, tmp_path / "run")
+    learned = (tmp_path / "run" / "targets.json").read_text()
+    file = listing / "regression.csv"
+    head, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([head, *(row.replace(",1", ",9") for row in rows)]) + "\n")
+    run(made, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "targets.json").read_text() == learned
+
+
 def test_answers_are_chances_of_labels_or_values(listing: Path, tmp_path: Path, capsys: Captured) -> None:
     photos = [str(listing / "0.jpg"), str(listing / "3.jpg")]
     for kind in NAMES:

@@ -69,6 +69,36 @@ def test_own_code_trains_and_opens_where_the_command_line_names_it(
         load_run(tmp_path / "run", device="cpu")
     assert main(["evaluate", str(tmp_path / "run"), "--device", "cpu", "--build", name]) == 0
     assert len(list(load_run(tmp_path / "run", device="cpu").predict([photos / "cat" / "1.jpg"]))) == 1
+    build_function._allowed.clear()
+    assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "graph"), "--build", name]) == 0
+
+
+def test_own_code_on_pixels_is_folded_where_the_command_line_names_it(code: str, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for number in range(8):
+        path = photos / ("cat" if number % 2 else "dog") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(64 + number, 71))
+    name = f"{code}:small"
+    recipe = tmp_path / "own.yaml"
+    text = recipe_text(photos, f"name: '{name}'")
+    recipe.write_text(text.replace("bands: S-6, grid: 8", "kind: rgb, pixels: 32"))
+    assert main(["train", str(recipe), "-o", str(tmp_path / "run"), "--build", name]) == 0
+    build_function._allowed.clear()
+    fold = ["fold", str(tmp_path / "run"), "--grid", "8", "-o", str(tmp_path / "folded.pt")]
+    assert main(fold) == 2
+    assert main([*fold, "--build", name]) == 0
+
+
+def test_a_build_that_no_recipe_names_is_not_run(code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.py").write_text("raise SystemExit('was run')")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(recipe_text(tmp_path, "name: resnet18"))
+    line = [str(recipe), "-o", str(tmp_path / "run"), "--build", f"{tmp_path}/bad.py:net"]
+    for command in ("train", "compare"):
+        assert main([command, *line]) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert "is resnet18; leave --build out, or write it as it stands there" in err
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from prepixel.cli.console import print_table, printable, table_room
+from prepixel.cli.console import print_failure, print_json, print_table, printable, source_text, table_room
+from prepixel.errors import ReadFailure
 from prepixel.reports.text_table import text_width
 
 _SHORTEST_NAME = 24
@@ -25,6 +26,36 @@ class AnswerRow(NamedTuple):
     name: str
     cells: tuple[str, ...]
     answers: tuple[str, ...]
+
+
+def list_answers(
+    outcomes: Iterable[tuple[Any, Any]],
+    values: Callable[[Any], dict[str, Any] | None],
+    answers: Callable[[Any], tuple[str, ...]],
+    cells: Callable[[Any], tuple[str, ...]] = lambda found: (),
+) -> tuple[list[AnswerRow], int]:
+    """Print failures, and as JSON what is wanted so, as they come; return rows of the rest for a table.
+
+    Args:
+        outcomes: each source with what was found in it, or its `ReadFailure`.
+        values: returns what JSON has beside the file; None for a row of the table.
+        answers: returns a row's answers, best first.
+        cells: returns what stands between the name and the answers.
+
+    Returns:
+        The rows, and the number of failures.
+    """
+    rows: list[AnswerRow] = []
+    bad = 0
+    for source, found in outcomes:
+        if isinstance(found, ReadFailure):
+            bad += 1
+            print_failure(source, found)
+        elif (shown := values(found)) is not None:
+            print_json({"file": source_text(source), **shown})
+        else:
+            rows.append(AnswerRow(source_text(source), cells(found), answers(found)))
+    return rows, bad
 
 
 def print_answers(rows: Sequence[AnswerRow], headers: Sequence[str], *, columns: bool) -> None:

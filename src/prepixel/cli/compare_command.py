@@ -41,14 +41,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, then compare everything that was asked for."""
+    from prepixel.cli.own_network import allow_own_network
     from prepixel.engine import disable_malloc_trim
-    from prepixel.models import allow_build_function
     from prepixel.runs import train_run
 
     disable_malloc_trim()
-    if options.build is not None:
-        allow_build_function(options.build)
     planned = _plan(options.recipes, options.seeds, options.overrides, options.output)
+    allow_own_network(options.build, [recipe.network.name for _, recipe in planned], "these recipes")
     is_first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints
     failures: list[Any] = []
     left_out = 0
@@ -116,10 +115,8 @@ def _plan(
                 raise UsageError(f"{file}: another recipe or seed would be trained into {folder} too; rename one")
             planned[folder] = read_any_recipe(file, [*overrides, "--seed", str(seed)])
             RunFolder(folder).check_free(planned[folder], resume=True)
-    if len({type(recipe) for recipe in planned.values()}) > 1:
-        raise UsageError(
-            "the recipes are of several kinds (classifiers, detectors, segmenters); compare each kind by itself"
-        )
+    if len(kinds := sorted({recipe.task.kind for recipe in planned.values()})) > 1:
+        raise UsageError(f"the recipes are of several kinds ({', '.join(kinds)}); compare each kind by itself")
     return list(planned.items())
 
 

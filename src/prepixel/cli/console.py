@@ -238,3 +238,22 @@ def report_skipped(failures: Sequence[object]) -> int:
 def short_stem(source: str) -> str:
     """Return a file's stem, short enough to be part of another name."""
     return Path(source).stem.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")
+
+
+def source_text(source: Any) -> str:
+    """Return what messages and tables call an image file, or the bytes of standard input."""
+    return STANDARD_INPUT if isinstance(source, bytes) else str(source)
+
+
+def print_failure(source: Any, failure: ReadFailure) -> None:
+    """Print why a file could not be read; bytes are those of standard input."""
+    error = named_error(failure.error, STANDARD_INPUT) if isinstance(source, bytes) else failure.error
+    shown = dataclasses.replace(failure, source=source_text(source), error=error)
+    print_error(f"prepixel: {failure_text(shown)}")
+
+
+def report_unread(bad: int, count: int) -> int:
+    """Print how many files could not be read, if any, and return the exit status: 1 if any, else 0."""
+    if bad:
+        print_error(f"{bad} of {count} files could not be read")
+    return 1 if bad else 0

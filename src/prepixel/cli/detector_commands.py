@@ -17,6 +17,7 @@ from prepixel.cli.console import (
     print_pairs,
     print_table,
     report_skipped,
+    report_unread,
     short_stem,
 )
 from prepixel.cli.detection_figures import Annotated, draw_photo, found_objects
@@ -25,7 +26,7 @@ from prepixel.cli.parser import UsageError
 from prepixel.engine import disable_malloc_trim
 from prepixel.jpeg import ReadFailure
 from prepixel.runs import FoundInPhoto
-from prepixel.runs.build_detector import describe_problems
+from prepixel.runs.frame_runs import describe_problems
 from prepixel.tasks import DetectionResult, write_detections
 
 _FIGURES: Mapping[str, str] = {
@@ -123,9 +124,7 @@ def predict_detections(options: argparse.Namespace, paths: Sequence[str]) -> int
         if options.json:
             print_json({"file": first.source, "image_id": number, "drawn": str(drawing), "found": first.found})
     _finish_predictions(options, done, output, names[0], masks=trained.network.has_masks)
-    if bad:
-        print_error(f"{bad} of {len(paths)} files could not be read")
-    return 1 if bad else 0
+    return report_unread(bad, len(paths))
 
 
 def _finish_predictions(

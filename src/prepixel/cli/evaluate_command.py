@@ -12,10 +12,11 @@ from prepixel.cli.option_types import FIGURES, integer, output_file, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
 
-SUMMARY = "score a network: top-1, top-5, per class, confusion; or AP; or mIoU"
+SUMMARY = "score a network: top-1 and confusion, mAP, R2, AP or mIoU"
 ABOUT = """\
-Score a network on its validation images or on another folder of its classes.
-A network of ImageNet's classes also takes folders named by WordNet ids."""
+Score a network on its validation images or on another folder of its classes;
+one that gives labels or values on another listing. A network of ImageNet's
+classes also takes folders named by WordNet ids."""
 EXAMPLE = "prepixel evaluate runs/demo_dct24 --data photos/val"
 
 
@@ -23,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `evaluate`."""
     parser.add_argument("run_path", type=path, metavar="RUN", help="a run's folder, or a folded network's file")
     parser.add_argument(
-        "--data", type=path, metavar="FOLDER", help="images, one folder per class (default: the recipe's)"
+        "--data", type=path, metavar="DATA", help="one folder per class, or a listing (default: the recipe's)"
     )
     add_checkpoint(parser)
     add_build(parser)
@@ -63,6 +64,8 @@ def _evaluate_classifier(options: argparse.Namespace) -> int:
     from prepixel.runs import TrainedRun, scored_rows
 
     network = open_classifier(options, any_task=True)
+    if network.answers != "classes" and options.plot is not None:
+        raise UsageError(f"{options.run_path}: gives {network.answers}, and has no confusion to plot; leave out --plot")
     result, failures = network.evaluate(options.data, batch_size=options.batch_size, threads=options.threads or None)
     is_run = isinstance(network, TrainedRun)
     weights = describe_checkpoint(network) if isinstance(network, TrainedRun) else ""
@@ -92,8 +95,6 @@ def _print_targets(options: argparse.Namespace, result: Any, network: Any, weigh
     """Print the scores of a network that gives labels or values, and those of each of them."""
     from prepixel.runs.train_classifier import target_rows
 
-    if options.plot is not None:
-        raise UsageError(f"{options.run_path}: gives {network.answers}, and has no confusion to plot; leave out --plot")
     rows = {row.name: row.value for row in target_rows(options.run_path.stem, result, network.classes, 0.0, 0)}
     if options.json:
         report = {"run": str(options.run_path), "images": result.images, "weights": weights}

@@ -86,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export a classifier."""
+    """Export a network."""
     if options.quantize is not None and options.format != "onnx":
         raise UsageError(f"--quantize writes ONNX graphs only; leave out --format {options.format}")
     if options.quantize is not None and options.dynamic_grid:
@@ -150,21 +150,23 @@ def open_model(options: argparse.Namespace) -> Any:
         UsageError: an option does not go with it.
         PrepixelError: it cannot be opened.
     """
+    from prepixel.cli.own_network import allow_network_of_run
     from prepixel.models import import_build_function
     from prepixel.runs import fold_pixel_model, load_run, read_folded
 
     model, weights = Path(options.model), options.weights
-    build = None if options.build is None else import_build_function(options.build)
     if model.is_dir():
-        if build is not None:
-            raise UsageError(f"{model}: is a run's folder; leave out --build")
+        allow_network_of_run(options.build, model)
         if weights not in {None, "best", "last"}:
             raise UsageError(f"--weights: {weights} is no checkpoint of a run; give best or last")
         return load_run(model, weights=weights or "best", device="cpu")
     if model.is_file():
         if weights is not None:
             raise UsageError(f"{model}: a folded network's file holds its weights; leave out --weights")
+        build = None if options.build is None else import_build_function(options.build)
         return read_folded(model, device="cpu", build=build)
+    if options.build is not None:
+        raise UsageError(f"--build is for runs and files; name your own code as the network: {options.build}")
     own = ".py:" in options.model
     return fold_pixel_model(
         options.model,

@@ -119,5 +119,6 @@ def _print_result(options: argparse.Namespace, result: Any, output: str, differe
             ("input", f"{given.bands} on {given.grid[0]} x {given.grid[1]} blocks, {given.dtype}: {frame}"),
             ("output", output),
             ("difference", f"{difference}, on {comparison.num_images} images in {comparison.engine}"),
+            ("allowed", f"{options.tolerance:.0e}"),
         ]
     )

@@ -13,7 +13,7 @@ from typing import Any
 from prepixel.cli.console import print_line, print_pairs
 from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
-from prepixel.cli.shared_options import add_bands, add_overwrite, check_new, pair
+from prepixel.cli.shared_options import add_bands, add_build, add_overwrite, check_new, pair
 from prepixel.files import read_regular_file
 from prepixel.spectrum.boxes import PUBLISHED_CENTER_FRACTION
 
@@ -80,6 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--filter", choices=("bilinear", "bicubic"), default="bilinear", help="of the resize (default: bilinear)"
     )
     parser.add_argument("-o", "--output", type=output_file(), required=True, metavar="FILE", help="the file to write")
+    add_build(parser)
     add_overwrite(parser)
 
 
@@ -135,8 +136,10 @@ def _print_if_untrained(classifier: Any) -> None:
 
 
 def _fold_run(options: argparse.Namespace) -> Any:
+    from prepixel.cli.own_network import allow_network_of_run
     from prepixel.runs import fold_run
 
+    allow_network_of_run(options.build, Path(options.network))
     for name in ("weights", "pixels", "mean", "std", "classes"):
         if getattr(options, name) is not None:
             raise UsageError(f"{options.network} is a run's folder, which states its own {name}; leave out --{name}")
@@ -147,6 +150,8 @@ def _fold_named(options: argparse.Namespace) -> Any:
     from prepixel.models import import_build_function
     from prepixel.runs import fold_pixel_model
 
+    if options.build is not None:
+        raise UsageError(f"--build is for runs; name your own code as the network: prepixel fold {options.build}")
     own = ".py:" in options.network  # typed by the user of this process
     return fold_pixel_model(
         options.network,

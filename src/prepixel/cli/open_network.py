@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from prepixel.cli.console import UNTRAINED as UNTRAINED
+from prepixel.cli.own_network import allow_network_of_run
 from prepixel.cli.parser import UsageError
 from prepixel.engine import SettingsError, choose_device, disable_malloc_trim
-from prepixel.models import allow_build_function, import_build_function
+from prepixel.models import import_build_function
 from prepixel.runs import (
     Classifier,
     FoldedClassifier,
@@ -44,8 +45,7 @@ def open_classifier(options: argparse.Namespace, *, any_task: bool = False) -> C
             f"{options.run_path}: no such file or folder; give a run's folder, or a file that prepixel fold wrote"
         )
     if options.run_path.is_dir():
-        if build is not None:
-            allow_build_function(build)
+        allow_network_of_run(build, options.run_path)
         classifier = load_run(options.run_path, weights=options.weights, device=device)
     else:
         classifier = read_folded(

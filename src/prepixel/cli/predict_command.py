@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prepixel.cli.answer_table import AnswerRow, print_answers
-from prepixel.cli.console import (
-    STANDARD_INPUT,
-    UNTRAINED,
-    failure_text,
-    named_error,
-    percent,
-    print_error,
-    print_json,
-    print_line,
-)
+from prepixel.cli.answer_table import list_answers, print_answers
+from prepixel.cli.console import UNTRAINED, percent, print_line, report_unread
 from prepixel.cli.option_types import STDIN, integer, number, output_folder, path
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import MAX_BATCH, add_build, add_checkpoint, add_device, add_json, add_threads
@@ -151,63 +141,37 @@ def _predict_exported(options: argparse.Namespace) -> int:
 
 
 def _print_values(options: argparse.Namespace, sources: Sequence[Any], outcomes: Iterable[Any]) -> int:
-    from prepixel.jpeg import ReadFailure
-
-    bad = 0
-    rows: list[AnswerRow] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        name = STANDARD_INPUT if isinstance(source, bytes) else source
-        if isinstance(outcome, ReadFailure):
-            bad += 1
-            _print_failure(source, outcome)
-        elif options.json:
-            print_json({"file": name, "values": outcome})
-        else:
-            rows.append(AnswerRow(name, (), tuple(f"{target} {value:.6g}" for target, value in outcome.items())))
+    rows, bad = list_answers(
+        zip(sources, outcomes, strict=True),
+        lambda values: {"values": values} if options.json else None,
+        lambda values: tuple(f"{target} {value:.6g}" for target, value in values.items()),
+    )
     if rows:
         print_answers(rows, ("file", "values"), columns=True)
-    return _count_bad(bad, len(sources))
-
-
-def _print_failure(source: Any, failure: Any) -> None:
-    name, error = source, failure.error
-    if isinstance(source, bytes):
-        name, error = STANDARD_INPUT, named_error(failure.error, STANDARD_INPUT)
-    print_error(f"prepixel: {failure_text(dataclasses.replace(failure, source=name, error=error))}")
-
-
-def _count_bad(bad: int, count: int) -> int:
-    """Print how many files could not be read, and return the exit status."""
-    if bad:
-        print_error(f"{bad} of {count} files could not be read")
-    return 1 if bad else 0
+    return report_unread(bad, len(sources))
 
 
 def _print_classes(
     options: argparse.Namespace, sources: Sequence[Any], outcomes: Iterable[Any], *, trained: bool
 ) -> int:
-    from prepixel.jpeg import ReadFailure
+    def values(found: Any) -> dict[str, Any] | None:
+        if not options.json:
+            return None
+        pairs = zip(found.classes, found.probabilities, strict=True)
+        classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]
+        return {"trained": trained, "classes": classes}
 
-    bad = 0
-    rows: list[AnswerRow] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        name = STANDARD_INPUT if isinstance(source, bytes) else source
-        if isinstance(outcome, ReadFailure):
-            bad += 1
-            _print_failure(source, outcome)
-        elif options.json:
-            pairs = zip(outcome.classes, outcome.probabilities, strict=True)
-            classes = [{"class": label, "probability": round(share, 6)} for label, share in pairs]
-            print_json({"file": name, "trained": trained, "classes": classes})
-        else:
-            pairs = zip(outcome.classes, outcome.probabilities, strict=True)
-            rows.append(AnswerRow(name, (), tuple(f"{label} {percent(share)}" for label, share in pairs)))
+    def answers(found: Any) -> tuple[str, ...]:
+        pairs = zip(found.classes, found.probabilities, strict=True)
+        return tuple(f"{label} {percent(share)}" for label, share in pairs)
+
+    rows, bad = list_answers(zip(sources, outcomes, strict=True), values, answers)
     if rows:
         if not trained:
             print_line(f"note: {UNTRAINED}")
             print_line()
         print_answers(rows, ("file", "classes, best first"), columns=True)
-    return _count_bad(bad, len(sources))
+    return report_unread(bad, len(sources))
 
 
 def _image_paths(given: Sequence[Path]) -> list[Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from prepixel.array_types import UInt8
 from prepixel.cli.answer_table import AnswerRow, print_answers
@@ -22,8 +20,10 @@ from prepixel.cli.console import (
     print_pairs,
     print_table,
     report_skipped,
+    report_unread,
     short_stem,
 )
+from prepixel.cli.label_files import write_labels
 from prepixel.cli.open_network import describe_checkpoint, open_segmenter
 from prepixel.cli.parser import UsageError
 from prepixel.data.datasets.coco_label_maps import CocoLabelMaps
@@ -31,10 +31,9 @@ from prepixel.data.datasets.label_maps import LabeledPhotos
 from prepixel.data.datasets.mask_images import MaskImageDataset
 from prepixel.data.loading.readers import read_rgb
 from prepixel.engine import disable_malloc_trim
-from prepixel.files import replace_file
 from prepixel.jpeg import ReadFailure
 from prepixel.runs import LabeledPhoto, TrainedSegmenter
-from prepixel.runs.build_detector import describe_problems
+from prepixel.runs.frame_runs import describe_problems
 from prepixel.tasks import SegmentationResult
 
 Annotated = Callable[[LabeledPhoto], UInt8[np.ndarray, "h w"] | None]
@@ -111,7 +110,7 @@ def predict_label_maps(options: argparse.Namespace, paths: Sequence[str]) -> int
         stem = f"{number:06d}-{short_stem(answers[0].source)}"
         drawing, labels = output / f"{stem}.png", output / f"{stem}-labels.png"
         _draw(segmenters, answers, annotated(answers[0]), drawing)
-        _write_labels(answers[0].labels, labels)
+        write_labels(answers[0].labels, labels)
         shares = sorted(zip(answers[0].shares(len(trained.classes)), trained.classes, strict=True), reverse=True)
         if options.json:
             by_class = {name: round(share, 6) for share, name in shares if share}
@@ -122,9 +121,7 @@ def predict_label_maps(options: argparse.Namespace, paths: Sequence[str]) -> int
         print_answers(rows, ("file", "share of pixels"), columns=False)
         print_line()
         print_line(f"drawn, and as label maps: {output}")
-    if bad:
-        print_error(f"{bad} of {len(paths)} files could not be read")
-    return 1 if bad else 0
+    return report_unread(bad, len(paths))
 
 
 def _annotated(options: argparse.Namespace, trained: TrainedSegmenter, folder: Path) -> Annotated:
@@ -133,6 +130,11 @@ def _annotated(options: argparse.Namespace, trained: TrainedSegmenter, folder: P
     if given is None:
         return lambda _: None
     photos = _labeled(given, trained, folder)
+    if photos.classes != trained.classes:
+        raise UsageError(
+            f"{given}: has the classes {', '.join(photos.classes)}, and {options.run_path} learned "
+            f"{', '.join(trained.classes)}; give annotations of the same"
+        )
     places = {Path(sample.path).resolve(): index for index, sample in enumerate(photos.samples)}
 
     def labels_of(photo: LabeledPhoto) -> UInt8[np.ndarray, "h w"] | None:
@@ -170,13 +172,6 @@ def _draw(
     columns = min(len(panels), 4)
     width = 8.0 if columns == 1 else 5.0 * columns
     plot_label_maps(shown, segmenters[0].classes, drawing, columns=columns, width_inches=width)
-
-
-def _write_labels(labels: UInt8[np.ndarray, "h w"], path: Path) -> None:
-    """Write labels as a gray PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    Image.fromarray(labels).save(buffer, format="PNG")
-    replace_file(path, buffer.getvalue())
 
 
 def _cell(value: str | int | float) -> str:

@@ -37,17 +37,16 @@ def run(options: argparse.Namespace) -> int:
     """Train a recipe and print the last scores."""
     from prepixel.cli.detector_commands import print_detection
     from prepixel.cli.evaluate_command import format_score
+    from prepixel.cli.own_network import allow_own_network
     from prepixel.cli.segmenter_commands import print_segmentation
     from prepixel.engine import disable_malloc_trim
-    from prepixel.models import allow_build_function
     from prepixel.recipes import read_any_recipe
     from prepixel.runs import train_run
     from prepixel.tasks import DetectionResult, SegmentationResult
 
     disable_malloc_trim()
-    if options.build is not None:
-        allow_build_function(options.build)
     recipe = read_any_recipe(options.recipe, options.overrides)
+    allow_own_network(options.build, [recipe.network.name], options.recipe)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
         result = train_run(recipe, output, resume=options.resume, progress=progress)

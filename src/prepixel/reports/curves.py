@@ -17,6 +17,8 @@ _PANELS: tuple[tuple[str, Split, str, float], ...] = (
     ("training loss", "train", "loss", 1.0),
     ("validation loss", "val", "loss", 1.0),
     ("validation top-1", "val", "top1", 100.0),
+    ("validation mAP", "val", "map", 100.0),
+    ("validation R2", "val", "r2", 100.0),
     ("validation mIoU", "val", "miou", 100.0),
     ("validation AP of boxes", "val", "box_ap", 100.0),
     ("validation AP of masks", "val", "mask_ap", 100.0),
@@ -56,8 +58,8 @@ def plot_curves(runs: Mapping[str, Sequence[Records]], output: Path, *, title: s
                 rows = [records.metrics(split, name) for records in repetitions]
                 _draw_repetitions(axes, [r for r in rows if r], factor, position, label)
             axes.set_xlim(left=0)
-            if factor != 1:
-                axes.set_ylim(bottom=0)
+            if factor != 1:  # R2 may be below 0
+                axes.set_ylim(bottom=min(0.0, float(axes.dataLim.y0)))
         drawn_lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
         columns = _legend_columns(list(drawn_lines))
         figure.legend(drawn_lines.values(), drawn_lines.keys(), loc="outside lower center", ncols=columns)

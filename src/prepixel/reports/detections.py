@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
 from prepixel.array_types import Bool, Float, UInt8
-from prepixel.reports.figure import COLORS, figure_file, plain_text
+from prepixel.reports.figure import COLORS, plain_text
+from prepixel.reports.picture_grid import picture_grid
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,8 @@ def plot_detections(
     Raises:
         ValueError: there is no picture.
     """
-    if not pictures:
-        raise ValueError("nothing to draw: no picture is given")
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    tallest = max(shown.pixels.shape[0] / shown.pixels.shape[1] for shown in pictures.values())
-    height = width_inches / columns * min(tallest, 1.4) * rows + 0.5 * rows
-    with figure_file(output, (width_inches, height)) as figure:
-        drawn = []
-        for place, (name, shown) in enumerate(pictures.items(), start=1):
-            axes = figure.add_subplot(rows, columns, place)
-            axes.set_title(plain_text(name.strip()), fontsize=10)
-            axes.set_axis_off()
-            drawn.append((axes, _draw(axes, shown), shown.boxes))
-        if title:
-            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
+    with picture_grid(pictures, output, columns=columns, width_inches=width_inches, title=title) as (figure, cells):
+        drawn = [(axes, _draw(axes, shown), shown.boxes) for axes, shown in cells]
         figure.draw_without_rendering()  # lays the pictures out, on which the labels' places depend
         figure.set_layout_engine("none")
         for axes, labels, boxes in drawn:

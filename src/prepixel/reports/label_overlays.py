@@ -11,10 +11,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from prepixel.array_types import Bool, Float64, UInt8
-from prepixel.reports.figure import COLORS, figure_file, plain_text
+from prepixel.reports.figure import COLORS, plain_text
+from prepixel.reports.picture_grid import picture_grid
 
 _OPACITY = 0.5
 _MOST_NAMED = 12  # classes in a legend
+_LEGEND_INCHES = 0.4
 _PLAIN = "background"  # a class of this name is left as the photo is
 
 
@@ -53,20 +55,12 @@ def plot_label_maps(
     Raises:
         ValueError: there is no picture.
     """
-    if not pictures:
-        raise ValueError("nothing to draw: no picture is given")
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    tallest = max(shown.pixels.shape[0] / shown.pixels.shape[1] for shown in pictures.values())
-    height = width_inches / columns * min(tallest, 1.4) * rows + 0.5 * rows + 0.4
-    with figure_file(output, (width_inches, height)) as figure:
-        for place, (name, shown) in enumerate(pictures.items(), start=1):
-            axes = figure.add_subplot(rows, columns, place)
-            axes.set_title(plain_text(name.strip()), fontsize=10)
-            axes.set_axis_off()
+    grid = picture_grid(
+        pictures, output, columns=columns, width_inches=width_inches, title=title, legend_inches=_LEGEND_INCHES
+    )
+    with grid as (figure, cells):
+        for axes, shown in cells:
             axes.imshow(_painted(shown, classes))
-        if title:
-            figure.suptitle(plain_text(title, longest=150), x=0.01, ha="left", weight="bold")
         named = [label for label in _frequent(pictures, len(classes)) if classes[label] != _PLAIN][:_MOST_NAMED]
         if named:
             patches = [Patch(color=_color(label, classes), label=plain_text(classes[label])) for label in named]

@@ -68,7 +68,7 @@ class TableRow:
     @property
     def score(self) -> str:
         """Name the score that rows are compared by."""
-        return _COMPARED_BY[self.task]
+        return next(iter(_SCORES[self.task].values()))
 
     def is_finished(self) -> bool:
         """Return whether every run has been scored after its last epoch."""
@@ -95,7 +95,8 @@ _DETECTED = {
     )
 }
 
-# Scores by the words above their columns, for each kind of task in the order of the tables.
+# Scores by the words above their columns, for each kind of task in the order of the tables; rows are compared by the
+# first.
 _SCORES: Mapping[str, Mapping[str, str]] = {
     "classification": {"top-1 %": "top1", "top-5 %": "top5"},
     "multi_label": {"mAP %": "map", "F1 %": "f1_macro"},
@@ -103,14 +104,6 @@ _SCORES: Mapping[str, Mapping[str, str]] = {
     "segmentation": {"mIoU %": "miou", "pixel accuracy %": "pixel_accuracy"},
     "detection": _DETECTED,
 }
-_COMPARED_BY = {
-    "classification": "top1",
-    "multi_label": "map",
-    "regression": "r2",
-    "segmentation": "miou",
-    "detection": "box_ap",
-}
-
 _LEFT, _COSTS = 3, 2  # columns of words, then of costs, then of words again
 
 

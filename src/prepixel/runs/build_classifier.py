@@ -31,10 +31,6 @@ from prepixel.models import (
     SpectrumInput,
     WeightReuse,
     WeightsMismatch,
-    count_macs,
-    count_parameters,
-    example_pixels,
-    example_spectrum,
     fold,
     frequency_network,
     light_network,
@@ -48,6 +44,7 @@ from prepixel.models.weight_files import read_weights
 from prepixel.recipes.classification import InputSettings, Recipe
 from prepixel.recipes.parsing import expand_location, expand_path
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
+from prepixel.runs.run_metadata import bytes_per_value, input_costs, run_sizes
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Classification, GatedClassification, MultiLabel, Regression, TargetScaling
 
@@ -207,11 +204,7 @@ def build_network(recipe: Recipe, num_classes: int, bands: BandSet | None, stati
 def _channel_bytes(recipe: Recipe) -> float:
     """Count the bytes of one channel of one sample."""
     down, across = recipe.input.grid or (0, 0)
-    return float(down * across * _value_bytes(recipe.input))
-
-
-def _value_bytes(settings: InputSettings) -> int:
-    return 1 if settings.encoding == "int8" or settings.kind == "rgb" else 4
+    return float(down * across * bytes_per_value(recipe.input))
 
 
 def _build_ungated(
@@ -354,19 +347,12 @@ def run_metadata(
     """Return what a table's row needs beside scores: the input, its resolution, and its costs."""
     settings = recipe.input
     bands = parse_bands(settings)
-    if bands is None or settings.grid is None:
-        size = settings.pixels or (0, 0)
-        source, values = size, 3 * size[0] * size[1]
-        label, macs = "RGB", count_macs(network, example_pixels(size))
-    else:
-        source = (8 * settings.grid[0], 8 * settings.grid[1])
-        values = bands.num_values(settings.grid)
-        label, macs = f"DCT {bands}", count_macs(network, example_spectrum(bands, settings.grid))
+    costs = input_costs(network, bands, settings.grid, settings.pixels)
     return {
-        "input": label,
-        "source": f"{source[0]} x {source[1]}",
-        "values_per_sample": values,
-        "bytes_per_sample": values * _value_bytes(settings),
+        "input": costs.label,
+        "source": f"{costs.source[0]} x {costs.source[1]}",
+        "values_per_sample": costs.values,
+        "bytes_per_sample": costs.values * bytes_per_value(settings),
         "network": ", ".join(
             [
                 recipe.network.name,
@@ -374,11 +360,6 @@ def run_metadata(
                 *([f"{recipe.gate.kind} gate"] if recipe.gate.kind != "none" else []),
             ]
         ),
-        "parameters": count_parameters(network),
-        "macs": macs,
-        "epochs": recipe.training.epochs,
-        "classes": len(folders.train.classes),
-        "train_images": len(folders.train),
-        "val_images": 0 if folders.val is None else len(folders.val),
-        "processes": processes,
+        "macs": costs.macs,
+        **run_sizes(recipe, network, folders, processes),
     }

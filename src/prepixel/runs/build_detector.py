@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from prepixel.data.loading.detection_readers import PixelFrames, SpectrumFrames
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.gates import build_gate
-from prepixel.models import WeightsMismatch, count_macs, count_parameters
+from prepixel.models import WeightsMismatch, count_macs
 from prepixel.models.detectors import (
     Detector,
     PixelBackbone,
@@ -30,6 +29,7 @@ from prepixel.models.pyramid import FRAME_MULTIPLE, Levels, fold_pyramid, freque
 from prepixel.recipes.detection import DetectionRecipe, FrameInputSettings
 from prepixel.recipes.parsing import expand_path
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
+from prepixel.runs.run_metadata import bytes_per_value, run_sizes
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Detection, GroundTruth
 
@@ -210,12 +210,6 @@ def build_detection_task(network: Detector, photos: CocoDataset) -> Detection:
     return Detection(GroundTruth.of(photos.ground_truth()), masks=network.has_masks, budget=budget)
 
 
-def needs_statistics(recipe: DetectionRecipe) -> bool:
-    """Return whether channels are normalized or encoded by statistics of the data; a folded stem has its own norm."""
-    settings = recipe.input
-    return settings.kind == "spectrum" and (recipe.network.stem == "removed" or settings.encoding == "int8")
-
-
 def detection_statistics(
     recipe: DetectionRecipe,
     photos: CocoDataset,
@@ -244,12 +238,6 @@ def detection_statistics(
     )
 
 
-def describe_problems(problems: Sequence[str]) -> str:
-    """Return a line about entries of annotations that are left out."""
-    entries = "1 entry" if len(problems) == 1 else f"{len(problems):,} entries"
-    return f"{entries} of the annotations left out, the first: {problems[0]}"
-
-
 def detection_run_metadata(
     recipe: DetectionRecipe, network: Detector, folders: CocoFolders, processes: int
 ) -> dict[str, float | int | str]:
@@ -262,15 +250,10 @@ def detection_run_metadata(
         "input": "RGB" if recipe.input.bands is None else f"DCT {BandSet.parse(recipe.input.bands)}",
         "source": _source(recipe.input),
         "values_per_sample": values,
-        "bytes_per_sample": values * (1 if recipe.input.bands is None or recipe.input.encoding == "int8" else 4),
+        "bytes_per_sample": values * bytes_per_value(recipe.input),
         "network": ", ".join([settings.kind, settings.name, *folded, *gate]),
-        "parameters": count_parameters(network),
         "macs": macs,
-        "epochs": recipe.training.epochs,
-        "classes": len(folders.train.classes),
-        "train_images": len(folders.train),
-        "val_images": 0 if folders.val is None else len(folders.val),
-        "processes": processes,
+        **run_sizes(recipe, network, folders, processes),
     }
 
 

@@ -19,10 +19,6 @@ from prepixel.errors import DatasetError, ReadFailure, RunError
 from prepixel.models import (
     Segmenter,
     WeightsMismatch,
-    count_macs,
-    count_parameters,
-    example_pixels,
-    example_spectrum,
     fold_segmenter,
     frequency_segmenter,
     pixel_segmenter,
@@ -31,6 +27,7 @@ from prepixel.models.input_norm import PixelInput
 from prepixel.recipes.parsing import expand_path
 from prepixel.recipes.segmentation import SegmentationRecipe
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
+from prepixel.runs.run_metadata import bytes_per_value, input_costs, run_sizes
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import Segmentation
 
@@ -186,12 +183,6 @@ def build_segmentation_task(recipe: SegmentationRecipe, num_classes: int) -> Seg
     return Segmentation(num_classes, recipe.task.aux_weight)
 
 
-def needs_statistics(recipe: SegmentationRecipe) -> bool:
-    """Return whether channels are normalized or encoded by statistics of the data; a folded stem has its own norm."""
-    settings = recipe.input
-    return settings.kind == "spectrum" and (recipe.network.stem == "removed" or settings.encoding == "int8")
-
-
 def segmentation_statistics(
     recipe: SegmentationRecipe,
     photos: LabeledPhotos,
@@ -223,28 +214,16 @@ def segmentation_run_metadata(
 ) -> dict[str, float | int | str]:
     """Return what a table's row needs beside scores: the input, its resolution, and its costs."""
     settings = recipe.input
-    if settings.bands is None or settings.grid is None:
-        values, label = 3 * settings.frame[0] * settings.frame[1], "RGB"
-        macs, source = count_macs(network, example_pixels(settings.frame)), settings.frame
-    else:
-        bands = BandSet.parse(settings.bands)
-        values, label = bands.num_values(settings.grid), f"DCT {bands}"
-        macs = count_macs(network, example_spectrum(bands, settings.grid))
-        source = (8 * settings.grid[0], 8 * settings.grid[1])
+    bands = None if settings.bands is None else BandSet.parse(settings.bands)
+    costs = input_costs(network, bands, settings.grid, settings.pixels)
     frame = f"frames of {settings.frame[0]} x {settings.frame[1]}"
+    folded = ["folded"] if recipe.network.stem == "folded" else []
     return {
-        "input": label,
-        "source": frame if source == settings.frame else f"{frame}, from {source[0]} x {source[1]}",
-        "values_per_sample": values,
-        "bytes_per_sample": values * (1 if settings.kind == "rgb" or settings.encoding == "int8" else 4),
-        "network": ", ".join(
-            [recipe.network.kind, recipe.network.name, *(["folded"] if recipe.network.stem == "folded" else [])]
-        ),
-        "parameters": count_parameters(network),
-        "macs": macs,
-        "epochs": recipe.training.epochs,
-        "classes": len(folders.train.classes),
-        "train_images": len(folders.train),
-        "val_images": 0 if folders.val is None else len(folders.val),
-        "processes": processes,
+        "input": costs.label,
+        "source": frame if costs.source == settings.frame else f"{frame}, from {costs.source[0]} x {costs.source[1]}",
+        "values_per_sample": costs.values,
+        "bytes_per_sample": costs.values * bytes_per_value(settings),
+        "network": ", ".join([recipe.network.kind, recipe.network.name, *folded]),
+        "macs": costs.macs,
+        **run_sizes(recipe, network, folders, processes),
     }

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from prepixel.data import CropLoader, ImageDataset, ListedDataset, PixelReader, SpectrumReader, open_dataset
 from prepixel.data.loading.readers import read_centered
-from prepixel.engine import Position, choose_device, evaluate, load_weights
+from prepixel.engine import Position, choose_device, load_weights
 from prepixel.errors import RunError
 from prepixel.jpeg import ReadFailure
 from prepixel.jpeg.source import Source, source_name
@@ -23,9 +22,12 @@ from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_location
 from prepixel.runs.build_classifier import Network, build_loader, build_network, build_reader, build_task
 from prepixel.runs.run_folder import RunFolder
+from prepixel.runs.scoring import read_by, score
 from prepixel.runtime.prediction import Prediction
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.tasks import ClassificationResult
+
+_Answer = TypeVar("_Answer")
 
 
 class Classifier(abc.ABC):
@@ -86,25 +88,38 @@ class Classifier(abc.ABC):
         """
         if self.answers == "values":
             raise RunError(f"{self.name}: is of task.kind regression, which gives values: use predict_values")
+        yield from self._answer(
+            paths, lambda names, outputs: self._classify(names, outputs, top), batch_size=batch_size, threads=threads
+        )
+
+    def _answer(
+        self,
+        paths: Sequence[Source],
+        answers: Callable[[list[str], Tensor], Iterable[_Answer]],
+        *,
+        batch_size: int,
+        threads: int,
+    ) -> Iterator[_Answer | ReadFailure]:
+        """Run files through the network, and yield what is made of its outputs, or a file's failure, in order."""
         for start in range(0, len(paths), batch_size):
             sources = list(paths[start : start + batch_size])
             names = [source_name(source) for source in sources]
             crops = read_centered(self.reader, sources, self.crop_fraction, threads)
-            outcomes: dict[int, Prediction | ReadFailure] = {failure.index: failure for failure in crops.failures}
+            outcomes: dict[int, _Answer | ReadFailure] = {failure.index: failure for failure in crops.failures}
             if crops.kept:
-                named = self._classify([names[place] for place in crops.kept], crops.inputs, top)
-                outcomes |= zip(crops.kept, named, strict=True)
+                with torch.inference_mode():
+                    outputs = self.network(crops.inputs.to(self.device))
+                made = answers([names[place] for place in crops.kept], outputs)
+                outcomes |= zip(crops.kept, made, strict=True)
             for place in range(len(names)):
                 yield outcomes[place]
 
     @property
     def answers(self) -> Literal["classes", "labels", "values"]:
-        """Say what an image gets: one of the classes, any of them as labels, or a value for each of their names."""
+        """Return the kind of answer: one of the classes, any of them as labels, or a value for each of their names."""
         return "classes"
 
-    def _classify(self, names: Sequence[str], inputs: Any, top: int) -> Iterator[Prediction]:
-        with torch.inference_mode():
-            logits: Tensor = self.network(inputs.to(self.device))
+    def _classify(self, names: Sequence[str], logits: Tensor, top: int) -> Iterator[Prediction]:
         chances = logits.double().sigmoid() if self.answers == "labels" else logits.double().softmax(1)
         best = chances.topk(min(top, len(self.classes)))
         for name, probabilities, labels in zip(names, best.values.tolist(), best.indices.tolist(), strict=True):
@@ -155,7 +170,7 @@ class TrainedRun(Classifier):
 
     @property
     def answers(self) -> Literal["classes", "labels", "values"]:
-        """Say what an image gets: one of the classes, any of them as labels, or a value for each of their names."""
+        """Return the kind of answer: one of the classes, any of them as labels, or a value for each of their names."""
         kinds: dict[str, Literal["labels", "values"]] = {"multi_label": "labels", "regression": "values"}
         return kinds.get(self.recipe.task.kind, "classes")
 
@@ -175,17 +190,11 @@ class TrainedRun(Classifier):
         if self.answers != "values":
             raise RunError(f"{self.name}: is of task.kind {self.recipe.task.kind}, which gives classes: use predict")
         scaling = self.folder.read_scaling()
-        for start in range(0, len(paths), batch_size):
-            sources = list(paths[start : start + batch_size])
-            crops = read_centered(self.reader, sources, self.crop_fraction, threads)
-            outcomes: dict[int, dict[str, float] | ReadFailure] = {failure.index: failure for failure in crops.failures}
-            if crops.kept:
-                with torch.inference_mode():
-                    values = scaling.to_units(self.network(crops.inputs.to(self.device))).tolist()
-                named = (dict(zip(self.classes, row, strict=True)) for row in values)
-                outcomes |= zip(crops.kept, named, strict=True)
-            for place in range(len(sources)):
-                yield outcomes[place]
+
+        def values(_: list[str], outputs: Tensor) -> list[dict[str, float]]:
+            return [dict(zip(self.classes, row, strict=True)) for row in scaling.to_units(outputs).tolist()]
+
+        yield from self._answer(paths, values, batch_size=batch_size, threads=threads)
 
     def evaluate(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
@@ -208,13 +217,7 @@ class TrainedRun(Classifier):
         loader = self.loader(folder, batch_size=batch_size, threads=threads)
         scaling = self.folder.read_scaling() if self.answers == "values" else None
         task = build_task(self.recipe, len(self.classes), self.network, scaling)
-        result = evaluate(
-            self.network,
-            task,
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
-        return result, loader.failures
+        return score(self.recipe, self.network, task, loader), loader.failures
 
     def loader(
         self, folder: str | os.PathLike[str] | None = None, *, batch_size: int | None = None, threads: int | None = None
@@ -229,13 +232,8 @@ class TrainedRun(Classifier):
             files = open_dataset(folder, class_names=self.classes)
         else:
             files = ListedDataset(folder, kind=self.answers, class_names=self.classes)
-        data = self.recipe.data
-        data = dataclasses.replace(
-            data,
-            val_batch_size=batch_size or data.val_batch_size,
-            threads=data.threads if threads is None else threads,
-        )
-        return build_loader(dataclasses.replace(self.recipe, data=data), files, self.reader, training=False)
+        recipe = read_by(self.recipe, batch_size=batch_size, threads=threads)
+        return build_loader(recipe, files, self.reader, training=False)
 
 
 def load_run(
@@ -256,11 +254,7 @@ def load_run(
     recipe = place.read_recipe()
     classes = place.read_classes()
     bands, statistics = place.read_input(recipe)
-    path = place.checkpoint(weights)
-    if weights == "best" and not path.exists():
-        path = place.checkpoint("last")
-    if not path.exists():
-        raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
+    path = place.saved_checkpoint(weights)
     network = build_network(recipe, len(classes), bands, statistics)
     position = load_weights(network, path)
     network.to(choose_device(device)).eval()

@@ -18,26 +18,25 @@ from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.readers import read_drawn
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import Position, choose_device, evaluate, load_weights
+from prepixel.engine import Position, choose_device, load_weights
 from prepixel.errors import DatasetError, RunError
 from prepixel.jpeg import ReadFailure
 from prepixel.models.detectors import Detector
 from prepixel.recipes.detection import DetectionRecipe
-from prepixel.recipes.parsing import expand_path, read_any_recipe
-from prepixel.runs.build_classifier import read_rgb_weights
+from prepixel.recipes.parsing import read_any_recipe
 from prepixel.runs.build_detector import (
     build_detection_loader,
     build_detection_task,
     build_frame_reader,
     build_recipe_detector,
     frame_settings,
-    needs_statistics,
     read_part,
     take_detector,
 )
 from prepixel.runs.classifier import Weights
+from prepixel.runs.frame_runs import read_first_weights, read_frame_statistics, start_from_run
 from prepixel.runs.run_folder import RunFolder
-from prepixel.spectrum import BandSet, Statistics
+from prepixel.runs.scoring import read_by, score
 from prepixel.tasks import DetectionResult, coco_detections
 from prepixel.tasks.average_precision import Found
 
@@ -109,12 +108,7 @@ class TrainedDetector:
             DatasetError: their annotations are not those of the run's classes.
         """
         photos, loader = self.photos_and_loader(batch_size=batch_size, threads=threads)
-        result: DetectionResult = evaluate(
-            self.network,
-            build_detection_task(self.network, photos),
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
-        )
+        result: DetectionResult = score(self.recipe, self.network, build_detection_task(self.network, photos), loader)
         return result, photos, loader.failures
 
     def photos_and_loader(
@@ -130,13 +124,8 @@ class TrainedDetector:
                 f"{data.val_annotations} has {len(photos.classes)} categories, and the run learned "
                 f"{len(self.classes)}, or others; they must be the same"
             )
-        data = dataclasses.replace(
-            data,
-            val_batch_size=batch_size or data.val_batch_size,
-            threads=data.threads if threads is None else threads,
-        )
-        statistics = read_run_statistics(self.folder, self.recipe)
-        recipe = dataclasses.replace(self.recipe, data=data)
+        statistics = read_frame_statistics(self.folder, self.recipe)
+        recipe = read_by(self.recipe, batch_size=batch_size, threads=threads)
         return photos, build_detection_loader(recipe, photos, statistics, training=False)
 
     def categories(self) -> list[dict[str, Any]]:
@@ -153,7 +142,7 @@ class TrainedDetector:
             paths: photos, read one at a time.
             min_score: detections of a lower score are left out, 0..1.
         """
-        reader: FrameReader = build_frame_reader(self.recipe, read_run_statistics(self.folder, self.recipe))
+        reader: FrameReader = build_frame_reader(self.recipe, read_frame_statistics(self.folder, self.recipe))
         frames = frame_settings(self.recipe.input)
         identifiers = [int(category["id"]) for category in self.categories()]
         sizes: list[tuple[int, int]] = []
@@ -189,13 +178,9 @@ def load_detector(
     place = RunFolder(Path(folder))
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, DetectionRecipe):
-        raise RunError(f"{place.recipe}: is a classifier's, and a detector is wanted here")
+        raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a detector is wanted here")
     classes = place.read_classes()
-    path = place.checkpoint(weights)
-    if weights == "best" and not path.exists():
-        path = place.checkpoint("last")
-    if not path.exists():
-        raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
+    path = place.saved_checkpoint(weights)
     network = build_run_network(place, recipe, len(classes), weights=False)
     position = load_weights(network, path)
     network.to(choose_device(device)).eval()
@@ -207,22 +192,8 @@ def build_run_network(place: RunFolder, recipe: DetectionRecipe, num_classes: in
     if not weights and recipe.network.rgb_weights is not None and recipe.network.freeze_norms is None:
         frozen = dataclasses.replace(recipe.network, freeze_norms=True)  # as it was with them
         recipe = dataclasses.replace(recipe, network=frozen)
-    statistics = read_run_statistics(place, recipe)
-    path = recipe.network.rgb_weights if weights else None
-    state = None if path is None else read_rgb_weights(expand_path(path, "network.rgb_weights"))
-    network = build_recipe_detector(recipe, num_classes, statistics, state)
-    if weights and recipe.network.from_run is not None:
-        start = load_detector(expand_path(recipe.network.from_run, "network.from_run"), weights="last", device="cpu")
-        try:
-            take_detector(network, start.network)
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise RunError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
+    statistics = read_frame_statistics(place, recipe)
+    network = build_recipe_detector(recipe, num_classes, statistics, read_first_weights(recipe) if weights else None)
+    if weights:
+        start_from_run(recipe, network, load_detector, take_detector)
     return network
-
-
-def read_run_statistics(place: RunFolder, recipe: DetectionRecipe) -> Statistics | None:
-    """Read the statistics that a run kept; None where it needs none."""
-    if not needs_statistics(recipe):
-        return None
-    return Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))

@@ -169,7 +169,7 @@ def fold_run(
         RecipeError: the folder holds no run.
     """
     run = load_run(folder, weights=weights, device="cpu")
-    settings = run.recipe.input
+    settings = run.recipe.input.evaluated
     if run.answers != "classes":
         raise ModelError(f"{run.folder.path}: gives each image {run.answers}; only classifiers are folded into files")
     if settings.pixels is None:

@@ -74,6 +74,19 @@ class RunFolder:
         """Name the checkpoint ``best`` or ``last``."""
         return self.path / "checkpoints" / f"{which}.pt"
 
+    def saved_checkpoint(self, which: str) -> Path:
+        """Return the checkpoint ``best`` or ``last`` to load: of a run without evaluation ``last`` for both.
+
+        Raises:
+            RunError: the run has saved no weights yet.
+        """
+        path = self.checkpoint(which)
+        if which == "best" and not path.exists():
+            path = self.checkpoint("last")
+        if not path.exists():
+            raise RunError(f"{self.path}: has saved no weights yet; train it, or resume it with --resume")
+        return path
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder, and keep other processes from training into it until the block ends.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,25 +18,24 @@ from prepixel.data.loading.loader import BatchLoader
 from prepixel.data.loading.padded_crops import WholePhoto
 from prepixel.data.loading.readers import read_drawn
 from prepixel.data.random_streams import sample_generator
-from prepixel.engine import Position, choose_device, evaluate, load_weights
+from prepixel.engine import Position, choose_device, load_weights
 from prepixel.errors import DatasetError, RunError
 from prepixel.jpeg import ReadFailure
 from prepixel.models import Segmenter
-from prepixel.recipes.parsing import expand_path, read_any_recipe
+from prepixel.recipes.parsing import read_any_recipe
 from prepixel.recipes.segmentation import SegmentationRecipe
-from prepixel.runs.build_classifier import read_rgb_weights
 from prepixel.runs.build_segmenter import (
     build_frame_reader,
     build_recipe_segmenter,
     build_segmentation_loader,
     build_segmentation_task,
-    needs_statistics,
     open_part,
     take_segmenter,
 )
 from prepixel.runs.classifier import Weights
+from prepixel.runs.frame_runs import read_first_weights, read_frame_statistics, start_from_run
 from prepixel.runs.run_folder import RunFolder
-from prepixel.spectrum import BandSet, Statistics
+from prepixel.runs.scoring import read_by, score
 from prepixel.tasks import SegmentationResult
 
 
@@ -111,11 +109,8 @@ class TrainedSegmenter:
             DatasetError: their classes are not those of the run.
         """
         photos, loader = self.photos_and_loader(batch_size=batch_size, threads=threads)
-        result: SegmentationResult = evaluate(
-            self.network,
-            build_segmentation_task(self.recipe, len(self.classes)),
-            loader,
-            precision=self.recipe.training.precision if self.device.type == "cuda" else "float32",
+        result: SegmentationResult = score(
+            self.recipe, self.network, build_segmentation_task(self.recipe, len(self.classes)), loader
         )
         return result, photos, loader.failures
 
@@ -132,13 +127,8 @@ class TrainedSegmenter:
                 f"{data.val} has {len(photos.classes)} classes, and the run learned {len(self.classes)}, or others; "
                 "they must be the same"
             )
-        data = dataclasses.replace(
-            data,
-            val_batch_size=batch_size or data.val_batch_size,
-            threads=data.threads if threads is None else threads,
-        )
-        statistics = read_segmenter_statistics(self.folder, self.recipe)
-        recipe = dataclasses.replace(self.recipe, data=data)
+        statistics = read_frame_statistics(self.folder, self.recipe)
+        recipe = read_by(self.recipe, batch_size=batch_size, threads=threads)
         return photos, build_segmentation_loader(recipe, photos, statistics, training=False)
 
     def predict(self, paths: Sequence[str | os.PathLike[str]]) -> Iterator[LabeledPhoto | ReadFailure]:
@@ -147,7 +137,7 @@ class TrainedSegmenter:
         Args:
             paths: photos, read one at a time.
         """
-        reader = build_frame_reader(self.recipe, read_segmenter_statistics(self.folder, self.recipe))
+        reader = build_frame_reader(self.recipe, read_frame_statistics(self.folder, self.recipe))
         crop, generator = WholePhoto(), sample_generator(0, 0, 0)  # which it does not touch
         shown: list[tuple[tuple[int, int], CropParams]] = []
 
@@ -184,11 +174,7 @@ def load_segmenter(
     if not isinstance(recipe, SegmentationRecipe):
         raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a segmenter is wanted here")
     classes = place.read_classes()
-    path = place.checkpoint(weights)
-    if weights == "best" and not path.exists():
-        path = place.checkpoint("last")
-    if not path.exists():
-        raise RunError(f"{place.path}: has saved no weights yet; train it, or resume it with --resume")
+    path = place.saved_checkpoint(weights)
     network = build_run_segmenter(place, recipe, len(classes), weights=False)
     position = load_weights(network, path)
     network.to(choose_device(device)).eval()
@@ -197,22 +183,8 @@ def load_segmenter(
 
 def build_run_segmenter(place: RunFolder, recipe: SegmentationRecipe, num_classes: int, *, weights: bool) -> Segmenter:
     """Build a run's segmenter; without ``weights`` of the same parts, to be filled from a checkpoint."""
-    statistics = read_segmenter_statistics(place, recipe)
-    path = recipe.network.rgb_weights if weights else None
-    state = None if path is None else read_rgb_weights(expand_path(path, "network.rgb_weights"))
-    network = build_recipe_segmenter(recipe, num_classes, statistics, state)
-    if weights and recipe.network.from_run is not None:
-        start = load_segmenter(expand_path(recipe.network.from_run, "network.from_run"), weights="last", device="cpu")
-        try:
-            take_segmenter(network, start.network)
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise RunError(f"network.from_run: {start.folder.path} is of another network: {reason}") from error
+    statistics = read_frame_statistics(place, recipe)
+    network = build_recipe_segmenter(recipe, num_classes, statistics, read_first_weights(recipe) if weights else None)
+    if weights:
+        start_from_run(recipe, network, load_segmenter, take_segmenter)
     return network
-
-
-def read_segmenter_statistics(place: RunFolder, recipe: SegmentationRecipe) -> Statistics | None:
-    """Read the statistics that a run kept; None where it needs none."""
-    if not needs_statistics(recipe):
-        return None
-    return Statistics.read(place.statistics).for_bands(BandSet.read(place.bands))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from prepixel.data import ListedDataset
 from prepixel.data.loading.channel_statistics import Progress
@@ -16,7 +17,6 @@ from prepixel.data.loading.loader import BatchLoader
 from prepixel.errors import ReadFailure, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, FrequencyNetwork, WeightReuse, WeightsMismatch, slice_channels
-from prepixel.models.input_size import built_size
 from prepixel.recipes.classification import Recipe
 from prepixel.recipes.parsing import expand_path
 from prepixel.records import ConfusionRow, MetricRow
@@ -37,10 +37,10 @@ from prepixel.runs.classifier import load_run
 from prepixel.runs.loader_options import check_batch_size
 from prepixel.runs.run_folder import RunFolder
 from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
-from prepixel.spectrum import Statistics
+from prepixel.spectrum import Spectrum, Statistics
 from prepixel.tasks import ClassificationResult, MultiLabelResult, RegressionResult, TargetScaling
 
-_TARGET_SCORES = {"ap": "average_precision", "r2": "r2", "mae": "mae"}
+_TARGET_SCORES = ("ap", "r2", "mae")
 
 
 def run(
@@ -76,16 +76,15 @@ class ClassifierBuilder(RunBuilder):
         self.folders = DataFolders.of(recipe)
         self.classes = self.folders.train.classes
         self.bands = parse_bands(recipe.input)
-        train = self.folders.train
-        regression = recipe.task.kind == "regression" and isinstance(train, ListedDataset)
-        self.scaling = TargetScaling.of(train.targets) if regression and isinstance(train, ListedDataset) else None
         self.failures: list[ReadFailure] = []
         check_batch_size(recipe, self.folders.train)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
         """Measure or copy the statistics of the channels, and those of a regression's targets."""
-        if self.scaling is not None:
-            place.write_scaling(self.scaling)
+        train = self.folders.train
+        if self.recipe.task.kind == "regression" and not place.targets.exists():
+            assert isinstance(train, ListedDataset)
+            place.write_scaling(TargetScaling.of(train.targets))
         if self.bands is not None and not place.statistics.exists():
             statistics = statistics_of(self.recipe, self.folders.train, self.bands, progress, self.failures)
             statistics.write(place.statistics)
@@ -102,6 +101,7 @@ class ClassifierBuilder(RunBuilder):
             world_size=accelerator.num_processes,
             pin_memory=accelerator.device.type == "cuda",
         )
+        scaling = place.read_scaling() if recipe.task.kind == "regression" else None
         network = build_network(recipe, len(self.classes), self.bands, statistics)
         check_evaluated_size(recipe, network)
         reused = reuse_rgb_weights(recipe, network, len(self.classes))
@@ -109,7 +109,7 @@ class ClassifierBuilder(RunBuilder):
         weights = (("RGB weights", reused), ("run's weights", kept))
         return RunParts(
             network,
-            build_task(recipe, len(self.classes), network, self.scaling),
+            build_task(recipe, len(self.classes), network, scaling),
             self._augmented(loader(folders.train, reader=reader(recipe.input), training=True)),
             None if folders.val is None else loader(folders.val, reader=reader(recipe.input.evaluated), training=False),
             run_metadata(recipe, network, folders, accelerator.num_processes),
@@ -140,17 +140,28 @@ class ClassifierBuilder(RunBuilder):
 
 
 def check_evaluated_size(recipe: Recipe, network: Network) -> None:
-    """Check before training that the network takes the size that evaluation gives it.
+    """Check before training that the network takes the size that evaluation gives it: one image passes it.
 
     Raises:
-        RunError: its patch grid is built for the training size alone.
+        RunError: it does not.
     """
-    settings = recipe.input
-    key = "val_grid" if settings.pixels is None else "val_pixels"
-    if settings.evaluated == replace(settings, val_grid=None, val_pixels=None):
+    settings, bands = recipe.input, parse_bands(recipe.input)
+    given = settings.evaluated
+    if given == replace(settings, val_grid=None, val_pixels=None):
         return
-    if any(built_size(part) is not None for part in network.modules()):
-        raise RunError(f"input.{key} is set, and {recipe.network.name} is built for one size alone; remove it")
+    image: Tensor | Spectrum
+    if bands is None or given.grid is None:
+        key, image = "val_pixels", torch.zeros((1, 3, *(given.pixels or (0, 0))), dtype=torch.uint8)
+    else:
+        key, image = "val_grid", Spectrum.of_coefficients(torch.zeros(1, len(bands), *given.grid), bands)
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(image)
+    except Exception as error:  # the network's own code may raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RunError(f"input.{key} is set, and {recipe.network.name} does not take that size ({reason})") from error
+    network.train(training)
 
 
 def reuse_run(recipe: Recipe, network: Network) -> WeightReuse | None:
@@ -193,8 +204,8 @@ def target_rows(
     name: str, result: MultiLabelResult | RegressionResult, names: Sequence[str], epoch: float, step: int
 ) -> list[MetricRow]:
     """Return the score of each label or number."""
-    rows: list[MetricRow] = []
-    for score, attribute in _TARGET_SCORES.items():
-        for target, value in zip(names, getattr(result, attribute, torch.zeros(0)).tolist(), strict=False):
-            rows.append(MetricRow(name, "val", f"{score}/{target}", value, epoch, step, result.images))
-    return rows
+    return [
+        MetricRow(name, "val", f"{score}/{target}", value, epoch, step, result.images)
+        for score, values in result.per_target().items()
+        for target, value in zip(names, values.tolist(), strict=True)
+    ]

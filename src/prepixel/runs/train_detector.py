@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import os
-
-from accelerate import Accelerator
+from typing import Any
 
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.errors import ReadFailure
+from prepixel.data.loading.detection_loader import DetectionLoader
 from prepixel.files import write_json
+from prepixel.models.detectors import Detector
 from prepixel.recipes.detection import DetectionRecipe
 from prepixel.records import MetricRow
 from prepixel.runs.build_detector import (
@@ -19,17 +19,15 @@ from prepixel.runs.build_detector import (
     CocoFolders,
     build_detection_loader,
     build_detection_task,
-    describe_problems,
     detection_run_metadata,
     detection_statistics,
-    needs_statistics,
 )
-from prepixel.runs.detector import CATEGORIES, build_run_network, read_run_statistics
-from prepixel.runs.loader_options import check_batch_size
+from prepixel.runs.detector import CATEGORIES, build_run_network
+from prepixel.runs.frame_runs import FrameRunBuilder
 from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
-from prepixel.spectrum import BandSet
-from prepixel.tasks import DetectionResult
+from prepixel.runs.session import ResultRow, RunResult, run_session
+from prepixel.spectrum import BandSet, Statistics
+from prepixel.tasks import Detection, DetectionResult
 
 
 def run_detection(
@@ -53,50 +51,45 @@ def run_detection(
     return run_session(recipe, folder, functools.partial(DetectorBuilder, recipe), resume=resume, progress=progress)
 
 
-class DetectorBuilder(RunBuilder):
+class DetectorBuilder(FrameRunBuilder):
     """Build the parts of a detector's run.
 
     Args:
         recipe: what is trained; its data sets are opened.
     """
 
+    recipe: DetectionRecipe
+    folders: CocoFolders
+
     def __init__(self, recipe: DetectionRecipe) -> None:
-        self.recipe = recipe
-        self.folders = CocoFolders.of(recipe)
-        self.classes = self.folders.train.classes
-        self.bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
-        self.failures: list[ReadFailure] = []
-        check_batch_size(recipe, self.folders.train, PHOTOS)
+        super().__init__(recipe, CocoFolders.of(recipe), PHOTOS)
 
     def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
         """Write the categories, and measure or copy the statistics of the channels where they are needed."""
         write_json(place.path / CATEGORIES, self.folders.train.ground_truth()["categories"])
-        if needs_statistics(self.recipe) and self.bands is not None and not place.statistics.exists():
-            statistics = detection_statistics(self.recipe, self.folders.train, self.bands, progress, self.failures)
-            statistics.write(place.statistics)
+        super().write_inputs(place, progress)
 
-    def build(self, place: RunFolder, accelerator: Accelerator) -> RunParts:
-        """Build network, task and loaders."""
-        recipe, folders = self.recipe, self.folders
-        loader = functools.partial(
-            build_detection_loader,
-            recipe,
-            statistics=read_run_statistics(place, recipe),
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            pin_memory=accelerator.device.type == "cuda",
-        )
-        network = build_run_network(place, recipe, len(self.classes), weights=True)
-        parts = [part for part in (folders.train, folders.val) if part is not None and part.problems]
-        return RunParts(
-            network,
-            build_detection_task(network, folders.val or folders.train),
-            loader(folders.train, training=True),
-            None if folders.val is None else loader(folders.val, training=False),
-            detection_run_metadata(recipe, network, folders, accelerator.num_processes),
-            tuple(describe_problems(part.problems) for part in parts),
-            sum(len(part.problems) for part in parts),
-        )
+    def measure(self, bands: BandSet, progress: Progress | None) -> Statistics:
+        """Measure or read the statistics of the channels."""
+        return detection_statistics(self.recipe, self.folders.train, bands, progress, self.failures)
+
+    def loader(
+        self, photos: CocoDataset, statistics: Statistics | None, *, training: bool, **options: Any
+    ) -> DetectionLoader:
+        """Build the loader of training or validation batches."""
+        return build_detection_loader(self.recipe, photos, statistics, training=training, **options)
+
+    def network(self, place: RunFolder) -> Detector:
+        """Build the detector with its first weights."""
+        return build_run_network(place, self.recipe, len(self.classes), weights=True)
+
+    def task(self, network: Detector) -> Detection:
+        """Build the task."""
+        return build_detection_task(network, self.folders.val or self.folders.train)
+
+    def metadata(self, network: Detector, processes: int) -> dict[str, float | int | str]:
+        """Return what a table's row needs beside scores."""
+        return detection_run_metadata(self.recipe, network, self.folders, processes)
 
     def is_result(self, row: ResultRow) -> bool:
         """Return whether a recorded row is the AP of a class."""

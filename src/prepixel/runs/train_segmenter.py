@@ -5,29 +5,28 @@ from __future__ import annotations
 import functools
 import math
 import os
+from typing import Any
 
-from accelerate import Accelerator
-
+from prepixel.data.datasets.label_maps import LabeledPhotos
 from prepixel.data.loading.channel_statistics import Progress
-from prepixel.errors import ReadFailure
+from prepixel.data.loading.loader import BatchLoader
+from prepixel.models import Segmenter
 from prepixel.recipes.segmentation import SegmentationRecipe
 from prepixel.records import MetricRow
-from prepixel.runs.build_detector import describe_problems
 from prepixel.runs.build_segmenter import (
     PHOTOS,
     LabeledFolders,
     build_segmentation_loader,
     build_segmentation_task,
-    needs_statistics,
     segmentation_run_metadata,
     segmentation_statistics,
 )
-from prepixel.runs.loader_options import check_batch_size
+from prepixel.runs.frame_runs import FrameRunBuilder
 from prepixel.runs.run_folder import RunFolder
-from prepixel.runs.segmenter import build_run_segmenter, read_segmenter_statistics
-from prepixel.runs.session import ResultRow, RunBuilder, RunParts, RunResult, run_session
-from prepixel.spectrum import BandSet
-from prepixel.tasks import SegmentationResult
+from prepixel.runs.segmenter import build_run_segmenter
+from prepixel.runs.session import ResultRow, RunResult, run_session
+from prepixel.spectrum import BandSet, Statistics
+from prepixel.tasks import Segmentation, SegmentationResult
 
 _IOU = "iou/"
 
@@ -57,49 +56,40 @@ def run_segmentation(
     return run_session(recipe, folder, functools.partial(SegmenterBuilder, recipe), resume=resume, progress=progress)
 
 
-class SegmenterBuilder(RunBuilder):
+class SegmenterBuilder(FrameRunBuilder):
     """Build the parts of a segmenter's run.
 
     Args:
         recipe: what is trained; its data sets are opened.
     """
 
+    recipe: SegmentationRecipe
+    folders: LabeledFolders
+
     def __init__(self, recipe: SegmentationRecipe) -> None:
-        self.recipe = recipe
-        self.folders = LabeledFolders.of(recipe)
-        self.classes = self.folders.train.classes
-        self.bands = None if recipe.input.bands is None else BandSet.parse(recipe.input.bands)
-        self.failures: list[ReadFailure] = []
-        check_batch_size(recipe, self.folders.train, PHOTOS)
+        super().__init__(recipe, LabeledFolders.of(recipe), PHOTOS)
 
-    def write_inputs(self, place: RunFolder, progress: Progress | None) -> None:
-        """Measure or copy the statistics of the channels where they are needed."""
-        if needs_statistics(self.recipe) and self.bands is not None and not place.statistics.exists():
-            statistics = segmentation_statistics(self.recipe, self.folders.train, self.bands, progress, self.failures)
-            statistics.write(place.statistics)
+    def measure(self, bands: BandSet, progress: Progress | None) -> Statistics:
+        """Measure or read the statistics of the channels."""
+        return segmentation_statistics(self.recipe, self.folders.train, bands, progress, self.failures)
 
-    def build(self, place: RunFolder, accelerator: Accelerator) -> RunParts:
-        """Build network, task and loaders."""
-        recipe, folders = self.recipe, self.folders
-        loader = functools.partial(
-            build_segmentation_loader,
-            recipe,
-            statistics=read_segmenter_statistics(place, recipe),
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            pin_memory=accelerator.device.type == "cuda",
-        )
-        network = build_run_segmenter(place, recipe, len(self.classes), weights=True)
-        parts = [part for part in (folders.train, folders.val) if part is not None and part.problems]
-        return RunParts(
-            network,
-            build_segmentation_task(recipe, len(self.classes)),
-            loader(folders.train, training=True),
-            None if folders.val is None else loader(folders.val, training=False),
-            segmentation_run_metadata(recipe, network, folders, accelerator.num_processes),
-            tuple(describe_problems(part.problems) for part in parts),
-            sum(len(part.problems) for part in parts),
-        )
+    def loader(
+        self, photos: LabeledPhotos, statistics: Statistics | None, *, training: bool, **options: Any
+    ) -> BatchLoader:
+        """Build the loader of training or validation batches."""
+        return build_segmentation_loader(self.recipe, photos, statistics, training=training, **options)
+
+    def network(self, place: RunFolder) -> Segmenter:
+        """Build the segmenter with its first weights."""
+        return build_run_segmenter(place, self.recipe, len(self.classes), weights=True)
+
+    def task(self, network: Segmenter) -> Segmentation:
+        """Build the task."""
+        return build_segmentation_task(self.recipe, len(self.classes))
+
+    def metadata(self, network: Segmenter, processes: int) -> dict[str, float | int | str]:
+        """Return what a table's row needs beside scores."""
+        return segmentation_run_metadata(self.recipe, network, self.folders, processes)
 
     def is_result(self, row: ResultRow) -> bool:
         """Return whether a recorded row is the IoU of a class."""

@@ -50,6 +50,10 @@ class MultiLabelResult:
             "exact": self.exact,
         }
 
+    def per_target(self) -> dict[str, Float64[Tensor, " k"]]:
+        """Return the scores of each label by name."""
+        return {"ap": self.average_precision}
+
 
 class MultiLabelMetrics:
     """Keep logits and labels, on the CPU, until a `MultiLabelResult` is computed from all of them."""

@@ -72,6 +72,10 @@ class RegressionResult:
         """Return the numbers of one row of a table, means over targets."""
         return {name: float(getattr(self, name).mean()) for name in ("r2", "mse", "mae")}
 
+    def per_target(self) -> dict[str, Float64[Tensor, " k"]]:
+        """Return the scores of each target by name."""
+        return {"r2": self.r2, "mae": self.mae}
+
 
 class RegressionMetrics:
     """Count what a `RegressionResult` is computed from: all are sums, so parts add up to the whole.

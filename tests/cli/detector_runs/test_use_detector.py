@@ -134,7 +134,7 @@ def test_detectors_are_compared_and_not_with_classifiers(recipe: Path, tmp_path:
     classifier.write_text("data: {train: a, val: b}\ninput: {bands: S-6, grid: [2, 3]}\n")
     assert main(["compare", str(recipe), str(classifier), "-o", str(tmp_path / "mixed")]) == 2
     assert (
-        "the recipes are of several kinds (classifiers, detectors, segmenters); compare each kind by itself"
+        "the recipes are of several kinds (classification, detection); compare each kind by itself"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "mixed").exists()

@@ -212,7 +212,17 @@ def test_segmenters_are_compared_and_not_with_classifiers(recipe: Path, tmp_path
     classifier = tmp_path / "classifier.yaml"
     classifier.write_text("data: {train: a, val: b}\ninput: {bands: S-6, grid: [2, 3]}\n")
     assert main(["compare", str(recipe), str(classifier), "-o", str(tmp_path / "mixed")]) == 2
-    assert "the recipes are of several kinds" in capsys.readouterr().err
+    assert "the recipes are of several kinds (classification, segmentation)" in capsys.readouterr().err
+
+
+def test_annotations_of_other_classes_are_not_drawn(run: Path, recipe: Path, tmp_path: Path, capsys: Captured) -> None:
+    values = json.loads(recipe.with_name("val.json").read_text())
+    values["categories"][0]["name"] = "moon"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(values))
+    photos = str(recipe.parent / "photos")
+    assert main(["predict", str(run), photos, "--annotations", str(other), "-o", str(tmp_path / "drawn")]) == 2
+    assert "other.json: has the classes background, moon" in capsys.readouterr().err
 
 
 def test_photos_that_cannot_be_read_are_told_by_the_exit_status(recipe: Path, tmp_path: Path, capsys: Captured) -> None:
