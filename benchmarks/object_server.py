@@ -33,6 +33,7 @@ class FolderObjects:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._keys: dict[str, list[str]] = {}  # of a bucket, sorted
 
     def size(self, name: str) -> int | None:
         """Return an object's bytes; None for one that is not there."""
@@ -51,21 +52,28 @@ class FolderObjects:
         temporary = path.with_name(f".{secrets.token_hex(4)}")
         temporary.write_bytes(contents)
         temporary.replace(path)
+        self._keys.pop(name.partition("/")[0], None)
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
         (self.root / name).unlink(missing_ok=True)
+        self._keys.pop(name.partition("/")[0], None)
 
     def list_after(self, bucket: str, prefix: str, after: str, count: int) -> list[tuple[str, int]]:
         """Return the names and sizes of objects of a bucket behind a name, sorted."""
-        found = []
-        for folder, _, names in os.walk(self.root / bucket, followlinks=True):
-            for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(self.root / bucket).as_posix()
-                if key.startswith(prefix) and key > after:
-                    found.append((key, path.stat().st_size))
-        return sorted(found)[:count]
+        if bucket not in self._keys:
+            top = self.root / bucket
+            walk = os.walk(top, followlinks=True)
+            self._keys[bucket] = sorted(
+                Path(folder, name).relative_to(top).as_posix()
+                for folder, _, names in walk
+                for name in names
+                if name[0] != "."
+            )
+        keys = self._keys[bucket]
+        begin = max(bisect.bisect_right(keys, after), bisect.bisect_left(keys, prefix))
+        found = [key for key in keys[begin : begin + count] if key.startswith(prefix)]
+        return [(key, (self.root / bucket / key).stat().st_size) for key in found]
 
 
 class MadeUpObjects(FolderObjects):
@@ -78,7 +86,7 @@ class MadeUpObjects(FolderObjects):
 
     def __init__(self, root: Path, count: int, contents: Sequence[bytes]) -> None:
         super().__init__(root)
-        self._keys = [f"photos/class{n // self._PER_CLASS:05}/{n:09}.jpg" for n in range(count)]
+        self._made_up = [f"photos/class{n // self._PER_CLASS:05}/{n:09}.jpg" for n in range(count)]
         self._contents = contents
 
     def size(self, name: str) -> int | None:
@@ -96,8 +104,8 @@ class MadeUpObjects(FolderObjects):
         """Return the names and sizes of objects."""
         if not "photos/".startswith(prefix) and not prefix.startswith("photos/"):
             return super().list_after(bucket, prefix, after, count)
-        begin = max(bisect.bisect_right(self._keys, after), bisect.bisect_left(self._keys, prefix))
-        keys = [key for key in self._keys[begin : begin + count] if key.startswith(prefix)]
+        begin = max(bisect.bisect_right(self._made_up, after), bisect.bisect_left(self._made_up, prefix))
+        keys = [key for key in self._made_up[begin : begin + count] if key.startswith(prefix)]
         return [(key, len(self._content(key))) for key in keys]
 
 

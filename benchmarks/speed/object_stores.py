@@ -6,7 +6,7 @@ the store itself costs is not. Local files are cached. Photos are ImageNet's, cu
 take turns in every round.
 
 - Packing with S-24: photos are read ahead (32 requests at once); and each only when the one before is packed.
-- Training batches of 64: int8 S-24 on 28 x 28, of shards; batches' samples are drawn over all shards.
+- Training batches of 64: int8 S-24 on 28 x 28, of shards; samples are drawn over all shards, or by blocks of 32.
 
     python -m benchmarks.speed.object_stores -n 5
 """
@@ -27,7 +27,7 @@ from benchmarks.harness import arguments, interleave, photos, report
 from benchmarks.object_server import object_server
 from benchmarks.photo_copies import write_copies
 
-from prepixel.data import PackedDataset, RandomCrop, SpectrumLoader, SpectrumReader
+from prepixel.data import BlockShuffle, PackedDataset, RandomCrop, SpectrumLoader, SpectrumReader
 from prepixel.data.executors import LocalExecutor
 from prepixel.data.jobs import pack_image
 from prepixel.data.jobs.pack_options import PackOptions
@@ -78,13 +78,20 @@ class Place:
         self.use()
         self._files = PackedDataset(f"{self.root}/shards")
 
-    def train(self) -> None:
+    def train(self, shuffle: BlockShuffle | None = None) -> None:
         """Read an epoch's batches."""
         assert self._files is not None
         unit = torch.full((len(BANDS),), 8.0)
         reader = SpectrumReader((28, 28), BANDS, dtype=torch.int8, unit=unit)
         loader = SpectrumLoader(
-            self._files, reader, batch_size=BATCH, crop=RandomCrop(), seed=1, threads=1, training=True
+            self._files,
+            reader,
+            batch_size=BATCH,
+            crop=RandomCrop(),
+            seed=1,
+            threads=1,
+            training=True,
+            block_shuffle=shuffle,
         )
         for _ in loader.epoch(0):
             pass
@@ -119,9 +126,11 @@ def main() -> None:
         report(QUESTION, case, timings, per=few, reference=LOCAL, options=options)
         for place in places.values():
             place.open()
-        timings = interleave({name: place.train for name, place in places.items()}, rounds=options.n)
         per = count // BATCH * BATCH
-        report(QUESTION, "training batches, one thread", timings, per=per, reference=LOCAL, options=options)
+        for case, shuffle in (("", None), (" by blocks of 32", BlockShuffle(32, 64))):
+            epochs = {name: functools.partial(place.train, shuffle) for name, place in places.items()}
+            timings = interleave(epochs, rounds=options.n)
+            report(QUESTION, f"training batches{case}, one thread", timings, per=per, reference=LOCAL, options=options)
 
 
 if __name__ == "__main__":

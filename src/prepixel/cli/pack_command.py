@@ -47,6 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of a SOURCE in a store: save its listing here, or read it if it is there",
     )
+    parser.add_argument(
+        "--shuffle",
+        type=integer(0, 2**64 - 1),
+        metavar="SEED",
+        help="pack in random order, for training that shuffles by blocks of shards (data.shuffle_block)",
+    )
     parser.add_argument("--append", action="store_true", help="add another source to what the folder holds")
     parser.add_argument(
         "--on-error",
@@ -65,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     """Pack a folder, or tar files, into shards."""
     from prepixel.data.jobs.pack_dataset import estimate_packing, pack_source
     from prepixel.data.jobs.pack_options import PackOptions
-    from prepixel.data.jobs.pack_sources import open_coco, open_source
+    from prepixel.data.jobs.pack_sources import open_coco, open_source, shuffle_source
     from prepixel.data.jobs.pack_units import pack_units
     from prepixel.spectrum import BandSet
 
@@ -85,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
         source = open_coco(options.annotations, options.source)
     else:
         raise UsageError("--annotations and --classes: images with objects have no class; give one of the two")
+    if options.shuffle is not None:
+        source = shuffle_source(source, options.shuffle)
     if distributed and not options.dry_run:
         return run_distributed(
             options,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prepixel.data.datasets.shards import PackedDataset, open_dataset
     from prepixel.data.datasets.synthetic import write_synthetic
     from prepixel.data.jobs.scan import ScanReport, scan_folder
+    from prepixel.data.loading.block_shuffle import BlockShuffle
     from prepixel.data.loading.crops import CenterCrop, RandomCrop
     from prepixel.data.loading.loader import (
         Batch,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Batch": "prepixel.data.loading.loader",
+    "BlockShuffle": "prepixel.data.loading.block_shuffle",
     "CenterCrop": "prepixel.data.loading.crops",
     "CropDataset": "prepixel.data.loading.loader",
     "CropLoader": "prepixel.data.loading.loader",
@@ -57,6 +59,7 @@ _PLACES = {
 
 __all__ = [
     "Batch",
+    "BlockShuffle",
     "CenterCrop",
     "CropDataset",
     "CropLoader",

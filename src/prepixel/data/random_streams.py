@@ -42,10 +42,15 @@ def sample_generator(seed: int, epoch: int, index: int, stream: Stream = Stream.
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def draw_order(num_samples: int, seed: int, epoch: int) -> Int64[np.ndarray, " num_samples"]:
+def draw_order(num_samples: int, seed: int, epoch: int, draw: int = 0) -> Int64[np.ndarray, " num_samples"]:
     """Draw the order of an epoch's samples: a permutation, each as likely as any other.
 
     It sorts raw 64-bit numbers of Philox, whose stream is fixed for ever, so orders outlive versions of NumPy.
+
+    Args:
+        num_samples: samples.
+        seed, epoch: each in [0, 2**64).
+        draw: which of several orders of one epoch.
     """
-    raw = sample_generator(seed, epoch, 0, Stream.ORDER).bit_generator.random_raw(num_samples)
+    raw = sample_generator(seed, epoch, draw, Stream.ORDER).bit_generator.random_raw(num_samples)
     return np.argsort(np.asarray(raw, dtype=np.uint64), kind="stable").astype(np.int64)

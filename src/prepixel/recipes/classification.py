@@ -29,6 +29,9 @@ class DataSettings:
         val_batch_size: images of one validation batch; null for twice the training batch.
         repeats: how often a training batch has each of its images, with other crops each time (repeated augmentation);
             an epoch has as many steps as without, of so many fewer images.
+        shuffle_block: neighbors that training batches are shuffled with together; 1 shuffles every image by itself.
+            Images of shards in a store are then read by blocks, with so many fewer requests (see `BlockShuffle`).
+        shuffle_open: blocks that batches are drawn from at a time, if shuffle_block is greater than 1.
         threads: threads that read images; 0 for one per CPU.
         workers: processes that read images; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
@@ -43,6 +46,8 @@ class DataSettings:
     batch_size: int = 64
     val_batch_size: int | None = None
     repeats: int = 1
+    shuffle_block: int = 1
+    shuffle_open: int = 64
     threads: int = 0
     workers: int = 0
     read_ahead: int = 2
@@ -52,7 +57,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         check_loading(self)
-        demand(self, "repeats", lambda value: value >= 1, "1 or greater")
+        for name in ("repeats", "shuffle_block", "shuffle_open"):
+            demand(self, name, lambda value: value >= 1, "1 or greater")
         demand(self, "batch_size", lambda value: value % self.repeats == 0, f"a multiple of repeats, {self.repeats}")
 
 

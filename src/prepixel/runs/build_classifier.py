@@ -19,6 +19,7 @@ from prepixel.data import (
     SpectrumReader,
     open_dataset,
 )
+from prepixel.data.loading.block_shuffle import BlockShuffle
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
 from prepixel.errors import ModelError, ReadFailure, RunError
 from prepixel.gates import GatedNetwork, GateError, build_gate
@@ -177,6 +178,7 @@ def build_loader(
         seed=recipe.seed,
         training=training,
         repeats=data.repeats if training else 1,
+        block_shuffle=BlockShuffle(data.shuffle_block, data.shuffle_open) if data.shuffle_block > 1 else None,
         threads=data.threads,
         indexes=index_choice(recipe),
         **loader_options(recipe, batch_size=batch_size, rank=rank, world_size=world_size, pin_memory=pin_memory),

@@ -12,7 +12,7 @@ from tests.killed import run_killed
 
 from prepixel.data import DatasetError, PackedDataset
 from prepixel.data.jobs.pack_dataset import PackOptions, estimate_packing, pack_source
-from prepixel.data.jobs.pack_sources import open_source
+from prepixel.data.jobs.pack_sources import open_source, shuffle_source
 from prepixel.errors import FolderInUse, TruncatedJpeg, UnreadableImage
 from prepixel.folder_lock import directory_lock
 from prepixel.spectrum import BandSet
@@ -192,3 +192,22 @@ def test_a_full_disk_leaves_whole_shards_alone(source: Path, tmp_path: Path, ful
     ballast.unlink()
     pack_source(open_source(source), target, OPTIONS)
     assert contents(target) == contents(tmp_path / "straight")
+
+
+def test_images_are_packed_in_random_order_by_a_seed(source: Path, tmp_path: Path) -> None:
+    plain = open_source(source)
+    pack_source(plain, tmp_path / "plain", OPTIONS, threads=1)
+    for target in ("one", "again"):
+        pack_source(shuffle_source(plain, 3), tmp_path / target, OPTIONS, threads=2)
+    pack_source(shuffle_source(plain, 4), tmp_path / "other", OPTIONS, threads=1)
+    names = {name: PackedDataset(tmp_path / name).names() for name in ("plain", "one", "again", "other")}
+    assert names["one"] == names["again"]
+    assert len({tuple(found) for found in names.values()}) == 3
+    assert len({tuple(sorted(found)) for found in names.values()}) == 1
+    files = PackedDataset(tmp_path / "one")
+    labels = dict(zip(names["one"], (sample.label for sample in files.samples), strict=True))
+    assert all(label == plain.classes.index(name.split("/")[0]) for name, label in labels.items())
+    again = pack_source(shuffle_source(plain, 3), tmp_path / "one", OPTIONS, threads=1)
+    assert again.num_earlier == len(plain.entries)
+    with pytest.raises(DatasetError, match="was packed from another source"):
+        pack_source(plain, tmp_path / "one", OPTIONS, threads=1)

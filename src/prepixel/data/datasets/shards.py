@@ -226,8 +226,10 @@ class PackedDataset:
             return read_object(root.bucket, names[place].key, offset=offset, size=size)
 
         contents = [b""] * len(rows)
-        threads = min(_MAX_REQUESTS, max(1, len(reads)))
-        with contextlib.closing(map_in_order(read, range(len(reads)), threads, ahead=1)) as pieces:
+        threads = min(_MAX_REQUESTS, len(reads))
+        found = map(read, range(len(reads))) if threads < 2 else map_in_order(read, range(len(reads)), threads, ahead=1)
+        with contextlib.ExitStack() as stack:
+            pieces = found if isinstance(found, map) else stack.enter_context(contextlib.closing(found))
             for (_, begin, _, places), piece in zip(reads, pieces, strict=True):
                 for place in places:
                     _, offset, size = rows[place]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
+
+from prepixel.array_types import Int64
 from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.datasets.folder import FolderDataset, find_layout
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
 from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.saved_listing import list_images
 from prepixel.data.jobs.tar_members import read_tar
+from prepixel.data.random_streams import draw_order
 from prepixel.errors import DatasetError
 from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, to_path
 
@@ -37,6 +41,26 @@ class PackSource:
     classes: tuple[str, ...]
     entries: Sequence[PackEntry]
     other_members: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _ReorderedEntries(Sequence[PackEntry]):
+    """Entries in another order; each is read when it is asked for."""
+
+    entries: Sequence[PackEntry]
+    order: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, index: int) -> PackEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PackEntry, ...]: ...
+    def __getitem__(self, index: int | slice) -> PackEntry | tuple[PackEntry, ...]:
+        if isinstance(index, slice):
+            return tuple(self.entries[place] for place in self.order[index].tolist())
+        return self.entries[int(self.order[index])]
 
 
 def open_source(
@@ -102,6 +126,17 @@ def open_coco(annotations: str | os.PathLike[str], images: str | os.PathLike[str
         kept |= {"annotations": annotated.get(image.image_id, [])}
         entries.append(PackEntry(name, 0, Path(image.path).stat().st_size, image.path, 0, kept))
     return PackSource(f"{Path(annotations).name} of {dataset.root.name}", ("photo",), tuple(entries))
+
+
+def shuffle_source(source: PackSource, seed: int) -> PackSource:
+    """Return a source with its images in random order, a function of their number and the seed.
+
+    Training that shuffles by blocks of shards (`BlockShuffle`) has neighbors of any classes then.
+
+    Raises:
+        ValueError: the seed is outside [0, 2**64).
+    """
+    return replace(source, entries=_ReorderedEntries(source.entries, draw_order(len(source.entries), seed, 0)))
 
 
 def _of_store(root: RemotePath, names: tuple[str, ...] | None, listing: str | os.PathLike[str] | None) -> PackSource:

@@ -18,7 +18,7 @@ from prepixel.data.loading.detection_readers import FrameReader
 from prepixel.data.loading.loader import BatchLoader, FetchResult
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import read_drawn, with_path
-from prepixel.data.random_streams import Stream, draw_order, sample_generator
+from prepixel.data.random_streams import draw_order, sample_generator
 from prepixel.errors import DatasetError
 from prepixel.spectrum import PaddedSpectrum
 from prepixel.spectrum.tree import register_node
@@ -189,6 +189,4 @@ class DetectionLoader(BatchLoader):
         whole = [kind[: len(kind) // self.batch_size * self.batch_size] for kind in kinds]
         rest = np.concatenate([kind[len(part) :] for kind, part in zip(kinds, whole, strict=True)])
         batches = np.concatenate(whole).reshape(-1, self.batch_size)
-        generator = sample_generator(self.dataset.seed, epoch, 1, Stream.ORDER)
-        raw = np.asarray(generator.bit_generator.random_raw(len(batches)), dtype=np.uint64)
-        return np.concatenate([*batches[np.argsort(raw, kind="stable")], rest]).astype(np.int64)
+        return np.concatenate([*batches[draw_order(len(batches), self.dataset.seed, epoch, draw=1)], rest])

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from prepixel.data.datasets.folder import ImageDataset
 from prepixel.data.datasets.listed import ListedDataset
+from prepixel.data.loading.block_shuffle import BlockShuffle, Key, fetch_by_blocks
 from prepixel.data.loading.crops import CenterCrop, Crop, CropParams
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, PixelReader, SpectrumReader, read_drawn, with_path
@@ -122,11 +123,11 @@ class CropDataset(Dataset[FetchResult]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, key: tuple[int, int]) -> FetchResult:
+    def __getitem__(self, key: Key) -> FetchResult:
         """Fetch one crop as a batch of one."""
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> FetchResult:
+    def __getitems__(self, keys: list[Key]) -> FetchResult:
         """Fetch the crops of (epoch, index) pairs; files that cannot be read are left out and listed."""
         return self.read_sources(keys, self.fetch_sources(keys))
 
@@ -135,11 +136,11 @@ class CropDataset(Dataset[FetchResult]):
         """Return whether `fetch_sources` reads from a store."""
         return not isinstance(self.files.root, Path)
 
-    def fetch_sources(self, keys: list[tuple[int, int]]) -> Sequence[Source]:
+    def fetch_sources(self, keys: list[Key]) -> Sequence[Source]:
         """Return what the crops are read from: paths or bytes."""
         return self.files.sources([index for _, index in keys])
 
-    def read_sources(self, keys: list[tuple[int, int]], sources: Sequence[Source]) -> FetchResult:
+    def read_sources(self, keys: list[Key], sources: Sequence[Source]) -> FetchResult:
         """Read the crops from what `fetch_sources` returned."""
         samples = [self.files.samples[index] for _, index in keys]
 
@@ -174,6 +175,8 @@ class BatchLoader:
             all samples.
         repeats: in training, how often a batch has each of its samples, with another crop each time; divides
             ``batch_size``. An epoch is as long as without, of so many fewer samples.
+        block_shuffle: in training, shuffle by blocks of neighbors, each of which a store gives by one request; None
+            shuffles all samples.
         rank: this process's number.
         world_size: processes.
         workers: processes that read; 0 reads on a thread of this one, which is faster unless pixels are read.
@@ -194,6 +197,7 @@ class BatchLoader:
         batch_size: int,
         training: bool = False,
         repeats: int = 1,
+        block_shuffle: BlockShuffle | None = None,
         rank: int = 0,
         world_size: int = 1,
         workers: int = 0,
@@ -218,6 +222,7 @@ class BatchLoader:
             )
         self.dataset = dataset
         self.batch_size, self.training, self.repeats = batch_size, training, repeats
+        self.block_shuffle = block_shuffle if training else None
         self.rank, self.world_size = rank, world_size
         self.workers, self.read_ahead, self.pin_memory = workers, read_ahead, pin_memory
         self.on_error, self.max_bad_fraction = on_error, max_bad_fraction
@@ -239,8 +244,10 @@ class BatchLoader:
     def order(self, epoch: int) -> Int64[np.ndarray, " n"]:
         """Return the order of an epoch's samples."""
         n = len(self.dataset)
-        order = draw_order(n, self.dataset.seed, epoch) if self.training else np.arange(n)
-        return np.repeat(order, self.repeats)[:n]
+        if not self.training:
+            return np.arange(n)
+        draw = draw_order if self.block_shuffle is None else self.block_shuffle.order
+        return np.repeat(draw(n, self.dataset.seed, epoch), self.repeats)[:n]
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Any, None, None]:
         """Yield the batches of an epoch, from ``first_batch`` on as an undisturbed pass would.
@@ -276,9 +283,13 @@ class BatchLoader:
                 self._note(failures)
                 yield batch.pin_memory() if self.pin_memory else batch
 
-    def _from_store(self, keys: list[list[tuple[int, int]]]) -> Generator[FetchResult, None, None]:
-        """Yield batches in order: the store is asked for a few of them at once while others are decoded."""
-        sources = map_in_order(lambda own: (own, self.dataset.fetch_sources(own)), keys, _STORE_BATCHES, ahead=1)
+    def _from_store(self, keys: list[list[Key]]) -> Generator[FetchResult, None, None]:
+        """Yield batches in order: the store is asked for some of them at once while others are decoded."""
+        fetch, shuffle = self.dataset.fetch_sources, self.block_shuffle
+        if shuffle is None:
+            sources = map_in_order(lambda own: (own, fetch(own)), keys, _STORE_BATCHES, ahead=1)
+        else:
+            sources = fetch_by_blocks(keys, shuffle.block_size, fetch)
         with contextlib.closing(sources):
             read = map_unordered(lambda pair: self.dataset.read_sources(*pair), sources, 1, ahead=self.read_ahead)
             with contextlib.closing(read) as batches:
