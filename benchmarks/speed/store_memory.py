@@ -3,7 +3,7 @@
 benchmarks/object_server.py makes the listing up: classes of 1,000 objects, whose contents are those of a few small
 photos. The command ``prepixel pack`` lists them, packs one part of ten on one thread, and writes its shards to the
 store; the peak resident memory of its process is reported beside that for a hundredth of the objects. Then it packs
-the next part by the listing that the first one saved.
+the next part by the listing that the first one saved, and at last all objects.
 
     python -m benchmarks.speed.store_memory -n 1
 """
@@ -36,8 +36,8 @@ def write_small(paths: Sequence[Path], root: Path) -> None:
             image.convert("RGB").resize((SIDE, SIDE)).save(root / f"{number:03}.jpg", quality=75)
 
 
-def pack_part(url: str, target: str, listing: Path, part: int) -> tuple[float, float]:
-    """Pack a part; return its peak resident memory in MiB, and its seconds."""
+def pack(url: str, target: str, listing: Path, part: str = "") -> tuple[float, float]:
+    """Pack a part, or all; return the peak resident memory of the process in MiB, and its seconds."""
     environment = os.environ | {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
     environment |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
     command = [
@@ -50,7 +50,7 @@ def pack_part(url: str, target: str, listing: Path, part: int) -> tuple[float, f
         "--threads",
         "1",
     ]
-    command += ["--part", f"{part}/10", "--listing", str(listing)]
+    command += ["--listing", str(listing), *(["--part", part] if part else [])]
     start = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -69,12 +69,17 @@ def main() -> None:
             root = Path(name)
             write_small(sorted((photos() / "imagenet_samples").glob("*.JPEG"))[:8], root)
             with object_server(root, "--count", str(count)) as url:
-                runs = [pack_part(url, f"shards{n}", root / f"{n}.jsonl", part=1) for n in range(options.n)]
-                again = [pack_part(url, f"shards{n}", root / f"{n}.jsonl", part=2) for n in range(options.n)]
+                runs = [pack(url, f"shards{n}", root / f"{n}.jsonl", "1/10") for n in range(options.n)]
+                again = [pack(url, f"shards{n}", root / f"{n}.jsonl", "2/10") for n in range(options.n)]
+                whole = [pack(url, f"whole{n}", root / f"{n}.jsonl") for n in range(options.n)]
             listed = (root / "0.jsonl").stat().st_size / count
-        for subject, found in (("listed and packed", runs), ("packed by the saved listing", again)):
+        tenth, every = f"a tenth of {count:,} objects", f"all of {count:,} objects"
+        for case, subject, found in (
+            (tenth, "listed and packed", runs),
+            (tenth, "packed by the saved listing", again),
+            (every, "packed by the saved listing", whole),
+        ):
             memory, seconds = ([run[place] for run in found] for place in (0, 1))
-            case = f"a tenth of {count:,} objects"
             rows.append(TimingRow.of_rounds(QUESTION, case, subject, "MiB", memory))
             print(
                 f"{case}, {subject}: peak {max(memory):.0f} MiB, {max(seconds):.0f} s; listing {listed:.0f} B an object"
