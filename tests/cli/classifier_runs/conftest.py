@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,11 @@ def trained(data: Path, recipes: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the trained runs, for one file of tests: commands write into them."""
-    return shutil.copytree(trained, tmp_path_factory.mktemp("runs"), dirs_exist_ok=True)
+def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the trained runs, for one file of tests: commands write into them.
+
+    They go at its end: all copies would fill 5 GB.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    yield shutil.copytree(trained, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,11 @@ def trained(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the trained run, for one file of tests: commands write into it."""
-    return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "segmenter")
+def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the trained run, for one file of tests: commands write into it.
+
+    It goes at its end: all copies would fill 5 GB.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    yield shutil.copytree(trained, folder / "segmenter")
+    shutil.rmtree(folder)
