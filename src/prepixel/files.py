@@ -115,8 +115,7 @@ class AtomicFile:
 
         Args:
             target: the path to replace.
-            publish: whether `commit` ends with syncing and renaming; else `publish_files` does both, for many files
-                at once.
+            publish: whether `commit` ends with syncing and renaming; else `publish_files` does both for many files.
 
         Raises:
             OSError: the file cannot be made; the error names the target.

@@ -108,10 +108,10 @@ def test_a_size_that_the_network_does_not_take_is_refused_before_training(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = write_recipe(
-        photos, tmp_path / "r.yaml", "name: 'timm:test_vit'", "kind: rgb, pixels: 160, val_pixels: 192"
+        photos, tmp_path / "r.yaml", "name: 'timm:vit_tiny_patch16_224'", "kind: rgb, pixels: 32, val_pixels: 48"
     )
     assert main(["train", str(recipe), "-o", str(tmp_path / "run")]) == 2
-    assert "input.val_pixels is set, and timm:test_vit does not take that size (" in capsys.readouterr().err
+    assert "input.val_pixels is set, and timm:vit_tiny_patch16_224 does not take that size (" in capsys.readouterr().err
 
 
 def test_weights_of_the_library_s_own_network_are_taken_over(photos: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_listing_that_does_not_fit_is_refused(change, message: str, photos: st
     assert changed != saved.read_bytes()
     saved.write_bytes(changed)
     with pytest.raises(DatasetError, match=rf"saved\.jsonl: {message}"):
-        list(open_source(photos, listing=saved).entries)
+        list(list_images(RemotePath.parse(photos), None, saved)[1])
 
 
 def test_files_named_by_their_class_are_listed_without_folders(photos: str, bucket: str, tmp_path: Path) -> None:
