@@ -22,6 +22,7 @@ from prepixel.data.datasets.coco import CocoDataset
 from prepixel.data.datasets.coco_masks import run_lengths
 from prepixel.data.jobs.pack_dataset import PackOptions, pack_source
 from prepixel.data.jobs.pack_sources import open_coco
+from prepixel.data.loading.block_shuffle import BlockShuffle
 from prepixel.data.loading.detection_crops import (
     FrameSettings,
     ResizeParams,
@@ -325,3 +326,6 @@ def test_arguments_that_do_not_fit_are_refused(dataset: CocoDataset) -> None:
         FrameSettings(unit=0)
     with pytest.raises(ValueError, match="is not 0 < low <= high"):
         FrameSettings(jitter=(2.0, 1.0))
+    fetching = DetectionDataset(dataset, SpectrumFrames(SQUARE, 8), FrameSettings(unit=8))
+    with pytest.raises(ValueError, match="block_shuffle: batches of detectors"):
+        DetectionLoader(fetching, batch_size=2, block_shuffle=BlockShuffle(4, 4))

@@ -173,10 +173,15 @@ class DetectionLoader(BatchLoader):
     Args:
         dataset: what fetches them.
         batch_size: samples of a global batch, those of all ranks together.
-        options: as `BatchLoader`.
+        options: as `BatchLoader`, without ``block_shuffle``.
+
+    Raises:
+        ValueError: an argument is outside its range, or ``block_shuffle`` is given.
     """
 
     def __init__(self, dataset: DetectionDataset, *, batch_size: int, **options: Any) -> None:
+        if options.get("block_shuffle") is not None:
+            raise ValueError("block_shuffle: batches of detectors are of upright or of lying photos; leave it out")
         super().__init__(dataset, batch_size=batch_size, training=dataset.training, **options)
         self._lying = np.array([image.width >= image.height for image in dataset.images.samples])
 
