@@ -57,6 +57,9 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
     ),
 )
 
+# Names with empty parts, "." or "..", which the client refuses to list.
+_NO_PATH = re.compile(r"invalid path: .*?Path \"([^\"]*)\"")
+
 
 class ObjectInfo(NamedTuple):
     """Describe an object of a store.
@@ -64,7 +67,7 @@ class ObjectInfo(NamedTuple):
     Attributes:
         key: its name in the bucket.
         size: bytes.
-        etag: changes with its contents; empty where the store has none.
+        etag: changes with its contents; empty where the store has none, or an HTTP server a weak one.
         modified_ns: when it was written, in nanoseconds since 1970.
     """
 
@@ -147,18 +150,21 @@ def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = PAGE)
     Raises:
         StoreError: the store does not answer, refuses, or cannot list.
     """
-    last = after
-    while True:
-        found = list_page(bucket, prefix, after=last, page=page)
+    last: str | None = after
+    while last is not None:
+        found, last = list_page(bucket, prefix, after=last, page=page)
         yield from found
-        if len(found) < page:
-            return
-        last = found[-1].key
 
 
-def list_page(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> list[ObjectInfo]:
-    """Return what `list_objects` yields first, by one request; fewer than a page where nothing follows."""
-    return _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, after, page))
+def list_page(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> tuple[list[ObjectInfo], str | None]:
+    """Return what `list_objects` yields first, by one request, and the key to go on behind; None at the end."""
+    found = _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, after, page))
+    if len(found) < page:
+        return found, None
+    # "cat/", an empty object that shows a folder, is listed as "cat", behind which "cat-1" would come again
+    last = next((place for place, info in reversed(list(enumerate(found))) if info.size), len(found) - 1)
+    behind = found[last].key
+    return found[: last + 1], f"{behind}/ " if behind == after else behind  # without the blank, the slash is lost
 
 
 def write_object(bucket: str, key: str, file: IO[bytes]) -> None:
@@ -206,7 +212,9 @@ def _list_page(bucket: str, prefix: str, after: str, page: int) -> list[ObjectIn
 def _info(meta: Any) -> ObjectInfo:
     modified = meta["last_modified"]
     nanoseconds = round(modified.timestamp() * 1e6) * 1000
-    return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", nanoseconds)
+    etag = meta["e_tag"] or ""
+    # a weak one never matches (RFC 9110, 13.1.1)
+    return ObjectInfo(meta["path"], meta["size"], "" if etag.startswith("W/") else etag, nanoseconds)
 
 
 @functools.lru_cache(maxsize=64)
@@ -269,6 +277,8 @@ def _broke_off(text: str) -> bool:
 
 def _store_error(name: str, error: Exception) -> StoreError:
     text = str(error)
+    if found := _NO_PATH.search(text):
+        return StoreError(f"{name}: the name of the object {found[1][:200]!r} is no path; rename or remove that object")
     for pattern, what, hint in _CAUSES:
         if re.search(pattern, text):
             return StoreError(f"{name}: {what}; {hint}")

@@ -11,7 +11,6 @@ from typing import IO, NamedTuple, TypeAlias
 
 from prepixel.errors import StoreError
 from prepixel.stores.client import (
-    PAGE,
     ObjectInfo,
     delete_object,
     list_objects,
@@ -274,25 +273,33 @@ def _walk_folder(root: RemotePath) -> Iterator[ObjectInfo | str]:
     """Yield the objects right below a folder, and the name of each folder once, whose own objects are skipped.
 
     A page is requested for each thousand objects here, and for each folder that does not end in the page it begins in.
+    Empty objects that consoles make to show a folder, such as ``cat/``, are listed as ``cat`` right before what is in
+    it; they are left out.
     """
     begin = f"{root.key}/" if root.key else ""
-    after, skipped = "", "/"  # the start of keys that are passed over; none begins with a slash
-    while True:
-        page = list_page(root.bucket, root.key, after=after)
+    after: str | None = ""
+    skipped = "/"  # the start of keys that are passed over; none begins with a slash
+    empty: ObjectInfo | None = None  # an object, or what shows a folder
+    while after is not None:
+        page, after = list_page(root.bucket, root.key, after=after)
         for info in page:
-            if info.key.startswith(skipped):
+            if info.key.startswith(skipped) or info.key == root.key:
                 continue
+            if empty is not None and not info.key.startswith(f"{empty.key}/"):
+                yield empty
+            empty = None
             name, slash, _ = info.key[len(begin) :].partition("/")
             if slash:
                 skipped = f"{begin}{name}/"
                 yield name
-            else:
+            elif info.size:
                 yield info
-        if len(page) < PAGE:
-            return
-        after = page[-1].key
-        if after.startswith(skipped):
+            else:
+                empty = info
+        if after is not None and after.startswith(skipped):
             after = f"{skipped}{_LAST}"
+    if empty is not None:
+        yield empty
 
 
 def read_listed(path: str, offset: int = 0, size: int | None = None) -> bytes:
