@@ -28,8 +28,8 @@ def image_files(
     parent ends. Of a folder in a store, what is yielded are `ListedObject`, URLs with sizes and ETags.
     """
     endings = tuple(extension.lower() for extension in extensions)
-    if is_url(os.fspath(root)):
-        yield from remote_files(RemotePath.parse(os.fspath(root)), endings)
+    if is_url(root):
+        yield from remote_files(root if isinstance(root, RemotePath) else RemotePath.parse(os.fspath(root)), endings)
         return
     seen: set[str] = set()
     for folder, inner, names in os.walk(root, followlinks=follow_links):

@@ -20,15 +20,17 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from prepixel.file_listing import EXTENSIONS as EXTENSIONS
 from prepixel.file_listing import image_files as image_files
-from prepixel.stores.remote_path import AnyPath, RemotePath, is_url, read_listed, to_path
+from prepixel.file_reading import open_regular_file as open_regular_file
+from prepixel.file_reading import read_regular_file as read_regular_file
+from prepixel.file_reading import read_regular_file_part as read_regular_file_part
+from prepixel.stores.remote_path import AnyPath, RemotePath, to_path
 
 _TEMPORARY = (".prepixel-", ".partial")
 _SYNC_THREADS = 16
-_MAX_PART = 1 << 31  # bytes of one image's file
 
 # errno of a file system that has no such operation, or of a folder that cannot be opened or synced
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
@@ -40,63 +42,6 @@ _HINTS = {
     errno.EACCES: "name a target that you may write",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
-
-
-def read_regular_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
-    """Read a file of bounded size; pipes and devices are refused before they are read.
-
-    Raises:
-        OSError: the file cannot be opened, is no regular file, or is larger than ``max_bytes``.
-        StoreError: the store that holds it does not answer, or refuses.
-    """
-    if isinstance(path, RemotePath):
-        return path.read_bytes(max_bytes=max_bytes)
-    with open_regular_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > max_bytes:
-            raise OSError(errno.EFBIG, f"has {size} bytes; {max_bytes} are read at most", os.fspath(path))
-        return file.read(max_bytes)
-
-
-def open_regular_file(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a regular file for reading; pipes and devices are refused without waiting for them.
-
-    Raises:
-        OSError: the file cannot be opened, or is no regular file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # of the descriptor: what is checked is what is read
-            raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
-        return open(descriptor, "rb")  # noqa: PTH123
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def read_regular_file_part(path: str | os.PathLike[str], offset: int, size: int) -> bytes:
-    """Read a known number of bytes of a file.
-
-    Raises:
-        OSError: the file cannot be opened, is no regular file, has become shorter, or the part is above 2 GiB.
-    """
-    if size > _MAX_PART:
-        raise OSError(errno.EFBIG, f"has {size} bytes; {_MAX_PART} are read at most", os.fspath(path))
-    if is_url(path):
-        return _whole(read_listed(os.fspath(path), offset, size), size, path)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (what is checked is what is read)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
-        file.seek(offset)
-        contents = file.read(size)
-    return _whole(contents or b"", size, path)
-
-
-def _whole(contents: bytes, size: int, path: str | os.PathLike[str]) -> bytes:
-    if len(contents) != size:
-        raise OSError(errno.EIO, f"became shorter while it was read ({len(contents)} of {size} bytes)", os.fspath(path))
-    return contents
 
 
 class AtomicFile:

@@ -8,10 +8,13 @@ from pathlib import Path
 import boto3
 import pytest
 from tests.data.jobs.killed_packing import OPTIONS, write_source
-from tests.stores.test_remote_jobs import upload
+from tests.stores.test_remote_jobs import contents, local_contents, upload
 
+from prepixel.data import FolderDataset
+from prepixel.data.jobs.pack_dataset import pack_source
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.data.jobs.pack_units import pack_units
+from prepixel.data.read_ahead import read_objects
 from prepixel.errors import StoreError
 from prepixel.files import image_files
 from prepixel.stores import client, remote_path
@@ -61,6 +64,22 @@ def test_a_name_that_is_no_path_is_named(name: str, bucket: str, server: str, tm
     put(server, bucket, name, "p/a.jpg")
     with pytest.raises(StoreError, match=rf"/p: the name of the object '{name}' is no path; rename or remove"):
         list(image_files(f"{bucket}/p"))
+
+
+def test_names_with_signs_that_a_url_gives_a_meaning_to(bucket: str, tmp_path: Path) -> None:
+    write_source(tmp_path / "source", 21)
+    (tmp_path / "source" / "class1").rename(tmp_path / "source" / "class #1? [é]")
+    (tmp_path / "source" / "class2" / "002.jpg").rename(tmp_path / "source" / "class2" / "photo #2? 50%20+.jpg")
+    upload(tmp_path / "source", f"{bucket}/photos")
+    pack_source(open_source(tmp_path / "source"), tmp_path / "one", OPTIONS)
+    pack_units(open_source(f"{bucket}/photos"), f"{bucket}/shards", OPTIONS)
+    expected = local_contents(tmp_path / "one")
+    expected["manifest.json"] = expected["manifest.json"].replace(b'"source": "source"', b'"source": "photos"')
+    assert contents(f"{bucket}/shards") == expected
+    files = FolderDataset(f"{bucket}/photos")
+    assert read_objects([path for path, _ in files.samples]) == [
+        Path(path).read_bytes() for path, _ in FolderDataset(tmp_path / "source").samples
+    ]
 
 
 def test_a_weak_etag_is_not_asked_for(bucket: str, tmp_path: Path) -> None:

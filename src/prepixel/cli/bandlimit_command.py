@@ -9,9 +9,10 @@ from typing import Any
 from prepixel.cli.console import percent, print_error, print_json, print_line, size_bytes
 from prepixel.cli.distributed_job import is_distributed, run_distributed, unit_options
 from prepixel.cli.estimated_job import duration_and_rate, earlier, failed, run_estimated, sizes
-from prepixel.cli.option_types import STDIN, integer, path
+from prepixel.cli.option_types import STDIN, integer, location
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_bands, add_distribution, add_dry_run, add_json, add_threads
+from prepixel.stores.remote_path import AnyPath, RemotePath, is_url
 
 SUMMARY = "make JPEGs smaller by keeping chosen frequencies only"
 ABOUT = """\
@@ -19,15 +20,22 @@ Rewrite JPEGs with only the frequencies of a band set, unchanged, as files
 that any program opens: one file, or a folder and everything below it. For a
 folder, size and duration are first estimated from a sample. Every file is
 read back. The same command resumes a run that was stopped. JPEGs that cannot
-be rewritten are listed, and the exit status is then 1."""
+be rewritten are listed, and the exit status is then 1. Either folder may be
+in a store, as s3://BUCKET/FOLDER; there is no estimate then without
+--dry-run."""
 EXAMPLE = "prepixel bandlimit photos/train bandlimited/train --bands S-24 --strip"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bandlimit`."""
-    parser.add_argument("source", type=path, metavar="SOURCE", help="a JPEG, or a folder; - reads stdin")
     parser.add_argument(
-        "target", type=path, metavar="DEST", help="the file to write, or a new folder beside the source; - is stdout"
+        "source", type=location, metavar="SOURCE", help="a JPEG, or a folder, or a URL of one; - reads stdin"
+    )
+    parser.add_argument(
+        "target",
+        type=location,
+        metavar="DEST",
+        help="the file to write, or a new folder beside the source, or a URL of one; - is stdout",
     )
     add_bands(parser, "S-24")
     parser.add_argument(
@@ -80,13 +88,14 @@ def run(options: argparse.Namespace) -> int:
         on_error=options.on_error,
     )
     distributed = is_distributed(options)
-    if not options.source.is_dir():
+    if not _is_folder(options.source):
         if distributed:
             raise UsageError(f"{options.source}: is no folder; --part and --engine ray are for folders")
         return _bandlimit_file(options, settings)
     if options.target == STDIN:
         raise UsageError(f"{options.source}: is a folder, which cannot be written to standard output")
-    if distributed and not options.dry_run:
+    remote = is_url(options.source) or is_url(options.target)  # stores cannot append to a journal
+    if (distributed or remote) and not options.dry_run:
         return run_distributed(
             options,
             lambda progress: bandlimit_units(
@@ -110,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
-    from prepixel.data.jobs.bandlimit_file import read_jpeg_file
+    from prepixel.data.jobs.bandlimit_sources import read_jpeg_file
     from prepixel.errors import JpegError
     from prepixel.files import replace_file
     from prepixel.jpeg import Limits
@@ -118,10 +127,10 @@ def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
     from_stdin, to_stdout = options.source == STDIN, options.target == STDIN
     if to_stdout and options.json:
         raise UsageError("--json and the image cannot both go to standard output; name a file to write")
-    target = options.target / options.source.name if options.target.is_dir() else options.target
-    if from_stdin and options.target.is_dir():
+    target = options.target / options.source.name if _is_folder(options.target) else options.target
+    if from_stdin and _is_folder(options.target):
         raise UsageError(f"{options.target}: is a folder; name a file to write")
-    if not from_stdin and target.exists() and target.samefile(options.source):
+    if not from_stdin and _is_same(target, options.source):
         raise UsageError(f"{target}: is the source itself; name another file to write")
     try:
         contents = _read_stdin() if from_stdin else read_jpeg_file(options.source, Limits())
@@ -145,6 +154,17 @@ def _bandlimit_file(options: argparse.Namespace, settings: Any) -> int:
     line = f"{name}: {would}{size_bytes(len(smaller))}, {percent(ratio)} of {size_bytes(len(contents))}"
     (print_error if to_stdout else print_line)(line)
     return 0
+
+
+def _is_folder(place: AnyPath) -> bool:
+    """Return whether a path is a folder; an HTTP server, which lists none, has files alone."""
+    return not (isinstance(place, RemotePath) and place.bucket.startswith("http")) and place.is_dir()
+
+
+def _is_same(target: AnyPath, source: AnyPath) -> bool:
+    if isinstance(target, RemotePath) or isinstance(source, RemotePath):
+        return target == source
+    return target.exists() and target.samefile(source)
 
 
 def _read_stdin() -> bytes:

@@ -52,6 +52,8 @@ def read_ahead(
 ) -> Generator[tuple[_Item, _Result], None, None]:
     """Yield items in order, each with what was read of it; many requests are on their way at once.
 
+    What is written may be given as well: ``read`` then writes one item.
+
     Args:
         items: what is read.
         read: reads one; its errors are raised here.

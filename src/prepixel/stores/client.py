@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from io import BytesIO
 from typing import IO, Any, NamedTuple, TypeVar
 
 from prepixel.errors import ObjectReplaced, StoreError
@@ -167,7 +168,7 @@ def list_page(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) ->
     return found[: last + 1], f"{behind}/ " if behind == after else behind  # without the blank, the slash is lost
 
 
-def write_object(bucket: str, key: str, file: IO[bytes]) -> None:
+def write_object(bucket: str, key: str, file: IO[bytes] | BytesIO) -> None:
     """Write an object whole, from a file's start to its end; the old object stays until the new one is whole.
 
     Raises:

@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
@@ -167,10 +168,7 @@ class RemotePath:
         Raises:
             FileNotFoundError, ObjectReplaced, StoreError: as `prepixel.stores.client.read_object`.
         """
-        info = object_info(self.bucket, self.key)
-        for offset in range(0, info.size, _RANGE):
-            size = min(_RANGE, info.size - offset)
-            file.write(read_object(self.bucket, self.key, offset=offset, size=size, etag=info.etag))
+        download_listed(ListedObject.of(self.bucket, object_info(self.bucket, self.key)), file)
 
     def check_writable(self) -> None:
         """Check that files can be written here at all.
@@ -181,7 +179,7 @@ class RemotePath:
         if self.bucket.startswith("http"):
             raise StoreError(f"{self}: files cannot be written over HTTP; name a folder, or a bucket of a store")
 
-    def upload(self, file: IO[bytes]) -> None:
+    def upload(self, file: IO[bytes] | BytesIO) -> None:
         """Write the object whole, from a file."""
         self.check_writable()
         write_object(self.bucket, self.key, file)
@@ -225,6 +223,11 @@ class ListedObject(str):
         url.info = info
         return url
 
+    @property
+    def place(self) -> RemotePath:
+        """Return the object's path, also where its name holds what the text of a URL cannot, such as ``?``."""
+        return RemotePath(self[: -len(self.info.key) - 1], self.info.key)
+
 
 def is_url(path: object) -> bool:
     """Return whether a path, or a text, names something in a store."""
@@ -239,6 +242,8 @@ def to_path(path: str | os.PathLike[str]) -> AnyPath:
     """
     if isinstance(path, RemotePath):
         return path
+    if isinstance(path, ListedObject):
+        return path.place
     return RemotePath.parse(path) if isinstance(path, str) and is_url(path) else Path(path)
 
 
@@ -308,6 +313,16 @@ def read_listed(path: str, offset: int = 0, size: int | None = None) -> bytes:
     Raises:
         FileNotFoundError, StoreError: as `prepixel.stores.client.read_object`.
     """
-    where = RemotePath.parse(path)
+    where = path.place if isinstance(path, ListedObject) else RemotePath.parse(path)
     etag = path.info.etag if isinstance(path, ListedObject) else ""
     return read_object(where.bucket, where.key, offset=offset, size=size, etag=etag)
+
+
+def download_listed(path: ListedObject, file: IO[bytes]) -> None:
+    """Write a listed object's bytes into a file, read by ranges, so that memory does not grow with its size.
+
+    Raises:
+        FileNotFoundError, ObjectReplaced, StoreError: as `prepixel.stores.client.read_object`.
+    """
+    for offset in range(0, path.info.size, _RANGE):
+        file.write(read_listed(path, offset, min(_RANGE, path.info.size - offset)))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import io
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, TypeAlias
 
+from prepixel.data.jobs.bandlimit_sources import Source
 from prepixel.data.jobs.journal import FinishedFile
-from prepixel.errors import JpegError, JpegLimitExceeded, describe_error
-from prepixel.files import AtomicFile, make_folder, open_regular_file
+from prepixel.errors import JpegError, describe_error
+from prepixel.files import AtomicFile, make_folder
 from prepixel.jpeg import Limits, bandlimit_jpeg
 from prepixel.jpeg.bandlimit import Metadata
 from prepixel.spectrum import BandSet
-
-_SOI = b"\xff\xd8"
-_JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+from prepixel.stores.remote_path import RemotePath
 
 NonJpegs: TypeAlias = Literal["skip", "copy"]
 OnError: TypeAlias = Literal["skip", "copy", "stop"]
@@ -55,6 +54,20 @@ class BandlimitOptions:
         )
 
 
+class FileOutcome(NamedTuple):
+    """What becomes of one file: its line, and what the target gets.
+
+    Attributes:
+        row: the line; of a file to be copied, still without the bytes that were written.
+        contents: bytes of the target; None where there are none.
+        action: what is done instead of writing ``contents``: the source is copied, the target removed, or nothing.
+    """
+
+    row: FinishedFile
+    contents: bytes | None = None
+    action: Literal["copy", "remove", "nothing"] = "nothing"
+
+
 class FileResult(NamedTuple):
     """What became of one file, and the file that was written for it, still under its temporary name."""
 
@@ -62,79 +75,66 @@ class FileResult(NamedTuple):
     written: AtomicFile | None = None
 
 
-def bandlimit_file(root: Path, goal: Path, name: str, options: BandlimitOptions, limits: Limits) -> FileResult:
-    """Do what is to be done with one file; an error in reading it is the file's, one in writing is raised."""
-    before = modified = 0
+def bandlimit_source(source: Source, name: str, options: BandlimitOptions, limits: Limits) -> FileOutcome:
+    """Band-limit one file, or find out why not; an error in reading it is the file's, and nothing is written."""
     smaller: bytes | None = None
     try:
-        with open_regular_file(root / name) as file:
-            status = os.fstat(file.fileno())
-            before, modified = status.st_size, status.st_mtime_ns
-            if is_named_jpeg(name) or file.read(len(_SOI)) == _SOI:
-                smaller = options.bandlimit(_read_jpeg(file, limits), limits)
+        contents = source.read_jpeg(limits)
+        if contents is not None:
+            smaller = options.bandlimit(contents, limits)
     except RuntimeError as error:  # a defect of ours: loud, and with the file that shows it
-        error.add_note(f"file: {root / name}")
+        error.add_note(f"file: {source.path}")
         raise
     except (JpegError, OSError) as error:
         if isinstance(error, JpegError):
-            error.source = name if options.on_error != "stop" else os.fspath(root / name)
+            error.source = name if options.on_error != "stop" else str(source.path)
         if options.on_error == "stop":
             raise
-        return _handle_bad(
-            root / name, goal / name, FinishedFile(name, "bad", before, 0, modified, *_words(name, error)), options
-        )
+        # of the system's errors, without the path that the source was reached by
+        words = type(error).__name__, describe_error(error, name)
+        row = FinishedFile(name, "bad", source.state.size, 0, source.state.modified_ns, *words, source.state.etag)
+        copied = options.on_error == "copy" and source.can_be_copied(error)
+        return FileOutcome(row, action="copy" if copied else "remove")  # the target of a source that was good once
+    row = FinishedFile(name, "skipped", source.state.size, 0, source.state.modified_ns, etag=source.state.etag)
     if smaller is None:
-        skipped = FinishedFile(name, "skipped", before, 0, modified)
-        return _copy(root / name, goal / name, skipped) if options.non_jpegs == "copy" else FileResult(skipped)
-    make_folder((goal / name).parent)
-    with AtomicFile(goal / name, publish=False) as target:
-        target.file.write(smaller)
-    return FileResult(FinishedFile(name, "bandlimited", before, len(smaller), modified), target)
+        return FileOutcome(row, action="copy" if options.non_jpegs == "copy" else "nothing")
+    return FileOutcome(replace(row, kind="bandlimited", after=len(smaller)), smaller)
 
 
-def read_jpeg_file(path: str | os.PathLike[str], limits: Limits) -> bytes:
-    """Read a JPEG's bytes, from a regular file of at most ``limits.max_memory_bytes``.
+def write_outcome(source: Source, target: Path, outcome: FileOutcome) -> FileResult:
+    """Write what became of a file below a target of the file system, under a temporary name."""
+    row, contents, action = outcome
+    if action == "remove":
+        target.unlink(missing_ok=True)
+    if contents is None and action != "copy":
+        return FileResult(row)
+    make_folder(target.parent)
+    with AtomicFile(target, publish=False) as written:
+        if contents is None:
+            row = _copy(source, row, written.file)
+        else:
+            written.file.write(contents)
+    return FileResult(row, written)
+
+
+def upload_outcome(source: Source, target: RemotePath, outcome: FileOutcome) -> FinishedFile:
+    """Write what became of a file below a target in a store.
 
     Raises:
-        JpegLimitExceeded: the file is larger.
-        OSError: the file cannot be opened, or is no regular file.
+        StoreError: the store does not answer, or refuses.
     """
-    with open_regular_file(path) as file:
-        return _read_jpeg(file, limits)
+    row, contents, action = outcome
+    if action == "remove":
+        target.unlink()
+    if contents is not None:
+        target.upload(io.BytesIO(contents))
+    elif action == "copy":
+        with tempfile.TemporaryFile() as copy:
+            row = _copy(source, row, copy)
+            target.upload(copy)
+    return row
 
 
-def _read_jpeg(file: IO[bytes], limits: Limits) -> bytes:
-    """Read a file from its start, after a look at its size."""
-    size = os.fstat(file.fileno()).st_size
-    if size > limits.max_memory_bytes:
-        raise JpegLimitExceeded(
-            f"a file of {size} bytes is larger than the limit of {limits.max_memory_bytes}",
-            hint="Raise Limits.max_memory_bytes if you trust the file",
-        )
-    file.seek(0)
-    return file.read(size)
-
-
-def is_named_jpeg(name: str) -> bool:
-    """Return whether a file's name is that of a JPEG."""
-    return name.lower().endswith(_JPEG_ENDINGS)
-
-
-def _words(name: str, error: Exception) -> tuple[str, str]:
-    """Return an error's kind and text; of the system's, without the path that the source was reached by."""
-    return type(error).__name__, describe_error(error, name)
-
-
-def _handle_bad(source: Path, target: Path, row: FinishedFile, options: BandlimitOptions) -> FileResult:
-    if options.on_error == "copy" and source.is_file() and os.access(source, os.R_OK):
-        return _copy(source, target, row)
-    target.unlink(missing_ok=True)  # of a source that was good once
-    return FileResult(row)
-
-
-def _copy(source: Path, target: Path, row: FinishedFile) -> FileResult:
-    make_folder(target.parent)
-    with source.open("rb") as contents, AtomicFile(target, publish=False) as written:
-        shutil.copyfileobj(contents, written.file)
-        size = written.file.tell()
-    return FileResult(replace(row, kind="copied", after=size), written)
+def _copy(source: Source, row: FinishedFile, file: IO[bytes]) -> FinishedFile:
+    source.copy_into(file)
+    return replace(row, kind="copied", after=file.tell())

@@ -15,14 +15,10 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import IO
 
-from prepixel.data.jobs.bandlimit_file import (
-    BandlimitOptions,
-    FileResult,
-    bandlimit_file,
-    is_named_jpeg,
-    read_jpeg_file,
-)
-from prepixel.data.jobs.bandlimit_plan import STATE_NAME, check_folders, locked_state, plan_bandlimiting
+from prepixel.data.jobs.bandlimit_file import BandlimitOptions, FileResult, bandlimit_source, write_outcome
+from prepixel.data.jobs.bandlimit_plan import STATE_NAME, check_folders, locked_state, plan_all
+from prepixel.data.jobs.bandlimit_sources import FileSource, is_named_jpeg
+from prepixel.data.jobs.bandlimit_units import bandlimit_units
 from prepixel.data.jobs.estimate import WorkEstimate, estimate_work
 from prepixel.data.jobs.journal import (
     FILES,
@@ -36,6 +32,7 @@ from prepixel.data.parallel import map_unordered
 from prepixel.data.units import RECORDS, remove_records
 from prepixel.files import publish_files, remove_temporary, sync_folder
 from prepixel.jpeg import Limits
+from prepixel.stores.remote_path import to_path
 
 # Files that wait for the disk together. A run that is killed repeats at most this many.
 _BATCH = 128
@@ -55,12 +52,13 @@ def estimate_bandlimiting(
     Raises:
         DatasetError: as `bandlimit_folder`.
     """
-    check_folders(Path(source), Path(target), options)
-    plan = plan_bandlimiting(Path(source), Path(target))
+    root, goal = to_path(source), to_path(target)
+    check_folders(root, goal, options)
+    files, plan = plan_all(root, goal)
     jpegs = [name for name in plan.left if is_named_jpeg(name)]
 
     def sizes(name: str) -> tuple[int, int]:
-        contents = read_jpeg_file(Path(source) / name, limits)
+        contents = files.read_jpeg(name, limits)
         return len(contents), len(options.bandlimit(contents, limits))
 
     return estimate_work(
@@ -87,11 +85,12 @@ def bandlimit_folder(
 
     A file counts as finished where its line says so, its source has the size and time of change that it had then, and
     its target has the size that it got. The target ends with the same bytes whatever the threads, and however often
-    the run was killed. Names that begin with a dot are passed over.
+    the run was killed. Names that begin with a dot are passed over. From or to a store, work is done in units; see
+    `bandlimit_units`.
 
     Args:
-        source: the folder of JPEGs; links are followed.
-        target: a folder that is missing, empty, or was begun by a call with the same options.
+        source: the folder of JPEGs, or that of a store; links are followed.
+        target: a folder that is missing, empty, or was begun by a call with the same options; or that of a store.
         options: what is asked of every file.
         threads: threads to work on; 0 for one per CPU.
         limits: what each file may ask for.
@@ -103,10 +102,14 @@ def bandlimit_folder(
         JpegError: a file cannot be band-limited, under ``on_error="stop"``.
         OSError: a file cannot be written.
     """
-    begin, root, goal = time.perf_counter(), Path(source), Path(target)
+    begin, root, goal = time.perf_counter(), to_path(source), to_path(target)
+    if not isinstance(root, Path) or not isinstance(goal, Path):  # stores cannot append to a journal
+        report = bandlimit_units(root, goal, options, threads=threads, limits=limits, progress=progress)
+        assert report is not None
+        return report
     check_folders(root, goal, options)
     with locked_state(goal, options) as state:
-        plan = plan_bandlimiting(root, goal)
+        _, plan = plan_all(root, goal)
         earlier = len(plan.finished)
         rows = dict(plan.finished)
         if plan.finished or (state / FILES).exists():
@@ -133,9 +136,12 @@ def _bandlimit_all(
     root: Path, goal: Path, names: list[str], options: BandlimitOptions, threads: int, limits: Limits
 ) -> Generator[FinishedFile, None, None]:
     """Yield what became of each file once it is on the disk, and its line in the journal."""
-    work = map_unordered(
-        lambda name: bandlimit_file(root, goal, name, options, limits), names, threads, ahead=_BATCH // 2
-    )
+
+    def bandlimit_file(name: str) -> FileResult:
+        source = FileSource(root / name)
+        return write_outcome(source, goal / name, bandlimit_source(source, name, options, limits))
+
+    work = map_unordered(bandlimit_file, names, threads, ahead=_BATCH // 2)
     pending: list[FileResult] = []
     begin = time.monotonic()
     with (goal / STATE_NAME / FILES).open("a", encoding="ascii") as journal:

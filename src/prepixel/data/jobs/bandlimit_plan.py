@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prepixel.data.jobs.bandlimit_file import BandlimitOptions
+from prepixel.data.jobs.bandlimit_sources import FileState, SourceFiles, TargetSizes, check_names, list_source
 from prepixel.data.jobs.journal import FinishedFile, read_finished
+from prepixel.data.read_ahead import map_requests
 from prepixel.data.units import RECORDS, find_records
 from prepixel.errors import DatasetError
 from prepixel.file_listing import not_a_folder
 from prepixel.files import image_files, make_folder, write_json
 from prepixel.folder_lock import directory_lock
-from prepixel.jpeg.folder_index import SIDECAR_NAME
+from prepixel.stores.client import list_objects
+from prepixel.stores.remote_path import AnyPath, RemotePath
 
 STATE_NAME = ".prepixel-thin"
 _OPTIONS = "options.json"
@@ -37,16 +38,18 @@ class BandlimitPlan:
     left: list[str] = field(default_factory=list)
 
 
-def check_folders(root: Path, goal: Path, options: BandlimitOptions) -> None:
+def check_folders(root: AnyPath, goal: AnyPath, options: BandlimitOptions) -> None:
     """Raise where the source holds no file, or the target cannot be that of a run with these options.
 
     Raises:
         DatasetError: it says which.
+        StoreError: one of them is in a store that does not answer, refuses, or cannot be written to.
     """
+    if isinstance(goal, RemotePath):
+        goal.check_writable()
     if not root.is_dir():
         raise DatasetError(f"{root}: {not_a_folder(root)}; name one that holds JPEGs, at any depth")
-    inner, outer = root.resolve(), goal.resolve()
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+    if _lie_inside_each_other(root, goal):
         raise DatasetError(f"{goal}: lies inside {root}, or holds it; write into a folder beside it")
     if goal.exists() and not goal.is_dir():
         raise DatasetError(f"{goal}: is a file, not a folder; name another target")
@@ -55,63 +58,76 @@ def check_folders(root: Path, goal: Path, options: BandlimitOptions) -> None:
     _check_target(goal, options)
 
 
-def source_names(root: Path) -> list[str]:
-    """List the names of all files below the source, sorted, without its own index, which fits no other file."""
-    names = (Path(path).relative_to(root).as_posix() for path in sorted(image_files(root, extensions=("",))))
-    return [name for name in names if name != SIDECAR_NAME]
+def _lie_inside_each_other(root: AnyPath, goal: AnyPath) -> bool:
+    if isinstance(root, Path) and isinstance(goal, Path):
+        inner, outer = root.resolve(), goal.resolve()
+        return inner.is_relative_to(outer) or outer.is_relative_to(inner)
+    if isinstance(root, RemotePath) and isinstance(goal, RemotePath):
+        return root.is_relative_to(goal) or goal.is_relative_to(root)
+    return False
 
 
 def plan_bandlimiting(
-    root: Path, goal: Path, names: Iterable[str] | None = None, rows: Mapping[str, FinishedFile] | None = None
+    files: SourceFiles,
+    names: Iterable[str],
+    rows: Mapping[str, FinishedFile],
+    sizes: TargetSizes,
 ) -> BandlimitPlan:
     """Divide files into those that are finished and those that are left.
 
     Args:
-        root: the source.
-        goal: the target.
-        names: which files of the source; None for all.
-        rows: what an earlier run has finished; None to read the journal and the records of units.
+        files: the source.
+        names: which files of it.
+        rows: what an earlier run has finished.
+        sizes: of what is in the target.
     """
     plan = BandlimitPlan()
-    rows = {**read_finished(goal / STATE_NAME), **recorded_files(goal)} if rows is None else rows
-    for name in source_names(root) if names is None else names:
-        path = f"{root}{os.sep}{name}"
+    for name in names:
         try:
-            status = os.stat(path)  # noqa: PTH116  (a million Paths cost seconds)
+            state = files.state(name)
         except OSError:  # a link that leads nowhere; reading it will report that
             plan.files.append(name)
             plan.left.append(name)
             plan.sizes[name] = 0
             continue
-        if not stat.S_ISREG(status.st_mode):
+        if state is None:
             continue
         plan.files.append(name)
-        plan.sizes[name] = status.st_size
+        plan.sizes[name] = state.size
         row = rows.get(name)
-        if row and (row.before, row.modified_ns) == (status.st_size, status.st_mtime_ns) and _stands(goal / name, row):
+        if row and FileState(row.before, row.modified_ns, row.etag) == state and _stands(row, sizes):
             plan.finished[name] = row
         else:
             plan.left.append(name)
     return plan
 
 
-def _stands(target: Path, row: FinishedFile) -> bool:
+def plan_all(root: AnyPath, goal: AnyPath) -> tuple[SourceFiles, BandlimitPlan]:
+    """List a source, and divide its files by the target's journal and records."""
+    files = list_source(root)
+    check_names(files, goal)
+    return files, plan_bandlimiting(files, files.names, finished_files(goal), TargetSizes(goal))
+
+
+def _stands(row: FinishedFile, sizes: TargetSizes) -> bool:
     """Return whether a line is still true of the target; bad files are tried again."""
     if row.kind == "skipped" or row.error:
         return not row.error
-    try:
-        return target.stat().st_size == row.after
-    except OSError:
-        return False
+    return sizes.of(row.path) == row.after
 
 
-def recorded_files(goal: Path) -> dict[str, FinishedFile]:
-    """Read what the records of units say."""
+def finished_files(goal: AnyPath) -> dict[str, FinishedFile]:
+    """Read what the journal and the records of units say."""
+    return {**read_finished(goal / STATE_NAME), **_recorded_files(goal)}
+
+
+def _recorded_files(goal: AnyPath) -> dict[str, FinishedFile]:
     records = find_records(goal / STATE_NAME / RECORDS)
     if records is None:
         return {}
-    rows = (row_from(fields) for number in sorted(records.present()) for fields in records.read(number))
-    return {row.path: row for row in rows}
+    with contextlib.closing(map_requests(records.read, sorted(records.present()), records.folder)) as results:
+        rows = (row_from(fields) for result in results for fields in result)
+        return {row.path: row for row in rows}
 
 
 def row_from(fields: Any) -> FinishedFile:
@@ -133,11 +149,18 @@ def options_to_json(options: BandlimitOptions) -> dict[str, Any]:
     return asdict(options) | {"bands": sorted(options.bands.channels), "name": options.bands.name}
 
 
-def _check_target(goal: Path, options: BandlimitOptions) -> None:
+def _holds_files(goal: AnyPath) -> bool:
+    """Return whether something is in a target beside its state folder, which a run that was killed early leaves."""
+    if isinstance(goal, Path):
+        return goal.exists() and any(entry.name != STATE_NAME for entry in goal.iterdir())
+    listed = (RemotePath(goal.bucket, info.key) for info in list_objects(goal.bucket, goal.key))
+    return any(path != goal and not path.is_relative_to(goal / STATE_NAME) for path in listed)
+
+
+def _check_target(goal: AnyPath, options: BandlimitOptions) -> None:
     state = goal / STATE_NAME / _OPTIONS
-    if not state.exists():
-        # a state folder alone: a run that was killed before it began
-        if goal.exists() and any(entry.name != STATE_NAME for entry in goal.iterdir()):
+    if not state.is_file():
+        if _holds_files(goal):
             raise DatasetError(
                 f"{goal}: holds files that no run of this command wrote; name a new folder, or empty this"
             )
@@ -164,7 +187,7 @@ def locked_state(goal: Path, options: BandlimitOptions) -> Iterator[Path]:
         yield state
 
 
-def begin_state(goal: Path, options: BandlimitOptions) -> Path:
+def begin_state(goal: AnyPath, options: BandlimitOptions) -> AnyPath:
     """Make the target's state folder, with the options in it, and return it; each of several processes may call this.
 
     Raises:
@@ -173,6 +196,6 @@ def begin_state(goal: Path, options: BandlimitOptions) -> Path:
     state = goal / STATE_NAME
     make_folder(state)
     _check_target(goal, options)
-    if not (state / _OPTIONS).exists():
+    if not (state / _OPTIONS).is_file():
         write_json(state / _OPTIONS, options_to_json(options), indent=None)
     return state

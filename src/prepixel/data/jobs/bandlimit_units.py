@@ -7,26 +7,45 @@ into one target.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from prepixel.data.executors import Executor, finish_units
-from prepixel.data.jobs.bandlimit_file import BandlimitOptions, FileResult, bandlimit_file
+from prepixel.data.executors import Executor, LocalExecutor, finish_units
+from prepixel.data.jobs.bandlimit_file import (
+    BandlimitOptions,
+    FileOutcome,
+    FileResult,
+    bandlimit_source,
+    upload_outcome,
+    write_outcome,
+)
 from prepixel.data.jobs.bandlimit_plan import (
     STATE_NAME,
+    BandlimitPlan,
     begin_state,
     check_folders,
+    finished_files,
     options_to_json,
     plan_bandlimiting,
-    recorded_files,
     row_from,
-    source_names,
 )
-from prepixel.data.jobs.journal import BandlimitReport, FinishedFile, read_finished, report_files, write_finished
+from prepixel.data.jobs.bandlimit_sources import (
+    Source,
+    SourceFiles,
+    TargetSizes,
+    check_names,
+    list_source,
+    read_sources,
+)
+from prepixel.data.jobs.journal import BandlimitReport, FinishedFile, report_files, write_finished
 from prepixel.data.parallel import map_unordered
+from prepixel.data.read_ahead import read_ahead
 from prepixel.data.units import (
     RECORDS,
     JobHeader,
@@ -41,9 +60,15 @@ from prepixel.errors import DatasetError
 from prepixel.files import publish_files, remove_temporary
 from prepixel.folder_lock import directory_lock
 from prepixel.jpeg import Limits
+from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, to_path
 
 UNIT_SIZE = 512
 _BATCH = 128
+_Result = TypeVar("_Result")
+
+
+# Of units done at a time in one process, one works while the others are read or written: not all wait together.
+_ONE_WORKS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,8 @@ class BandlimitUnit:
         target: the folder to write into.
         header: of the job.
         number: of the unit.
-        names: its files, below the source.
+        left: its files that are not finished, below the source.
+        objects: the same in a store, with what their listing said; none of a folder.
         finished: what is known of those that are finished.
         options: what is asked for.
         threads: threads to work on; 0 for one per CPU.
@@ -66,7 +92,8 @@ class BandlimitUnit:
     target: str
     header: JobHeader
     number: int
-    names: tuple[str, ...]
+    left: tuple[str, ...]
+    objects: tuple[ListedObject, ...]
     finished: tuple[FinishedFile, ...]
     options: BandlimitOptions
     threads: int
@@ -74,35 +101,69 @@ class BandlimitUnit:
 
 
 def bandlimit_unit(unit: BandlimitUnit) -> int:
-    """Write the files of a unit and its record; return how many files it has."""
-    root, goal = Path(unit.source), Path(unit.target)
-    plan = plan_bandlimiting(root, goal, unit.names, {row.path: row for row in unit.finished})
-    rows = dict(plan.finished)
+    """Write the files of a unit that are left, and its record; return how many these were."""
+    rows = {row.path: row for row in unit.finished}
+    goal = to_path(unit.target)
+    written = _write_files(unit, goal) if isinstance(goal, Path) else _upload_files(unit, goal)
+    with contextlib.closing(written):
+        first = list(itertools.islice(written, 1))  # the others are being read from now on
+        with _ONE_WORKS:
+            rows.update((row.path, row) for row in itertools.chain(first, written))
+    records = UnitRecords(goal / STATE_NAME / RECORDS, unit.header)
+    records.write(unit.number, [asdict(row) for _, row in sorted(rows.items())])
+    return len(unit.left)
+
+
+def _bandlimit_each(
+    unit: BandlimitUnit, finish: Callable[[Source, str, FileOutcome], _Result]
+) -> Generator[_Result, None, None]:
+    """Yield what ``finish`` makes of each file, on the threads that work on the files."""
+
+    def work(item: tuple[str, Source]) -> _Result:
+        name, source = item
+        return finish(source, name, bandlimit_source(source, name, unit.options, unit.limits))
+
+    sources = read_sources(to_path(unit.source), unit.left, unit.objects, unit.limits)
+    with contextlib.closing(sources), contextlib.closing(map_unordered(work, sources, unit.threads)) as results:
+        yield from results
+
+
+def _write_files(unit: BandlimitUnit, goal: Path) -> Generator[FinishedFile, None, None]:
+    """Yield each file's line once it is on the disk."""
     pending: list[FileResult] = []
 
-    def publish() -> None:
+    def publish() -> list[FinishedFile]:
         results, pending[:] = pending[:], []
         publish_files(result.written for result in results if result.written is not None)
-        rows.update((result.row.path, result.row) for result in results)
+        return [result.row for result in results]
 
-    work = map_unordered(
-        lambda name: bandlimit_file(root, goal, name, unit.options, unit.limits), plan.left, unit.threads
-    )
+    written = _bandlimit_each(unit, lambda source, name, outcome: write_outcome(source, goal / name, outcome))
     try:
-        with contextlib.closing(work) as results:
+        with contextlib.closing(written) as results:
             for result in results:
                 pending.append(result)
                 if len(pending) >= _BATCH:
-                    publish()
-        publish()
+                    yield from publish()
+        yield from publish()
     except BaseException:
         for result in pending:
             if result.written is not None:
                 result.written.discard()
         raise
-    records = UnitRecords(goal / STATE_NAME / RECORDS, unit.header)
-    records.write(unit.number, [asdict(row) for _, row in sorted(rows.items())])
-    return len(unit.names)
+
+
+def _upload_files(unit: BandlimitUnit, goal: RemotePath) -> Generator[FinishedFile, None, None]:
+    """Yield each file's line once it is in the store; many are on their way at once."""
+
+    def upload(item: tuple[Source, str, FileOutcome]) -> FinishedFile:
+        source, name, outcome = item
+        return upload_outcome(source, goal / name, outcome)
+
+    outcomes = _bandlimit_each(unit, lambda *item: item)
+    uploads = read_ahead(outcomes, upload, lambda item: len(item[2].contents or b""))
+    with contextlib.closing(outcomes), contextlib.closing(uploads):
+        for _, row in uploads:
+            yield row
 
 
 def bandlimit_units(
@@ -117,6 +178,9 @@ def bandlimit_units(
     progress: Callable[[int, int], None] | None = None,
 ) -> BandlimitReport | None:
     """Band-limit a folder, or one part of it, in units of files; without ``part``, merge them at the end.
+
+    Objects of a store are read ahead, and written many at a time. A source that was replaced after it was listed ends
+    the run.
 
     Args:
         source: as `bandlimit_folder`.
@@ -133,45 +197,61 @@ def bandlimit_units(
 
     Raises:
         DatasetError, JpegError, OSError: as `bandlimit_folder`.
+        StoreError: a store does not answer, or refuses.
     """
-    begin, root, goal = time.perf_counter(), Path(source), Path(target)
+    begin, root, goal = time.perf_counter(), to_path(source), to_path(target)
     check_folders(root, goal, options)
-    state, names = begin_state(goal, options), source_names(root)
+    files = list_source(root)
+    check_names(files, goal)
+    state, names = begin_state(goal, options), files.names
     num_units = -(-len(names) // UNIT_SIZE)
     header = JobHeader("bandlimit", listing_checksum(names), num_units, options_to_json(options))
     records = UnitRecords(state / RECORDS, header)
     records.begin()
-    numbers = range(num_units) if part is None else part.of(range(num_units))
-    units = list(_units(root, goal, header, names, numbers, options, threads, limits))
-    total = sum(len(unit_slice(number, UNIT_SIZE, len(names))) for number in numbers)
-    earlier = total - sum(len(unit.names) for unit in units)
+    rows, sizes = finished_files(goal), TargetSizes(goal)
+    plans = {}
+    for number in range(num_units) if part is None else part.of(range(num_units)):
+        places = unit_slice(number, UNIT_SIZE, len(names))
+        plans[number] = plan_bandlimiting(files, names[places.start : places.stop], rows, sizes)
+    recorded, earlier = records.present(), sum(len(plan.finished) for plan in plans.values())
+    if part is None and not recorded and earlier == len(names) == len(rows):  # nothing to merge either
+        return report_files(rows, earlier, time.perf_counter() - begin)
+    units = [  # one with a bad file is tried again
+        _unit(files, goal, header, number, plan, options, threads, limits)
+        for number, plan in plans.items()
+        if plan.left or number not in recorded
+    ]
+    total = sum(len(plan.files) for plan in plans.values())
+    if executor is None and not (isinstance(root, Path) and isinstance(goal, Path)):
+        executor = LocalExecutor(at_once=2)
     finish_units(executor, bandlimit_unit, units, done=earlier, total=total, progress=progress)
     if part is not None:
         return None
     return replace(merge_bandlimited(goal), num_earlier=earlier, seconds=time.perf_counter() - begin)
 
 
-def _units(
-    root: Path,
-    goal: Path,
+def _unit(
+    files: SourceFiles,
+    goal: AnyPath,
     header: JobHeader,
-    names: list[str],
-    numbers: range,
+    number: int,
+    plan: BandlimitPlan,
     options: BandlimitOptions,
     threads: int,
     limits: Limits,
-) -> Iterator[BandlimitUnit]:
-    """Yield the units that are not finished; one with a bad file is tried again."""
-    rows = {**read_finished(goal / STATE_NAME), **recorded_files(goal)}
-    recorded = UnitRecords(goal / STATE_NAME / RECORDS, header).present()
-    for number in numbers:
-        places = unit_slice(number, UNIT_SIZE, len(names))
-        own = names[places.start : places.stop]
-        plan = plan_bandlimiting(root, goal, own, rows)
-        if number in recorded and not plan.left:
-            continue
-        finished = tuple(plan.finished.values())
-        yield BandlimitUnit(str(root), str(goal), header, number, tuple(own), finished, options, threads, limits)
+) -> BandlimitUnit:
+    return BandlimitUnit(
+        source=str(files.root),
+        target=str(goal),
+        header=header,
+        number=number,
+        left=tuple(plan.left),
+        objects=tuple(files.objects[name] for name in plan.left) if files.objects else (),
+        finished=tuple(plan.finished.values()),
+        options=options,
+        threads=threads,
+        limits=limits,
+    )
 
 
 def merge_bandlimited(target: str | os.PathLike[str]) -> BandlimitReport:
@@ -181,7 +261,7 @@ def merge_bandlimited(target: str | os.PathLike[str]) -> BandlimitReport:
         DatasetError: there are no records, or units are missing.
         FolderInUse: another process is writing into the folder.
     """
-    begin, goal = time.perf_counter(), Path(target)
+    begin, goal = time.perf_counter(), to_path(target)
     state = goal / STATE_NAME
     records = find_records(state / RECORDS)
     if records is None:
@@ -189,7 +269,7 @@ def merge_bandlimited(target: str | os.PathLike[str]) -> BandlimitReport:
     with directory_lock(state, "band-limiting into", name=goal):
         found = [row_from(fields) for result in records.read_all() for fields in result]
         rows = {row.path: row for row in found}
-        for folder in {(goal / name).parent for name in rows}:
+        for folder in {(goal / name).parent for name in rows} if isinstance(goal, Path) else ():
             if folder.is_dir():
                 remove_temporary(folder)
         write_finished(state, rows)

@@ -6,12 +6,12 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Literal
 
 from prepixel.data.jobs.job_report import JobReport
 from prepixel.errors import ReadFailure, RecordedError
 from prepixel.files import replace_file, sync_file
+from prepixel.stores.remote_path import AnyPath
 
 FILES = "files.jsonl"
 _OLDER_KINDS = {"thinned": "bandlimited"}
@@ -29,6 +29,7 @@ class FinishedFile:
         modified_ns: the source's time of change.
         error: why it is bad, as an exception's name; else empty.
         message: the same in words.
+        etag: of a source in a store; a line of a file does not have it.
     """
 
     path: str
@@ -38,9 +39,10 @@ class FinishedFile:
     modified_ns: int
     error: str = ""
     message: str = ""
+    etag: str = ""
 
 
-def read_finished(state: Path) -> dict[str, FinishedFile]:
+def read_finished(state: AnyPath) -> dict[str, FinishedFile]:
     """Read what is finished; a line that a killed run left truncated counts as nothing.
 
     Older versions wrote the kind "thinned" for "bandlimited".
@@ -61,13 +63,16 @@ def append_finished(journal: IO[str], rows: Iterable[FinishedFile]) -> None:
     sync_file(journal)
 
 
-def write_finished(state: Path, rows: Mapping[str, FinishedFile]) -> None:
+def write_finished(state: AnyPath, rows: Mapping[str, FinishedFile]) -> None:
     """Write all lines sorted by path, so that the bytes do not depend on the order files were finished in."""
     replace_file(state / FILES, "".join(_line(row) for _, row in sorted(rows.items())).encode())
 
 
 def _line(row: FinishedFile) -> str:
-    return json.dumps(asdict(row)) + "\n"
+    fields = asdict(row)
+    if not row.etag:
+        del fields["etag"]
+    return json.dumps(fields) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
