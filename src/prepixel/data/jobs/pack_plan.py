@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
 from prepixel.data.datasets.shard_index import (
@@ -15,6 +14,7 @@ from prepixel.data.datasets.shard_index import (
     VERSION,
     Manifest,
     Part,
+    ShardRow,
     add_recorded,
     read_index,
     read_manifest,
@@ -27,29 +27,47 @@ from prepixel.errors import DatasetError, ReadFailure, RecordedError
 from prepixel.stores.remote_path import AnyPath
 
 
+class PackCounts:
+    """Count what became of a source's images, from the indices of its shards, in order."""
+
+    def __init__(self) -> None:
+        """Begin at the source's first image."""
+        self._kinds: Counter[str] = Counter()
+        self._before, self._after, self._bad = 0, 0, list[ReadFailure]()
+
+    def add(self, rows: Iterable[ShardRow]) -> None:
+        """Count the images of the next shard."""
+        for index, row in enumerate(rows, start=self._kinds.total()):
+            if row.kind == "packed":
+                self._before, self._after = self._before + row.before, self._after + row.size
+            elif row.kind == "skipped":
+                self._bad.append(ReadFailure(index, row.path, RecordedError(row.error, row.message)))
+            self._kinds[row.kind] += 1
+
+    def report(self, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
+        """Report what was counted of a part, all of whose shards were added."""
+        return PackReport(
+            num_samples=self._kinds.total(),
+            num_earlier=earlier,
+            num_packed=self._kinds["packed"],
+            num_stored=self._kinds["stored"],
+            num_shards=part.num_shards,
+            bytes_before=self._before,
+            bytes_after=self._after,
+            bytes_on_disk=sum(manifest.finished[number].tar_bytes for number in shard_numbers(part)),
+            seconds=seconds,
+            bad=tuple(self._bad),
+        )
+
+
 def report_packing(goal: AnyPath, manifest: Manifest, part: Part, earlier: int, seconds: float) -> PackReport:
     """Report what became of a source, from the indices of its shards."""
+    counts = PackCounts()
     indices = map_requests(lambda number: read_index(goal, manifest, number), shard_numbers(part), goal)
-    kinds: Counter[str] = Counter()
-    before, after, bad = 0, 0, list[ReadFailure]()
-    for index, row in enumerate(itertools.chain.from_iterable(indices)):
-        kinds[row.kind] += 1
-        if row.kind == "packed":
-            before, after = before + row.before, after + row.size
-        elif row.kind == "skipped":
-            bad.append(ReadFailure(index, row.path, RecordedError(row.error, row.message)))
-    return PackReport(
-        num_samples=kinds.total(),
-        num_earlier=earlier,
-        num_packed=kinds["packed"],
-        num_stored=kinds["stored"],
-        num_shards=part.num_shards,
-        bytes_before=before,
-        bytes_after=after,
-        bytes_on_disk=sum(manifest.finished[number].tar_bytes for number in shard_numbers(part)),
-        seconds=seconds,
-        bad=tuple(bad),
-    )
+    with contextlib.closing(indices) as found:
+        for rows in found:
+            counts.add(rows)
+    return counts.report(manifest, part, earlier, seconds)
 
 
 # -- what there is to do -----------------------------------------------------------------------------------------------
@@ -117,16 +135,23 @@ def _check_same(goal: AnyPath, manifest: Manifest, source: PackSource, options: 
 
 def unfinished_shards(goal: AnyPath, manifest: Manifest, numbers: Iterable[int]) -> Iterator[int]:
     """Yield those of some shards that are not finished, or no longer what was written."""
+    with contextlib.closing(checked_shards(goal, manifest, numbers)) as checked:
+        yield from (number for number, rows in checked if rows is None)
 
-    def check(number: int) -> int | None:
+
+def checked_shards(
+    goal: AnyPath, manifest: Manifest, numbers: Iterable[int]
+) -> Generator[tuple[int, list[ShardRow] | None], None, None]:
+    """Yield shards with their indices; None for one that is not finished, or no longer what was written."""
+
+    def check(number: int) -> tuple[int, list[ShardRow] | None]:
         try:
-            read_index(goal, manifest, number)
+            return number, read_index(goal, manifest, number)
         except DatasetError:
-            return number
-        return None
+            return number, None
 
     with contextlib.closing(map_requests(check, numbers, goal)) as checked:
-        yield from (number for number in checked if number is not None)
+        yield from checked
 
 
 def shard_numbers(part: Part) -> range:

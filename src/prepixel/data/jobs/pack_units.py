@@ -29,7 +29,14 @@ from prepixel.data.executors import Executor, LocalExecutor, finish_units
 from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_image import pack_images
 from prepixel.data.jobs.pack_options import PackOptions, PackReport
-from prepixel.data.jobs.pack_plan import plan_packing, report_packing, shard_numbers, shard_places, unfinished_shards
+from prepixel.data.jobs.pack_plan import (
+    PackCounts,
+    checked_shards,
+    plan_packing,
+    shard_numbers,
+    shard_places,
+    unfinished_shards,
+)
 from prepixel.data.jobs.pack_sources import PackSource
 from prepixel.data.units import RECORDS, JobHeader, PartNumber, UnitRecords, remove_records
 from prepixel.errors import DatasetError
@@ -178,8 +185,8 @@ def merge_packed(target: str | os.PathLike[str]) -> PackReport:
     with directory_lock(goal, "packing into"):
         for part in manifest.parts:
             manifest = add_recorded(goal, manifest, part, shard_numbers(part))
-        unfinished = unfinished_shards(goal, manifest, range(manifest.num_shards))
-        if missing := list(itertools.islice(unfinished, _MAX_COUNTED + 1)):
+        counts, last = PackCounts(), shard_numbers(manifest.parts[-1])
+        if missing := _missing_shards(goal, manifest, counts, last):
             names = ", ".join(map(shard_name, missing[:4]))
             count = f"more than {_MAX_COUNTED}" if len(missing) > _MAX_COUNTED else len(missing)
             raise DatasetError(
@@ -189,4 +196,18 @@ def merge_packed(target: str | os.PathLike[str]) -> PackReport:
         remove_temporary(goal)
         write_manifest(goal, manifest)
         remove_records(goal / RECORDS)
-    return report_packing(goal, manifest, manifest.parts[-1], 0, time.perf_counter() - begin)
+    return counts.report(manifest, manifest.parts[-1], 0, time.perf_counter() - begin)
+
+
+def _missing_shards(goal: AnyPath, manifest: Manifest, counts: PackCounts, counted: range) -> list[int]:
+    """Return the first shards that are not finished, and count the images of some of the others: each is read once."""
+    missing: list[int] = []
+    with contextlib.closing(checked_shards(goal, manifest, range(manifest.num_shards))) as checked:
+        for number, rows in checked:
+            if rows is None:
+                missing.append(number)
+            elif number in counted:
+                counts.add(rows)
+            if len(missing) > _MAX_COUNTED:
+                break
+    return missing
