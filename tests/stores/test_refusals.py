@@ -15,7 +15,7 @@ from tests.stores.s3_server import FaultyProxy, s3_server
 from tests.stores.test_remote_jobs import contents, upload
 
 from prepixel.cli import main
-from prepixel.data.jobs import pack_image
+from prepixel.data.jobs import pack_reads
 from prepixel.stores import client
 from prepixel.stores.remote_path import RemotePath
 
@@ -94,7 +94,7 @@ def test_an_object_replaced_while_it_is_read_leaves_no_half_of_a_shard(
 ) -> None:
     """Replace the last photo when the first one has been read, so that a shard is begun."""
     (tmp_path / "other.jpg").write_bytes(by_pillow(quality=31))
-    read, numbers = pack_image.contents_of, itertools.count()
+    read, numbers = pack_reads.contents_of, itertools.count()
 
     def replacing(path: str, size: int | None = None, offset: int = 0) -> bytes | OSError | None:
         contents = read(path, size, offset)
@@ -103,7 +103,7 @@ def test_an_object_replaced_while_it_is_read_leaves_no_half_of_a_shard(
                 RemotePath.parse(f"{photos}/class6/034.jpg").upload(file)
         return contents
 
-    monkeypatch.setattr(pack_image, "contents_of", replacing)
+    monkeypatch.setattr(pack_reads, "contents_of", replacing)
     monkeypatch.setattr("prepixel.data.read_ahead.REQUESTS", 1)
     target = f"{bucket}/shards" if remote else str(tmp_path / "shards")
     assert main(["pack", photos, target, "--threads", "1"]) == 2

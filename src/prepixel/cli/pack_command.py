@@ -27,8 +27,12 @@ EXAMPLE = "prepixel pack photos/train shards/train --bands S-24"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pack`."""
-    parser.add_argument("source", type=location, metavar="SOURCE", help="a folder of images, or of tar files")
-    parser.add_argument("target", type=output_location, metavar="DEST", help="a new folder, or one to resume")
+    parser.add_argument(
+        "source", type=location, metavar="SOURCE", help="a folder of images or of tar files, or a tar file, or its URL"
+    )
+    parser.add_argument(
+        "target", type=output_location, metavar="DEST", help="a new folder, or one to resume, or its URL"
+    )
     add_bands(parser, "all")
     parser.add_argument(
         "--compression", choices=("zstd", "none"), default="zstd", help="compression of each image (default: zstd)"

@@ -152,6 +152,14 @@ class RemotePath:
         info = object_info(self.bucket, self.key)
         return RemoteStatus(info.size, info.modified_ns)
 
+    def listed(self) -> ListedObject:
+        """Return the object as a listing has it, so that reads ask for its ETag.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        return ListedObject.of(self.bucket, object_info(self.bucket, self.key))
+
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield the objects and folders right below the path, objects first, each kind sorted."""
         objects, folders = split_folder(self)
@@ -168,7 +176,7 @@ class RemotePath:
         Raises:
             FileNotFoundError, ObjectReplaced, StoreError: as `prepixel.stores.client.read_object`.
         """
-        download_listed(ListedObject.of(self.bucket, object_info(self.bucket, self.key)), file)
+        download_listed(self.listed(), file)
 
     def check_writable(self) -> None:
         """Check that files can be written here at all.

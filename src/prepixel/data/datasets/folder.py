@@ -205,11 +205,19 @@ def _class_folders(root: AnyPath) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def find_layout(root: AnyPath, names: tuple[str, ...] | None) -> tuple[Layout, list[str] | None]:
-    """Return the layout that ``auto`` takes of a folder and, of the layout ``folders``, the names of its folders."""
+def find_layout(
+    root: AnyPath, names: tuple[str, ...] | None, folders: list[str] | None = None
+) -> tuple[Layout, list[str] | None]:
+    """Return the layout that ``auto`` takes of a folder and, of the layout ``folders``, the names of its folders.
+
+    Args:
+        root: the folder.
+        names: the classes in order of their labels; None for the folders' names.
+        folders: the names of the class folders, where they have been listed.
+    """
     if (root / LISTING_NAME).is_file():
         return "listing", None
-    folders = _class_folders(root)
+    folders = _class_folders(root) if folders is None else folders
     if not folders and names is not None:
         return "prefix", None
     return "folders", folders

@@ -17,7 +17,7 @@ from prepixel.errors import DatasetError, JpegLimitExceeded
 from prepixel.files import image_files, open_regular_file
 from prepixel.jpeg import Limits
 from prepixel.jpeg.folder_index import SIDECAR_NAME
-from prepixel.stores.client import list_objects, object_info
+from prepixel.stores.client import list_objects
 from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, download_listed, read_listed
 
 _SOI = b"\xff\xd8"
@@ -123,7 +123,7 @@ def read_jpeg_file(path: AnyPath, limits: Limits) -> bytes:
         StoreError: the store does not answer, or refuses.
     """
     if isinstance(path, RemotePath):
-        listed = ListedObject.of(path.bucket, object_info(path.bucket, path.key))
+        listed = path.listed()
         _check_size(listed.info.size, limits)
         return read_listed(listed)
     with open_regular_file(path) as file:

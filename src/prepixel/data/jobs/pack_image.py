@@ -11,11 +11,10 @@ from prepixel.data.datasets.shard_index import ShardRow
 from prepixel.data.datasets.shards import stored_ending
 from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_options import PackOptions
+from prepixel.data.jobs.pack_reads import Contents, PlacedEntry, read_entries
 from prepixel.data.parallel import map_in_order
-from prepixel.data.read_ahead import contents_of, read_ahead
 from prepixel.errors import JpegError, PrepixelError, UnreadableImage, UnsupportedJpeg, describe_error
 from prepixel.jpeg import Limits, read_header, read_image
-from prepixel.stores.remote_path import is_url
 
 _SOI = b"\xff\xd8"
 
@@ -35,7 +34,7 @@ def pack_image(
     class_name: str,
     options: PackOptions,
     limits: Limits,
-    fetched: bytes | OSError | None = None,
+    fetched: Contents = None,
 ) -> PackedImage:
     """Pack one image; an error in reading it is the image's.
 
@@ -113,19 +112,10 @@ def pack_images(
         threads: threads to work on; 0 for one per CPU.
     """
 
-    def fetch(place: int) -> bytes | OSError | None:
-        entry = entries[place]
-        return contents_of(entry.path, entry.size, entry.offset)
-
-    def work(fetched: tuple[int, bytes | OSError | None]) -> PackedImage:
-        place, contents = fetched
-        entry = entries[place]
+    def work(item: tuple[PlacedEntry, Contents]) -> PackedImage:
+        (place, entry), contents = item
         return pack_image(f"{first_key + place:08}", entry, class_names[entry.label], options, limits, contents)
 
-    items: Generator[tuple[int, bytes | OSError | None], None, None]
-    if entries and is_url(entries[0].path):
-        items = read_ahead(places, fetch, lambda place: entries[place].size)
-    else:
-        items = ((place, None) for place in places)
+    items = read_entries(entries, places)
     with contextlib.closing(items), contextlib.closing(map_in_order(work, items, threads)) as images:
         yield from images

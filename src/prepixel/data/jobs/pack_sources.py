@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,11 +19,13 @@ from prepixel.data.datasets.folder import FolderDataset, find_layout
 from prepixel.data.datasets.text_formats import MAX_CLASSES, read_class_names
 from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.saved_listing import list_images
-from prepixel.data.jobs.tar_members import read_tar
+from prepixel.data.jobs.tar_members import TarContents, read_tar
+from prepixel.data.parallel import map_in_order
 from prepixel.data.random_streams import draw_order
 from prepixel.errors import DatasetError
-from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, to_path
+from prepixel.stores.remote_path import AnyPath, ListedObject, RemotePath, split_folder, to_path
 
+_TARS_AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
 
@@ -72,16 +75,18 @@ def open_source(
     """List the images of a folder, a tar file, or a folder of tar files.
 
     Args:
-        path: a folder in a layout that `FolderDataset` reads; a tar file; or a folder that holds tar files. In tar
-            files, WebDataset's rules hold: members of a sample follow each other and share a key, the name up to the
-            first dot behind the last slash. ``KEY.jpg`` (or another image's ending) is the image and ``KEY.cls`` its
-            class: a number or, where not all are numbers, a name. In tar files without any ``KEY.cls`` the first
-            folder of a member's name is its class. Links are followed to members of the same tar.
+        path: a folder in a layout that `FolderDataset` reads; a tar file; or a folder that holds tar files. Each may be
+            in a store, and a tar file on an HTTP server. In tar files, WebDataset's rules hold: members of a sample
+            follow each other and share a key, the name up to the first dot behind the last slash. ``KEY.jpg`` (or
+            another image's ending) is the image and ``KEY.cls`` its class: a number or, where not all are numbers, a
+            name. In tar files without any ``KEY.cls`` the first folder of a member's name is its class. Links are
+            followed to members of the same tar.
         class_names: the classes in order of their labels, or a text file with one a line.
         listing: of a folder of class folders in a store, the file that its listing is saved in, or read from if it is
             there; None to list the folder. A reused listing makes packing end where an image was replaced since.
 
     Raises:
+        StoreError: the store that holds it does not answer, or refuses.
         DatasetError: there is no such source, or it holds no image; a tar file is damaged; a sample of a tar file has
             no class while others have, two images, or a key that another sample has; ``listing`` is given of a source
             whose listing is not saved.
@@ -97,9 +102,7 @@ def open_source(
     tars = sorted(p for p in found if p.suffix.lower() == ".tar")
     if not tars:
         return _of_folder(FolderDataset(root, class_names=class_names))
-    packed = next((p for p in found if p.name.lower().endswith(_COMPRESSED)), None)
-    if packed is not None:
-        raise DatasetError(f"{packed}: a compressed tar file beside plain ones; unpack it, or move it away")
+    _refuse_compressed(found)
     return _of_tars(root, tars, read_class_names(class_names))
 
 
@@ -142,15 +145,48 @@ def shuffle_source(source: PackSource, seed: int) -> PackSource:
 def _of_store(root: RemotePath, names: tuple[str, ...] | None, listing: str | os.PathLike[str] | None) -> PackSource:
     folders: list[str] | None = None
     if listing is None or not to_path(listing).is_file():
-        layout, folders = find_layout(root, names)
+        tars, folders = _tars_in_store(root)
+        if tars and listing is None:
+            return _of_tars(root, tars, names)
+        layout, folders = find_layout(root, names, folders)
+        if listing is not None and (tars or layout != "folders"):
+            what = "holds tar files" if tars else "holds no class folders"
+            raise DatasetError(f"{root}: {what}, and only a listing of class folders is saved; leave --listing out")
         if layout != "folders":
-            if listing is not None:
-                raise DatasetError(
-                    f"{root}: holds no class folders, and only a listing of these is saved; leave --listing out"
-                )
             return _of_folder(FolderDataset(root, layout=layout, class_names=names))
     classes, images = list_images(root, names, listing, folders)
     return PackSource(root.name, classes, images)
+
+
+def _tars_in_store(root: RemotePath) -> tuple[list[ListedObject], list[str]]:
+    """Return the tar file that a path is, or those right below it; and the names of the folders there."""
+    if root.suffix.lower() == ".tar":
+        if (tar := _listed(root)) is not None:
+            return [tar], []
+        if root.bucket.startswith("http"):  # which cannot be listed
+            raise DatasetError(f"{root}: there is no such file; check the URL")
+    objects, folders = split_folder(root)
+    if not objects and not folders and root.key and (tar := _listed(root)) is not None:
+        return [tar], []
+    found = [ListedObject.of(root.bucket, info) for info in objects]
+    found = [path for path in found if not path.place.name.startswith(".")]
+    tars = [path for path in found if path.lower().endswith(".tar")]
+    if tars:
+        _refuse_compressed(found)
+    return tars, [name for name in folders if not name.startswith(".")]
+
+
+def _listed(path: RemotePath) -> ListedObject | None:
+    try:
+        return path.listed()
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_compressed(paths: Sequence[Path | ListedObject]) -> None:
+    packed = next((path for path in paths if str(path).lower().endswith(_COMPRESSED)), None)
+    if packed is not None:
+        raise DatasetError(f"{packed}: a compressed tar file beside plain ones; unpack it, or move it away")
 
 
 def _listing(root: Path) -> list[Path]:
@@ -172,15 +208,15 @@ def _of_folder(files: FolderDataset) -> PackSource:
     return PackSource(files.root.name, files.classes, tuple(entries))
 
 
-def _of_tars(root: Path, tars: list[Path], names: tuple[str, ...] | None) -> PackSource:
+def _of_tars(root: AnyPath, tars: Sequence[Path | ListedObject], names: tuple[str, ...] | None) -> PackSource:
     found: list[tuple[PackEntry, str | None]] = []
     others: Counter[str] = Counter()
-    for path in tars:
-        contents = read_tar(path)
+    for path, contents in _read_tars(tars):
         others.update(contents.others)
+        place, name = (str(path), path.name) if isinstance(path, Path) else (path, path.place.name)
         for image in contents.images:
-            name = f"{path.name}/{image.name}"
-            found.append((PackEntry(name, 0, image.size, str(path), image.offset), image.class_word))
+            entry = PackEntry(f"{name}/{image.name}", 0, image.size, place, image.offset)
+            found.append((entry, image.class_word))
     if not found:
         raise DatasetError(f"{root}: no image in its tar files; members should be named KEY.jpg and KEY.cls")
     words = _class_words(root, found)
@@ -189,7 +225,19 @@ def _of_tars(root: Path, tars: list[Path], names: tuple[str, ...] | None) -> Pac
     return PackSource(root.name, classes, entries, MappingProxyType(dict(others)))
 
 
-def _class_words(root: Path, found: list[tuple[PackEntry, str | None]]) -> list[str]:
+def _read_tars(
+    tars: Sequence[Path | ListedObject],
+) -> Generator[tuple[Path | ListedObject, TarContents], None, None]:
+    """Yield tar files with what they hold, in order; of a store, several are read at once."""
+    if not isinstance(tars[0], ListedObject):
+        yield from ((path, read_tar(path)) for path in tars)
+        return
+    threads = min(_TARS_AT_ONCE, len(tars))
+    with contextlib.closing(map_in_order(lambda path: (path, read_tar(path)), tars, threads, ahead=1)) as read:
+        yield from read
+
+
+def _class_words(root: AnyPath, found: list[tuple[PackEntry, str | None]]) -> list[str]:
     """Return each image's class: what its KEY.cls says or, where no image has one, its first folder."""
     without = [entry.name for entry, word in found if word is None]
     if without and len(without) < len(found):

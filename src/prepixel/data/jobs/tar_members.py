@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from prepixel.errors import DatasetError, describe_error
 from prepixel.files import EXTENSIONS
+from prepixel.stores.object_file import ObjectFile
+from prepixel.stores.remote_path import ListedObject
 
 _MAX_CLASS_BYTES = 1024
 _MAX_LINKS = 16
@@ -53,29 +55,55 @@ class _Place(NamedTuple):
     size: int
 
 
-def read_tar(path: Path) -> TarContents:
-    """List the samples of a tar file.
+class _OpenTar(NamedTuple):
+    """A tar file whose members have been listed.
+
+    Attributes:
+        path: of the file, or its URL.
+        file: open for reading.
+        places: where each member's bytes are, by its name.
+        words: bytes of the members ``KEY.cls``, by where they begin.
+    """
+
+    path: Path | ListedObject
+    file: IO[bytes] | ObjectFile
+    places: Mapping[str, _Place]
+    words: Mapping[int, bytes]
+
+
+def read_tar(path: Path | ListedObject) -> TarContents:
+    """List the samples of a tar file, or of one in a store, which is read in ranges: no more than one is in memory.
 
     The key of a member is its name up to the first dot behind the last slash, and the rest its ending, in lower case.
     Members of one key that follow each other are a sample. Its image has an image's ending without a further dot, so
     ``a.seg.png`` is none; its class is in ``KEY.cls``.
 
     Raises:
+        StoreError: the store does not answer, refuses, or holds another object by now.
         DatasetError: the file cannot be read whole; a link leads to no member; two samples have one key; a sample has
             two images or two classes, an image that its key hides (``22.05.jpg``, of key ``22``), or an empty class.
 
     Source: WebDataset's documentation, "The WebDataset Format"; its functions base_plus_ext and group_by_keys.
     """
-    members = _members(path)
-    places = _places(path, members)
+    try:
+        with path.open("rb") if isinstance(path, Path) else ObjectFile(path) as file:
+            members, words = _members(path, file)
+            return _contents(_OpenTar(path, file, _places(path, members), words), members)
+    except (tarfile.TarError, EOFError) as error:
+        raise DatasetError(f"{path}: cannot be read as a tar file ({error}); unpack compressed ones first") from error
+    except OSError as error:
+        raise DatasetError(describe_error(error, str(path))) from error
+
+
+def _contents(tar: _OpenTar, members: list[tarfile.TarInfo]) -> TarContents:
     others: Counter[str] = Counter()
     images: list[TarImage] = []
     seen: set[str] = set()
     for key, sample in _samples(members, others):
         if key in seen:
-            raise DatasetError(f"{path}: key {key} is that of two samples; rename the members of one of them")
+            raise DatasetError(f"{tar.path}: key {key} is that of two samples; rename the members of one of them")
         seen.add(key)
-        image = _image_of(path, key, sample, places)
+        image = _image_of(tar, key, sample)
         if image is not None:
             images.append(image)
         used = {"cls", *((image.name,) if image else ())}
@@ -83,25 +111,24 @@ def read_tar(path: Path) -> TarContents:
     return TarContents(tuple(images), dict(others))
 
 
-def _members(path: Path) -> list[tarfile.TarInfo]:
-    try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            members = archive.getmembers()
-            _check_end(path, archive)
-    except (tarfile.TarError, EOFError) as error:
-        raise DatasetError(f"{path}: cannot be read as a tar file ({error}); unpack compressed ones first") from error
-    except OSError as error:
-        raise DatasetError(describe_error(error, str(path))) from error
+def _members(path: Path | ListedObject, file: IO[bytes] | ObjectFile) -> tuple[list[tarfile.TarInfo], dict[int, bytes]]:
+    """List the members and, so that the file is read once, the bytes of their classes."""
+    members, words = [], {}
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            members.append(member)
+            if member.isreg() and member.name.lower().endswith(".cls") and member.size <= _MAX_CLASS_BYTES:
+                file.seek(member.offset_data)
+                words[member.offset_data] = file.read(member.size)
+        _check_end(path, file, int(archive.offset))
     sparse = next((member for member in members if member.issparse()), None)
     if sparse is not None:
         raise DatasetError(f"{path}: {sparse.name} is a sparse member; pack the tar again without --sparse")
-    return members
+    return members, words
 
 
-def _check_end(path: Path, archive: tarfile.TarFile) -> None:
+def _check_end(path: Path | ListedObject, file: IO[bytes] | ObjectFile, place: int) -> None:
     """Raise where the list of members ends before the file does: tarfile takes a damaged header for the end."""
-    file, place = archive.fileobj, int(archive.offset)
-    assert file is not None
     file.seek(place)
     block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
@@ -122,7 +149,7 @@ def _normal(name: str) -> str:
     return posixpath.normpath(name.lstrip("/"))
 
 
-def _places(path: Path, members: list[tarfile.TarInfo]) -> dict[str, _Place]:
+def _places(path: Path | ListedObject, members: list[tarfile.TarInfo]) -> dict[str, _Place]:
     """Map members' names to where their bytes are, links followed."""
     files: dict[str, _Place] = {}
     links: dict[str, str] = {}
@@ -174,7 +201,8 @@ def _samples(members: list[tarfile.TarInfo], others: Counter[str]) -> Iterator[t
         yield str(current), sample
 
 
-def _image_of(path: Path, key: str, sample: list[tuple[str, str]], places: Mapping[str, _Place]) -> TarImage | None:
+def _image_of(tar: _OpenTar, key: str, sample: list[tuple[str, str]]) -> TarImage | None:
+    path = tar.path
     images = [name for ending, name in sample if f".{ending}" in EXTENSIONS]
     classes = [name for ending, name in sample if ending == "cls"]
     if len(images) > 1 or len(classes) > 1:
@@ -193,20 +221,21 @@ def _image_of(path: Path, key: str, sample: list[tuple[str, str]], places: Mappi
         if classes:
             raise DatasetError(f"{path}: {classes[0]} is the class of key {key}, which has no image; add it")
         return None
-    place = places.get(_normal(images[0]))
+    place = tar.places.get(_normal(images[0]))
     if place is None:
         raise DatasetError(f"{path}: {images[0]} is a link to a folder; store the file itself")
-    word = _class_word(path, classes[0], places) if classes else None
+    word = _class_word(tar, classes[0]) if classes else None
     return TarImage(images[0], place.size, place.offset, word)
 
 
-def _class_word(path: Path, name: str, places: Mapping[str, _Place]) -> str:
-    place = places.get(_normal(name), _Place(0, 0))
+def _class_word(tar: _OpenTar, name: str) -> str:
+    path, place = tar.path, tar.places.get(_normal(name), _Place(0, 0))
     if place.size > _MAX_CLASS_BYTES:
         raise DatasetError(f"{path}: {name} has {place.size} bytes; a class has {_MAX_CLASS_BYTES} at most")
-    with path.open("rb") as file:
-        file.seek(place.offset)
-        contents = file.read(place.size)
+    contents = tar.words.get(place.offset)
+    if contents is None:  # a link to a member of another name
+        tar.file.seek(place.offset)
+        contents = tar.file.read(place.size)
     try:
         word = contents.decode("utf-8").strip()
     except UnicodeDecodeError as error:
