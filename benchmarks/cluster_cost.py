@@ -16,6 +16,7 @@ from prepixel.records import TimingRow, read_records
 RESULTS = Path(__file__).parent / "results"
 PART_BYTES = 5 << 20  # of obstore's uploads in parts
 SHARD = 1000
+BLOCK = 32
 HOUR = 3600
 
 
@@ -53,12 +54,14 @@ class Work:
         rate: photos per second and CPU, with the CPU's time for a request.
         size: bytes that are read of a photo.
         puts: writes and listings for each photo.
+        gets: requests that read, for each photo.
     """
 
     name: str
     rate: float
     size: float
     puts: float = 0.0
+    gets: float = 1.0
 
 
 def measured_work(timings: Sequence[TimingRow]) -> list[Work]:
@@ -75,20 +78,22 @@ def measured_work(timings: Sequence[TimingRow]) -> list[Work]:
 
     jpeg = value("packed shards", "sizes", "JPEG files")
     packed = value("packed shards", "sizes", "packed S-24, zstd")
-    packing = medians["object stores", "packing 4000 photos, one thread", "20 ms"].median
+    packing = medians["object stores", "packing 10000 photos, one thread", "20 ms"].median
     puts = 1 / 1000 + (packed * SHARD / PART_BYTES + 4) / SHARD  # listing; parts, their begin and end, index, record
-    stores = ("object stores", "training batches, one thread")
-    request = 1 / value(*stores, "5 ms") - 1 / value(*stores, "local files")  # seconds of a CPU
 
-    def remote(rate: float) -> float:
-        return 1 / (1 / rate + request)
+    def remote(rate: float, case: str = "training batches, one thread") -> float:
+        """Return a rate with what requests cost: what reading from a store takes longer than from files."""
+        stores = ("object stores", case)
+        return 1 / (1 / rate + 1 / value(*stores, "5 ms") - 1 / value(*stores, "local files"))
 
-    ready = "training-ready, one thread"
+    shards = value("packed shards", "training-ready, one thread", "packed S-24, zstd")
+    blocks = remote(shards, f"training batches by blocks of {BLOCK}, one thread")
     samples = ("training-ready samples", "one thread")
     rgb = "torchvision v2: float RGB 224"
     return [
         Work("pack S-24, once", packing, jpeg, puts),
-        Work("an epoch of packed S-24", remote(value("packed shards", ready, "packed S-24, zstd")), packed),
+        Work("an epoch of packed S-24", remote(shards), packed),
+        Work(f"an epoch of packed S-24, by blocks of {BLOCK}", blocks, packed, gets=1 / BLOCK),
         Work("an epoch of JPEGs by prepixel, int8 S-24", remote(value(*samples, "prepixel: int8 S-24, 56 x 56")), jpeg),
         Work("an epoch decoded to RGB, simplejpeg", remote(value(*samples, f"simplejpeg + {rgb}")), jpeg),
         Work("an epoch decoded to RGB, Pillow", remote(value(*samples, f"Pillow + {rgb}")), jpeg),
@@ -101,7 +106,7 @@ def hours(work: Work, assumed: Assumptions, partitions: int) -> dict[str, float]
     return {
         "CPUs": assumed.photos / (work.rate * machines) / HOUR,
         "network": assumed.photos * work.size * 8 / (assumed.bits_per_second * assumed.nodes) / HOUR,
-        "requests": assumed.photos / (assumed.gets_per_second * partitions) / HOUR,
+        "requests": assumed.photos * work.gets / (assumed.gets_per_second * partitions) / HOUR,
     }
 
 
@@ -116,7 +121,7 @@ def cost_table(timings: Sequence[TimingRow], assumed: Assumptions = Assumptions(
         few, many = hours(work, assumed, 1), hours(work, assumed, 100)
         slowest = max(many, key=lambda name: many[name])
         machines = many[slowest] * assumed.nodes * assumed.price
-        requests = assumed.photos / 1000 * (assumed.get_price + work.puts * assumed.put_price)
+        requests = assumed.photos / 1000 * (work.gets * assumed.get_price + work.puts * assumed.put_price)
         lines.append(
             f"| {work.name} | {work.rate:,.0f} | {few['CPUs']:.3f} | {few['network']:.3f} | {few['requests']:.2f} | "
             f"{many['requests']:.3f} | {slowest} | {machines:.2f} | {requests:.2f} |"

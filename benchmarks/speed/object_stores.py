@@ -5,7 +5,8 @@ request. What is measured runs on one thread of the other core: all it costs to 
 the store itself costs is not. Local files are cached. Photos are ImageNet's, cut and coded differently. All subjects
 take turns in every round.
 
-- Packing with S-24: photos are read ahead (32 requests at once); and each only when the one before is packed.
+- Packing with S-24: photos are read ahead (32 requests at once); each only when the one before is packed; or photos
+  of tar files of 1,000, of which neighbors are one request.
 - Training batches of 64: int8 S-24 on 28 x 28, of shards; samples are drawn over all shards, or by blocks of 32.
 
     python -m benchmarks.speed.object_stores -n 5
@@ -16,6 +17,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import tarfile
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -29,7 +31,7 @@ from benchmarks.photo_copies import write_copies
 
 from prepixel.data import BlockShuffle, PackedDataset, RandomCrop, SpectrumLoader, SpectrumReader
 from prepixel.data.executors import LocalExecutor
-from prepixel.data.jobs import pack_image
+from prepixel.data.jobs import pack_reads
 from prepixel.data.jobs.pack_options import PackOptions
 from prepixel.data.jobs.pack_sources import open_source
 from prepixel.data.jobs.pack_units import pack_units
@@ -60,17 +62,17 @@ class Place:
             os.environ |= {"AWS_ENDPOINT_URL": self._url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
             os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 
-    def pack(self) -> None:
+    def pack(self, source: str = "photos") -> None:
         """Pack the photos into a new folder."""
         self.use()
-        pack_units(open_source(f"{self.root}/photos"), f"{self.root}/new{next(self._numbers)}", OPTIONS, threads=1)
+        pack_units(open_source(f"{self.root}/{source}"), f"{self.root}/new{next(self._numbers)}", OPTIONS, threads=1)
 
     def pack_few(self) -> None:
         """Pack a few photos, each read when the one before is packed."""
         self.use()
         source = open_source(f"{self.root}/photos")
         source = replace(source, entries=source.entries[:FEW])
-        with mock.patch.object(pack_image, "read_ahead", ONE_BY_ONE):
+        with mock.patch.object(pack_reads, "read_ahead", ONE_BY_ONE):
             pack_units(source, f"{self.root}/new{next(self._numbers)}", OPTIONS, executor=LocalExecutor(), threads=1)
 
     def open(self) -> None:
@@ -97,11 +99,21 @@ class Place:
             pass
 
 
+def write_tars(photos: Path, tars: Path, size: int = 1000) -> None:
+    """Put photos into tar files, so many in each."""
+    tars.mkdir()
+    paths = sorted(photos.rglob("*.jpg"))
+    for begin in range(0, len(paths), size):
+        with tarfile.open(tars / f"{begin:06}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+            for path in paths[begin : begin + size]:
+                archive.add(path, path.relative_to(photos).as_posix())
+
+
 def main() -> None:
     """Measure packing and training batches at every latency."""
     options = arguments(__doc__)
     torch.set_num_threads(1)
-    count = options.files or 4000
+    count = options.files or 10_000
     paths = sorted((photos() / "imagenet_samples").glob("*.JPEG"))
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="prepixel-stores-") as folder, ExitStack() as servers:
@@ -109,10 +121,11 @@ def main() -> None:
         local = Place(str(root / "bucket"))
         write_copies(paths, root / "bucket" / "photos", count)
         pack_units(open_source(root / "bucket" / "photos"), root / "bucket" / "shards", OPTIONS)
+        write_tars(root / "bucket" / "photos", root / "bucket" / "tars")
         stores = {}
         for ms in LATENCIES:  # buckets differ, because the client of a bucket keeps its server
             (root / f"ms{ms}").mkdir()
-            for name in ("photos", "shards"):
+            for name in ("photos", "tars", "shards"):
                 (root / f"ms{ms}" / name).symlink_to(root / "bucket" / name)
             url = servers.enter_context(object_server(root, "--latency", str(ms / 1000), core=cores[-1]))
             stores[ms] = Place(f"s3://ms{ms}", url)
@@ -120,6 +133,10 @@ def main() -> None:
         places = {LOCAL: local} | {f"{ms} ms": place for ms, place in stores.items()}
         timings = interleave({name: place.pack for name, place in places.items()}, rounds=options.n)
         report(QUESTION, f"packing {count} photos, one thread", timings, per=count, reference=LOCAL, options=options)
+        tars = {name: functools.partial(place.pack, "tars") for name, place in places.items()}
+        timings = interleave(tars, rounds=options.n)
+        case = f"packing {count} photos of tar files, one thread"
+        report(QUESTION, case, timings, per=count, reference=LOCAL, options=options)
         few = min(FEW, count)
         timings = interleave({name: place.pack_few for name, place in places.items()}, rounds=options.n)
         case = f"packing {few} photos without reading ahead, one thread"
