@@ -9,7 +9,8 @@ import pytest
 import torch
 from tests.recipes.small import PIXELS, SMALL, parse
 
-from prepixel.data import FolderDataset, write_synthetic
+from prepixel.data import BlockShuffle, FolderDataset, write_synthetic
+from prepixel.data.random_streams import draw_order
 from prepixel.errors import ModelError, RecipeError, RunError
 from prepixel.gates import GatedNetwork
 from prepixel.models import FoldedNetwork, rgb_network
@@ -108,6 +109,17 @@ def test_a_recipe_may_use_no_indexes(files: FolderDataset) -> None:
     for words, choice in (((), "auto"), (("--data.use_indexes", "false"), None)):
         loader = building.build_loader(parse(SMALL, *words), files, reader, training=False)
         assert loader.dataset.indexes.choice == choice
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_training_is_shuffled_by_blocks_and_evaluation_not_at_all(files: FolderDataset, block: int) -> None:
+    recipe = parse(SMALL, "--data.batch_size", "4", "--data.shuffle_block", str(block), "--data.shuffle_open", "2")
+    reader = build_reader(recipe.input, BandSet.parse("S-6"), None)
+    loader = building.build_loader(recipe, files, reader, training=True)
+    n = len(files)
+    expected = draw_order(n, recipe.seed, 1) if block == 1 else BlockShuffle(3, 2).order(n, recipe.seed, 1)
+    assert loader.order(1).tolist() == expected.tolist()
+    assert building.build_loader(recipe, files, reader, training=False).order(1).tolist() == list(range(n))
 
 
 def test_batch_larger_than_the_data_set_is_refused(files: FolderDataset) -> None:
