@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ def s3_server(**environment: str) -> Iterator[str]:
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
     )
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}/moto-api/")
+        wait_until_it_answers(f"http://127.0.0.1:{port}/moto-api/")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -48,13 +49,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(url: str) -> None:
+def wait_until_it_answers(url: str, *, refusal_is_an_answer: bool = False) -> None:
+    """Wait for a server that is starting."""
     for _ in range(600):
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
+        except urllib.error.HTTPError:
+            if refusal_is_an_answer:
+                return
         except OSError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise TimeoutError(url)
 
 

@@ -36,7 +36,7 @@ def test_objects_that_show_folders_are_no_files(
     folders = ("p/", "p/cat/", "p/cat/deep/", "p/dog/")
     objects = ("p/cat-1", "p/cat-2", "p/cat.jpg", "p/cat/a", "p/cat/deep/b", "p/dog-empty", "p/dog/c", "p/empty")
     put(server, bucket, *folders, *objects)
-    monkeypatch.setattr(client.list_page, "__kwdefaults__", {"after": "", "page": page})
+    monkeypatch.setattr(client, "PAGE", page)
     names = [path.removeprefix(f"{bucket}/") for path in image_files(f"{bucket}/p", extensions=("",))]
     assert sorted(names) == sorted(objects)
     files, inner = split_folder(RemotePath.parse(f"{bucket}/p"))

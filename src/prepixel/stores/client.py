@@ -25,6 +25,7 @@ _MAX_RETRIES = 8
 _BODY_RETRIES = 5
 PAGE = 1000  # objects of one request, at most
 _TIMEOUT = "60s"
+_LAST = "\U0010ffff"
 _FIRST_PROCESS: dict[str, int] = {}  # the process that used a store first; a forked one inherits it
 _Result = TypeVar("_Result")
 
@@ -37,7 +38,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "set this machine's clock",
     ),
     (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed|401 Unauthorized",
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|failed to authenticate|401 Unauthorized",
         "the store does not accept the credentials",
         "check them; on AWS: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the role of this machine",
     ),
@@ -139,33 +140,68 @@ def object_info(bucket: str, key: str) -> ObjectInfo:
     return _request(bucket, key, head)
 
 
-def list_objects(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> Iterator[ObjectInfo]:
+def list_objects(bucket: str, prefix: str, *, page: int | None = None) -> Iterator[ObjectInfo]:
     """Yield the objects below a prefix, in the store's order: by their names' bytes.
 
     Args:
         bucket: such as ``s3://photos``.
         prefix: a folder, without a slash at its end; empty for the whole bucket.
-        after: yield objects behind this key only.
-        page: objects of one request.
+        page: objects of one request; None for `PAGE`.
 
     Raises:
         StoreError: the store does not answer, refuses, or cannot list.
     """
-    last: str | None = after
-    while last is not None:
-        found, last = list_page(bucket, prefix, after=last, page=page)
+    listing = Listing(bucket, prefix, page)
+    while found := listing.next_page():
         yield from found
 
 
-def list_page(bucket: str, prefix: str, *, after: str = "", page: int = PAGE) -> tuple[list[ObjectInfo], str | None]:
-    """Return what `list_objects` yields first, by one request, and the key to go on behind; None at the end."""
-    found = _request(bucket, prefix, functools.partial(_list_page, bucket, prefix, after, page))
-    if len(found) < page:
-        return found, None
-    # "cat/", an empty object that shows a folder, is listed as "cat", behind which "cat-1" would come again
-    last = next((place for place, info in reversed(list(enumerate(found))) if info.size), len(found) - 1)
-    behind = found[last].key
-    return found[: last + 1], f"{behind}/ " if behind == after else behind  # without the blank, the slash is lost
+class Listing:
+    """List the objects below a prefix, page by page; each page is requested again until it is whole.
+
+    Azure lists from the start only: there, one answer is followed to its end, and begun again where it breaks off.
+    """
+
+    def __init__(self, bucket: str, prefix: str, page: int | None = None) -> None:
+        """Take what `list_objects` takes; nothing is requested yet."""
+        self._bucket, self._prefix, self._page = bucket, prefix, page or PAGE
+        self._after: str | None = ""  # the key to go on behind; None at the end
+        self._stream: Iterator[Any] | None = None  # of a store that lists from the start only
+
+    def next_page(self) -> list[ObjectInfo]:
+        """Return further objects; none at the end."""
+        if self._after is None:
+            return []
+        found = _request(self._bucket, self._prefix, self._request_page)
+        if len(found) < self._page:
+            self._after = None
+            return found
+        if self._stream is not None:
+            self._after = found[-1].key
+            return found
+        # "cat/", an empty object that shows a folder, is listed as "cat", behind which "cat-1" would come again
+        last = next((place for place, info in reversed(list(enumerate(found))) if info.size), len(found) - 1)
+        behind = found[last].key
+        self._after = f"{behind}/ " if behind == self._after else behind  # without the blank, the slash is lost
+        return found[: last + 1]
+
+    def skip_folder(self, folder: str) -> None:
+        """Go on behind all keys that begin with a folder's, which ends in a slash, if the last page ended in it."""
+        if self._stream is None and self._after is not None and self._after.startswith(folder):
+            self._after = f"{folder}{_LAST}"
+
+    def _request_page(self) -> list[ObjectInfo]:
+        import obstore
+
+        store = _store(self._bucket, os.getpid())
+        stream, self._stream = self._stream, None  # one that breaks off is not used again
+        if stream is None:
+            options: Any = {"offset": self._after or None, "chunk_size": self._page}
+            stream = iter(obstore.list(store, self._prefix or None, **options))
+        found = [_info(meta) for meta in next(stream, [])]
+        if self._bucket.startswith("az:"):
+            self._stream = stream
+        return found
 
 
 def write_object(bucket: str, key: str, file: IO[bytes] | BytesIO) -> None:
@@ -203,19 +239,15 @@ def delete_object(bucket: str, key: str) -> None:
         _request(bucket, key, delete)
 
 
-def _list_page(bucket: str, prefix: str, after: str, page: int) -> list[ObjectInfo]:
-    import obstore
-
-    stream = obstore.list(_store(bucket, os.getpid()), prefix or None, offset=after or None, chunk_size=page)
-    return [_info(meta) for meta in next(iter(stream), [])]
-
-
 def _info(meta: Any) -> ObjectInfo:
     modified = meta["last_modified"]
     nanoseconds = round(modified.timestamp() * 1e6) * 1000
     etag = meta["e_tag"] or ""
-    # a weak one never matches (RFC 9110, 13.1.1)
-    return ObjectInfo(meta["path"], meta["size"], "" if etag.startswith("W/") else etag, nanoseconds)
+    if etag.startswith("W/"):  # a weak one never matches (RFC 9110, 13.1.1)
+        etag = ""
+    elif etag and not etag.startswith('"'):  # Azure's listings leave the quotes out
+        etag = f'"{etag}"'
+    return ObjectInfo(meta["path"], meta["size"], etag, nanoseconds)
 
 
 @functools.lru_cache(maxsize=64)

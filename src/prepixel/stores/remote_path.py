@@ -12,10 +12,10 @@ from typing import IO, NamedTuple, TypeAlias
 
 from prepixel.errors import StoreError
 from prepixel.stores.client import (
+    Listing,
     ObjectInfo,
     delete_object,
     list_objects,
-    list_page,
     object_info,
     read_object,
     write_object,
@@ -23,7 +23,6 @@ from prepixel.stores.client import (
 
 _URL = re.compile(r"(s3|gs|az|https?)://([^/?#]*)(/[^?#]*)?", re.IGNORECASE)
 _RANGE = 16 << 20  # bytes read by one request
-_LAST = "\U0010ffff"
 
 
 class RemoteStatus(NamedTuple):
@@ -290,11 +289,10 @@ def _walk_folder(root: RemotePath) -> Iterator[ObjectInfo | str]:
     it; they are left out.
     """
     begin = f"{root.key}/" if root.key else ""
-    after: str | None = ""
     skipped = "/"  # the start of keys that are passed over; none begins with a slash
     empty: ObjectInfo | None = None  # an object, or what shows a folder
-    while after is not None:
-        page, after = list_page(root.bucket, root.key, after=after)
+    listing = Listing(root.bucket, root.key)
+    while page := listing.next_page():
         for info in page:
             if info.key.startswith(skipped) or info.key == root.key:
                 continue
@@ -309,8 +307,7 @@ def _walk_folder(root: RemotePath) -> Iterator[ObjectInfo | str]:
                 yield info
             else:
                 empty = info
-        if after is not None and after.startswith(skipped):
-            after = f"{skipped}{_LAST}"
+        listing.skip_folder(skipped)
     if empty is not None:
         yield empty
 
