@@ -85,7 +85,7 @@ class AtomicFile:
         """
         try:
             self.file.flush()
-            if self._publish:
+            if self._publish and isinstance(self.target, Path):  # a store keeps what it has answered for
                 _sync(self._raw.fileno())
             self._raw.close()
             if self._publish:

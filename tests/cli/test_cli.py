@@ -23,7 +23,19 @@ from prepixel.errors import RecipeError
 from prepixel.spectrum import BandSet, Statistics
 
 FILES = ["inspect", "scan", "index", "bandlimit", "pack", "stats", "merge", "synthesize"]
-COMMANDS = [*FILES, "train", "fold", "export", "evaluate", "predict", "serve", "sensitivity", "select", "heatmap"]
+COMMANDS = [
+    *FILES,
+    "train",
+    "fetch",
+    "fold",
+    "export",
+    "evaluate",
+    "predict",
+    "serve",
+    "sensitivity",
+    "select",
+    "heatmap",
+]
 COMMANDS += ["table", "compare", "plot", "bench", "env"]
 
 

@@ -77,6 +77,7 @@ class FaultyProxy:
     ) -> None:
         self.port, self.refused, self.cut, self.latency = port, refused, cut, latency
         self.clock_offset = clock_offset
+        self.cut_once = ""  # a text of the line of a request whose answer is cut, the first time
         self.num_refused = self.num_cut = self.num_requests = 0
         self.lines: list[str] = []  # of the requests, the first of each
         self._draws, self._lock = random.Random(1), threading.Lock()
@@ -106,6 +107,8 @@ class FaultyProxy:
                 self.lines.append(request.partition(b"\r\n")[0].decode("latin-1"))
                 draw = self._draws.random()
                 refuse, cut = draw < self.refused, self.refused <= draw < self.refused + self.cut
+                if self.cut_once and self.cut_once in self.lines[-1]:
+                    cut, self.cut_once = True, ""
                 self.num_refused += refuse
                 self.num_cut += cut
             time.sleep(self.latency)

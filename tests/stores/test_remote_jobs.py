@@ -237,3 +237,19 @@ def test_a_forked_process_is_refused_at_once(bucket: str, tmp_path: Path) -> Non
     child.join(20)
     child.kill()
     assert "was forked after its parent had used a store" in answers.get(timeout=1)
+
+
+def test_an_upload_whose_completion_is_answered_by_half_is_repeated(
+    bucket: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = FaultyProxy(int(server.rpartition(":")[2]))
+    use_server(monkeypatch, proxy.url)
+    proxy.cut_once = "?uploadId="
+    (tmp_path / "large").write_bytes(np.random.default_rng(1).bytes(11 << 20))
+    where = RemotePath.parse(f"{bucket}/large")
+    with (tmp_path / "large").open("rb") as file:
+        where.upload(file)
+    proxy.close()
+    assert proxy.num_cut == 1
+    use_server(monkeypatch, server)
+    assert where.read_bytes() == (tmp_path / "large").read_bytes()

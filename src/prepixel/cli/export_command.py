@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prepixel.cli.console import UNTRAINED, percent, print_json, print_line, print_pairs
-from prepixel.cli.option_types import integer, number, output_folder, path, words
+from prepixel.cli.option_types import integer, network_name, number, output_folder, path, words
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_bands, add_build, add_json, add_overwrite, add_threads, check_new
 
@@ -31,7 +31,9 @@ EXAMPLE = "prepixel export lite0.pt -o exported/lite0"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `export`."""
-    parser.add_argument("model", type=words, metavar="MODEL", help="a run's folder, a folded file, or a network's name")
+    parser.add_argument(
+        "model", type=network_name, metavar="MODEL", help="a run's folder, a folded file, or a network's name"
+    )
     parser.add_argument(
         "-o", "--output", type=output_folder, required=True, metavar="FOLDER", help="the folder to write"
     )

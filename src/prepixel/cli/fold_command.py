@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prepixel.cli.console import print_line, print_pairs
-from prepixel.cli.option_types import integer, number, output_file, path, shorten, words
+from prepixel.cli.option_types import integer, network_name, number, output_file, path, shorten, words
 from prepixel.cli.parser import UsageError
 from prepixel.cli.shared_options import add_bands, add_build, add_overwrite, check_new, pair
 from prepixel.files import read_regular_file
@@ -35,7 +35,9 @@ EXAMPLE = "prepixel fold efficientnet_lite0 --bands S-24 -o lite0.pt"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fold`."""
-    parser.add_argument("network", type=words, metavar="NETWORK", help="name of the RGB network, or a run's folder")
+    parser.add_argument(
+        "network", type=network_name, metavar="NETWORK", help="name of the RGB network, or a run's folder"
+    )
     parser.add_argument("--weights", type=words, metavar="WEIGHTS", help="DEFAULT, a FILE, or none; see above")
     add_bands(parser, "S-24")
     parser.add_argument(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prepixel.data.units import PartNumber
 from prepixel.errors import StoreError
-from prepixel.stores.remote_path import AnyPath, is_url, to_path
+from prepixel.stores.remote_path import AnyPath, hide_secrets, is_url, to_path
 
 FIGURES = (".png", ".svg", ".pdf")
 STDIN = Path("-")
@@ -60,11 +60,24 @@ def path(text: str) -> Path:
         raise argparse.ArgumentTypeError("is empty; give a path")
     if "\0" in text:
         raise argparse.ArgumentTypeError(f"{shorten(text)} holds a NUL byte, which no path can")
+    _check_local(text)
     found = Path(text)
     names = (len(part.encode("utf-8", "surrogateescape")) for part in found.parts)
     if len(text.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES or max(names, default=0) > _MAX_NAME_BYTES:
         raise argparse.ArgumentTypeError(f"{shorten(text)} is too long for a path; give a shorter one")
     return found
+
+
+def network_name(text: str) -> str:
+    """Return the name of a network, or the path of one as text."""
+    _check_local(text)
+    return words(text)
+
+
+def _check_local(text: str) -> None:
+    if is_url(text):
+        what = f"{shorten(hide_secrets(text))} is in a store, and this takes a local path"
+        raise argparse.ArgumentTypeError(f"{what}; prepixel fetch URL FOLDER fetches runs")
 
 
 def location(text: str) -> AnyPath:

@@ -31,7 +31,20 @@ exit status:
   128+N  stopped by signal N (130: Ctrl-C)
 """
 _COMMANDS = (
-    *("inspect", "scan", "index", "bandlimit", "pack", "stats", "merge", "synthesize", "train", "fold", "export"),
+    *(
+        "inspect",
+        "scan",
+        "index",
+        "bandlimit",
+        "pack",
+        "stats",
+        "merge",
+        "synthesize",
+        "train",
+        "fetch",
+        "fold",
+        "export",
+    ),
     *("evaluate", "predict", "serve", "sensitivity", "select", "heatmap", "table", "compare", "plot", "bench", "env"),
 )
 _ALIASES = {"bandlimit": ["thin"]}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from prepixel.cli.console import print_line, progress_bar, report_skipped
-from prepixel.cli.option_types import output_folder, path
+from prepixel.cli.option_types import location, output_folder, path
 from prepixel.cli.shared_options import add_build
 
 SUMMARY = "train a recipe"
@@ -17,6 +17,9 @@ versions. Any key of the recipe can be changed by --section.key VALUE. Ctrl-C
 stops after the running step with everything saved; --resume continues. Files
 and annotations that this start left out (data.on_error: skip) are listed, and
 the exit status is then 1. A finished run that is resumed reads no files.
+With --store each checkpoint, records and recipe also go to s3://BUCKET/FOLDER
+(gs://, az://), so that --resume continues on another machine; a store that
+fails ends the run.
 Several processes: torchrun --nproc-per-node 2 -m prepixel.cli train RECIPE"""
 EXAMPLE = "prepixel train recipes/demo_dct24.yaml --seed 3 --training.epochs 5 -o runs/trial"
 
@@ -29,6 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in that folder; start one if there is none"
+    )
+    parser.add_argument(
+        "--store", type=location, metavar="URL", help="keep a copy in this folder of a store; --resume fetches it"
     )
     add_build(parser)
 
@@ -49,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     allow_own_network(options.build, [recipe.network.name], options.recipe)
     output = options.output or Path("runs") / options.recipe.stem
     with progress_bar("measuring the channels") as progress:
-        result = train_run(recipe, output, resume=options.resume, progress=progress)
+        result = train_run(recipe, output, resume=options.resume, progress=progress, store=options.store)
     if os.environ.get("RANK", "0") != "0":  # only rank 0 prints
         return 1 if result.failures or result.left_out else 0
     for note in result.notes:

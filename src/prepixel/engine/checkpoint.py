@@ -185,6 +185,16 @@ def generator_states(device: torch.device) -> dict[str, Any]:
     return states
 
 
+@contextmanager
+def generators_kept(device: torch.device) -> Iterator[None]:
+    """Set the generators back, at the block's end, to where they were at its start."""
+    states = generator_states(device)
+    try:
+        yield
+    finally:
+        restore_generators(states, device)
+
+
 def restore_generators(states: Mapping[str, Any], device: torch.device) -> None:
     """Set the generators to the states that `generator_states` returned."""
     torch.set_rng_state(states["torch"])

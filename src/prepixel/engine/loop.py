@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def train(
     resume: bool = False,
     resume_hint: str = "Train again with resume=True to resume it",
     accelerator: Accelerator | None = None,
+    after_save: Callable[[Position], None] | None = None,
 ) -> TrainResult:
     """Train a network, and save all that is needed to resume after any interruption.
 
@@ -73,6 +74,7 @@ def train(
         resume: whether to resume from ``last.pt``; where there is none yet, the run starts.
         resume_hint: what to tell the user of a run that is asked to stop.
         accelerator: from `start_accelerator` with the same settings; made here if None.
+        after_save: called on the first process after each checkpoint, with where the run is.
 
     Raises:
         NonFiniteLoss: a loss, or a weight, is not finite; checkpoints are those from before.
@@ -82,6 +84,7 @@ def train(
         EmptyShare: a process got no samples in a step, under ``sync_batchnorm``.
     """
     run = _Run(network, task, loader, evaluation, settings, optimization, accelerator or start_accelerator(settings))
+    run.after_save = after_save
     run.open(folder, name, record, resume=resume, resume_hint=resume_hint)
     try:
         with run.stop:
@@ -114,13 +117,12 @@ class _Run:
         checkpoint.seed_generators(settings.seed, self.control.rank)
         self.stepper = Stepper(network, task, settings, optimization, accelerator)
         self.position = Position()
-        self.meter = Meter()
-        self.totals = EpochTotals()
+        self.meter, self.totals = Meter(), EpochTotals()
         self.stop = StopRequest()
         self.result: Any = None
         self.evaluated = False  # in this epoch
-        self.saved_step = -1
-        self.resumed_at = 0
+        self.after_save: Callable[[Position], None] | None = None
+        self.saved_step, self.resumed_at = -1, 0
         self.losses = LossLog()
         self.began = time.perf_counter()
 
@@ -229,8 +231,7 @@ class _Run:
     def _report_epoch(self) -> None:
         """Print the line of an epoch that is done."""
         scores = {} if self.result is None or not self.evaluated else dict(self.result.row())
-        left = self.pace.seconds_left(self._epochs_done())
-        epochs = self.settings.epochs
+        left, epochs = self.pace.seconds_left(self._epochs_done()), self.settings.epochs
         self.reporter.finish_epoch(self.position.epoch, epochs, self.totals, scores, left)
         self.totals = EpochTotals()
         self.evaluated = False
@@ -268,13 +269,11 @@ class _Run:
         self._read_losses()
 
     def _read_group(self, batches: Iterator[Any]) -> list[Any]:
-        """Read the batches of one step; what a loader draws (torch's does) leaves the network's draws alone."""
-        states = checkpoint.generator_states(_HOST)
         size = min(self.settings.gradient_accumulation, self.batches - self.position.batch)
         started = time.perf_counter()
-        group = list(itertools.islice(batches, size))
+        with checkpoint.generators_kept(_HOST):  # from what a loader draws: torch's does
+            group = list(itertools.islice(batches, size))
         self.meter.waited += time.perf_counter() - started
-        checkpoint.restore_generators(states, _HOST)
         if len(group) < size:
             got = self.position.batch + len(group)
             raise LoaderEnded(
@@ -340,6 +339,8 @@ class _Run:
                 "settings": self._identity(),
             }
             checkpoint.write_checkpoint(self.checkpoints / checkpoint.LAST, state)
+            if self.after_save is not None:
+                self.after_save(self.position)
         self.saved_step = self.position.step
 
     def _evaluate(self, loader: Loader) -> None:
@@ -360,10 +361,9 @@ class _Run:
                 after_batch=self._after_evaluated_batch,
             )
             numbers |= {f"{prefix}{name}": value for name, value in self.result.row().items()}
-        images = self.result.images
         self.evaluated = True
         epoch = min(position.epoch + 1, self.settings.epochs)  # a run that is scored again was finished before
-        self.reporter.rows("val", numbers, epoch=epoch, step=position.step, images=images)
+        self.reporter.rows("val", numbers, epoch=epoch, step=position.step, images=self.result.images)
         score = float(numbers[self.task.score])
         if score > (-math.inf if position.best_score is None else position.best_score):
             position.best_score, position.best_epoch = score, position.epoch
@@ -394,5 +394,6 @@ class _Run:
         if self.stepper.gradient_norm is not None:
             numbers["gradient_norm"] = float(self.stepper.gradient_norm)
         numbers |= self.stepper.pop_metrics()
-        epoch = position.epoch + position.batch / self.batches
-        self.reporter.rows("train", numbers, epoch=epoch, step=position.step, images={"loss": int(images)})
+        self.reporter.rows(
+            "train", numbers, epoch=self._epochs_done(), step=position.step, images={"loss": int(images)}
+        )

@@ -10,6 +10,7 @@ with extras_for(__name__):
     from prepixel.runs.folded_classifier import FoldedClassifier, fold_pixel_model, fold_run, read_folded, write_folded
     from prepixel.runs.open_run import is_detector, is_segmenter, open_run, train_run
     from prepixel.runs.run_folder import RunFolder
+    from prepixel.runs.run_store import fetch_run
     from prepixel.runs.segmenter import LabeledPhoto, TrainedSegmenter, load_segmenter
     from prepixel.runs.session import RunResult
     from prepixel.runs.train_classifier import run, scored_rows
@@ -30,6 +31,7 @@ __all__ = [
     "TrainedDetector",
     "TrainedRun",
     "TrainedSegmenter",
+    "fetch_run",
     "fold_pixel_model",
     "fold_run",
     "is_detector",

@@ -6,7 +6,6 @@ import abc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -250,7 +249,7 @@ def load_run(
         RunError: the folder holds no run, or none that has saved weights yet.
         CheckpointError: the weights cannot be read.
     """
-    place = RunFolder(Path(folder))
+    place = RunFolder.at(folder)
     recipe = place.read_recipe()
     classes = place.read_classes()
     bands, statistics = place.read_input(recipe)

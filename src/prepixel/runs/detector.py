@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -175,7 +174,7 @@ def load_detector(
         RunError: the folder holds no run of a detector, or none that has saved weights yet.
         CheckpointError: the weights cannot be read.
     """
-    place = RunFolder(Path(folder))
+    place = RunFolder.at(folder)
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, DetectionRecipe):
         raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a detector is wanted here")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from prepixel.data.loading.channel_statistics import Progress
 from prepixel.recipes.detection import DetectionRecipe
@@ -20,14 +19,19 @@ from prepixel.runs.train_segmenter import run_segmentation
 
 
 def train_run(
-    recipe: AnyRecipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
+    recipe: AnyRecipe,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> RunResult:
     """Train a recipe of any kind into a folder, as `run`, `run_detection` and `run_segmentation` do."""
     if isinstance(recipe, DetectionRecipe):
-        return run_detection(recipe, folder, resume=resume, progress=progress)
+        return run_detection(recipe, folder, resume=resume, progress=progress, store=store)
     if isinstance(recipe, SegmentationRecipe):
-        return run_segmentation(recipe, folder, resume=resume, progress=progress)
-    return run(recipe, folder, resume=resume, progress=progress)
+        return run_segmentation(recipe, folder, resume=resume, progress=progress, store=store)
+    return run(recipe, folder, resume=resume, progress=progress, store=store)
 
 
 def open_run(
@@ -50,5 +54,5 @@ def is_segmenter(folder: str | os.PathLike[str]) -> bool:
 
 
 def _recipe_in(folder: str | os.PathLike[str]) -> AnyRecipe | None:
-    recipe = RunFolder(Path(folder)).recipe
+    recipe = RunFolder.at(folder).recipe
     return read_any_recipe(recipe) if recipe.is_file() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from prepixel.recipes.parsing import AnyRecipe, read_any_recipe, read_recipe, re
 from prepixel.recipes.resuming import RESUMABLE_KEYS
 from prepixel.records import Environment
 from prepixel.spectrum import BandSet, Statistics
+from prepixel.stores.remote_path import hide_secrets, is_url
 from prepixel.tasks import TargetScaling
 
 _NO_RUN_YET = {"recipe.yaml", "classes.json", "environment.json", "bands.json", "statistics.json", "categories.json"}
-_NO_RUN_YET |= {"records.jsonl", "checkpoints", "tensorboard", "targets.json"}
+_NO_RUN_YET |= {"records.jsonl", "checkpoints", "tensorboard", "targets.json", "store.json"}
+
+_STORE = "store.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,17 @@ class RunFolder:
     """
 
     path: Path
+
+    @classmethod
+    def at(cls, folder: str | os.PathLike[str]) -> RunFolder:
+        """Return the run in a folder of the file system.
+
+        Raises:
+            RunError: the folder is in a store.
+        """
+        if is_url(folder):
+            raise RunError(f"{hide_secrets(str(folder))}: is in a store; fetch the run: prepixel fetch URL FOLDER")
+        return cls(Path(folder))
 
     @property
     def recipe(self) -> Path:
@@ -124,12 +139,27 @@ class RunFolder:
             raise RunError(
                 f"{self.path}: holds a run already; resume it with --resume, or give another folder by --output"
             )
-        found = recipe_differences(read_any_recipe(self.recipe), recipe)
-        differences = [text for key, text in found.items() if key not in RESUMABLE_KEYS]
+        self.check_same(read_any_recipe(self.recipe), recipe, f"{self.path}", "--output")
+
+    @staticmethod
+    def check_same(found: AnyRecipe, recipe: AnyRecipe, where: str, option: str) -> None:
+        """Check that a run of one recipe can be resumed by another.
+
+        Args:
+            found: the run's.
+            recipe: that it shall be resumed by.
+            where: the run is.
+            option: names another place.
+
+        Raises:
+            RunError: they train something else.
+        """
+        texts = recipe_differences(found, recipe)
+        differences = [text for key, text in texts.items() if key not in RESUMABLE_KEYS]
         if differences:
             raise RunError(
-                f"{self.path}: cannot be resumed by another recipe: {'; '.join(differences)}. Set them back, or give "
-                "another folder by --output"
+                f"{where}: cannot be resumed by another recipe: {'; '.join(differences)}. Set them back, or give "
+                f"another folder by {option}"
             )
 
     def start(
@@ -218,6 +248,26 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.classes}: the run's classes cannot be read ({reason_of(error)})") from error
         return tuple(names)
+
+    def write_store(self, url: str) -> None:
+        """Note the store that keeps a copy of the run."""
+        write_json(self.path / _STORE, {"url": url})
+
+    def read_store(self) -> str | None:
+        """Return the URL of the store that keeps a copy of the run; None without one.
+
+        Raises:
+            RunError: the note is damaged.
+        """
+        try:
+            url = json.loads((self.path / _STORE).read_text(encoding="utf-8"))["url"]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self.path / _STORE}: cannot be read ({reason_of(error)}); remove it, and name the store by --store"
+            ) from error
+        return str(url)
 
     def write_scaling(self, scaling: TargetScaling) -> None:
         """Write the scaling of a regression's targets."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -169,7 +168,7 @@ def load_segmenter(
         RunError: the folder holds no run of a segmenter, or none that has saved weights yet.
         CheckpointError: the weights cannot be read.
     """
-    place = RunFolder(Path(folder))
+    place = RunFolder.at(folder)
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, SegmentationRecipe):
         raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a segmenter is wanted here")

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +33,7 @@ from prepixel.records import (
 )
 from prepixel.runs.augmented_loader import AugmentedLoader
 from prepixel.runs.run_folder import RunFolder
+from prepixel.runs.run_store import KeptRun, Order, RunStore
 from prepixel.spectrum import BandSet
 
 ResultRow = MetricRow | ConfusionRow
@@ -117,6 +117,7 @@ def run_session(
     *,
     resume: bool,
     progress: Progress | None,
+    store: str | os.PathLike[str] | None = None,
 ) -> RunResult:
     """Train a recipe into a folder, score it on its validation data, and record everything about it.
 
@@ -128,21 +129,29 @@ def run_session(
         open_data: opens the recipe's data, before anything is written.
         resume: whether to resume the run that the folder holds; where it holds none, the run starts.
         progress: called while statistics are measured, with images done and images in all.
+        store: the URL of a folder in a store that gets each checkpoint and all that resuming needs; None for the one
+            that the run to be resumed was given.
 
     Raises:
-        RunError: the folder holds another recipe's run, or the recipe cannot be built.
+        RunError: the folder or the store holds another recipe's run, or the recipe cannot be built.
+        StoreError: the store fails.
         PrepixelError: another process trains into the folder; or whatever loaders, network and engine raise.
     """
-    place = RunFolder(Path(folder))
+    place = RunFolder.at(folder)
     settings = dataclasses.replace(recipe.training, seed=recipe.seed)
     accelerator = start_accelerator(settings)
     main, device = accelerator.is_main_process, accelerator.device
     place.check_free(recipe, resume=resume)
+    store = store or (place.read_store() if resume else None)
+    kept = KeptRun(place, RunStore(store) if store and main else None)
+    kept.check_free(recipe, resume=resume)
     builder = open_data()
     environment = describe_environment(torch.cuda.get_device_name(device) if device.type == "cuda" else "")
     accelerator.wait_for_everyone()
     with _locked(place, main):
         if main:
+            if resume:
+                kept.bring_back(lambda: _order(_position(place)))
             place.check_free(recipe, resume=resume)
             place.start(recipe, builder.classes, builder.bands, environment, resume=resume)
             builder.write_inputs(place, progress)
@@ -153,6 +162,7 @@ def run_session(
         accelerator.wait_for_everyone()
         if main:
             _record_start(place, recipe, environment, parts, name)
+            kept.begin(_order(_position(place)))
         append = functools.partial(append_records, place.records)
         result = train(
             parts.network,
@@ -169,7 +179,10 @@ def run_session(
             resume=resume,
             resume_hint=_RESUME_HINT,
             accelerator=accelerator,
+            after_save=lambda position: kept.save(_order(dataclasses.asdict(position))),
         )
+        if main:
+            kept.save(_order(_position(place)))
     return RunResult(result, _gather_failures(builder, parts), parts.notes, parts.left_out)
 
 
@@ -199,6 +212,10 @@ def _position(place: RunFolder) -> dict[str, Any]:
     """Return where a folder's run is; nothing before its first checkpoint."""
     last = place.checkpoint("last")
     return dataclasses.asdict(read_position(read_checkpoint(last), last)) if last.exists() else {}
+
+
+def _order(position: dict[str, Any]) -> Order:
+    return position.get("epoch", -1), position.get("batch", 0)
 
 
 def _lacks_result(place: RunFolder, builder: RunBuilder, epochs: int) -> bool:

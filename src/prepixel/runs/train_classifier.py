@@ -44,7 +44,12 @@ _TARGET_SCORES = ("ap", "r2", "mae")
 
 
 def run(
-    recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
+    recipe: Recipe,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> RunResult:
     """Train a classifier's recipe into a folder, score it on its validation images, and record everything about it.
 
@@ -56,12 +61,16 @@ def run(
         folder: the run's folder; its name is the run's name.
         resume: whether to resume the run that the folder holds; where it holds none, the run starts.
         progress: called while the statistics are measured, with images done and images in all.
+        store: the URL of a folder in a store that gets each checkpoint, and all that resuming on another machine
+            needs; None for that of the run to be resumed, if any.
 
     Raises:
         RunError: the folder holds another recipe's run, or the recipe cannot be built.
+        StoreError: the store fails.
         PrepixelError: another process trains into the folder; or whatever loaders, network and engine raise.
     """
-    return run_session(recipe, folder, functools.partial(ClassifierBuilder, recipe), resume=resume, progress=progress)
+    open_data = functools.partial(ClassifierBuilder, recipe)
+    return run_session(recipe, folder, open_data, resume=resume, progress=progress, store=store)
 
 
 class ClassifierBuilder(RunBuilder):

@@ -31,7 +31,12 @@ from prepixel.tasks import Detection, DetectionResult
 
 
 def run_detection(
-    recipe: DetectionRecipe, folder: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
+    recipe: DetectionRecipe,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> RunResult:
     """Train a detector's recipe into a folder, score it on its validation photos, and record everything about it.
 
@@ -43,12 +48,16 @@ def run_detection(
         folder: the run's folder; its name is the run's name.
         resume: whether to resume the run that the folder holds; where it holds none, the run starts.
         progress: called while the statistics are measured, with photos done and photos in all.
+        store: the URL of a folder in a store that gets each checkpoint, and all that resuming on another machine
+            needs; None for that of the run to be resumed, if any.
 
     Raises:
         RunError: the folder holds another recipe's run, or the recipe cannot be built.
+        StoreError: the store fails.
         PrepixelError: another process trains into the folder; or whatever loaders, network and engine raise.
     """
-    return run_session(recipe, folder, functools.partial(DetectorBuilder, recipe), resume=resume, progress=progress)
+    open_data = functools.partial(DetectorBuilder, recipe)
+    return run_session(recipe, folder, open_data, resume=resume, progress=progress, store=store)
 
 
 class DetectorBuilder(FrameRunBuilder):

@@ -214,8 +214,16 @@ def write_object(bucket: str, key: str, file: IO[bytes] | BytesIO) -> None:
     def put() -> None:
         import obstore
 
-        file.seek(0)
-        obstore.put(_store(bucket, os.getpid()), key, file)
+        for attempt in range(_BODY_RETRIES):
+            file.seek(0)
+            try:
+                obstore.put(_store(bucket, os.getpid()), key, file)
+            except FileNotFoundError as error:
+                # The answer to an upload's completion was lost, and the client asked again for what was done.
+                if "NoSuchUpload" not in str(error) or attempt + 1 == _BODY_RETRIES:
+                    raise
+            else:
+                return
 
     try:
         _request(bucket, key, put)

@@ -177,6 +177,10 @@ class RemotePath:
         """
         download_listed(self.listed(), file)
 
+    def read_parts(self) -> Iterator[bytes]:
+        """Yield the object's bytes, as `download` reads them."""
+        return read_parts(self.listed())
+
     def check_writable(self) -> None:
         """Check that files can be written here at all.
 
@@ -329,5 +333,11 @@ def download_listed(path: ListedObject, file: IO[bytes]) -> None:
     Raises:
         FileNotFoundError, ObjectReplaced, StoreError: as `prepixel.stores.client.read_object`.
     """
+    for part in read_parts(path):
+        file.write(part)
+
+
+def read_parts(path: ListedObject) -> Iterator[bytes]:
+    """Yield a listed object's bytes by ranges; errors are those of `download_listed`."""
     for offset in range(0, path.info.size, _RANGE):
-        file.write(read_listed(path, offset, min(_RANGE, path.info.size - offset)))
+        yield read_listed(path, offset, min(_RANGE, path.info.size - offset))
