@@ -121,7 +121,7 @@ class FaultyProxy:
                 return
             with socket.create_connection(("127.0.0.1", self.port)) as server:
                 server.sendall(request)
-                self._answer(server, client, cut)
+                self._answer(server, client, cut, empty=request.startswith(b"HEAD "))
 
     def _is_skewed(self, request: bytes) -> bool:
         found = re.search(rb"x-amz-date: *(\d{8}T\d{6}Z)", request, re.IGNORECASE)
@@ -129,11 +129,15 @@ class FaultyProxy:
         signed = datetime.strptime(found[1].decode(), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         return abs(signed.timestamp() - time.time() - self.clock_offset) > 15 * 60
 
-    def _answer(self, server: socket.socket, client: socket.socket, cut: bool) -> None:
-        parts = []
-        while part := server.recv(1 << 16):
-            parts.append(part)
-        answer = b"".join(parts)
+    def _answer(self, server: socket.socket, client: socket.socket, cut: bool, *, empty: bool) -> None:
+        """Pass an answer on, whole or cut; a server may leave the connection open behind it."""
+        answer, end = b"", None
+        while (end is None or len(answer) < end) and (part := server.recv(1 << 16)):
+            answer += part
+            head = answer.find(b"\r\n\r\n") + 4
+            if end is None and head > 3:
+                size = re.search(rb"\r\ncontent-length: *(\d+)", answer[:head], re.IGNORECASE)
+                end = head if empty else head + int(size[1]) if size else None
         if cut:
             head = answer.find(b"\r\n\r\n") + 4
             answer = answer[: head + (len(answer) - head) // 2]

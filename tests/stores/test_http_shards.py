@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from benchmarks.object_server import object_server
 from tests.data.jobs.killed_packing import OPTIONS, write_source
 from tests.small_photos import Captured
+from tests.stores.s3_server import FaultyProxy
 
 from prepixel.cli import main
 from prepixel.data import CenterCrop, PackedDataset, SpectrumLoader, SpectrumReader
@@ -22,14 +24,24 @@ from prepixel.stores import client
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """Pack photos, and serve the folder of shards; yield both their places."""
     root = tmp_path_factory.mktemp("served")
     write_source(root / "source", 40)
     pack_source(open_source(root / "source"), root / "shards", OPTIONS)
     with object_server(root) as url:
         yield root / "shards", f"{url}/shards"
+
+
+@pytest.fixture(scope="module")
+def served(direct: tuple[Path, str]) -> Iterator[tuple[Path, str]]:
+    """Serve the shards behind a proxy that refuses every tenth request and cuts every tenth answer."""
+    proxy = FaultyProxy(urlsplit(direct[1]).port or 0, refused=0.1, cut=0.1)
+    yield direct[0], f"{proxy.url}/shards"
     client._store.cache_clear()
+    proxy.close()
+    assert proxy.num_refused
+    assert proxy.num_cut
 
 
 def test_batches_stream_over_http(served: tuple[Path, str]) -> None:
@@ -57,12 +69,12 @@ def test_a_recipe_trains_on_shards_over_http(served: tuple[Path, str], tmp_path:
 
 
 def test_the_library_webdataset_opens_shards_over_http(
-    served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    direct: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webdataset = pytest.importorskip("webdataset", reason="the extra loops is not installed")
     monkeypatch.setenv("GOPEN_VERBOSE", "0")
-    local = PackedDataset(served[0])
-    tars = [f"{served[1]}/{path.name}" for path in sorted(served[0].glob("*.tar"))]
+    local = PackedDataset(direct[0])  # the library repeats no request
+    tars = [f"{direct[1]}/{path.name}" for path in sorted(direct[0].glob("*.tar"))]
     assert len(tars) == 3
     samples = list(webdataset.WebDataset(tars, shardshuffle=False))
     assert len(samples) == len(local) == 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_an_object_replaced_while_it_is_read_leaves_no_half_of_a_shard(
         return contents
 
     monkeypatch.setattr(pack_reads, "contents_of", replacing)
-    monkeypatch.setattr("prepixel.data.read_ahead.REQUESTS", 1)
+    monkeypatch.setattr(pack_reads, "read_ahead", functools.partial(pack_reads.read_ahead, requests=1))
     target = f"{bucket}/shards" if remote else str(tmp_path / "shards")
     assert main(["pack", photos, target, "--threads", "1"]) == 2
     err = capsys.readouterr().err

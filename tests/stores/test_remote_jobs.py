@@ -116,7 +116,7 @@ def test_scan_and_statistics_of_a_store_are_those_of_the_folder(
     texts = [(tmp_path / name).read_text(encoding="utf-8") for name in ("remote.json", "local.json")]
     assert texts[0] == texts[1].replace(f'"source": "{source.name}"', '"source": "photos"')
     assert main(["pack", f"{bucket}/photos", f"{bucket}/shards", "--bands", "S-6"]) == 1
-    assert "40 of 41 images" in capsys.readouterr().out.replace("39 of 41", "40 of 41")
+    assert "39 of 41 images" in capsys.readouterr().out
 
 
 def test_training_batches_stream_from_shards_in_a_store(bucket: str, source: Path, tmp_path: Path) -> None:

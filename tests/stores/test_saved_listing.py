@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from tests.stores.s3_server import FaultyProxy
 from tests.stores.test_remote_jobs import contents, local_contents, upload
 
 from prepixel.cli import main
-from prepixel.data.jobs.pack_dataset import pack_source
+from prepixel.data.jobs.pack_dataset import estimate_packing, pack_source
+from prepixel.data.jobs.pack_entry import PackEntry
 from prepixel.data.jobs.pack_sources import open_source
-from prepixel.data.jobs.saved_listing import list_images
+from prepixel.data.jobs.saved_listing import SavedEntries, list_images
 from prepixel.errors import DatasetError, ObjectReplaced, StoreError
 from prepixel.stores import remote_path
 from prepixel.stores.remote_path import RemotePath
@@ -185,3 +187,23 @@ def test_a_listing_in_the_store_is_copied_in_ranges(
     assert list(open_source(photos, listing=f"{bucket}/saved.jsonl").entries) == list(fresh.entries)
     assert len(sizes) > 10
     assert all(size is not None and size <= 100 for size in sizes)
+
+
+def test_each_line_of_a_saved_listing_is_parsed_once_for_the_plan_and_once_to_pack_it(
+    photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(photos)
+    parse, parsed = SavedEntries._entry, Counter[bytes]()
+
+    def counted(entries: SavedEntries, line: bytes) -> PackEntry:
+        parsed[line] += 1
+        return parse(entries, line)
+
+    monkeypatch.setattr(SavedEntries, "_entry", counted)
+    pack_source(source, tmp_path / "shards", OPTIONS)
+    assert len(parsed) == 41
+    checked = 8  # at most: beartype reads an entry of a sequence that it checks
+    assert 2 * 41 <= sum(parsed.values()) <= 2 * 41 + checked
+    parsed.clear()
+    estimate_packing(source, tmp_path / "other", OPTIONS)
+    assert 2 * 41 + 24 <= sum(parsed.values()) <= 2 * 41 + 24 + checked  # the plan, the bytes, and the sample

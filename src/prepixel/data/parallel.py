@@ -21,6 +21,8 @@ def map_unordered(
 ) -> Generator[_Result, None, None]:
     """Yield ``function(item)`` of every item as results get ready, worked out on threads a few items ahead.
 
+    A function that works long calls `check_wanted` between its steps.
+
     One thread keeps the items' order.
 
     An error of the function or of the items is raised here. When the generator is closed, items that no thread has
@@ -78,6 +80,7 @@ def _map_by_tokens(
     stopped = False
 
     def work() -> None:
+        _THREAD.is_stopped = lambda: stopped
         try:
             while tokens.get() is None and not stopped:
                 with one_at_a_time:
@@ -113,4 +116,19 @@ def _map_by_tokens(
                 worker.join()
 
 
+def check_wanted() -> None:
+    """Raise where this thread works for a generator of this module that was closed, so that nobody waits for the rest.
+
+    Raises:
+        DroppedError: the thread's results are not wanted any more.
+    """
+    if getattr(_THREAD, "is_stopped", bool)():
+        raise DroppedError
+
+
+class DroppedError(Exception):
+    """End the work of a thread whose results are not wanted any more; nobody sees it."""
+
+
 _END = object()
+_THREAD = threading.local()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +17,9 @@ from tests.data.photos import write_photos
 from tests.small_photos import Captured
 
 from prepixel.cli import main
-from prepixel.data import FolderDataset, PackedDataset
+from prepixel.data import FolderDataset, PackedDataset, parallel
+from prepixel.data.datasets.shard_index import ShardRow
+from prepixel.data.datasets.shards import ShardWriter
 from prepixel.data.executors import LocalExecutor
 from prepixel.data.jobs import bandlimit_units as bandlimiting
 from prepixel.data.jobs import pack_units as packing
@@ -25,7 +31,7 @@ from prepixel.data.jobs.scan import ScanTally, scan_folder
 from prepixel.data.loading import statistics_units as measuring
 from prepixel.data.loading.channel_statistics import measure_statistics
 from prepixel.data.units import RECORDS, PartNumber
-from prepixel.errors import DatasetError
+from prepixel.errors import DatasetError, MalformedJpeg
 from prepixel.spectrum import BandSet, Statistics
 from prepixel.spectrum.statistics_tree import StatisticsTree, statistics_from_json, statistics_to_json
 
@@ -290,3 +296,41 @@ def test_commands_in_parts_and_merged(
 def test_what_cannot_be_distributed_is_named(words: list[str], message: str, capsys: Captured) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err.startswith(f"prepixel: {message}")
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_an_error_of_a_unit_and_an_interrupt_do_not_wait_for_another_units_images(
+    interrupted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first unit packs its second image while the other one fails, or is done and the caller is interrupted."""
+    write_photos(tmp_path / "source", 34, cut=-1)
+    source = open_source(tmp_path / "source")
+    if not interrupted:
+        Path(source.entries[17].path).write_bytes(b"\xff\xd8" + bytes(source.entries[17].size - 2))
+    added: list[str] = []
+
+    class Waiting(ShardWriter):
+        def add(self, row: ShardRow, image: bytes, ending: str, metadata: dict[str, Any]) -> None:
+            if int(row.key) < 17:
+                added.append(row.key)
+                if len(added) == 2:
+                    deadline = time.monotonic() + 60
+                    while not parallel._THREAD.is_stopped() and time.monotonic() < deadline:
+                        time.sleep(0.001)
+            super().add(row, image, ending, metadata)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "ShardWriter", Waiting)
+    if interrupted:  # units pack one after another; the second one is let through
+        monkeypatch.setattr(packing, "_ONE_PACKS", contextlib.nullcontext())
+    options = replace(OPTIONS, on_error="stop")
+    with pytest.raises(KeyboardInterrupt if interrupted else MalformedJpeg):
+        packing.pack_units(
+            source, tmp_path / "shards", options, executor=LocalExecutor(2), progress=interrupt if interrupted else None
+        )
+    assert len(added) <= 2
+    assert {path.name for path in (tmp_path / "shards").glob("shard-*")} == (
+        {"shard-000001.tar", "shard-000001.jsonl"} if interrupted else set()
+    )

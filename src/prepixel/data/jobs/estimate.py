@@ -64,7 +64,7 @@ def estimate_work(
     """
     step = max(1, len(left) // _SAMPLE)
     before, after, seconds = [], [], 0.0
-    for source in left[step // 2 :: step][:_SAMPLE]:
+    for source in left[step // 2 : step // 2 + step * _SAMPLE : step]:
         start = time.perf_counter()
         try:
             sizes = work(source)

@@ -7,11 +7,14 @@ of one that was not.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import overload
 
 from prepixel.data.datasets.shard_index import (
     CLASSES,
@@ -105,11 +108,9 @@ def estimate_packing(
     goal = to_path(target)
     manifest, part = plan_packing(source, goal, options, append)
     manifest = add_recorded(goal, manifest, part, shard_numbers(part))
-    left = [
-        source.entries[place]
-        for number in unfinished_shards(goal, manifest, shard_numbers(part))
-        for place in shard_places(source, part, options, number)
-    ]
+    unfinished = list(unfinished_shards(goal, manifest, shard_numbers(part)))
+    left = _Unfinished(source.entries, [shard_places(source, part, options, number) for number in unfinished])
+    num_bytes, num_bytes_left = left.count_bytes()
 
     def sizes(entry: PackEntry) -> tuple[int, int]:
         return entry.size, len(options.pack(entry.read(), limits))
@@ -117,12 +118,45 @@ def estimate_packing(
     return estimate_work(
         sizes,
         left,
-        num_bytes_left=sum(entry.size for entry in left),
+        num_bytes_left=num_bytes_left,
         num_files=len(source.entries),
         num_finished=len(source.entries) - len(left),
-        num_bytes=sum(entry.size for entry in source.entries),
+        num_bytes=num_bytes,
         threads=threads,
     )
+
+
+class _Unfinished(Sequence[PackEntry]):
+    """The entries of some shards, each read when it is asked for; memory grows with the shards."""
+
+    def __init__(self, entries: Sequence[PackEntry], shards: list[range]) -> None:
+        self._entries, self._shards = entries, shards
+        self._ends = list(itertools.accumulate(map(len, shards)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> PackEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PackEntry]: ...
+    def __getitem__(self, index: int | slice) -> PackEntry | list[PackEntry]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        shard = bisect.bisect_right(self._ends, index)
+        return self._entries[self._shards[shard][index - self._ends[shard]]]
+
+    def count_bytes(self) -> tuple[int, int]:
+        """Return the bytes of all entries and of these, by one pass through the listing."""
+        total = left = place = 0
+        begins = iter([*self._shards, range(len(self._entries), len(self._entries) + 1)])
+        shard = next(begins)
+        for place, entry in enumerate(self._entries):
+            while place >= shard.stop:
+                shard = next(begins)
+            total += entry.size
+            left += entry.size if place >= shard.start else 0
+        return total, left
 
 
 def _pack_shards(

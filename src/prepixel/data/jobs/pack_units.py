@@ -38,6 +38,7 @@ from prepixel.data.jobs.pack_plan import (
     unfinished_shards,
 )
 from prepixel.data.jobs.pack_sources import PackSource
+from prepixel.data.parallel import check_wanted
 from prepixel.data.units import RECORDS, JobHeader, PartNumber, UnitRecords, remove_records
 from prepixel.errors import DatasetError
 from prepixel.files import make_folder, remove_temporary, write_text
@@ -87,6 +88,7 @@ def pack_unit(unit: PackUnit) -> int:
         first = list(itertools.islice(images, 1))  # the others are being read from now on
         with _ONE_PACKS:
             for packed in itertools.chain(first, images):
+                check_wanted()  # by an error of another unit, or an interrupt
                 writer.add(packed.row, packed.image, packed.ending, packed.metadata)
         summary = writer.close()
     UnitRecords(goal / RECORDS, unit.header).write(unit.number, asdict(summary))
