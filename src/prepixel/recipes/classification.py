@@ -32,6 +32,8 @@ class DataSettings:
         shuffle_block: neighbors that training batches are shuffled with together; 1 shuffles every image by itself.
             Images of shards in a store are then read by blocks, with so many fewer requests (see `BlockShuffle`).
         shuffle_open: blocks that batches are drawn from at a time, if shuffle_block is greater than 1.
+        cache: local folder that keeps what is read of shards in a store; null for none.
+        cache_bytes: what all files of the cache may take at most.
         threads: threads that read images; 0 for one per CPU.
         workers: processes that read images; 0 reads on threads of the training process.
         read_ahead: batches read ahead of the network.
@@ -48,6 +50,8 @@ class DataSettings:
     repeats: int = 1
     shuffle_block: int = 1
     shuffle_open: int = 64
+    cache: str | None = None
+    cache_bytes: int = 16 << 30
     threads: int = 0
     workers: int = 0
     read_ahead: int = 2
@@ -59,6 +63,7 @@ class DataSettings:
         check_loading(self)
         for name in ("repeats", "shuffle_block", "shuffle_open"):
             demand(self, name, lambda value: value >= 1, "1 or greater")
+        demand(self, "cache_bytes", lambda value: value >= 1 << 20, "1048576 (1 MiB) or greater")
         demand(self, "batch_size", lambda value: value % self.repeats == 0, f"a multiple of repeats, {self.repeats}")
 
 

@@ -9,6 +9,7 @@ RESUMABLE_KEYS = frozenset(
     {
         "name",
         *(f"data.{name}" for name in ("threads", "workers", "read_ahead", "val_batch_size", "use_indexes")),
+        *(f"data.{name}" for name in ("cache", "cache_bytes")),
         *(f"training.{name}" for name in RESUMABLE),
     }
 )

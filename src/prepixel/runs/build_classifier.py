@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from prepixel.data import (
 )
 from prepixel.data.loading.block_shuffle import BlockShuffle
 from prepixel.data.loading.channel_statistics import Progress, measure_statistics
-from prepixel.errors import ModelError, ReadFailure, RunError
+from prepixel.errors import ModelError, ReadFailure, RecipeError, RunError
 from prepixel.gates import GatedNetwork, GateError, build_gate
 from prepixel.models import (
     FoldedNetwork,
@@ -47,6 +48,7 @@ from prepixel.recipes.parsing import expand_location, expand_path
 from prepixel.runs.loader_options import check_batch_size, index_choice, loader_options
 from prepixel.runs.run_metadata import bytes_per_value, input_costs, run_sizes
 from prepixel.spectrum import BandSet, Statistics
+from prepixel.stores.remote_path import is_url
 from prepixel.tasks import Classification, GatedClassification, MultiLabel, Regression, TargetScaling
 
 Network = FrequencyNetwork | PixelNetwork | LibraryNetwork | FoldedNetwork | LightNetwork | GatedNetwork
@@ -70,14 +72,16 @@ class DataFolders:
 
         Raises:
             DatasetError: a folder is missing, empty, or its classes are unknown.
-            RecipeError: a path names an environment variable that is not set.
+            RecipeError: a path names an environment variable that is not set, or nothing is in a store, and a cache is
+                named.
         """
+        _check_cache(recipe)
         if recipe.task.kind != "classification":
             return cls._listed(recipe)
-        train = open_dataset(expand_location(recipe.data.train, "data.train"))
+        train = _open_cached(recipe, recipe.data.train, "data.train", None)
         if recipe.data.val is None:
             return cls(train, None)
-        return cls(train, open_dataset(expand_location(recipe.data.val, "data.val"), class_names=train.classes))
+        return cls(train, _open_cached(recipe, recipe.data.val, "data.val", train.classes))
 
     @classmethod
     def _listed(cls, recipe: Recipe) -> DataFolders:
@@ -87,6 +91,24 @@ class DataFolders:
             return cls(train, None)
         path = expand_path(recipe.data.val, "data.val")
         return cls(train, ListedDataset(path, kind=kind, class_names=train.classes))
+
+
+def _check_cache(recipe: Recipe) -> None:
+    places = {f"data.{name}": getattr(recipe.data, name) for name in ("train", "val")}
+    locations = [expand_location(place, key) for key, place in places.items() if place is not None]
+    if recipe.data.cache is not None and not any(map(is_url, locations)):
+        raise RecipeError(
+            "data.cache keeps shards of a store, and neither data.train nor data.val is in one; remove it"
+        )
+
+
+def _open_cached(recipe: Recipe, place: str, key: str, class_names: Sequence[str] | None) -> ImageDataset:
+    """Open a data set, with the recipe's cache if it is in a store."""
+    location, cache = expand_location(place, key), recipe.data.cache
+    if cache is None or not is_url(location):
+        return open_dataset(location, class_names=class_names)
+    folder = expand_path(cache, "data.cache")
+    return open_dataset(location, class_names=class_names, cache=folder, cache_bytes=recipe.data.cache_bytes)
 
 
 def parse_bands(settings: InputSettings) -> BandSet | None:

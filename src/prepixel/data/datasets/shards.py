@@ -18,6 +18,7 @@ import numpy as np
 
 from prepixel.array_types import Int64
 from prepixel.data.datasets.folder import FolderDataset, Sample, describe_dataset, labels_by_name
+from prepixel.data.datasets.shard_cache import DEFAULT_BYTES, ShardCache, StoredSample
 from prepixel.data.datasets.shard_index import (
     MANIFEST,
     Manifest,
@@ -130,6 +131,7 @@ class PackedDataset:
         root: the folder.
         classes: class names; a sample's label is an index into them.
         samples: every sample; its path names the shard and the member.
+        cache: what was read from a store, on local disk, with counts of hits and misses; None without one.
     """
 
     root: AnyPath
@@ -137,21 +139,28 @@ class PackedDataset:
     samples: Sequence[Sample]
     _table: Int64[np.ndarray, "n 6"] = field(repr=False)
     _crcs: Int64[np.ndarray, " n"] = field(repr=False)
+    cache: ShardCache | None = field(repr=False, compare=False)
 
     def __init__(
         self,
         root: str | os.PathLike[str],
         *,
         class_names: Sequence[str] | str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         """Read the indices; no shard is opened.
 
         Args:
             root: the folder that `prepixel pack` wrote.
             class_names: as `FolderDataset` has it: labels follow it.
+            cache: a local folder that keeps what is read from a store; other data sets and processes may share it.
+            cache_bytes: of the cache at most, 16 GiB if not given.
 
         Raises:
-            DatasetError: the folder holds no shards, some are missing or damaged, or a class is unknown.
+            DatasetError: the folder holds no shards, some are missing or damaged, or a class is unknown; or a cache is
+                asked for, and the folder is not in a store.
+            OSError: the cache cannot be written.
         """
         folder = to_path(root)
         manifest = read_manifest(folder)
@@ -175,6 +184,7 @@ class PackedDataset:
         object.__setattr__(self, "samples", _Samples(folder, tuple(endings), table))
         object.__setattr__(self, "_table", table)
         object.__setattr__(self, "_crcs", np.array(crcs, dtype=np.int64))
+        object.__setattr__(self, "cache", _open_cache(folder, cache, cache_bytes))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -190,6 +200,7 @@ class PackedDataset:
         object.__setattr__(selected, "samples", replace(self.samples, table=table))  # type: ignore[type-var]
         object.__setattr__(selected, "_table", table)
         object.__setattr__(selected, "_crcs", self._crcs[list(indices)])
+        object.__setattr__(selected, "cache", self.cache)
         return selected
 
     def num_per_class(self) -> tuple[int, ...]:
@@ -204,7 +215,7 @@ class PackedDataset:
     def sources(self, indices: Sequence[int]) -> list[bytes]:
         """Read samples' bytes, each shard opened once; of a truncated shard, what is there."""
         if isinstance(self.root, RemotePath):
-            return self._read_ranges(self.root, indices)
+            return self._read_cached(self.root, indices)
         contents = [b""] * len(indices)
         shards = self._table[list(indices), 0].tolist()
         for shard in dict.fromkeys(shards):
@@ -214,6 +225,19 @@ class PackedDataset:
                         _, offset, size = self._table[index, :3].tolist()
                         contents[place] = os.pread(file.fileno(), size, offset)
         return contents
+
+    def _read_cached(self, root: RemotePath, indices: Sequence[int]) -> list[bytes]:
+        """Read samples of shards in a store: those that the cache lacks from there, into the cache."""
+        if self.cache is None:
+            return self._read_ranges(root, indices)
+        rows = zip(self._table[list(indices), :3].tolist(), self._crcs[list(indices)].tolist(), strict=True)
+        samples = [StoredSample(shard, offset, size, crc) for (shard, offset, size), crc in rows]
+        found = self.cache.read(samples)
+        missing = [place for place, contents in enumerate(found) if contents is None]
+        fetched = self._read_ranges(root, [indices[place] for place in missing])
+        self.cache.keep([samples[place] for place in missing], fetched)
+        read = dict(zip(missing, fetched, strict=True))
+        return [read[place] if contents is None else contents for place, contents in enumerate(found)]
 
     def _read_ranges(self, root: RemotePath, indices: Sequence[int]) -> list[bytes]:
         """Read samples of shards in a store; neighbors in a shard are read by one request, all requests at once."""
@@ -237,16 +261,26 @@ class PackedDataset:
         return contents
 
     def verify(self) -> None:
-        """Read every sample and compare it with its checksum.
+        """Read every sample, not from the cache, and compare it with its checksum.
 
         Raises:
             MalformedPack: a sample is not what was written.
         """
+        root = self.root
         for index, sample in enumerate(self.samples):
-            if zlib.crc32(self.sources([index])[0]) != self._crcs[index]:
+            read = self._read_ranges(root, [index]) if isinstance(root, RemotePath) else self.sources([index])
+            if zlib.crc32(read[0]) != self._crcs[index]:
                 raise MalformedPack(
                     "its bytes are not those that were written", hint="Pack its shard again", source=sample.path
                 )
+
+
+def _open_cache(folder: AnyPath, cache: str | os.PathLike[str] | None, max_bytes: int) -> ShardCache | None:
+    if cache is None:
+        return None
+    if not isinstance(folder, RemotePath):
+        raise DatasetError(f"{folder}: is on this machine and needs no cache; leave it out, or name shards in a store")
+    return ShardCache(Path(cache), str(folder), max_bytes)
 
 
 def _present(folder: AnyPath, manifest: Manifest) -> Iterator[tuple[int, ShardRow]]:
@@ -282,15 +316,27 @@ def coalesce_ranges(rows: Sequence[Sequence[int]], gap: int = _MAX_GAP) -> list[
 
 
 def open_dataset(
-    root: str | os.PathLike[str], *, class_names: Sequence[str] | str | os.PathLike[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_bytes: int = DEFAULT_BYTES,
 ) -> FolderDataset | PackedDataset:
     """Open a folder of shards or a folder of images, whichever it is.
 
+    Args:
+        root: the folder.
+        class_names: as both have it.
+        cache: of shards in a store; see `PackedDataset`.
+        cache_bytes: of the cache at most.
+
     Raises:
-        DatasetError: as `PackedDataset` or `FolderDataset`.
+        DatasetError: as `PackedDataset` or `FolderDataset`; or a cache is asked for, and the folder is one of images.
     """
     if (to_path(root) / MANIFEST).is_file():
-        return PackedDataset(root, class_names=class_names)
+        return PackedDataset(root, class_names=class_names, cache=cache, cache_bytes=cache_bytes)
+    if cache is not None:
+        raise DatasetError(f"{root}: holds no shards, and only shards are cached; pack it, or leave the cache out")
     return FolderDataset(root, class_names=class_names)
 
 
