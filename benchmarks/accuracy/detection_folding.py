@@ -1,10 +1,10 @@
 """Score a trained RGB detector that is folded over coefficients, untrained, by band set and block size.
 
-``--run`` is a run of an RGB detector (``recipes/coco_mini_rgb.yaml``). Its pyramid is folded over band sets, with
-blocks that stand for 4 pixels of the frame, as in the paper, or for 8, at a quarter of the values; its heads stay as
-they are. Each is scored by COCO's AP on the run's validation photos, from JPEG bytes. Without a run the recipe's
-detector is scored before training, on a few photos, which proves that the script runs and nothing else. ``-n`` is the
-seed to name in the records.
+``--run`` is a run of an RGB detector (``recipes/coco_mini_rgb.yaml``, ``recipes/coco_person_rgb.yaml``). Its pyramid
+is folded over band sets, with blocks that stand for 4 pixels of the frame, as in the paper, or for 8, at a quarter of
+the values; its heads stay as they are. Each is scored by COCO's AP on the run's validation photos, from JPEG bytes.
+Without a run the recipe's detector is scored before training, on a few photos, which proves that the script runs and
+nothing else. ``-n`` is the seed to name in the records.
 
     python -m benchmarks.accuracy.detection_folding --run runs/coco_mini/coco_mini_rgb-0
 """
@@ -75,7 +75,7 @@ def main() -> None:
         print(
             f"{name:24s} " + "  ".join(f"{figure} {100 * value:5.2f}" for figure, value in scores.items()), flush=True
         )
-        case = f"seed {options.n}" if options.run is not None else "untrained"
+        case = f"{recipe.name}, seed {options.n}" if options.run is not None else "untrained"
         values_a_pixel = {"values a pixel": values / UNIT**2}
         row = ScoreRow("detection: folding", case, name, result.images, values_a_pixel | scores, describe_environment())
         rows.append(row)
