@@ -20,7 +20,14 @@ from prepixel.jpeg.source import Limits
 from prepixel.models.detectors import Detector, build_detector, fold_detector, paste_mask, small_heads
 from prepixel.models.pyramid import pixel_pyramid
 from prepixel.models.segmenters import Segmenter, fold_segmenter, pixel_segmenter
-from prepixel.runtime import DetectedObjects, DetectionPredictor, Predictor, SegmentationPredictor
+from prepixel.runtime import (
+    DetectedObjects,
+    DetectionPredictor,
+    Predictor,
+    SegmentationPredictor,
+    detection_predictor,
+    segmentation_predictor,
+)
 from prepixel.runtime.detection_predictor import own_grid, read_frame
 from prepixel.runtime.manifest import GraphInput, Manifest
 from prepixel.runtime.segmentation_predictor import _labels_in_photo
@@ -78,6 +85,12 @@ def test_label_maps_are_those_of_the_segmenter(segmenter_folder: Path, engine: A
     moved = functional.grid_sample(scores, places, padding_mode="border", align_corners=False)
     expected = moved[0].argmax(0).numpy()
     assert (found.maps[0] == expected).mean() > 0.999  # logits that are equal to 1e-6 may rank otherwise
+    assert found.maps[0].dtype == np.uint8
+    assert found.scores is None
+    scored = predictor.predict([photo], with_scores=True)
+    assert np.array_equal(scored.maps[0], found.maps[0])
+    assert scored.scores is not None
+    assert np.allclose(scored.scores[0], moved[0].max(0).values.numpy(), atol=1e-5)
     assert sum(found.shares()[0].values()) == pytest.approx(1)
     with pytest.raises(ValueError, match="batch_size is 0"):
         predictor.predict([photo], batch_size=0)
@@ -93,6 +106,57 @@ def test_labels_of_a_photo_are_bilinear_between_the_frames_pixels() -> None:
     assert _labels_in_photo(scores, (1, 2), (0.0, -6.0, 1.0, 8.0)).tolist() == [[1, 1]]
     tall = _labels_in_photo(np.repeat(scores, 3, 1), (150, 4), (0.0, 0.0, 150.0, 4.0))
     assert (tall == [0, 0, 1, 1]).all()
+
+
+def test_photos_are_read_batch_by_batch(segmenter_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = SegmentationPredictor.load(segmenter_folder, threads=1)
+    photos = [jpeg(61, 83), b"no photo", jpeg(40, 90), jpeg(90, 40), jpeg(30, 30)]
+    expected = [predictor.predict([photo]).maps[0] for photo in photos if photo != b"no photo"]
+    events: list[str] = []
+    kind = type(predictor.graph)
+    read, run = segmentation_predictor.read_arrays, kind.__call__
+
+    def reading(images: Any, **options: Any) -> Any:
+        events.append(f"read {len(images)}")
+        return read(images, **options)
+
+    def running(graph: Any, values: Any) -> Any:
+        events.append(f"run {len(values)}")
+        return run(graph, values)
+
+    monkeypatch.setattr(segmentation_predictor, "read_arrays", reading)
+    monkeypatch.setattr(kind, "__call__", running)
+    found = predictor.predict(photos, batch_size=2, on_error="skip")
+    assert events == ["read 1", "run 1", "read 2", "run 2", "read 1", "run 1"]
+    assert found.kept.tolist() == [0, 2, 3, 4]
+    assert [one.index for one in found.failures] == [1]
+    for one, other in zip(found.maps, expected, strict=True):
+        assert np.array_equal(one, other)
+    events.clear()
+    assert len(predictor.predict([b"none", b"no photo"], on_error="skip")) == 0
+    assert "run 0" not in events
+
+
+def test_labels_of_many_classes_need_two_bytes() -> None:
+    scores = np.zeros((300, 1, 2), np.float32)
+    scores[299, 0, 1] = scores[255, 0, 0] = 1
+    assert _labels_in_photo(scores, (1, 2), (0.0, 0.0, 1.0, 2.0)).tolist() == [[255, 299]]
+    assert _labels_in_photo(scores[:256], (1, 2), (0.0, 0.0, 1.0, 2.0)).dtype == np.uint8
+
+
+def test_detectors_read_on_the_threads_that_they_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_detector(small_detector("faster_rcnn"), tmp_path / "net", classes=CLASSES, grid=GRID)
+    used: list[int] = []
+    whole = detection_predictor.open_images
+
+    def opened(sources: Any, *, threads: int, **options: Any) -> Any:
+        used.append(threads)
+        return whole(sources, threads=threads, **options)
+
+    monkeypatch.setattr(detection_predictor, "open_images", opened)
+    for threads in (1, 2):
+        list(DetectionPredictor.load(tmp_path / "net", threads=threads).predict([jpeg(61, 83)]))
+    assert used == [1, 2]
 
 
 def test_each_task_has_its_own_reader(segmenter_folder: Path, exported: Path) -> None:

@@ -79,7 +79,10 @@ def parse_recipe(text: str, *, source: str, overrides: Sequence[str] = (), name:
 
 def _classifiers(recipe: AnyRecipe, source: str) -> Recipe:
     if not isinstance(recipe, Recipe):
-        raise RecipeError(f"{source}: task.kind is {recipe.task.kind}, and a classifier is wanted here")
+        raise RecipeError(
+            f"{source}: task.kind is {recipe.task.kind}, and a classifier is wanted here; read_any_recipe and open_run "
+            "take all kinds"
+        )
     return recipe
 
 

@@ -177,7 +177,9 @@ def load_detector(
     place = RunFolder.at(folder)
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, DetectionRecipe):
-        raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a detector is wanted here")
+        raise RunError(
+            f"{place.recipe}: task.kind is {recipe.task.kind}, and a detector is wanted here; open_run takes all kinds"
+        )
     classes = place.read_classes()
     path = place.saved_checkpoint(weights)
     network = build_run_network(place, recipe, len(classes), weights=False)

@@ -171,7 +171,9 @@ def load_segmenter(
     place = RunFolder.at(folder)
     recipe = read_any_recipe(place.recipe)
     if not isinstance(recipe, SegmentationRecipe):
-        raise RunError(f"{place.recipe}: task.kind is {recipe.task.kind}, and a segmenter is wanted here")
+        raise RunError(
+            f"{place.recipe}: task.kind is {recipe.task.kind}, and a segmenter is wanted here; open_run takes all kinds"
+        )
     classes = place.read_classes()
     path = place.saved_checkpoint(weights)
     network = build_run_segmenter(place, recipe, len(classes), weights=False)

@@ -99,8 +99,8 @@ class DetectionPredictor(OpenedNetwork):
     ) -> Iterator[DetectedObjects | ReadFailure]:
         for place, source in enumerate(sources):
             try:
-                images = open_images([source], threads=1, limits=self.limits, indexes=None)
-                values = _read_opened(self.manifest.input, images)
+                images = open_images([source], threads=self.threads, limits=self.limits, indexes=None)
+                values = _read_opened(self.manifest.input, images, self.threads)
             except (PrepixelError, OSError) as error:
                 if on_error == "raise":
                     raise
@@ -136,10 +136,10 @@ def read_frame(given: GraphInput, source: Source, limits: Limits) -> npt.NDArray
     Raises:
         PrepixelError, OSError: it cannot be read.
     """
-    return _read_opened(given, open_images([source], threads=1, limits=limits, indexes=None))
+    return _read_opened(given, open_images([source], threads=1, limits=limits, indexes=None), 1)
 
 
-def _read_opened(given: GraphInput, images: OpenImages) -> npt.NDArray[Any]:
+def _read_opened(given: GraphInput, images: OpenImages, threads: int) -> npt.NDArray[Any]:
     height, width = images.sizes[0].tolist()
     down, across = own_grid(given, (height, width))
     arrays = read_arrays(
@@ -150,7 +150,7 @@ def _read_opened(given: GraphInput, images: OpenImages) -> npt.NDArray[Any]:
         dtype=given.dtype,
         shift=np.array(given.shift, np.float32),
         unit=np.array(given.unit, np.float32),
-        threads=1,
+        threads=threads,
     )
     frame = np.zeros((1, len(given.bands), *given.grid), arrays.values.dtype)
     frame[:, :, :down, :across] = arrays.values

@@ -124,7 +124,7 @@ def test_photos_and_masks_that_do_not_fit_are_refused(folder: Path) -> None:
     names = folder / "names.txt"
     for content, text in (
         ("1\n\n9\n", "has no photo 9; each photo needs a mask of its name"),
-        ("1\n1\n", "lists 1 twice; keep one"),
+        ("1\n1\n", "lists '1' twice; list each photo once"),
         ("../1\n", "'../1' lies outside the folder of the photos"),
         ("\n", "lists no photo; it should hold a name a line"),
     ):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from prepixel.array_types import UInt8
+from prepixel.array_types import Integer, UInt8
+from prepixel.errors import DatasetError, PrepixelError, reason_of
+from prepixel.jpeg.pixel_fallback import read_numbers
 from prepixel.jpeg.source import Source
 from prepixel.stores.remote_path import AnyPath
 
@@ -43,3 +46,15 @@ class LabeledPhotos(Protocol):
 
     def label_map(self, index: int) -> UInt8[np.ndarray, "h w"]:
         """Return the labels of a photo's pixels, upright; `IGNORE` where they are of no class."""
+
+
+def read_mask(path: str | os.PathLike[str]) -> Integer[np.ndarray, "h w"]:
+    """Read a picture whose pixels are numbers: gray values, or places in a palette; upright.
+
+    Raises:
+        DatasetError: it cannot be read, or is one in colors.
+    """
+    try:
+        return read_numbers(path)
+    except (OSError, PrepixelError) as error:
+        raise DatasetError(f"{path}: the mask cannot be read ({reason_of(error)}); fetch it again") from error

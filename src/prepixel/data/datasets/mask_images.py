@@ -12,11 +12,10 @@ import numpy as np
 
 from prepixel.array_types import UInt8
 from prepixel.data.datasets.folder import describe_dataset
-from prepixel.data.datasets.label_maps import IGNORE, MAX_CLASSES
-from prepixel.data.datasets.text_formats import leaves_folder, read_class_names, read_lines
-from prepixel.errors import DatasetError, PrepixelError, reason_of
+from prepixel.data.datasets.label_maps import IGNORE, MAX_CLASSES, read_mask
+from prepixel.data.datasets.text_formats import check_stems, read_class_names, read_lines
+from prepixel.errors import DatasetError
 from prepixel.file_listing import image_files, not_a_folder
-from prepixel.jpeg.pixel_fallback import read_numbers
 from prepixel.jpeg.source import Source
 
 
@@ -111,10 +110,7 @@ class MaskImageDataset:
             DatasetError: the mask cannot be read, has colors, or labels that are of no class.
         """
         path = self.samples[index].mask
-        try:
-            values = read_numbers(path)
-        except (OSError, PrepixelError) as error:
-            raise DatasetError(f"{path}: the mask cannot be read ({reason_of(error)}); fetch it again") from error
+        values = read_mask(path)
         ignored = values == self.ignore_label
         wrong = ~ignored & ((values < 0) | (values >= len(self.classes)))
         if wrong.any():
@@ -146,11 +142,4 @@ def _listed(path: Path) -> list[str]:
     stems = [line for line in lines if line]
     if not stems:
         raise DatasetError(f"{path}: lists no photo; it should hold a name a line")
-    seen: set[str] = set()
-    for stem in stems:
-        if leaves_folder(stem):
-            raise DatasetError(f"{path}: {stem!r} lies outside the folder of the photos; name files below it")
-        if stem in seen:
-            raise DatasetError(f"{path}: lists {stem} twice; keep one")
-        seen.add(stem)
-    return stems
+    return check_stems(stems, path, "the folder of the photos")

@@ -222,5 +222,26 @@ def leaves_folder(name: str) -> bool:
     return Path(name).is_absolute() or "\0" in name
 
 
+def check_stems(stems: list[str], listing: Path, folder: str) -> list[str]:
+    """Return the names of files without their endings that a list holds.
+
+    Args:
+        stems: the names.
+        listing: the list, for messages.
+        folder: what messages call the folder that they are relative to.
+
+    Raises:
+        DatasetError: a name is there twice, or leads out of the folder.
+    """
+    seen: set[str] = set()
+    for stem in stems:
+        if stem in seen:
+            raise DatasetError(f"{listing}: lists {stem!r} twice; list each photo once")
+        if leaves_folder(stem):
+            raise DatasetError(f"{listing}: {stem!r} lies outside {folder}; list names below it")
+        seen.add(stem)
+    return stems
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 120 else text[:117] + "...")

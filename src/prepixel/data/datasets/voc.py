@@ -12,12 +12,12 @@ import numpy as np
 
 from prepixel.array_types import Bool, Integer
 from prepixel.data.datasets.coco_checks import fault_of_box
-from prepixel.data.datasets.text_formats import leaves_folder, read_lines
+from prepixel.data.datasets.label_maps import IGNORE, read_mask
+from prepixel.data.datasets.text_formats import check_stems, leaves_folder, read_lines
 from prepixel.errors import DatasetError, PrepixelError, reason_of
 from prepixel.files import read_regular_file
-from prepixel.jpeg.pixel_fallback import read_numbers, read_size
+from prepixel.jpeg.pixel_fallback import read_size
 
-_VOID = 255  # VOC's pixels between objects
 _MAX_BYTES = 1 << 24
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -87,14 +87,7 @@ def _stems(root: Path, names: str | None) -> list[str]:
     stems = [words[0] for line in lines if (words := re.findall(r"[^ \t]+", line))]
     if not stems:
         raise DatasetError(f"{listing}: the list is empty; give one name per line")
-    seen: set[str] = set()
-    for stem in stems:
-        if stem in seen:
-            raise DatasetError(f"{listing}: lists {stem!r} twice; list each photo once")
-        if leaves_folder(stem):
-            raise DatasetError(f"{listing}: {stem!r} lies outside Annotations; list names below it")
-        seen.add(stem)
-    return stems
+    return check_stems(stems, listing, "Annotations")
 
 
 def _read_photo(root: Path, stem: str) -> VocPhoto:
@@ -192,8 +185,5 @@ def read_object_numbers(path: Path) -> Integer[np.ndarray, "h w"]:
     Raises:
         DatasetError: it cannot be read, or is one in colors.
     """
-    try:
-        values = read_numbers(path)
-    except (OSError, PrepixelError) as error:
-        raise DatasetError(f"{path}: the mask cannot be read ({reason_of(error)}); fetch it again") from error
-    return np.where(values == _VOID, 0, values)
+    values = read_mask(path)
+    return np.where(values == IGNORE, 0, values)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ class TooManyBadFiles(PrepixelError, ValueError):
     """Report a data set of which more cannot be read than the caller allows."""
 
 
+_Batch = TypeVar("_Batch", bound="Batch")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Store one process's share of a global batch; smaller than asked for where files could not be read.
@@ -64,7 +67,7 @@ class Batch:
     def __len__(self) -> int:
         return int(self.targets.shape[0])
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self: _Batch, device: torch.device | str) -> _Batch:
         """Move all arrays to a device."""
         return replace(
             self,
@@ -73,7 +76,7 @@ class Batch:
             indices=self.indices.to(device, non_blocking=True),
         )
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self: _Batch) -> _Batch:
         """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
         return replace(
             self,

@@ -6,29 +6,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from prepixel.data.datasets.label_maps import LabeledPhotos
 from prepixel.data.loading.crops import Crop, CropParams
 from prepixel.data.loading.label_map_crops import label_map_in_frame
-from prepixel.data.loading.loader import FetchResult
+from prepixel.data.loading.loader import Batch, FetchResult
 from prepixel.data.loading.padded_crops import WholePhoto
 from prepixel.data.loading.photo_indexes import IndexChoice, PhotoIndexes
 from prepixel.data.loading.readers import CropReader, read_drawn, with_path
 from prepixel.data.random_streams import sample_generator
 from prepixel.errors import DatasetError
-from prepixel.spectrum import Spectrum
 from prepixel.spectrum.tree import register_node
 
 
 @dataclass(frozen=True)
-class LabelMapBatch:
+class LabelMapBatch(Batch):
     """Store one process's share of a global batch; smaller than asked for where files could not be read.
 
     Attributes:
@@ -37,30 +36,7 @@ class LabelMapBatch:
         indices: places of the samples in the data set.
     """
 
-    inputs: Spectrum | Tensor
     targets: UInt8[Tensor, "n h w"]
-    indices: Int64[Tensor, " n"]
-
-    def __len__(self) -> int:
-        return int(self.targets.shape[0])
-
-    def to(self, device: torch.device | str) -> LabelMapBatch:
-        """Move all arrays to a device."""
-        return replace(
-            self,
-            inputs=self.inputs.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-            indices=self.indices.to(device, non_blocking=True),
-        )
-
-    def pin_memory(self) -> LabelMapBatch:
-        """Copy all arrays to page-locked memory, from which a copy to a CUDA device does not block."""
-        return replace(
-            self,
-            inputs=self.inputs.pin_memory(),
-            targets=self.targets.pin_memory(),
-            indices=self.indices.pin_memory(),
-        )
 
 
 register_node(
