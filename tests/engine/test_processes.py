@@ -69,17 +69,20 @@ def _assert_near(one: dict[str, Any], other: dict[str, Any]) -> None:
 def test_processes_leave_their_group_before_python_ends(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import atexit, sys\n"
+        "import atexit, os, pathlib, sys\n"
         "import torch.distributed as dist\n"
         "from prepixel.engine import TrainSettings, start_accelerator\n"
-        "atexit.register(lambda: print('left', not dist.is_initialized(), file=sys.stderr))  # called the last\n"
+        "def note(word):\n"
+        "    pathlib.Path(sys.argv[1], word + os.environ['RANK']).write_text(str(dist.is_initialized()))\n"
+        "atexit.register(note, 'at the end ')  # called the last\n"
         "start_accelerator(TrainSettings(device='cpu')).wait_for_everyone()\n"
-        "print('joined', dist.is_initialized(), file=sys.stderr)\n"
+        "note('joined ')\n"
     )
-    launched = [sys.executable, "-m", *TORCHRUN, str(script)]
+    launched = [sys.executable, "-m", *TORCHRUN, str(script), str(tmp_path)]
     done = subprocess.run(launched, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert (done.stderr.count("joined True"), done.stderr.count("left True")) == (2, 2)
+    notes = {path.name: path.read_text() for path in tmp_path.iterdir() if path != script}
+    assert notes == {"joined 0": "True", "joined 1": "True", "at the end 0": "False", "at the end 1": "False"}
 
 
 @pytest.mark.parametrize("scenario", ["equal_shares", "unequal_shares", "batch_norm"])
