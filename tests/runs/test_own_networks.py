@@ -47,15 +47,20 @@ def recipe_text(folder: Path, network: str) -> str:
     )
 
 
+def write_photos(root: Path) -> Path:
+    """Write eight photos of two classes."""
+    for number in range(8):
+        path = root / ("cat" if number % 2 else "dog") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(64 + number, 71))
+    return root
+
+
 @pytest.mark.parametrize("stem", ["folded", "light"])
 def test_own_code_trains_and_opens_where_the_command_line_names_it(
     code: str, stem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photos = tmp_path / "photos"
-    for number in range(8):
-        path = photos / ("cat" if number % 2 else "dog") / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(64 + number, 71))
+    photos = write_photos(tmp_path / "photos")
     name = f"{code}:small"
     recipe = tmp_path / "own.yaml"
     recipe.write_text(recipe_text(photos, f"name: '{name}', stem: {stem}, pixels: 32"))
@@ -74,11 +79,7 @@ def test_own_code_trains_and_opens_where_the_command_line_names_it(
 
 
 def test_own_code_on_pixels_is_folded_where_the_command_line_names_it(code: str, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    for number in range(8):
-        path = photos / ("cat" if number % 2 else "dog") / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(64 + number, 71))
+    photos = write_photos(tmp_path / "photos")
     name = f"{code}:small"
     recipe = tmp_path / "own.yaml"
     text = recipe_text(photos, f"name: '{name}'")

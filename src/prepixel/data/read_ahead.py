@@ -15,6 +15,7 @@ from prepixel.stores.remote_path import AnyPath, ListedObject, is_url, read_list
 
 REQUESTS = 32
 MAX_BYTES = 256 << 20
+MAX_GAP = 64 << 10  # bytes, cheaper to read than a further request: what 5 ms read at 100 Mbit/s
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -124,6 +125,13 @@ def map_requests(
         yield from results
 
 
+def request_all(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Return ``function(item)`` of every item, many at once; of one item without a thread."""
+    if len(items) < 2:
+        return list(map(function, items))
+    return list(map_in_order(function, items, min(REQUESTS, len(items)), ahead=1))
+
+
 def read_objects(paths: Sequence[str]) -> list[bytes]:
     """Read objects at once.
 
@@ -131,4 +139,4 @@ def read_objects(paths: Sequence[str]) -> list[bytes]:
         OSError: one is not there.
         StoreError: the store does not answer, or refuses.
     """
-    return list(map_in_order(read_listed, paths, min(REQUESTS, max(1, len(paths))), ahead=1))
+    return request_all(read_listed, paths)

@@ -30,15 +30,11 @@ from prepixel.data.datasets.shard_index import (
     shard_name,
 )
 from prepixel.data.datasets.text_formats import read_class_names
-from prepixel.data.parallel import map_in_order
-from prepixel.data.read_ahead import map_requests
+from prepixel.data.read_ahead import MAX_GAP, map_requests, request_all
 from prepixel.errors import DatasetError, MalformedPack
 from prepixel.files import AtomicFile, json_bytes, replace_file
 from prepixel.stores.client import read_object
 from prepixel.stores.remote_path import AnyPath, RemotePath, to_path
-
-_MAX_REQUESTS = 32
-_MAX_GAP = 64 << 10  # bytes: what 5 ms read at 100 Mbit/s
 
 
 class ShardWriter:
@@ -250,14 +246,10 @@ class PackedDataset:
             return read_object(root.bucket, names[place].key, offset=offset, size=size)
 
         contents = [b""] * len(rows)
-        threads = min(_MAX_REQUESTS, len(reads))
-        found = map(read, range(len(reads))) if threads < 2 else map_in_order(read, range(len(reads)), threads, ahead=1)
-        with contextlib.ExitStack() as stack:
-            pieces = found if isinstance(found, map) else stack.enter_context(contextlib.closing(found))
-            for (_, begin, _, places), piece in zip(reads, pieces, strict=True):
-                for place in places:
-                    _, offset, size = rows[place]
-                    contents[place] = piece[offset - begin : offset - begin + size]
+        for (_, begin, _, places), piece in zip(reads, request_all(read, range(len(reads))), strict=True):
+            for place in places:
+                _, offset, size = rows[place]
+                contents[place] = piece[offset - begin : offset - begin + size]
         return contents
 
     def verify(self) -> None:
@@ -291,7 +283,7 @@ def _present(folder: AnyPath, manifest: Manifest) -> Iterator[tuple[int, ShardRo
             yield from ((number, row) for row in rows if row.kind != "skipped")
 
 
-def coalesce_ranges(rows: Sequence[Sequence[int]], gap: int = _MAX_GAP) -> list[tuple[int, int, int, list[int]]]:
+def coalesce_ranges(rows: Sequence[Sequence[int]], gap: int = MAX_GAP) -> list[tuple[int, int, int, list[int]]]:
     """Join ranges of one shard that lie at most ``gap`` bytes apart.
 
     Args:

@@ -7,12 +7,11 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from prepixel.data.jobs.pack_entry import PackEntry
-from prepixel.data.read_ahead import contents_of, read_ahead
+from prepixel.data.read_ahead import MAX_GAP, contents_of, read_ahead
 from prepixel.file_reading import check_whole
 from prepixel.stores.remote_path import is_url, read_listed
 
 _MAX_RUN = 8 << 20  # bytes of one request
-_MAX_GAP = 64 << 10  # bytes: what 5 ms read at 100 Mbit/s
 
 Contents: TypeAlias = bytes | OSError | None
 """What was read of an image; None where it is read by the thread that packs it."""
@@ -50,7 +49,7 @@ def neighbors(placed: Iterable[PlacedEntry]) -> Iterator[tuple[PlacedEntry, ...]
             begin, last = run[0].entry, run[-1].entry
             gap = one.entry.offset - last.offset - last.size
             length = one.entry.offset + one.entry.size - begin.offset
-            if last.path != one.entry.path or not 0 <= gap <= _MAX_GAP or length > _MAX_RUN:
+            if last.path != one.entry.path or not 0 <= gap <= MAX_GAP or length > _MAX_RUN:
                 yield tuple(run)
                 run = []
         run.append(one)
