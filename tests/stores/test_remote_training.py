@@ -24,7 +24,7 @@ from prepixel.engine.checkpoint import read_checkpoint
 from prepixel.records import MetricRow, RunRow, read_records
 
 RECIPE = """
-data: {{train: '{place}', val: '{place}', batch_size: 8, threads: 1}}
+data: {{train: '{place}', val: '{place}', batch_size: 8, threads: 1{more}}}
 input: {{kind: spectrum, bands: S-6, grid: [3, 5], statistics_images: 9}}
 optimization: {{learning_rate: 0.01}}
 training:
@@ -33,8 +33,8 @@ training:
 KILLED_AT = 8  # of 15 steps, in the second epoch; the last checkpoint is that after step 7
 
 
-@pytest.fixture(scope="module")
-def runs(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="module", params=["", ", shuffle_block: 4, shuffle_open: 2"], ids=["all", "blocks"])
+def runs(server: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
     """Train on shards behind a proxy that refuses and cuts: undisturbed by two; killed, by two and by one."""
     import boto3
 
@@ -49,7 +49,7 @@ def runs(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         shutil.rmtree(folder / "shards")
         shutil.rmtree(folder / "source")
         use_server(monkeypatch, proxy.url)
-        (folder / "small.yaml").write_text(RECIPE.format(place="s3://training/shards"))
+        (folder / "small.yaml").write_text(RECIPE.format(place="s3://training/shards", more=request.param))
         train(folder, "straight", 2)
         train(folder, "killed by two", 2, last=KILLED_AT)
         train(folder, "killed by one", 1, last=KILLED_AT)
